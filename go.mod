@@ -1,0 +1,3 @@
+module github.com/redis-observer/redis-observer
+
+go 1.26

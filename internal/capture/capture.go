@@ -1,0 +1,105 @@
+package capture
+
+import "net/netip"
+
+// Source yields the socket events of the observed connections.
+// A Source is read by one goroutine; Stats and Close may be called from any.
+type Source interface {
+	// Read fills the caller's event. event.Data belongs to the source and is valid until the next Read.
+	// It returns os.ErrClosed after Close (once what was already captured has been read) and io.EOF at the end of a replay.
+	Read(event *Event) error
+	// Stats returns what the source itself lost or counted so far.
+	Stats() Stats
+	// Close detaches and unblocks Read.
+	Close() error
+}
+
+// Stats are the counters of a source since it was opened.
+type Stats struct {
+	Events uint64            // events delivered
+	Bytes  uint64            // payload bytes delivered
+	Lost   map[string]uint64 // events lost between the kernel and the source, by reason
+}
+
+// Kind says what an Event is.
+type Kind uint8
+
+// The kinds of events. Data and Gap concern one direction, the others the connection; Tick concerns none.
+const (
+	Data       Kind = iota + 1 // Data holds payload that begins at Seq
+	Gap                        // Len bytes from Seq on passed, and were not captured for Reason
+	Open                       // the connection was established just now; both streams begin at Seq and ReplySeq
+	Existing                   // the connection was established before the source looked; the next bytes are at Seq and ReplySeq
+	HalfClosed                 // the observed end sent its FIN; it may still read
+	PeerClosed                 // the other end closed or reset; its stream ends at Seq (role server) or ReplySeq (role client)
+	Closed                     // the socket is gone; nothing follows
+	Tick                       // time has passed; Time is set and nothing else
+)
+
+// Direction is the direction of a stream in terms of the Redis protocol, whichever end is observed.
+type Direction uint8
+
+// The two directions.
+const (
+	Request Direction = iota // client to server
+	Reply                    // server to client
+)
+
+// Role is the end of the connection at which it is observed.
+type Role uint8
+
+// The two ends.
+const (
+	Client Role = iota // the end that connected
+	Server             // the end that listens
+)
+
+// Reason says why bytes were not captured.
+type Reason uint8
+
+// The reasons of a Gap event.
+const (
+	Truncated   Reason = iota + 1 // more bytes in one call than max_bytes_per_call
+	Unreadable                    // the payload could not be read from user memory
+	NotInMemory                   // the payload was not in user memory (sendfile, splice, io_uring fixed buffers)
+	Snapped                       // a packet was longer than the snap length of its capture
+)
+
+// Event is one event of one connection.
+type Event struct {
+	Kind      Kind
+	Direction Direction
+	Role      Role
+	Reason    Reason
+	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte of the request stream (the others), modulo 2^32.
+	Seq uint32
+	// ReplySeq is the offset of the next byte of the reply stream. Not set for Data and Gap.
+	ReplySeq uint32
+	// Len is the number of bytes of a Gap.
+	Len uint32
+	// Conn identifies the connection while it lives; a later one may have the same.
+	// Two connections of the same Conn with different Endpoints are two connections.
+	Conn uint64
+	// Time in nanoseconds of the source's clock: the start of the call for what is sent, the end of the call for what is received.
+	Time      int64
+	Endpoints Endpoints
+	// Data is the payload. Owned by the source, valid until the next Read.
+	Data []byte
+}
+
+// Endpoints are the two addresses of a connection as seen from the observed end.
+// IPv4 addresses are in their IPv4-mapped IPv6 form.
+type Endpoints struct {
+	Local, Remote         [16]byte
+	LocalPort, RemotePort uint16
+}
+
+// LocalAddrPort returns the local address, IPv4-mapped ones as IPv4.
+func (e *Endpoints) LocalAddrPort() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(e.Local).Unmap(), e.LocalPort)
+}
+
+// RemoteAddrPort returns the remote address, IPv4-mapped ones as IPv4.
+func (e *Endpoints) RemoteAddrPort() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(e.Remote).Unmap(), e.RemotePort)
+}
