@@ -5,22 +5,25 @@ import (
 	"math/bits"
 )
 
-// index finds names without regard to case, by open addressing. Most names fit one word of 8 bytes and cost one multiplication and one comparison.
+// index finds names without regard to case, by open addressing.
+// Most names fit one word of 8 bytes, and cost one multiplication and one comparison of words.
 type index struct {
-	slots []slot // a power of two, at most half full at first
+	slots []slot // a power of two of them, at most half of them used
+	shift uint8  // of a hash, so that what remains is the number of a slot
 	used  int
 }
 
 // slot is a name within its container. An empty slot has an empty name.
 type slot struct {
-	tail   uint64 // the last word of the name, see word
+	tail   uint64 // the last word of the name
 	name   string
 	parent ID
 	id     ID
 }
 
 func newIndex(names int) index {
-	return index{slots: make([]slot, 1<<bits.Len(uint(2*names)))}
+	size := bits.Len(uint(2 * names))
+	return index{slots: make([]slot, 1<<size), shift: uint8(64 - size)}
 }
 
 // insert adds a lower-case name that is not in the index yet.
@@ -33,35 +36,41 @@ func (x *index) insert(parent ID, name string, id ID) {
 }
 
 func (x *index) place(s slot) {
-	hash, tail := hashName(s.parent, []byte(s.name))
+	head, tail := words([]byte(s.name))
 	s.tail = tail
 	mask := uint64(len(x.slots) - 1)
-	at := hash & mask
-	for x.slots[at].name != "" {
-		at = (at + 1) & mask
+	at := hash(s.parent, head, tail) >> x.shift
+	for x.slots[at&mask].name != "" {
+		at++
 	}
-	x.slots[at] = s
+	x.slots[at&mask] = s
 }
 
 func (x *index) grow() {
-	old := x.slots
-	x.slots = make([]slot, 2*len(old))
-	for _, s := range old {
+	grown := newIndex(len(x.slots))
+	for _, s := range x.slots {
 		if s.name != "" {
-			x.place(s)
+			grown.place(s)
 		}
 	}
+	x.slots, x.shift = grown.slots, grown.shift
 }
 
-// find returns the command of a name within a container, Other if there is none. It ends at an empty slot, of which there always is one.
+// find returns the command of a name within a container, Other if there is none. It ends at an empty slot, of which there always are some.
 func (x *index) find(parent ID, name []byte) ID {
 	if len(name) == 0 || len(name) > maxName {
 		return Other
 	}
-	hash, tail := hashName(parent, name)
-	mask := uint64(len(x.slots) - 1)
-	for at := hash & mask; ; at = (at + 1) & mask {
-		s := &x.slots[at]
+	var head, tail uint64
+	if len(name) <= 8 {
+		tail = lower(word(name))
+	} else {
+		head, tail = words(name)
+	}
+	slots := x.slots
+	mask := uint64(len(slots) - 1)
+	for at := hash(parent, head, tail) >> (x.shift & 63); ; at++ {
+		s := &slots[at&mask]
 		if s.tail == tail && s.parent == parent && len(s.name) == len(name) && (len(name) <= 8 || equalHead(s.name, name)) {
 			return s.id
 		}
@@ -71,21 +80,22 @@ func (x *index) find(parent ID, name []byte) ID {
 	}
 }
 
-// hashName returns the hash of a name of 1 to maxName bytes, and its last word.
-func hashName(parent ID, name []byte) (hash, tail uint64) {
-	const multiplier = 0x9E3779B97F4A7C15
-	hash = uint64(len(name))<<16 | uint64(parent)
-	if len(name) > 8 {
-		for rest := name; len(rest) > 8; rest = rest[8:] {
-			hash = (hash ^ lower(binary.LittleEndian.Uint64(rest))) * multiplier
-			hash ^= hash >> 32
-		}
-		tail = lower(binary.LittleEndian.Uint64(name[len(name)-8:]))
-	} else {
-		tail = lower(word(name))
+const multiplier = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio: spreads words that differ in a few bits over the high bits
+
+func hash(parent ID, head, tail uint64) uint64 {
+	return (head ^ tail ^ uint64(parent)<<48) * multiplier
+}
+
+// words returns the last word of a name of 1 to maxName bytes, and a digest of those before it, 0 if there are none.
+func words(name []byte) (head, tail uint64) {
+	if len(name) <= 8 {
+		return 0, lower(word(name))
 	}
-	hash = (hash ^ tail) * multiplier
-	return hash ^ hash>>32, tail
+	for rest := name; len(rest) > 8; rest = rest[8:] {
+		head = (head ^ lower(binary.LittleEndian.Uint64(rest))) * multiplier
+		head ^= head >> 32
+	}
+	return head, lower(binary.LittleEndian.Uint64(name[len(name)-8:]))
 }
 
 // equalHead reports whether name begins as the lower-case want does, of the same length and more than 8 bytes. The last 8 bytes are not compared.
@@ -102,15 +112,15 @@ func equalHead(want string, name []byte) bool {
 	return true
 }
 
-// word returns 1 to 8 bytes as a number. Each length has its own numbers; two lengths may share one.
+// word returns 1 to 8 bytes as a number, the first byte lowest. The masks of the shifts change nothing: they spare the test for large ones.
 func word(b []byte) uint64 {
 	switch n := len(b); {
 	case n == 8:
 		return binary.LittleEndian.Uint64(b)
 	case n >= 4:
-		return uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<(8*(n-4))
+		return uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<(8*(n-4)&63)
 	case n >= 2:
-		return uint64(binary.LittleEndian.Uint16(b)) | uint64(b[n-1])<<(8*(n-1))
+		return uint64(binary.LittleEndian.Uint16(b)) | uint64(b[n-1])<<(8*(n-1)&63)
 	default:
 		return uint64(b[0])
 	}
