@@ -1,0 +1,333 @@
+package parser
+
+import (
+	"bytes"
+	"math"
+)
+
+// replyState says what the next byte of a ReplyStream is.
+type replyState uint8
+
+const (
+	atFrame  replyState = iota // the first byte of a frame
+	atValue                    // the type byte of a value within a frame
+	atHeader                   // in a short line: a length, an integer, a boolean, a null, the end of a streamed aggregate
+	atLine                     // in a line of any length
+	atBulk                     // in a bulk string or the "\r\n" after it
+	atPart                     // the ';' of a part of a streamed string
+	atFault                    // behind bytes that are not RESP
+)
+
+// streamed stands on the stack for the number of elements to go of a streamed aggregate.
+const streamed = math.MaxUint32
+
+// step reads one part of a frame. It reports whether the frame is complete, and whether there may be more to read in the chunk.
+func (s *ReplyStream) step(header bool) (done, more bool) {
+	switch s.state {
+	case atFrame:
+		s.skipKeepAlives()
+		if s.in.empty() {
+			return false, false
+		}
+		s.frame, s.textLen = frame{}, 0
+		s.state = atValue
+		return false, true
+	case atValue:
+		return false, s.readType()
+	case atHeader:
+		line, last, ok := s.in.header()
+		if !ok {
+			return false, false
+		}
+		if last != '\n' {
+			return s.fault()
+		}
+		return s.value(line, header)
+	case atLine:
+		return s.readLine()
+	case atBulk:
+		return s.readBulk()
+	case atPart:
+		return false, s.readPart()
+	default:
+		return false, false
+	}
+}
+
+func (s *ReplyStream) fault() (done, more bool) {
+	s.state = atFault
+	return false, false
+}
+
+func (s *ReplyStream) skipKeepAlives() {
+	for !s.in.empty() && s.in.chunk[s.in.pos] == '\n' {
+		s.in.pos++
+	}
+}
+
+// readType reads the type byte of a value, and decides what of the value belongs into the Reply.
+func (s *ReplyStream) readType() bool {
+	if s.in.empty() {
+		return false
+	}
+	s.kind = s.in.chunk[s.in.pos]
+	switch s.kind {
+	case '+', '-', ',', '(':
+		s.state, s.length, s.cr = atLine, 0, false
+	case ':', '$', '*', '_', '#', '!', '=', '%', '~', '>', '|', '.':
+		s.state = atHeader
+	default:
+		s.state = atFault
+		return true
+	}
+	s.in.pos++
+	s.capture, s.parts = false, false
+	if s.attributes == 0 && s.kind != '|' && s.kind != '.' {
+		s.place()
+	}
+	return true
+}
+
+// place notes the type of a value that is no part of an attribute: it is the frame, or an element in it.
+func (s *ReplyStream) place() {
+	isError := s.kind == '-' || s.kind == '!'
+	isString := s.kind == '+' || s.kind == '$' || s.kind == '='
+	switch s.depth {
+	case 0:
+		s.frame.kind = s.kind
+		s.capture = isString || isError
+		return
+	case 1:
+		s.capture = isString && !s.frame.begun
+		s.frame.begun, s.frame.last = true, 0
+	}
+	s.frame.nestedError = s.frame.nestedError || isError
+}
+
+// value reads what the header line of a value says.
+func (s *ReplyStream) value(line []byte, header bool) (done, more bool) {
+	switch s.kind {
+	case ':':
+		return s.integer(line)
+	case '$', '!', '=', ';':
+		return s.bulk(line)
+	case '*', '%', '~', '>', '|':
+		return s.aggregate(line, header)
+	case '_':
+		return s.null(len(line) == 0)
+	case '#':
+		if len(line) != 1 || line[0] != 't' && line[0] != 'f' {
+			return s.fault()
+		}
+		return s.end(), true
+	default: // '.'
+		if len(line) != 0 || s.depth == 0 || s.stack[s.depth-1] != streamed {
+			return s.fault()
+		}
+		return s.pop(), true
+	}
+}
+
+// integer reads a value of type ':', which RESP3 lets begin with '+'.
+func (s *ReplyStream) integer(line []byte) (done, more bool) {
+	if len(line) > 1 && line[0] == '+' && line[1] != '-' {
+		line = line[1:]
+	}
+	n, ok := parseInteger(line)
+	if !ok {
+		return s.fault()
+	}
+	if s.attributes == 0 {
+		switch s.depth {
+		case 0:
+			s.frame.len = n
+		case 1:
+			s.frame.last = n
+		}
+	}
+	return s.end(), true
+}
+
+// null ends a value that is null, if it is well-formed.
+func (s *ReplyStream) null(ok bool) (done, more bool) {
+	if !ok {
+		return s.fault()
+	}
+	if s.depth == 0 {
+		s.frame.null = true
+	}
+	return s.end(), true
+}
+
+// bulk reads the length of a bulk string or of a part of a streamed one.
+func (s *ReplyStream) bulk(line []byte) (done, more bool) {
+	if s.kind == '$' && len(line) == 1 && line[0] == '?' {
+		s.parts, s.state = true, atPart
+		return false, true
+	}
+	n, ok := parseInteger(line)
+	switch {
+	case !ok || n > maxBulk:
+		return s.fault()
+	case n < 0:
+		return s.null(s.kind == '$' && n == -1)
+	case n == 0 && s.kind == ';':
+		return s.end(), true
+	}
+	s.left, s.state = int32(n)+sizeCRLF, atBulk
+	return false, true
+}
+
+// aggregate reads the number of elements and opens the aggregate, or completes the frame if its header alone is asked for.
+func (s *ReplyStream) aggregate(line []byte, header bool) (done, more bool) {
+	count, length := uint32(streamed), int64(-1)
+	if len(line) != 1 || line[0] != '?' {
+		n, ok := parseInteger(line)
+		switch {
+		case !ok || n > maxElements:
+			return s.fault()
+		case n < 0:
+			return s.null(s.kind == '*' && n == -1)
+		case s.kind == '%' || s.kind == '|':
+			n *= 2
+		}
+		count, length = uint32(n), n
+	}
+	if s.depth == 0 && s.kind != '|' {
+		s.frame.len = length
+		if header && s.kind == '*' && count != streamed {
+			s.state = atFrame
+			return true, true
+		}
+	}
+	if s.depth == maxDepth {
+		return s.fault()
+	}
+	s.stack[s.depth] = count
+	if s.kind == '|' {
+		s.attributes |= 1 << s.depth
+	}
+	s.depth++
+	if count == 0 {
+		return s.pop(), true
+	}
+	s.state = atValue
+	return false, true
+}
+
+// pop closes the innermost aggregate, and what that completes. It reports whether the frame is complete.
+func (s *ReplyStream) pop() (done bool) {
+	if s.shut() {
+		return false
+	}
+	return s.end()
+}
+
+// shut takes the innermost aggregate off the stack. It reports whether that was an attribute: the value that it describes follows.
+func (s *ReplyStream) shut() (attribute bool) {
+	s.depth--
+	s.state = atValue
+	bit := uint32(1) << s.depth
+	attribute = s.attributes&bit != 0
+	s.attributes &^= bit
+	return attribute
+}
+
+// end closes the value just read and the aggregates that it completes. It reports whether the frame is complete.
+func (s *ReplyStream) end() (done bool) {
+	s.state = atValue
+	for s.depth > 0 {
+		top := &s.stack[s.depth-1]
+		if *top == streamed {
+			return false
+		}
+		*top--
+		if *top > 0 || s.shut() {
+			return false
+		}
+	}
+	s.state = atFrame
+	return true
+}
+
+// readLine skips a line of any length, up to its "\r\n".
+func (s *ReplyStream) readLine() (done, more bool) {
+	b := s.in.rest()
+	if len(b) == 0 {
+		return false, false
+	}
+	if s.cr {
+		s.in.pos++
+		if b[0] != '\n' {
+			return s.fault()
+		}
+		return s.end(), true
+	}
+	n := bytes.IndexByte(b, '\r')
+	s.cr = n >= 0
+	if !s.cr {
+		n = len(b)
+	}
+	limit := maxSimple
+	if s.kind == ',' || s.kind == '(' {
+		limit = maxLine
+	}
+	if n > limit-int(s.length) {
+		return s.fault()
+	}
+	s.keep(b[:n])
+	s.length += int32(n)
+	s.in.pos += n
+	if s.cr {
+		s.in.pos++
+	}
+	return false, true
+}
+
+// readBulk skips the content of a bulk string, and reads the "\r\n" after it.
+func (s *ReplyStream) readBulk() (done, more bool) {
+	b := s.in.rest()
+	if content := int(s.left) - sizeCRLF; content > 0 {
+		n := min(len(b), content)
+		s.keep(b[:n])
+		s.in.pos += n
+		s.left -= int32(n)
+		b = b[n:]
+	}
+	for len(b) > 0 && s.left > 0 {
+		if b[0] != "\n\r"[s.left-1] {
+			return s.fault()
+		}
+		s.in.pos++
+		s.left--
+		b = b[1:]
+	}
+	switch {
+	case s.left > 0:
+		return false, false
+	case s.parts:
+		s.state = atPart
+		return false, true
+	}
+	return s.end(), true
+}
+
+// readPart reads the ';' that begins each part of a streamed string.
+func (s *ReplyStream) readPart() bool {
+	if s.in.empty() {
+		return false
+	}
+	s.kind, s.state = ';', atHeader
+	if s.in.chunk[s.in.pos] != ';' {
+		s.state = atFault
+	}
+	s.in.pos++
+	return true
+}
+
+// keep takes the next bytes of the value's content into the text, if they belong there.
+func (s *ReplyStream) keep(b []byte) {
+	if s.capture {
+		s.textLen += uint8(copy(s.text[s.textLen:], b))
+	}
+}

@@ -1,0 +1,126 @@
+package parser
+
+// whole reads a multibulk request that lies entirely in the chunk, without copying. It is the path that nearly every request takes.
+// It returns false, having consumed nothing, for anything else: what is unusual or wrong is for the parts below to find.
+func (s *RequestStream) whole(request *Request) bool {
+	b := s.in.chunk[s.in.pos:]
+	if len(b) == 0 || b[0] != '*' {
+		return false
+	}
+	args, p := size(b, 1)
+	if args == 0 || args > maxElements {
+		return false
+	}
+	block := false
+	for i := range args {
+		if p >= len(b) || b[p] != '$' {
+			return false
+		}
+		n, start := size(b, p+1)
+		// Two comparisons, so that no sum can overflow; a failed size is behind the end.
+		if start > len(b)-sizeCRLF || n > len(b)-sizeCRLF-start {
+			return false
+		}
+		end := start + n
+		if i < keptArgs {
+			request.Argv[i] = b[start : start+min(n, MaxArg)]
+		}
+		if n == len(blockWord) && i < blockArgs && isBlockWord(b[start:end]) {
+			block = true
+		}
+		p = end + sizeCRLF
+	}
+	for i := args; i < keptArgs; i++ {
+		request.Argv[i] = nil
+	}
+	request.Args, request.Inline, request.Block = args, false, block
+	s.in.pos += p
+	return true
+}
+
+// size reads an unsigned integer and the two bytes after it at b[p:]. It returns the value and the position behind, which is
+// beyond b if the integer is malformed, too large to be a size, or not complete in b; the value is 0 then.
+func size(b []byte, p int) (n, next int) {
+	if p+2 < len(b) && b[p+1] == '\r' && b[p]-'0' <= 9 {
+		return int(b[p] - '0'), p + 3
+	}
+	for i := p; i+1 < len(b); i++ {
+		if b[i] == '\r' && i > p+1 {
+			return n, i + 2
+		}
+		digit := b[i] - '0'
+		if digit > 9 || i == p && digit == 0 || n > maxElements {
+			break
+		}
+		n = n*10 + int(digit)
+	}
+	return 0, len(b) + 1
+}
+
+func isBlockWord(b []byte) bool {
+	for i := range len(blockWord) {
+		if b[i]|0x20 != blockWord[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// readCount reads the line "*<arguments>". It returns false if the chunk ends in it.
+func (s *RequestStream) readCount() bool {
+	line, _, ok := s.in.header()
+	if !ok {
+		return false
+	}
+	args, ok := lengthAfter('*', line)
+	switch {
+	case !ok || args > maxElements:
+		s.state = atViolation
+	case args <= 0:
+		s.state = atRequest
+	default:
+		s.args, s.state = int32(args), atLength
+	}
+	return true
+}
+
+// readLength reads the line "$<bytes>". It returns false if the chunk ends in it.
+func (s *RequestStream) readLength() bool {
+	line, _, ok := s.in.header()
+	if !ok {
+		return false
+	}
+	size, ok := lengthAfter('$', line)
+	if !ok || size < 0 || size > maxBulk {
+		s.state = atViolation
+		return true
+	}
+	s.beginArgument()
+	s.size, s.left, s.state = int32(size), int32(size)+sizeCRLF, atArgument
+	return true
+}
+
+// lengthAfter reads the integer of a header line that has to begin with kind.
+func lengthAfter(kind byte, line []byte) (int64, bool) {
+	if len(line) == 0 || line[0] != kind {
+		return 0, false
+	}
+	return parseInteger(line[1:])
+}
+
+// readArgument reads the content of an argument and the two bytes after it.
+func (s *RequestStream) readArgument() (done, more bool) {
+	b := s.in.rest()
+	b = b[:min(len(b), int(s.left))]
+	if content := int(s.left) - sizeCRLF; content > 0 {
+		s.absorb(b[:min(len(b), content)])
+	}
+	s.in.pos += len(b)
+	s.left -= int32(len(b))
+	if s.left > 0 {
+		return false, false
+	}
+	s.endArgument()
+	s.state = atLength
+	return s.arg == s.args, true
+}
