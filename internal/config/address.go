@@ -1,0 +1,137 @@
+package config
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Address is what an endpoint may be reached at: one of an address, a network, a host name and any address at all, with a port.
+type Address struct {
+	Prefix netip.Prefix // of an address or network; the zero Prefix for the others
+	Host   string       // lower case, to be resolved
+	Port   uint16       // with neither Prefix nor Host: any address
+}
+
+const addressForms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379"
+
+// String returns the address as it is written in the file.
+func (a Address) String() string {
+	port := strconv.Itoa(int(a.Port))
+	switch {
+	case a.Host != "":
+		return a.Host + ":" + port
+	case !a.Prefix.IsValid():
+		return "*:" + port
+	}
+	text := a.Prefix.String()
+	if a.Prefix.IsSingleIP() {
+		text = a.Prefix.Addr().String()
+	}
+	if a.Prefix.Addr().Is6() {
+		text = "[" + text + "]"
+	}
+	return text + ":" + port
+}
+
+// ParseAddress reads one of the forms of addressForms. Its errors are Faults without a path.
+func ParseAddress(text string) (Address, error) {
+	if strings.Contains(text, "://") {
+		return Address{}, &Fault{Cause: strconv.Quote(text) + " is a URL", Allowed: addressForms}
+	}
+	host, port, fault := splitPort(text)
+	if fault != nil {
+		return Address{}, fault
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 {
+		return Address{}, &Fault{Cause: strconv.Quote(text) + " has no valid port", Allowed: "allowed 1 to 65535, as in 10.0.0.10:6379"}
+	}
+	address := Address{Port: uint16(number)}
+	switch {
+	case host == "*":
+		return address, nil
+	case strings.ContainsAny(host, ":/%") || looksNumeric(host):
+		address.Prefix, fault = parsePrefix(host)
+	case validHost(host):
+		address.Host = strings.ToLower(strings.TrimSuffix(host, "."))
+	default:
+		fault = &Fault{Cause: strconv.Quote(text) + " has no valid host", Allowed: addressForms}
+	}
+	if fault != nil {
+		return Address{}, fault
+	}
+	return address, nil
+}
+
+// splitPort parts host and port at the last colon, and takes the brackets off an IPv6 host.
+func splitPort(text string) (host, port string, fault *Fault) {
+	colon := strings.LastIndexByte(text, ':')
+	if colon < 0 {
+		return "", "", &Fault{Cause: strconv.Quote(text) + " has no port", Allowed: addressForms}
+	}
+	host, port = text[:colon], text[colon+1:]
+	if inner, open := strings.CutPrefix(host, "["); open {
+		inner, closed := strings.CutSuffix(inner, "]")
+		if !closed || !strings.Contains(inner, ":") {
+			return "", "", &Fault{Cause: strconv.Quote(text) + " has misplaced brackets", Allowed: addressForms}
+		}
+		return inner, port, nil
+	}
+	if strings.Contains(host, ":") {
+		return "", "", &Fault{Cause: strconv.Quote(text) + " is an IPv6 address without brackets", Allowed: "write [fd00::7]:6379"}
+	}
+	return host, port, nil
+}
+
+// parsePrefix reads an address or a network. IPv4-mapped IPv6 becomes IPv4, because that is how connections are looked up.
+func parsePrefix(host string) (netip.Prefix, *Fault) {
+	if !strings.Contains(host, "/") {
+		addr, err := netip.ParseAddr(host)
+		if err != nil {
+			return netip.Prefix{}, &Fault{Cause: strconv.Quote(host) + " is not an IP address", Allowed: addressForms}
+		}
+		if addr.Zone() != "" {
+			return netip.Prefix{}, &Fault{Cause: strconv.Quote(host) + " has a zone, which connections do not show", Allowed: "write it without %" + addr.Zone()}
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(host)
+	if err != nil {
+		return netip.Prefix{}, &Fault{Cause: strconv.Quote(host) + " is not a network", Allowed: addressForms}
+	}
+	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+	}
+	if masked := prefix.Masked(); masked != prefix {
+		return netip.Prefix{}, &Fault{Cause: strconv.Quote(host) + " has bits beyond its prefix", Allowed: "write " + masked.String()}
+	}
+	return prefix, nil
+}
+
+// looksNumeric tells a mistyped IPv4 address from a host name: the last label of a host name is never a number.
+func looksNumeric(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	_, err := strconv.ParseUint(last, 10, 64)
+	return err == nil
+}
+
+// validHost accepts the names of DNS, and underscores because Docker and some zones use them.
+func validHost(host string) bool {
+	if len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+			if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
+				return false
+			}
+		}
+	}
+	return true
+}

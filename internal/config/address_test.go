@@ -1,0 +1,62 @@
+package config
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseAddress(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.10:6379":               "10.0.0.10:6379",
+		"10.2.0.0/16:6379":             "10.2.0.0/16:6379",
+		"0.0.0.0/0:6379":               "0.0.0.0/0:6379",
+		"[fd00::7]:6379":               "[fd00::7]:6379",
+		"[fd00::/64]:6379":             "[fd00::/64]:6379",
+		"[::ffff:10.0.0.10]:6379":      "10.0.0.10:6379",
+		"[::ffff:10.0.0.0/104]:6379":   "10.0.0.0/8:6379",
+		"*:6390":                       "*:6390",
+		"Sessions.Example.com.:6379":   "sessions.example.com:6379",
+		"redis_1:65535":                "redis_1:65535",
+		"redis-0.redis.default.svc:80": "redis-0.redis.default.svc:80",
+	} {
+		address, err := ParseAddress(text)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, address.String())
+		again, err := ParseAddress(address.String())
+		require.NoError(t, err)
+		assert.Equal(t, address, again)
+	}
+}
+
+func TestParseAddressInvalid(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                       "has no port",
+		"sessions":               "has no port",
+		"sessions:":              "has no valid port",
+		"sessions:0":             "has no valid port",
+		"sessions:65536":         "has no valid port",
+		"sessions:redis":         "has no valid port",
+		":6379":                  "has no valid host",
+		"-a:6379":                "has no valid host",
+		"a..b:6379":              "has no valid host",
+		"a b:6379":               "has no valid host",
+		"*.example.com:6379":     "has no valid host",
+		"10.0.0.300:6379":        "is not an IP address",
+		"10.0.0:6379":            "is not an IP address",
+		"10.2.0.0/33:6379":       "is not a network",
+		"10.2.0.1/16:6379":       "has bits beyond its prefix (write 10.2.0.0/16)",
+		"fd00::7:6379":           "is an IPv6 address without brackets",
+		"[fd00::7:6379":          "has misplaced brackets",
+		"[10.0.0.1]:6379":        "has misplaced brackets",
+		"[fd00::x]:6379":         "is not an IP address",
+		"[fe80::1%eth0]:6379":    "has a zone",
+		"redis://10.0.0.1:6379":  "is a URL",
+		"10.0.0.1:6379,10.0.0.2": "has no valid port",
+	} {
+		_, err := ParseAddress(text)
+		require.Error(t, err, text)
+		assert.Contains(t, err.Error(), want, text)
+	}
+}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// Config is the whole configuration.
+type Config struct {
+	Listen          string            `mapstructure:"listen"`
+	WebConfig       string            `mapstructure:"web_config"`
+	Capture         Capture           `mapstructure:"capture"`
+	Ports           []int             `mapstructure:"ports"`
+	DefaultName     string            `mapstructure:"default_name"`
+	Endpoints       []Endpoint        `mapstructure:"endpoints"`
+	ResolveInterval time.Duration     `mapstructure:"resolve_interval"`
+	Metrics         Metrics           `mapstructure:"metrics"`
+	ExtraCommands   []string          `mapstructure:"extra_commands"`
+	RenamedCommands map[string]string `mapstructure:"renamed_commands"`
+	Log             Log               `mapstructure:"log"`
+}
+
+// Capture says how socket calls are observed.
+type Capture struct {
+	Backend         string        `mapstructure:"backend"`
+	RingSize        Size          `mapstructure:"ring_size"`
+	FlushInterval   time.Duration `mapstructure:"flush_interval"`
+	MaxBytesPerCall Size          `mapstructure:"max_bytes_per_call"`
+	Interfaces      []string      `mapstructure:"interfaces"`
+}
+
+// Endpoint gives a logical name to addresses.
+type Endpoint struct {
+	Name      string       `mapstructure:"name"`
+	Addresses []Address    `mapstructure:"addresses"`
+	Role      capture.Role `mapstructure:"role"`
+}
+
+// Metrics says what the exported families look like.
+type Metrics struct {
+	Buckets          []float64 `mapstructure:"buckets"`
+	NativeHistograms bool      `mapstructure:"native_histograms"`
+	CommandNames     string    `mapstructure:"command_names"`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  slog.Level `mapstructure:"level"`
+	Format string     `mapstructure:"format"`
+}
+
+// The values of metrics.command_names.
+const (
+	WireNames    = "wire"
+	RedisPyNames = "redis-py"
+)
+
+// The values of log.format.
+const (
+	TextFormat = "text"
+	JSONFormat = "json"
+)
+
+// Default returns the configuration of an empty file.
+func Default() *Config {
+	return &Config{
+		Listen: ":9479",
+		Capture: Capture{
+			Backend:         "auto",
+			RingSize:        16 << 20,
+			FlushInterval:   5 * time.Millisecond,
+			MaxBytesPerCall: 64 << 10,
+			Interfaces:      []string{},
+		},
+		Ports:           []int{6379},
+		DefaultName:     "default",
+		Endpoints:       []Endpoint{},
+		ResolveInterval: 30 * time.Second,
+		Metrics: Metrics{
+			Buckets: []float64{
+				0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+				0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+			},
+			CommandNames: WireNames,
+		},
+		ExtraCommands:   []string{},
+		RenamedCommands: map[string]string{},
+		Log:             Log{Level: slog.LevelInfo, Format: TextFormat},
+	}
+}

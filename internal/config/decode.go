@@ -1,0 +1,157 @@
+package config
+
+import (
+	"log/slog"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// decodeHook turns what YAML, the environment and flags hold into the types of Config.
+// Weak typing is off, which would silently make 1 of true and a list of anything; so the texts of variables are read here, by the type they are for.
+func decodeHook(from, to reflect.Type, data any) (any, error) {
+	text, isText := data.(string)
+	switch to {
+	case reflect.TypeFor[Size]():
+		return decodeSize(from, data)
+	case reflect.TypeFor[time.Duration]():
+		return decodeDuration(from, data)
+	}
+	if !isText {
+		return data, typeMismatch(from, to)
+	}
+	switch to {
+	case reflect.TypeFor[Address]():
+		return ParseAddress(text)
+	case reflect.TypeFor[capture.Role]():
+		return decodeRole(text)
+	case reflect.TypeFor[slog.Level]():
+		return decodeLevel(text)
+	}
+	return decodeText(text, to)
+}
+
+// typeMismatch refuses what mapstructure would convert or report in Go's terms.
+func typeMismatch(from, to reflect.Type) error {
+	got, want := kindName(from), kindName(to)
+	switch {
+	case to == reflect.TypeFor[Address]():
+		want = "text"
+	case to == reflect.TypeFor[capture.Role](), to == reflect.TypeFor[slog.Level]():
+		want = "text"
+	}
+	if got == want || got == "a whole number" && want == "a number" {
+		return nil
+	}
+	return &Fault{Cause: "is " + got, Allowed: "allowed " + want}
+}
+
+// kindName says what a value is in terms of YAML.
+func kindName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "a map"
+	default:
+		return "a whole number"
+	}
+}
+
+func decodeSize(from reflect.Type, data any) (any, error) {
+	const allowed = "allowed a size such as 64KiB or 16MiB"
+	switch value := data.(type) {
+	case string:
+		size, err := ParseSize(value)
+		if err != nil {
+			return nil, &Fault{Cause: err.Error(), Allowed: allowed}
+		}
+		return size, nil
+	case int:
+		if value >= 0 {
+			return Size(value), nil
+		}
+		return nil, &Fault{Cause: strconv.Itoa(value) + " is negative", Allowed: allowed}
+	}
+	return nil, &Fault{Cause: "is " + kindName(from), Allowed: allowed}
+}
+
+func decodeDuration(from reflect.Type, data any) (any, error) {
+	const allowed = "allowed a duration such as 5ms or 30s"
+	text, isText := data.(string)
+	if !isText {
+		cause := "is " + kindName(from)
+		if kindName(from) == "a whole number" {
+			cause += " without a unit"
+		}
+		return nil, &Fault{Cause: cause, Allowed: allowed}
+	}
+	duration, err := time.ParseDuration(strings.TrimSpace(text))
+	if err != nil {
+		return nil, &Fault{Cause: strconv.Quote(text) + " is not a duration", Allowed: allowed}
+	}
+	return duration, nil
+}
+
+func decodeRole(text string) (any, error) {
+	switch text {
+	case "client":
+		return capture.Client, nil
+	case "server":
+		return capture.Server, nil
+	}
+	return nil, unknownValue(text, "client", "server")
+}
+
+func decodeLevel(text string) (any, error) {
+	switch strings.ToLower(text) {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return nil, unknownValue(text, "debug", "info", "warn", "error")
+}
+
+// decodeText reads the text of an environment variable for a key that is no text: a scalar as YAML writes it,
+// a list as YAML writes it in one line or with commas between, a map as YAML writes it in one line.
+func decodeText(text string, to reflect.Type) (any, error) {
+	switch to.Kind() {
+	case reflect.String:
+		return text, nil
+	case reflect.Slice:
+		if trimmed := strings.TrimSpace(text); trimmed != "" && !strings.HasPrefix(trimmed, "[") {
+			text = "[" + text + "]"
+		}
+	}
+	var value any
+	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+		return nil, &Fault{Cause: strconv.Quote(text) + " is not YAML", Allowed: "allowed " + kindName(to)}
+	}
+	if value == nil {
+		return reflect.Zero(to).Interface(), nil
+	}
+	if err := typeMismatch(reflect.TypeOf(value), to); err != nil {
+		return nil, &Fault{Cause: strconv.Quote(text) + " is no " + strings.TrimPrefix(kindName(to), "a "), Allowed: "allowed " + kindName(to)}
+	}
+	return value, nil
+}
+
+func unknownValue(value string, allowed ...string) *Fault {
+	return &Fault{Cause: "unknown value " + strconv.Quote(value), Allowed: "allowed " + strings.Join(allowed, ", ")}
+}

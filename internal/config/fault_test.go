@@ -1,0 +1,115 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestFaults(t *testing.T) {
+	long := strings.Repeat("x", 129)
+	tests := []struct {
+		name, text string
+		want       []string
+	}{
+		{"misspelt key", "listn: x", []string{"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, log)"}},
+		{"misspelt nested key", "capture: {rnig_size: 1}", []string{"capture.rnig_size: unknown key (did you mean ring_size? allowed backend, ring_size, flush_interval, max_bytes_per_call, interfaces)"}},
+		{"misspelt key in a list", "endpoints: [{name: a, addresses: [\"*:1\"], rol: client}]", []string{"endpoints[0].rol: unknown key (did you mean role? allowed name, addresses, role)"}},
+		{"key like no other", "log: {verbosity: 3}", []string{"log.verbosity: unknown key (allowed level, format)"}},
+		{"key with a dot", "capture.backend: auto", []string{"capture.backend: unknown key (allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, log)"}},
+		{"map wanted", "capture: 5", []string{"capture: is a whole number (allowed a map)"}},
+		{"list wanted", "endpoints: {name: a}", []string{"endpoints: is a map (allowed a list)"}},
+		{"text wanted", "listen: 9479", []string{"listen: is a whole number (allowed text)"}},
+		{"bool wanted", "metrics: {native_histograms: 1}", []string{"metrics.native_histograms: is a whole number (allowed true or false)"}},
+		{"listen", "listen: localhost", []string{`listen: "localhost" is not an address with a port (allowed :9479, 127.0.0.1:9479, [::1]:9479)`}},
+		{"listen port", "listen: ':http'", []string{`listen: ":http" has no valid port (allowed :9479, 127.0.0.1:9479, [::1]:9479)`}},
+		{"web_config", "web_config: /nonexistent", []string{"web_config: stat /nonexistent: no such file or directory (allowed the path of a web configuration file, or nothing)"}},
+		{"backend", "capture: {backend: ebpf}", []string{`capture.backend: unknown value "ebpf" (allowed ` + strings.Join(Backends, ", ") + `)`}},
+		{"ring not a power of two", "capture: {ring_size: 12MiB}", []string{"capture.ring_size: 12MiB is not a power of two (use 8MiB or 16MiB)"}},
+		{"ring too small", "capture: {ring_size: 4096}", []string{"capture.ring_size: 4KiB is out of range (allowed a power of two from 64KiB to 1GiB)"}},
+		{"ring no size", "capture: {ring_size: 16MB}", []string{`capture.ring_size: "16MB" is not a size (allowed a size such as 64KiB or 16MiB)`}},
+		{"ring negative", "capture: {ring_size: -1}", []string{"capture.ring_size: -1 is negative (allowed a size such as 64KiB or 16MiB)"}},
+		{"ring too large for 64 bits", "capture: {ring_size: 99999999999GiB}", []string{`capture.ring_size: "99999999999GiB" is more than 64 bits hold (allowed a size such as 64KiB or 16MiB)`}},
+		{"duration without unit", "capture: {flush_interval: 5}", []string{"capture.flush_interval: is a whole number without a unit (allowed a duration such as 5ms or 30s)"}},
+		{"no duration", "capture: {flush_interval: fast}", []string{`capture.flush_interval: "fast" is not a duration (allowed a duration such as 5ms or 30s)`}},
+		{"duration out of range", "capture: {flush_interval: 2s}", []string{"capture.flush_interval: 2s is out of range (allowed 100µs to 1s)"}},
+		{"bytes per call", "capture: {max_bytes_per_call: 2MiB}", []string{"capture.max_bytes_per_call: 2MiB is out of range (allowed 256 to 1MiB)"}},
+		{"interface", "capture: {interfaces: [eth0, 'a/b']}", []string{`capture.interfaces[1]: "a/b" is not the name of an interface (allowed a name such as eth0)`}},
+		{"ports", "ports: [0, 6379, 70000]", []string{"ports[0]: 0 is not a port (allowed 1 to 65535)", "ports[2]: 70000 is not a port (allowed 1 to 65535)"}},
+		{"port as text", "ports: [redis]", []string{`ports[0]: "redis" is no whole number (allowed a whole number)`}},
+		{"default_name empty", "default_name: ''", []string{"default_name: is empty (allowed 1 to 128 bytes of printable text)"}},
+		{"default_name long", "default_name: " + long, []string{"default_name: is 129 bytes long (allowed 1 to 128 bytes of printable text)"}},
+		{"default_name unprintable", `default_name: "a\nb"`, []string{`default_name: "a\nb" is not printable (allowed 1 to 128 bytes of printable text)`}},
+		{"endpoint empty", "endpoints: [{}]", []string{"endpoints[0].name: is empty (allowed 1 to 128 bytes of printable text)", "endpoints[0].addresses: is empty (" + addressForms + ")"}},
+		{"endpoint is text", "endpoints: [sessions]", []string{`endpoints[0]: "sessions" is no map (allowed a map)`}},
+		{"name is a number", "endpoints: [{name: 5, addresses: ['*:1']}]", []string{"endpoints[0].name: is a whole number (allowed text)"}},
+		{"role", "endpoints: [{name: a, addresses: ['*:1'], role: both}]", []string{`endpoints[0].role: unknown value "both" (allowed client, server)`}},
+		{"address", "endpoints: [{name: a, addresses: ['*:1', '10.0.0.1']}]", []string{`endpoints[0].addresses[1]: "10.0.0.1" has no port (` + addressForms + ")"}},
+		{"address taken", "endpoints: [{name: a, addresses: ['*:1']}, {name: b, addresses: ['*:2', '*:1']}]", []string{`endpoints[1].addresses[1]: *:1 is also endpoints[0].addresses[0] of "a" (keep one of them)`}},
+		{"address counted at both ends", "endpoints: [{name: a, addresses: ['*:1']}, {name: a, addresses: ['*:1'], role: server}]", []string{"endpoints[1].addresses[0]: *:1 is also endpoints[0].addresses[0] with the other role, so that its commands would count twice (keep one of them)"}},
+		{"resolve_interval", "resolve_interval: 10ms", []string{"resolve_interval: 10ms is too short (allowed 1s or more)"}},
+		{"buckets empty", "metrics: {buckets: []}", []string{"metrics.buckets: has 0 bounds (allowed 1 to 100, in seconds)"}},
+		{"buckets", "metrics: {buckets: [0, 2, 1, .inf]}", []string{
+			"metrics.buckets[0]: 0 is not a finite positive number (allowed seconds, as in 0.005)",
+			"metrics.buckets[2]: 1 does not exceed 2 before it (allowed ascending bounds)",
+			"metrics.buckets[3]: +Inf is not a finite positive number (allowed seconds, as in 0.005)"}},
+		{"command_names", "metrics: {command_names: jedis}", []string{`metrics.command_names: unknown value "jedis" (allowed wire, redis-py)`}},
+		{"level", "log: {level: trace}", []string{`log.level: unknown value "trace" (allowed debug, info, warn, error)`}},
+		{"format", "log: {format: xml}", []string{`log.format: unknown value "xml" (allowed text, json)`}},
+		{"extra command", "extra_commands: [fine, 'a b']", []string{`extra_commands[1]: extra command "a b": the character ' ' is not allowed (letters, digits and _ . - | : are)`}},
+		{"renamed command", "renamed_commands: {xget: got}", []string{`renamed_commands.xget: renamed command "xget": unknown command "got" (give the name before renaming, such as get)`}},
+		{"all at once", "listn: x\ncapture: {backend: ebpf, ring_size: 5x}\nports: [0]\nlog: {format: xml, levl: info}", []string{
+			"log.levl: unknown key (did you mean level? allowed level, format)",
+			"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, log)",
+			`capture.ring_size: "5x" is not a size (allowed a size such as 64KiB or 16MiB)`,
+			`capture.backend: unknown value "ebpf" (allowed ` + strings.Join(Backends, ", ") + `)`,
+			"ports[0]: 0 is not a port (allowed 1 to 65535)",
+			`log.format: unknown value "xml" (allowed text, json)`}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			config, err := Load(mustWrite(t, test.text), nil)
+			require.Error(t, err)
+			assert.Nil(t, config)
+			var got []string
+			for _, fault := range Faults(err) {
+				got = append(got, fault.Error())
+			}
+			assert.ElementsMatch(t, test.want, got)
+			assert.Equal(t, len(test.want), len(leaves(err)), "every line is a fault: %v", err)
+		})
+	}
+}
+
+func TestVariableFaults(t *testing.T) {
+	for variable, want := range map[string]string{
+		"PORTS":                     `ports[0]: "x" is no whole number (allowed a whole number)`,
+		"METRICS_NATIVE_HISTOGRAMS": `metrics.native_histograms: "x" is no true or false (allowed true or false)`,
+		"ENDPOINTS":                 `endpoints[0]: "x" is no map (allowed a map)`,
+		"RENAMED_COMMANDS":          `renamed_commands: "x" is no map (allowed a map)`,
+	} {
+		t.Run(variable, func(t *testing.T) {
+			t.Setenv("REDIS_OBSERVER_"+variable, "x")
+			_, err := Load("", nil)
+			require.Len(t, Faults(err), 1)
+			assert.Equal(t, want, Faults(err)[0].Error())
+		})
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]Size{"0": 0, "4096": 4096, "64KiB": 64 << 10, " 16 MiB ": 16 << 20, "1GiB": 1 << 30} {
+		size, err := ParseSize(text)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, size, text)
+	}
+	for size, want := range map[Size]string{0: "0", 100: "100", 1024: "1KiB", 1536: "1536", 16 << 20: "16MiB"} {
+		assert.Equal(t, want, size.String())
+	}
+	for _, text := range []string{"", "KiB", "1kb", "-1", "1.5MiB", "18446744073709551615KiB"} {
+		_, err := ParseSize(text)
+		assert.Error(t, err, text)
+	}
+}

@@ -1,0 +1,120 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// flagKeys are the keys that have a flag, by the name of the flag.
+var flagKeys = map[string]string{
+	"listen":     "listen",
+	"web-config": "web_config",
+	"backend":    "capture" + delimiter + "backend",
+	"ports":      "ports",
+	"log-level":  "log" + delimiter + "level",
+	"log-format": "log" + delimiter + "format",
+}
+
+// AddFlags defines the flags that stand above the file and the environment.
+func AddFlags(flags *pflag.FlagSet) {
+	d := Default()
+	flags.String("listen", d.Listen, "address of the HTTP endpoint")
+	flags.String("web-config", d.WebConfig, "web configuration file for TLS and basic authentication")
+	flags.String("backend", d.Capture.Backend, "capture backend: "+orList(Backends))
+	flags.IntSlice("ports", d.Ports, "ports observed besides those of the endpoints")
+	flags.String("log-level", "info", "least severe log lines: debug, info, warn or error")
+	flags.String("log-format", d.Log.Format, "form of log lines: text or json")
+}
+
+// Load reads the file at path (none if path is empty), the environment and the flags that were set, and validates the result.
+// flags may be nil. All faults are returned at once, joined.
+func Load(path string, flags *pflag.FlagSet) (*Config, error) {
+	config, err := load(path, flags)
+	if err != nil && path != "" {
+		return nil, fmt.Errorf("load configuration %s: %w", path, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load configuration: %w", err)
+	}
+	return config, nil
+}
+
+func load(path string, flags *pflag.FlagSet) (*Config, error) {
+	v := viper.NewWithOptions(viper.KeyDelimiter(delimiter))
+	if err := readFile(v, path); err != nil {
+		return nil, err
+	}
+	// Every variable is bound by its full name. Unknown REDIS_OBSERVER_* variables are no fault:
+	// Kubernetes sets such ones in every pod beside a Service named redis-observer.
+	for _, key := range leafKeys() {
+		if err := v.BindEnv(key, Variable(key)); err != nil {
+			return nil, err
+		}
+	}
+	if flags != nil {
+		if err := bindFlags(v, flags); err != nil {
+			return nil, err
+		}
+	}
+	config := Default()
+	faults := decodeFaults(v.UnmarshalExact(config, func(c *mapstructure.DecoderConfig) {
+		c.DecodeHook = decodeHook
+		c.WeaklyTypedInput = false
+		c.ZeroFields = true // else a shorter list would be written over the start of the default one
+	}))
+	faults = append(faults, unreported(config.validate(), faults)...)
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return config, nil
+}
+
+// unreported leaves out the faults of keys that could not even be decoded, and hold nothing of what the user wrote.
+func unreported(faults, reported []error) []error {
+	roots := Faults(errors.Join(reported...))
+	return slices.DeleteFunc(faults, func(err error) bool {
+		var fault *Fault
+		return errors.As(err, &fault) && slices.ContainsFunc(roots, func(root *Fault) bool {
+			return fault.Path == root.Path || strings.HasPrefix(fault.Path, root.Path+".")
+		})
+	})
+}
+
+func readFile(v *viper.Viper, path string) error {
+	if path == "" {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w (name an existing file with --config)", fs.ErrNotExist)
+	}
+	if err != nil {
+		return err
+	}
+	v.SetConfigType("yaml")
+	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
+		return fmt.Errorf("read YAML: %w", errors.Unwrap(err))
+	}
+	return nil
+}
+
+// bindFlags binds only flags that were given: viper would let the default of a flag stand where nothing else is set.
+func bindFlags(v *viper.Viper, flags *pflag.FlagSet) error {
+	for name, key := range flagKeys {
+		if flag := flags.Lookup(name); flag != nil && flag.Changed {
+			if err := v.BindPFlag(key, flag); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package config
+
+import (
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// mustWrite writes a configuration file and returns its path.
+func mustWrite(tb testing.TB, text string) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "observer.yaml")
+	require.NoError(tb, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// mustLoad loads a configuration that has to be valid.
+func mustLoad(tb testing.TB, text string) *Config {
+	tb.Helper()
+	config, err := Load(mustWrite(tb, text), nil)
+	require.NoError(tb, err)
+	return config
+}
+
+func mustFlags(tb testing.TB, args ...string) *pflag.FlagSet {
+	tb.Helper()
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	AddFlags(flags)
+	require.NoError(tb, flags.Parse(args))
+	return flags
+}
+
+func TestExampleShowsEveryKeyAtItsDefault(t *testing.T) {
+	const path = "../../config.example.yaml"
+	config, err := Load(path, nil)
+	require.NoError(t, err)
+	assert.Equal(t, Default(), config)
+
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for _, key := range leafKeys() {
+		last := filepath.Base(filepath.ToSlash(strings.ReplaceAll(key, delimiter, "/")))
+		assert.Regexp(t, `(?m)^ *`+last+`:`, string(text), key)
+	}
+}
+
+func TestLoadWholeFile(t *testing.T) {
+	config := mustLoad(t, `
+listen: "127.0.0.1:21000"
+capture: {backend: tracepoint, ring_size: 1MiB, flush_interval: 10ms, max_bytes_per_call: 4096, interfaces: [eth0]}
+ports: [6379, 6380]
+default_name: others
+endpoints:
+  - name: session-cache
+    addresses: ["sessions:6379", "10.0.0.10:6379", "10.2.0.0/16:6379", "[fd00::7]:6379", "*:6390"]
+  - name: queue
+    addresses: ["127.0.0.1:6400"]
+    role: server
+resolve_interval: 1m
+metrics: {buckets: [0.001, 1], native_histograms: true, command_names: redis-py}
+extra_commands: [MYMOD.GET]
+renamed_commands: {XGET: get, x.set: set}
+log: {level: debug, format: json}
+`)
+	assert.Equal(t, Capture{Backend: "tracepoint", RingSize: 1 << 20, FlushInterval: 10 * time.Millisecond, MaxBytesPerCall: 4096, Interfaces: []string{"eth0"}}, config.Capture)
+	assert.Equal(t, []int{6379, 6380}, config.Ports)
+	require.Len(t, config.Endpoints, 2)
+	assert.Equal(t, "sessions:6379", config.Endpoints[0].Addresses[0].String())
+	assert.Equal(t, capture.Client, config.Endpoints[0].Role)
+	assert.Equal(t, capture.Server, config.Endpoints[1].Role)
+	assert.Equal(t, time.Minute, config.ResolveInterval)
+	assert.Equal(t, []float64{0.001, 1}, config.Metrics.Buckets)
+	assert.True(t, config.Metrics.NativeHistograms)
+	assert.Equal(t, []string{"MYMOD.GET"}, config.ExtraCommands)
+	assert.Equal(t, map[string]string{"xget": "get", "x.set": "set"}, config.RenamedCommands)
+	assert.Equal(t, Log{Level: slog.LevelDebug, Format: JSONFormat}, config.Log)
+}
+
+func TestLoadWithoutFile(t *testing.T) {
+	config, err := Load("", nil)
+	require.NoError(t, err)
+	assert.Equal(t, Default(), config)
+}
+
+func TestNullValuesAreDefaults(t *testing.T) {
+	assert.Equal(t, Default(), mustLoad(t, "endpoints:\nlog:\nports:\n"))
+}
+
+func TestPrecedence(t *testing.T) {
+	const file = "capture: {backend: kprobe}\n"
+	tests := []struct {
+		name, file, variable string
+		flags                []string
+		want                 string
+	}{
+		{"default", "", "", nil, "auto"},
+		{"file over default", file, "", nil, "kprobe"},
+		{"variable over file", file, "fentry", nil, "fentry"},
+		{"flag over variable", file, "fentry", []string{"--backend", "tracepoint"}, "tracepoint"},
+		{"flag at its default over variable", file, "fentry", []string{"--backend", "auto"}, "auto"},
+		{"flag that is not given", file, "", []string{"--listen", ":21001"}, "kprobe"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv("REDIS_OBSERVER_CAPTURE_BACKEND", test.variable)
+			config, err := Load(mustWrite(t, test.file), mustFlags(t, test.flags...))
+			require.NoError(t, err)
+			assert.Equal(t, test.want, config.Capture.Backend)
+		})
+	}
+}
+
+func TestEveryKeyHasAVariable(t *testing.T) {
+	for variable, value := range map[string]string{
+		"LISTEN": ":21002", "WEB_CONFIG": os.DevNull, "CAPTURE_BACKEND": "fentry", "CAPTURE_RING_SIZE": "1MiB",
+		"CAPTURE_FLUSH_INTERVAL": "7ms", "CAPTURE_MAX_BYTES_PER_CALL": "4096", "CAPTURE_INTERFACES": "eth0, lo",
+		"PORTS": "1,2", "DEFAULT_NAME": "123", "ENDPOINTS": `[{name: a, addresses: ["h:1"], role: server}]`,
+		"RESOLVE_INTERVAL": "5s", "METRICS_BUCKETS": "0.5,1", "METRICS_NATIVE_HISTOGRAMS": "true", "METRICS_COMMAND_NAMES": "redis-py",
+		"EXTRA_COMMANDS": "a.b", "RENAMED_COMMANDS": "{XGET: get}", "LOG_LEVEL": "error", "LOG_FORMAT": "json",
+	} {
+		t.Setenv("REDIS_OBSERVER_"+variable, value)
+	}
+	for _, key := range leafKeys() {
+		require.NotEmpty(t, os.Getenv(Variable(key)), key)
+	}
+	config, err := Load("", nil)
+	require.NoError(t, err)
+	assert.Equal(t, &Config{
+		Listen: ":21002", WebConfig: os.DevNull,
+		Capture: Capture{Backend: "fentry", RingSize: 1 << 20, FlushInterval: 7 * time.Millisecond, MaxBytesPerCall: 4096, Interfaces: []string{"eth0", "lo"}},
+		Ports:   []int{1, 2}, DefaultName: "123",
+		Endpoints:       []Endpoint{{Name: "a", Addresses: []Address{{Host: "h", Port: 1}}, Role: capture.Server}},
+		ResolveInterval: 5 * time.Second,
+		Metrics:         Metrics{Buckets: []float64{0.5, 1}, NativeHistograms: true, CommandNames: RedisPyNames},
+		ExtraCommands:   []string{"a.b"}, RenamedCommands: map[string]string{"XGET": "get"},
+		Log: Log{Level: slog.LevelError, Format: JSONFormat},
+	}, config)
+}
+
+func TestFlags(t *testing.T) {
+	config, err := Load("", mustFlags(t, "--listen", ":21003", "--ports", "7000,7001", "--log-level", "warn", "--log-format", "json"))
+	require.NoError(t, err)
+	assert.Equal(t, ":21003", config.Listen)
+	assert.Equal(t, []int{7000, 7001}, config.Ports)
+	assert.Equal(t, Log{Level: slog.LevelWarn, Format: JSONFormat}, config.Log)
+}
+
+func TestServiceVariablesOfKubernetesAreNoFault(t *testing.T) {
+	t.Setenv("REDIS_OBSERVER_SERVICE_HOST", "10.0.0.1")
+	t.Setenv("REDIS_OBSERVER_PORT", "tcp://10.0.0.1:9479")
+	_, err := Load("", nil)
+	assert.NoError(t, err)
+}
+
+func TestLoadUnreadableFile(t *testing.T) {
+	_, err := Load("/nonexistent/observer.yaml", nil)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	assert.Contains(t, err.Error(), "/nonexistent/observer.yaml")
+	assert.Contains(t, err.Error(), "--config")
+
+	for name, text := range map[string]string{"syntax": "listen: [", "list": "- a\n", "twice": "listen: a\nlisten: b\n"} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Load(mustWrite(t, text), nil)
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), "yaml")
+			assert.Empty(t, Faults(err))
+		})
+	}
+}

@@ -1,0 +1,237 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// fakeDNS answers from a map; a name that is not in it does not resolve.
+type fakeDNS struct {
+	mu    sync.Mutex
+	hosts map[string][]string
+}
+
+func (d *fakeDNS) set(name string, addresses ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hosts[name] = addresses
+}
+
+func (d *fakeDNS) LookupNetIP(_ context.Context, _, name string) ([]netip.Addr, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.hosts[name]) == 0 {
+		return nil, errors.New("no such host")
+	}
+	var addresses []netip.Addr
+	for _, text := range d.hosts[name] {
+		addresses = append(addresses, netip.MustParseAddr(text))
+	}
+	return addresses, nil
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// mustNames returns the names of a valid configuration, with its host names resolved.
+func mustNames(tb testing.TB, text string, dns *fakeDNS) *Names {
+	tb.Helper()
+	names := NewNames(mustLoad(tb, text), dns, quiet())
+	names.Refresh(context.Background())
+	return names
+}
+
+// nameOf resolves a connection whose server has the address, seen from the end that role says. "" is a connection that is not counted.
+func nameOf(names *Names, role capture.Role, server string) string {
+	address := netip.MustParseAddrPort(server)
+	e := capture.Endpoints{Local: netip.MustParseAddr("192.0.2.1").As16(), LocalPort: 50000, Remote: address.Addr().As16(), RemotePort: address.Port()}
+	if role == capture.Server {
+		e.Local, e.LocalPort, e.Remote, e.RemotePort = e.Remote, e.RemotePort, e.Local, e.LocalPort
+	}
+	id, found := names.Resolve(role, &e)
+	if !found {
+		return ""
+	}
+	return names.Registry().Name(id)
+}
+
+const specificity = `
+endpoints:
+  - {name: any, addresses: ["*:6379"]}
+  - {name: wide, addresses: ["10.0.0.0/8:6379", "[fd00::/16]:6379"]}
+  - {name: narrow, addresses: ["10.2.0.0/16:6379"]}
+  - {name: host, addresses: ["sessions:6379"]}
+  - {name: exact, addresses: ["10.2.0.10:6379", "[fd00::7]:6379"]}
+  - {name: other-port, addresses: ["10.2.0.10:6380"]}
+  - {name: local, addresses: ["10.9.0.1:6390"], role: server}
+`
+
+func TestResolve(t *testing.T) {
+	dns := &fakeDNS{hosts: map[string][]string{"sessions": {"10.2.0.20", "10.2.0.10"}}}
+	names := mustNames(t, specificity, dns)
+	tests := []struct {
+		name, server string
+		role         capture.Role
+		want         string
+	}{
+		{"exact over everything", "10.2.0.10:6379", capture.Client, "exact"},
+		{"host name over network", "10.2.0.20:6379", capture.Client, "host"},
+		{"longest prefix", "10.2.0.30:6379", capture.Client, "narrow"},
+		{"shorter prefix", "10.3.0.1:6379", capture.Client, "wide"},
+		{"wildcard", "192.168.0.1:6379", capture.Client, "any"},
+		{"IPv4-mapped", "[::ffff:10.2.0.10]:6379", capture.Client, "exact"},
+		{"IPv6 exact", "[fd00::7]:6379", capture.Client, "exact"},
+		{"IPv6 network", "[fd00::8]:6379", capture.Client, "wide"},
+		{"IPv6 wildcard", "[2001:db8::1]:6379", capture.Client, "any"},
+		{"other port", "10.2.0.10:6380", capture.Client, "other-port"},
+		{"unmatched address on the port of an endpoint", "10.2.0.11:6380", capture.Client, "default"},
+		{"port that is not observed", "10.2.0.10:6381", capture.Client, ""},
+		{"client's end of a server's endpoint", "10.9.0.1:6390", capture.Client, ""},
+		{"server's end", "10.9.0.1:6390", capture.Server, "local"},
+		{"unmatched at the server's end", "10.9.0.2:6390", capture.Server, "default"},
+		{"server's end of a client's endpoint", "10.2.0.10:6379", capture.Server, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			assert.Equal(t, test.want, nameOf(names, test.role, test.server))
+		})
+	}
+	assert.Equal(t, []uint16{6379, 6380}, names.ClientPorts())
+	assert.Equal(t, []uint16{6390}, names.ServerPorts())
+}
+
+// A node with both ends counts each command once, whatever the configuration.
+func TestEachAddressHasOneEnd(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing configured":        "",
+		"server wildcard":           `endpoints: [{name: s, addresses: ["*:6379"], role: server}]`,
+		"server address":            `endpoints: [{name: s, addresses: ["10.0.0.1:6379"], role: server}]`,
+		"server network":            `endpoints: [{name: s, addresses: ["10.0.0.0/8:6379"], role: server}]`,
+		"server without ports":      `{ports: [], endpoints: [{name: s, addresses: ["10.0.0.1:6379"], role: server}]}`,
+		"both roles on one port":    `endpoints: [{name: s, addresses: ["10.0.0.1:6379"], role: server}, {name: c, addresses: ["10.0.0.2:6379"]}]`,
+		"wildcard beside an exact":  `endpoints: [{name: s, addresses: ["*:6379"], role: server}, {name: c, addresses: ["10.0.0.2:6379"]}]`,
+		"server host that resolves": `endpoints: [{name: s, addresses: ["h:6379"], role: server}]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			names := mustNames(t, text, &fakeDNS{hosts: map[string][]string{"h": {"10.0.0.2"}}})
+			for _, server := range []string{"10.0.0.1:6379", "10.0.0.3:6379", "192.168.0.1:6379"} {
+				ends := 0
+				for _, role := range []capture.Role{capture.Client, capture.Server} {
+					if nameOf(names, role, server) != "" {
+						ends++
+					}
+				}
+				assert.Equal(t, 1, ends, server)
+			}
+		})
+	}
+}
+
+func TestPortsOfAServerWildcardAreNotObservedAtTheClient(t *testing.T) {
+	names := mustNames(t, `endpoints: [{name: s, addresses: ["*:6379"], role: server}]`, &fakeDNS{})
+	assert.Empty(t, names.ClientPorts())
+	assert.Equal(t, []uint16{6379}, names.ServerPorts())
+}
+
+func TestHostNames(t *testing.T) {
+	var log strings.Builder
+	dns := &fakeDNS{hosts: map[string][]string{}}
+	config := mustLoad(t, `endpoints: [{name: a, addresses: ["h:6379"]}, {name: b, addresses: ["i:6379"]}]`)
+	names := NewNames(config, dns, slog.New(slog.NewTextHandler(&log, nil)))
+	ctx := context.Background()
+
+	names.Refresh(ctx)
+	assert.Equal(t, 2, names.Unresolved())
+	assert.EqualValues(t, 2, names.LookupFailures())
+	assert.Equal(t, "default", nameOf(names, capture.Client, "10.0.0.1:6379"))
+	names.Refresh(ctx)
+	assert.Equal(t, 2, strings.Count(log.String(), "does not resolve"), "a failure that lasts is logged once")
+
+	version := names.Version()
+	dns.set("h", "::ffff:10.0.0.1")
+	dns.set("i", "10.0.0.1", "10.0.0.2")
+	names.Refresh(ctx)
+	assert.Greater(t, names.Version(), version)
+	assert.Zero(t, names.Unresolved())
+	assert.Equal(t, "a", nameOf(names, capture.Client, "10.0.0.1:6379"), "the first endpoint has an address that two host names share")
+	assert.Equal(t, "b", nameOf(names, capture.Client, "10.0.0.2:6379"))
+
+	version = names.Version()
+	names.Refresh(ctx)
+	assert.Equal(t, version, names.Version(), "the same answers change nothing")
+
+	dns.set("h")
+	names.Refresh(ctx)
+	assert.Equal(t, 1, names.Unresolved())
+	assert.Equal(t, "a", nameOf(names, capture.Client, "10.0.0.1:6379"), "a host that fails keeps its addresses")
+
+	dns.set("i", "10.0.0.3")
+	for range rememberedRounds {
+		names.Refresh(ctx)
+	}
+	assert.Equal(t, "b", nameOf(names, capture.Client, "10.0.0.2:6379"), "an address that DNS leaves out is remembered")
+	names.Refresh(ctx)
+	assert.Equal(t, "default", nameOf(names, capture.Client, "10.0.0.2:6379"), "but not for ever")
+	assert.Equal(t, "b", nameOf(names, capture.Client, "10.0.0.3:6379"))
+}
+
+func TestApplyKeepsIDs(t *testing.T) {
+	dns := &fakeDNS{hosts: map[string][]string{"h": {"10.0.0.1"}}}
+	names := mustNames(t, `endpoints: [{name: a, addresses: ["h:6379"]}]`, dns)
+	before := names.Registry().Intern("a")
+	version := names.Version()
+
+	names.Apply(mustLoad(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
+	assert.Greater(t, names.Version(), version)
+	assert.Equal(t, "a", nameOf(names, capture.Client, "10.0.0.1:6379"), "known addresses of a host name survive")
+	assert.Equal(t, "b", nameOf(names, capture.Client, "10.0.0.2:6379"))
+	assert.Equal(t, before, names.Registry().Intern("a"))
+	assert.Equal(t, []string{"default", "a", "b"}, names.Registry().Names())
+
+	version = names.Version()
+	names.Apply(mustLoad(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
+	assert.Equal(t, version, names.Version())
+}
+
+func TestResolveWhileApplying(t *testing.T) {
+	names := mustNames(t, specificity, &fakeDNS{})
+	other := mustLoad(t, `endpoints: [{name: new, addresses: ["*:6379"]}]`)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 50 {
+			names.Apply(other)
+			names.Refresh(context.Background())
+		}
+	}()
+	for range 1000 {
+		require.NotEmpty(t, nameOf(names, capture.Client, "10.2.0.10:6379"))
+	}
+	<-done
+	assert.Equal(t, "new", nameOf(names, capture.Client, "10.2.0.10:6379"))
+}
+
+func TestResolveAllocatesNothing(t *testing.T) {
+	names := mustNames(t, specificity, &fakeDNS{})
+	e := capture.Endpoints{Remote: netip.MustParseAddr("10.3.0.1").As16(), RemotePort: 6379}
+	assert.Zero(t, testing.AllocsPerRun(100, func() { names.Resolve(capture.Client, &e) }))
+}
+
+func BenchmarkResolve(b *testing.B) {
+	names := mustNames(b, specificity, &fakeDNS{})
+	e := capture.Endpoints{Remote: netip.MustParseAddr("192.168.0.1").As16(), RemotePort: 6379}
+	b.ReportAllocs()
+	for b.Loop() {
+		names.Resolve(capture.Client, &e)
+	}
+}

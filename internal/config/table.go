@@ -1,0 +1,161 @@
+package config
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/correlate"
+)
+
+// table is an immutable lookup from addresses to names, one side per role.
+type table struct {
+	sides       [2]side // by capture.Role
+	fallback    [2]map[uint16]bool
+	defaultName correlate.NameID
+}
+
+// side holds the endpoints of one role, the most specific forms first.
+type side struct {
+	exact    map[netip.AddrPort]correlate.NameID
+	networks map[uint16][]network // by port, longest prefix first
+	any      map[uint16]correlate.NameID
+	ports    map[uint16]bool
+}
+
+type network struct {
+	prefix netip.Prefix
+	name   correlate.NameID
+}
+
+// newTable builds the lookup of a configuration. hosts gives the addresses of a host name.
+func newTable(c *Config, registry *Registry, hosts func(string) []netip.Addr) *table {
+	t := &table{defaultName: registry.Intern(c.DefaultName)}
+	for role := range t.sides {
+		t.sides[role] = side{
+			exact:    map[netip.AddrPort]correlate.NameID{},
+			networks: map[uint16][]network{},
+			any:      map[uint16]correlate.NameID{},
+			ports:    map[uint16]bool{},
+		}
+	}
+	for _, endpoint := range c.Endpoints {
+		name := registry.Intern(endpoint.Name)
+		for _, address := range endpoint.Addresses {
+			t.sides[endpoint.Role].add(address, name)
+		}
+	}
+	t.addHosts(c, registry, hosts)
+	t.addFallbacks(c)
+	return t
+}
+
+func (s *side) add(address Address, name correlate.NameID) {
+	s.ports[address.Port] = true
+	switch {
+	case address.Host != "":
+	case !address.Prefix.IsValid():
+		s.any[address.Port] = name
+	case address.Prefix.IsSingleIP():
+		s.exact[netip.AddrPortFrom(address.Prefix.Addr(), address.Port)] = name
+	default:
+		networks := append(s.networks[address.Port], network{address.Prefix, name})
+		slices.SortStableFunc(networks, func(a, b network) int { return b.prefix.Bits() - a.prefix.Bits() })
+		s.networks[address.Port] = networks
+	}
+}
+
+// addHosts comes after the addresses that were written out, which have precedence, and among host names the first one has.
+func (t *table) addHosts(c *Config, registry *Registry, hosts func(string) []netip.Addr) {
+	for _, endpoint := range c.Endpoints {
+		for _, address := range endpoint.Addresses {
+			if address.Host == "" {
+				continue
+			}
+			for _, addr := range hosts(address.Host) {
+				key := netip.AddrPortFrom(addr, address.Port)
+				if _, taken := t.sides[endpoint.Role].exact[key]; !taken {
+					t.sides[endpoint.Role].exact[key] = registry.Intern(endpoint.Name)
+				}
+			}
+		}
+	}
+}
+
+// addFallbacks decides at which end traffic that no endpoint matches is counted under the default name.
+// One end per port, so that a node with both ends counts it once: the client's end wherever that is observed.
+func (t *table) addFallbacks(c *Config) {
+	client, server := &t.sides[capture.Client], &t.sides[capture.Server]
+	t.fallback = [2]map[uint16]bool{{}, {}}
+	for port := range client.ports {
+		t.fallback[capture.Client][port] = true
+	}
+	for _, port := range c.Ports {
+		t.fallback[capture.Client][uint16(port)] = true
+	}
+	for port := range server.ports {
+		t.fallback[capture.Server][port] = !t.fallback[capture.Client][port]
+	}
+	// Where every address belongs to an endpoint of the server's end, nothing is left for the client's.
+	for port := range server.any {
+		if !client.ports[port] {
+			delete(t.fallback[capture.Client], port)
+		}
+	}
+}
+
+// resolve looks up the address of the server, which is the remote one of a client and the local one of a server.
+func (t *table) resolve(role capture.Role, address netip.AddrPort) (correlate.NameID, bool) {
+	if id, found := t.sides[role].find(address); found {
+		return id, true
+	}
+	if !t.fallback[role][address.Port()] {
+		return 0, false
+	}
+	// An endpoint of the other role claims the address: its commands are counted at the other end.
+	if _, elsewhere := t.sides[1-role].find(address); elsewhere {
+		return 0, false
+	}
+	return t.defaultName, true
+}
+
+func (s *side) find(address netip.AddrPort) (correlate.NameID, bool) {
+	if id, found := s.exact[address]; found {
+		return id, true
+	}
+	for _, network := range s.networks[address.Port()] {
+		if network.prefix.Contains(address.Addr()) {
+			return network.name, true
+		}
+	}
+	id, found := s.any[address.Port()]
+	return id, found
+}
+
+// ports returns the ports on which connections of the role can have a name.
+func (t *table) ports(role capture.Role) []uint16 {
+	ports := map[uint16]bool{}
+	maps.Copy(ports, t.sides[role].ports)
+	for port, observed := range t.fallback[role] {
+		if observed {
+			ports[port] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(ports))
+}
+
+// equal says whether two tables answer alike.
+func (t *table) equal(other *table) bool {
+	if other == nil || t.defaultName != other.defaultName {
+		return false
+	}
+	for role := range t.sides {
+		a, b := &t.sides[role], &other.sides[role]
+		if !maps.Equal(a.exact, b.exact) || !maps.Equal(a.any, b.any) || !maps.Equal(t.fallback[role], other.fallback[role]) ||
+			!maps.EqualFunc(a.networks, b.networks, slices.Equal) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,209 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/command"
+)
+
+// The bounds of what may be configured.
+const (
+	minRingSize      = 64 << 10
+	maxRingSize      = 1 << 30
+	minBytesPerCall  = 256
+	maxBytesPerCall  = 1 << 20
+	minFlush         = 100 * time.Microsecond
+	maxFlush         = time.Second
+	minResolve       = time.Second
+	maxNameLength    = 128
+	maxBuckets       = 100
+	maxExtraCommands = 1024
+)
+
+// Backends are the values of capture.backend.
+var Backends = []string{"auto", "fentry", "kprobe", "tracepoint"}
+
+// validate returns every fault of a decoded configuration.
+func (c *Config) validate() []error {
+	var found faultList
+	found.add("listen", listenFault(c.Listen))
+	if c.WebConfig != "" {
+		if _, err := os.Stat(c.WebConfig); err != nil {
+			found.add("web_config", &Fault{Cause: err.Error(), Allowed: "allowed the path of a web configuration file, or nothing"})
+		}
+	}
+	c.Capture.validate(&found)
+	for i, port := range c.Ports {
+		if port < 1 || port > math.MaxUint16 {
+			found.add(fmt.Sprintf("ports[%d]", i), &Fault{Cause: fmt.Sprintf("%d is not a port", port), Allowed: "allowed 1 to 65535"})
+		}
+	}
+	found.add("default_name", nameFault(c.DefaultName))
+	validateEndpoints(c.Endpoints, &found)
+	if c.ResolveInterval < minResolve {
+		found.add("resolve_interval", &Fault{Cause: c.ResolveInterval.String() + " is too short", Allowed: "allowed 1s or more"})
+	}
+	c.Metrics.validate(&found)
+	validateCommands(c, &found)
+	if c.Log.Format != TextFormat && c.Log.Format != JSONFormat {
+		found.add("log.format", unknownValue(c.Log.Format, TextFormat, JSONFormat))
+	}
+	return found
+}
+
+// faultList collects faults under their paths.
+type faultList []error
+
+func (l *faultList) add(path string, fault *Fault) {
+	if fault != nil {
+		fault.Path = path
+		*l = append(*l, fault)
+	}
+}
+
+func listenFault(listen string) *Fault {
+	const allowed = "allowed :9479, 127.0.0.1:9479, [::1]:9479"
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return &Fault{Cause: strconv.Quote(listen) + " is not an address with a port", Allowed: allowed}
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return &Fault{Cause: strconv.Quote(listen) + " has no valid port", Allowed: allowed}
+	}
+	return nil
+}
+
+func (c *Capture) validate(found *faultList) {
+	if !slices.Contains(Backends, c.Backend) {
+		found.add("capture.backend", unknownValue(c.Backend, Backends...))
+	}
+	found.add("capture.ring_size", ringFault(c.RingSize))
+	if c.FlushInterval < minFlush || c.FlushInterval > maxFlush {
+		found.add("capture.flush_interval", &Fault{Cause: c.FlushInterval.String() + " is out of range", Allowed: "allowed 100µs to 1s"})
+	}
+	if c.MaxBytesPerCall < minBytesPerCall || c.MaxBytesPerCall > maxBytesPerCall {
+		found.add("capture.max_bytes_per_call", &Fault{Cause: c.MaxBytesPerCall.String() + " is out of range", Allowed: "allowed 256 to 1MiB"})
+	}
+	for i, name := range c.Interfaces {
+		if name == "" || len(name) > 15 || strings.ContainsAny(name, "/ \t\n") {
+			found.add(fmt.Sprintf("capture.interfaces[%d]", i), &Fault{Cause: strconv.Quote(name) + " is not the name of an interface", Allowed: "allowed a name such as eth0"})
+		}
+	}
+}
+
+// ringFault insists on what the kernel takes, instead of rounding to a size that nobody asked for.
+func ringFault(size Size) *Fault {
+	page := Size(os.Getpagesize())
+	smallest := max(minRingSize, page)
+	if size < smallest || size > maxRingSize {
+		return &Fault{Cause: size.String() + " is out of range", Allowed: fmt.Sprintf("allowed a power of two from %s to %s", smallest, Size(maxRingSize))}
+	}
+	// A power of two that is not below the page size is a multiple of it.
+	if next := powerOfTwo(size); next != size {
+		return &Fault{Cause: size.String() + " is not a power of two", Allowed: fmt.Sprintf("use %s or %s", next/2, next)}
+	}
+	return nil
+}
+
+func nameFault(name string) *Fault {
+	const allowed = "allowed 1 to 128 bytes of printable text"
+	switch {
+	case strings.TrimSpace(name) == "":
+		return &Fault{Cause: "is empty", Allowed: allowed}
+	case len(name) > maxNameLength:
+		return &Fault{Cause: fmt.Sprintf("is %d bytes long", len(name)), Allowed: allowed}
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return &Fault{Cause: strconv.Quote(name) + " is not printable", Allowed: allowed}
+	}
+	return nil
+}
+
+// validateEndpoints also refuses an address that would be ambiguous, or counted at both ends under one name.
+func validateEndpoints(endpoints []Endpoint, found *faultList) {
+	type owner struct {
+		path, name string
+		role       capture.Role
+	}
+	owners := map[Address]owner{}
+	for i, endpoint := range endpoints {
+		path := fmt.Sprintf("endpoints[%d]", i)
+		found.add(path+".name", nameFault(endpoint.Name))
+		if len(endpoint.Addresses) == 0 {
+			found.add(path+".addresses", &Fault{Cause: "is empty", Allowed: addressForms})
+		}
+		for j, address := range endpoint.Addresses {
+			at := fmt.Sprintf("%s.addresses[%d]", path, j)
+			if address.Port == 0 { // could not be decoded, and was reported
+				continue
+			}
+			first, taken := owners[address]
+			switch {
+			case !taken:
+				owners[address] = owner{at, endpoint.Name, endpoint.Role}
+			case first.role != endpoint.Role && first.name == endpoint.Name:
+				found.add(at, &Fault{Cause: address.String() + " is also " + first.path + " with the other role, so that its commands would count twice", Allowed: "keep one of them"})
+			case first.role == endpoint.Role && first.name != endpoint.Name:
+				found.add(at, &Fault{Cause: address.String() + " is also " + first.path + " of " + strconv.Quote(first.name), Allowed: "keep one of them"})
+			}
+		}
+	}
+}
+
+func (m *Metrics) validate(found *faultList) {
+	if len(m.Buckets) == 0 || len(m.Buckets) > maxBuckets {
+		found.add("metrics.buckets", &Fault{Cause: fmt.Sprintf("has %d bounds", len(m.Buckets)), Allowed: "allowed 1 to 100, in seconds"})
+	}
+	for i, bound := range m.Buckets {
+		path := fmt.Sprintf("metrics.buckets[%d]", i)
+		switch {
+		case !(bound > 0) || math.IsInf(bound, 0):
+			found.add(path, &Fault{Cause: fmt.Sprintf("%g is not a finite positive number", bound), Allowed: "allowed seconds, as in 0.005"})
+		case i > 0 && bound <= m.Buckets[i-1]:
+			found.add(path, &Fault{Cause: fmt.Sprintf("%g does not exceed %g before it", bound, m.Buckets[i-1]), Allowed: "allowed ascending bounds"})
+		}
+	}
+	if m.CommandNames != WireNames && m.CommandNames != RedisPyNames {
+		found.add("metrics.command_names", unknownValue(m.CommandNames, WireNames, RedisPyNames))
+	}
+}
+
+// validateCommands leaves the rules to the table of commands, and finds the key of what it refuses by offering it the names one by one.
+func validateCommands(c *Config, found *faultList) {
+	if _, err := command.New(c.ExtraCommands, c.RenamedCommands); err == nil {
+		return
+	}
+	if len(c.ExtraCommands) > maxExtraCommands {
+		found.add("extra_commands", &Fault{Cause: fmt.Sprintf("has %d names", len(c.ExtraCommands)), Allowed: fmt.Sprintf("allowed up to %d", maxExtraCommands)})
+		return
+	}
+	var extra []string
+	for i, name := range c.ExtraCommands {
+		if _, err := command.New([]string{name}, nil); err != nil {
+			found.add(fmt.Sprintf("extra_commands[%d]", i), &Fault{Cause: err.Error()})
+			continue
+		}
+		extra = append(extra, name)
+	}
+	for _, wire := range slices.Sorted(maps.Keys(c.RenamedCommands)) {
+		if _, err := command.New(extra, map[string]string{wire: c.RenamedCommands[wire]}); err != nil {
+			found.add("renamed_commands."+wire, &Fault{Cause: err.Error()})
+		}
+	}
+}
+
+// orList joins alternatives as English does.
+func orList(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}

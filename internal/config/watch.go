@@ -1,0 +1,97 @@
+package config
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// settleTime is how long a file must be left alone before it is read: editors and kubelet change it in several steps.
+const settleTime = 200 * time.Millisecond
+
+// Watch calls changed whenever the file at path has other contents than before, until ctx ends.
+// It watches directories, not the file: editors replace files by renaming, and Kubernetes swaps the symbolic link of a directory above.
+// An error means that nothing is watched, and changed will not be called.
+func Watch(ctx context.Context, path string, changed func()) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch %s: %w (raise fs.inotify.max_user_instances, or reload with SIGHUP)", path, err)
+	}
+	w := &fileWatch{path: path, watcher: watcher}
+	if err := watcher.Add(filepath.Dir(path)); err != nil {
+		watcher.Close()
+		return fmt.Errorf("watch %s: %w (reload with SIGHUP)", path, err)
+	}
+	w.follow()
+	w.contents, _ = os.ReadFile(path)
+	go w.run(ctx, changed)
+	return nil
+}
+
+type fileWatch struct {
+	path     string
+	target   string // the directory that holds the file which path leads to
+	contents []byte
+	watcher  *fsnotify.Watcher
+}
+
+func (w *fileWatch) run(ctx context.Context, changed func()) {
+	defer w.watcher.Close()
+	settled := time.NewTimer(settleTime)
+	settled.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, open := <-w.watcher.Events:
+			if !open {
+				return
+			}
+			settled.Reset(settleTime)
+		case _, open := <-w.watcher.Errors: // an overflow: something may have changed
+			if !open {
+				return
+			}
+			settled.Reset(settleTime)
+		case <-settled.C:
+			if w.differs() {
+				changed()
+			}
+		}
+	}
+}
+
+// differs says whether the contents changed. A file that is missing just now, between two steps of a replacement, has not changed.
+func (w *fileWatch) differs() bool {
+	w.follow()
+	contents, err := os.ReadFile(w.path)
+	if err != nil || bytes.Equal(contents, w.contents) {
+		return false
+	}
+	w.contents = contents
+	return true
+}
+
+// follow watches the directory to which symbolic links lead now. An error leaves the directory of the path itself, where links are swapped.
+func (w *fileWatch) follow() {
+	file, err := filepath.EvalSymlinks(w.path)
+	if err != nil {
+		return
+	}
+	target := filepath.Dir(file)
+	if target == w.target || target == filepath.Dir(w.path) {
+		return
+	}
+	if w.target != "" {
+		// The old directory may be gone, and its watch with it.
+		_ = w.watcher.Remove(w.target)
+	}
+	if w.watcher.Add(target) == nil {
+		w.target = target
+	}
+}
