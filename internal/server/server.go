@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+)
+
+// Limits of one request. A scrape of ten thousand series takes milliseconds: the time is for the reader.
+const (
+	headerLimit  = 16 << 10
+	readTimeout  = 5 * time.Second
+	writeTimeout = 30 * time.Second
+	idleTimeout  = 2 * time.Minute // longer than the usual scrape interval, so that Prometheus keeps its connection
+)
+
+// Options say what is served, and where.
+type Options struct {
+	Listen    string       // host:port
+	WebConfig string       // web configuration file of the exporter toolkit; may be empty
+	Version   string       // shown on the landing page
+	Metrics   http.Handler // answers /metrics
+	Ready     func() error // nil when the probes are attached and read
+	Logger    *slog.Logger
+}
+
+// Server is a bound endpoint.
+type Server struct {
+	listener  net.Listener
+	http      *http.Server
+	webConfig string
+	logger    *slog.Logger
+}
+
+// Listen binds the address of the endpoint. Requests wait until Serve.
+func Listen(o Options) (*Server, error) {
+	if err := web.Validate(o.WebConfig); err != nil {
+		return nil, fmt.Errorf("read web configuration %s: %w (correct web_config)", o.WebConfig, err)
+	}
+	routes, err := routes(o)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w (choose another address with listen)", o.Listen, errors.Unwrap(err))
+	}
+	return &Server{
+		listener:  listener,
+		webConfig: o.WebConfig,
+		logger:    o.Logger,
+		http: &http.Server{
+			Handler:           routes,
+			MaxHeaderBytes:    headerLimit,
+			ReadHeaderTimeout: readTimeout,
+			ReadTimeout:       readTimeout,
+			WriteTimeout:      writeTimeout,
+			IdleTimeout:       idleTimeout,
+			ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		},
+	}, nil
+}
+
+// Address returns the address that was bound.
+func (s *Server) Address() string { return s.listener.Addr().String() }
+
+// Serve answers requests until Shutdown.
+func (s *Server) Serve() error {
+	flags := &web.FlagConfig{WebConfigFile: &s.webConfig}
+	if err := web.Serve(s.listener, s.http, flags, s.logger); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", s.Address(), err)
+	}
+	return nil
+}
+
+// Shutdown lets requests under way finish while ctx lasts, then ends them.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	// A server that was shut down before Serve does not know its listener.
+	_ = s.listener.Close()
+	return nil
+}
