@@ -33,6 +33,9 @@ func (s *ReplyStream) step(header bool) (done, more bool) {
 		s.state = atValue
 		return false, true
 	case atValue:
+		if s.wholeElement() {
+			return s.end(), true
+		}
 		return false, s.readType()
 	case atHeader:
 		line, last, ok := s.in.header()
@@ -81,15 +84,33 @@ func (s *ReplyStream) readType() bool {
 		return true
 	}
 	s.in.pos++
-	s.capture, s.parts = false, false
-	if s.attributes == 0 && s.kind != '|' && s.kind != '.' {
-		s.place()
-	}
+	s.place()
 	return true
 }
 
-// place notes the type of a value that is no part of an attribute: it is the frame, or an element in it.
+// wholeElement reads a bulk string that lies entirely in the chunk: most elements of most arrays. It returns false for anything else.
+func (s *ReplyStream) wholeElement() bool {
+	b := s.in.rest()
+	if len(b) == 0 || b[0] != '$' {
+		return false
+	}
+	start, stop := wholeBulk(b)
+	if stop == 0 {
+		return false
+	}
+	s.kind = '$'
+	s.place()
+	s.keep(b[start:stop])
+	s.in.pos += stop + sizeCRLF
+	return true
+}
+
+// place notes the type of a value: it is the frame, an element in it, or part of an attribute, of which nothing is noted.
 func (s *ReplyStream) place() {
+	s.capture, s.parts = false, false
+	if s.attributes != 0 || s.kind == '|' || s.kind == '.' {
+		return
+	}
 	isError := s.kind == '-' || s.kind == '!'
 	isString := s.kind == '+' || s.kind == '$' || s.kind == '='
 	switch s.depth {

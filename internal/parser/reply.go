@@ -102,12 +102,15 @@ func (s *ReplyStream) whole(reply *Reply) bool {
 		}
 		r.Text = b[1:min(end, 1+MaxText)]
 	case '$':
-		n, start := size(b, 1)
-		if start > len(b)-sizeCRLF || n > len(b)-sizeCRLF-start || b[start-1] != '\n' {
+		if r.Null = string(b[1:3]) == "-1"; r.Null {
+			end = len("$-1")
+			break
+		}
+		start, stop := wholeBulk(b)
+		if stop == 0 {
 			return false
 		}
-		end = start + n
-		r.Text = b[start : start+min(n, MaxText)]
+		r.Text, end = b[start:min(stop, start+MaxText)], stop
 	case ':':
 		n, next := size(b, 1)
 		if next > len(b) {
@@ -123,6 +126,20 @@ func (s *ReplyStream) whole(reply *Reply) bool {
 	*reply = r
 	s.in.pos += end + sizeCRLF
 	return true
+}
+
+// wholeBulk finds the content of a bulk string that b begins with. It returns 0, 0 if the string is not complete in b or not well-formed.
+func wholeBulk(b []byte) (start, stop int) {
+	n, start := size(b, 1)
+	// Two comparisons, so that no sum can overflow; a failed size is behind the end.
+	if start > len(b)-sizeCRLF || n > len(b)-sizeCRLF-start {
+		return 0, 0
+	}
+	stop = start + n
+	if b[start-1] != '\n' || b[stop] != '\r' || b[stop+1] != '\n' {
+		return 0, 0
+	}
+	return start, stop
 }
 
 // finish fills reply from what was kept of the frame's parts.
