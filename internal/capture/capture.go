@@ -24,7 +24,7 @@ type Stats struct {
 // Kind says what an Event is.
 type Kind uint8
 
-// The kinds of events. Data and Gap concern one direction, the others the connection; Tick concerns none.
+// The kinds of events. Data and Gap concern one direction, the others the connection; Tick and Listed concern none.
 const (
 	Data       Kind = iota + 1 // Data holds payload that begins at Seq
 	Gap                        // Len bytes from Seq on passed, and were not captured for Reason
@@ -34,6 +34,7 @@ const (
 	PeerClosed                 // the other end closed or reset; its stream ends at Seq (role server) or ReplySeq (role client)
 	Closed                     // the socket is gone; nothing follows
 	Tick                       // time has passed; Time is set and nothing else
+	Listed                     // every connection that was there at Time has been told of; one not heard of since is gone
 )
 
 // Direction is the direction of a stream in terms of the Redis protocol, whichever end is observed.

@@ -1,0 +1,90 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+)
+
+// backend is a way to see the socket calls: a set of programs of the one object. All of them feed the same ring.
+type backend struct {
+	name     string
+	programs []attachment
+	// missing tells cheaply what the kernel lacks for it; nil if nothing is known to be missing.
+	missing func() error
+}
+
+// attachment is a program and how it is attached.
+type attachment struct {
+	program string
+	attach  func(*ebpf.Program) (io.Closer, error)
+}
+
+// backends in the order in which auto tries them.
+var backends = []backend{
+	{
+		name: "tracepoint",
+		programs: []attachment{
+			{observerProgTracepointReceived, attachTracing},
+			{observerProgTracepointSent, attachTracing},
+			{observerProgTracepointSend, attachTracing},
+		},
+		missing: func() error { return missingTracepoints("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length") },
+	},
+}
+
+// lifecycle are the programs of every backend.
+var lifecycle = []attachment{
+	{observerProgConnectionState, attachTracing},
+	{observerProgConnectionEnd, attachTracing},
+}
+
+// Backends returns the names of the backends in the order in which auto tries them.
+func Backends() []string {
+	var names []string
+	for _, b := range backends {
+		names = append(names, b.name)
+	}
+	return names
+}
+
+func attachTracing(program *ebpf.Program) (io.Closer, error) {
+	return link.AttachTracing(link.TracingOptions{Program: program})
+}
+
+// missingTracepoints looks the typed tracepoints up in the kernel's BTF.
+func missingTracepoints(names ...string) error {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return fmt.Errorf("read kernel types: %w", err)
+	}
+	for _, name := range names {
+		var typedef *btf.Typedef
+		err := kernel.TypeByName("btf_trace_"+name, &typedef)
+		if errors.Is(err, btf.ErrNotFound) {
+			return fmt.Errorf("the kernel has no tracepoint %s", name)
+		}
+		if err != nil {
+			return fmt.Errorf("look up tracepoint %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// prune removes the programs that the backend does not use.
+func (b *backend) prune(spec *ebpf.CollectionSpec) {
+	used := []string{observerProgConnectionList}
+	for _, a := range slices.Concat(lifecycle, b.programs) {
+		used = append(used, a.program)
+	}
+	for name := range spec.Programs {
+		if !slices.Contains(used, name) {
+			delete(spec.Programs, name)
+		}
+	}
+}

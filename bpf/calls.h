@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* The bodies of the probes: a socket call from its start to its end. The same for every backend. */
+#ifndef OBSERVER_CALLS_H
+#define OBSERVER_CALLS_H
+
+#include "emit.h"
+
+/* Flags of a receive that takes nothing out of the stream. */
+#define NOT_A_READ (MSG_OOB | MSG_PEEK | MSG_ERRQUEUE)
+
+/* The start of a send: only now are the iterator un-advanced, the offset exact and the time that of the application. */
+static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bool direct)
+{
+	struct task_calls *state;
+	struct call *call;
+	__u64 left;
+	__u32 seq;
+
+	if (observed_role(sk, direct) == ROLE_NONE)
+		return;
+	state = current_calls();
+	if (!state)
+		return;
+	call = &state->send;
+	seq = TCP_FIELD(sk, write_seq);
+	left = FIELD(direct, msg, msg_iter.count);
+	/* tcp_sendmsg_locked() passes here once for each buffer that it fills. */
+	if (call->sk == (__u64)sk && seq - call->seq == (__u32)(call->length - left))
+		return;
+	call->sk = (__u64)sk;
+	call->time = bpf_ktime_get_ns();
+	call->seq = seq;
+	call->length = left;
+	cursor_of_iter(&call->cursor, &msg->msg_iter, direct);
+}
+
+/* The end of a send: what the application wrote is in memory, and the result says how much of it was taken. */
+static __always_inline void send_ended(struct sock *sk, int result, bool direct)
+{
+	__u8 role = observed_role(sk, direct);
+	struct task_calls *state;
+	struct scratch *s;
+
+	if (role == ROLE_NONE)
+		return;
+	state = current_calls();
+	if (!state || state->send.sk != (__u64)sk)
+		return;
+	state->send.sk = 0;
+	if (result <= 0)
+		return;
+	s = scratch_for(SCRATCH_SEND, EVENT_SENT, sk, role, direct);
+	if (!s)
+		return;
+	s->event.time = state->send.time;
+	s->event.seq = state->send.seq;
+	submit_call(s, SCRATCH_SEND, &state->send.cursor, result);
+}
+
+/* The end of a receive. */
+static __always_inline void received(struct sock *sk, __u8 role, struct cursor *cursor, int result, bool direct)
+{
+	struct scratch *s = scratch_for(SCRATCH_RECEIVE, EVENT_RECEIVED, sk, role, direct);
+
+	if (!s)
+		return;
+	s->event.time = bpf_ktime_get_ns();
+	s->event.seq = received_offset(sk, direct) - result;
+	submit_call(s, SCRATCH_RECEIVE, cursor, result);
+}
+
+/* recvmmsg receives into one message after the other, and calls the tracepoint for each; an error ends it. */
+static __always_inline __u64 current_message(__u64 vector, __u64 count, int result)
+{
+	struct task_calls *state = current_calls();
+	__u64 index;
+
+	if (!state)
+		return vector;
+	index = state->messages == vector && state->next_message < count ? state->next_message : 0;
+	state->messages = result < 0 ? 0 : vector;
+	state->next_message = index + 1;
+	return vector + index * sizeof(struct mmsghdr);
+}
+
+/* The user memory that the current receive call was given: the socket tracepoints do not carry it. */
+static __always_inline void cursor_of_syscall(struct cursor *c, int result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct pt_regs *regs = task_registers(task);
+	struct user_msghdr msg;
+	__u64 argument = syscall_argument_2(regs);
+
+	c->offset = 0;
+	c->base = argument;
+	c->memory = MEMORY_NONE;
+	switch (syscall_shape(task, regs)) {
+	case SYSCALL_BUFFER:
+		c->memory = MEMORY_USER;
+		return;
+	case SYSCALL_VECTOR:
+		c->memory = MEMORY_USER_IOV;
+		c->pieces = syscall_argument_3(regs);
+		return;
+	case SYSCALL_MESSAGES:
+		argument = current_message(argument, syscall_argument_3(regs), result);
+		/* fall through: a message like any other */
+	case SYSCALL_MESSAGE:
+		if (result <= 0 || bpf_probe_read_user(&msg, sizeof(msg), (void *)argument))
+			return;
+		c->memory = MEMORY_USER_IOV;
+		c->base = (__u64)msg.msg_iov;
+		c->pieces = msg.msg_iovlen;
+		return;
+	case SYSCALL_OTHER:
+		return;
+	}
+}
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * The kernel as the probes see it: the few types and fields that they use, and every difference between kernels, each in
+ * one helper. Field offsets are relocated when the object is loaded (CO-RE), so the definitions need names only.
+ */
+#ifndef OBSERVER_COMPAT_H
+#define OBSERVER_COMPAT_H
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed char __s8;
+typedef short __s16;
+typedef int __s32;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef _Bool bool;
+enum { false, true };
+
+/* The map types and flags in use, from the kernel's stable interface (include/uapi/linux/bpf.h). */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+enum {
+	BPF_ANY = 0,
+	BPF_F_NO_PREALLOC = 1,
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+	BPF_RB_NO_WAKEUP = 1,
+	BPF_RB_FORCE_WAKEUP = 2,
+	BPF_RB_AVAIL_DATA = 0,
+};
+
+#include "headers/bpf_helpers.h"
+#include "headers/bpf_core_read.h"
+
+/* What user space hands to the socket calls: a stable interface, not relocated. */
+struct iovec {
+	void *iov_base;
+	unsigned long iov_len;
+};
+struct user_msghdr {
+	void *msg_name;
+	int msg_namelen;
+	struct iovec *msg_iov;
+	unsigned long msg_iovlen;
+	void *msg_control;
+	unsigned long msg_controllen;
+	unsigned int msg_flags;
+};
+struct mmsghdr {
+	struct user_msghdr msg_hdr;
+	unsigned int msg_len;
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	unsigned char skc_state;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	unsigned long skc_flags;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_protocol;
+};
+
+struct inet_sock {
+	__be16 inet_sport;
+};
+
+struct tcp_sock {
+	__u32 copied_seq;
+	__u32 write_seq;
+	__u32 rcv_nxt;
+};
+
+struct iov_iter {
+	__u8 iter_type;
+	unsigned long iov_offset;
+	unsigned long count;
+	const struct iovec *__iov;
+	void *ubuf;
+	unsigned long nr_segs;
+};
+
+/* Until 5.14 the kind and the direction shared one word (8cd54c1c8480 "iov_iter: separate direction from flavour"). */
+struct iov_iter___before_5_14 {
+	unsigned int type;
+};
+
+/* Until 6.4 __iov was iov (de4f5fed3f23 "iov_iter: add iter_iovec() helper"). */
+struct iov_iter___before_6_4 {
+	const struct iovec *iov;
+};
+
+struct msghdr {
+	struct iov_iter msg_iter;
+};
+
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+};
+
+struct thread_info {
+	unsigned long flags;
+	__u32 status;
+};
+struct task_struct {
+	struct thread_info thread_info;
+};
+
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long orig_ax, ax, di, si, dx, r10, r8, r9, sp, ip;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct pt_regs {
+	__u64 regs[31];
+	__s32 syscallno;
+};
+#else
+#error "unknown architecture"
+#endif
+
+/* The values of these are relocated: they changed over time (6.0 added ITER_UBUF at the end, 6.4 moved it to the front). */
+enum iter_type {
+	ITER_IOVEC = 100,
+	ITER_KVEC = 101,
+	ITER_UBUF = 102,
+};
+/* Its value tells whether the kernel has task storage (5.11). */
+enum bpf_func_id {
+	BPF_FUNC_task_storage_get = 156,
+};
+
+#pragma clang attribute pop
+
+enum {
+	AF_INET = 2,
+	AF_INET6 = 10,
+	IPPROTO_TCP = 6,
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT = 2,
+	TCP_SYN_RECV = 3,
+	TCP_FIN_WAIT1 = 4,
+	TCP_CLOSE = 7,
+	TCP_CLOSE_WAIT = 8,
+	TCP_LISTEN = 10,
+	MSG_OOB = 0x1,
+	MSG_PEEK = 0x2,
+	MSG_TRUNC = 0x20,
+	MSG_ERRQUEUE = 0x2000,
+	SOCK_DONE_BIT = 1, /* enum sock_flags: set by tcp_fin(), nowhere else */
+};
+
+/*
+ * Reads a field of a kernel object. Programs of the BTF kind may load from typed pointers directly, which costs one
+ * instruction; kprobes have to ask a helper. direct is a constant after inlining, so one of the branches vanishes.
+ */
+#define FIELD(direct, pointer, path)                                                                   \
+	({                                                                                             \
+		typeof((pointer)->path) value_;                                                        \
+		if (direct)                                                                            \
+			value_ = (pointer)->path;                                                      \
+		else                                                                                   \
+			bpf_core_read(&value_, sizeof(value_), &(pointer)->path);                      \
+		value_;                                                                                \
+	})
+
+/* Where the bytes of a call stand. */
+enum memory {
+	MEMORY_NONE,	   /* not in user memory, or not known */
+	MEMORY_USER,	   /* one piece of user memory */
+	MEMORY_KERNEL_IOV, /* user memory in pieces, listed in kernel memory */
+	MEMORY_USER_IOV,   /* user memory in pieces, listed in user memory */
+};
+
+/* The bytes of a call, from its first byte on. */
+struct cursor {
+	__u64 base;   /* address of the bytes, or of the list of pieces */
+	__u64 offset; /* bytes to skip in the first piece */
+	__u32 pieces;
+	__u32 memory; /* enum memory */
+};
+
+/* The bytes that an iterator stands at. */
+static __always_inline void cursor_of_iter(struct cursor *c, struct iov_iter *iter, bool direct)
+{
+	bool ubuf, iovec;
+
+	if (bpf_core_field_exists(iter->iter_type)) {
+		__u8 type = FIELD(direct, iter, iter_type);
+
+		ubuf = bpf_core_enum_value_exists(enum iter_type, ITER_UBUF) &&
+		       type == bpf_core_enum_value(enum iter_type, ITER_UBUF);
+		iovec = type == bpf_core_enum_value(enum iter_type, ITER_IOVEC);
+	} else {
+		/* ITER_IOVEC was 4 and the lowest bit the direction. */
+		struct iov_iter___before_5_14 *old = (void *)iter;
+
+		ubuf = false;
+		iovec = (FIELD(direct, old, type) & ~1u) == 4;
+	}
+
+	c->offset = FIELD(direct, iter, iov_offset);
+	if (ubuf) {
+		c->memory = MEMORY_USER;
+		c->base = (__u64)FIELD(direct, iter, ubuf) + c->offset;
+		return;
+	}
+	c->memory = iovec ? MEMORY_KERNEL_IOV : MEMORY_NONE;
+	c->pieces = FIELD(direct, iter, nr_segs);
+	if (bpf_core_field_exists(iter->__iov)) {
+		c->base = (__u64)FIELD(direct, iter, __iov);
+	} else {
+		struct iov_iter___before_6_4 *old = (void *)iter;
+
+		c->base = (__u64)FIELD(direct, old, iov);
+	}
+}
+
+/* The system call that the current task is in, as far as it concerns receiving. */
+enum syscall_shape {
+	SYSCALL_OTHER,
+	SYSCALL_BUFFER,	  /* fd, buffer, length, … : read, recvfrom */
+	SYSCALL_VECTOR,	  /* fd, iovec, count, … : readv, preadv2 */
+	SYSCALL_MESSAGE,  /* fd, msghdr, … : recvmsg */
+	SYSCALL_MESSAGES, /* fd, mmsghdr, count, … : recvmmsg, one receive for each */
+};
+
+#if defined(__TARGET_ARCH_x86)
+static __always_inline __u64 syscall_number(const struct pt_regs *regs) { return regs->orig_ax; }
+static __always_inline __u64 syscall_argument_2(const struct pt_regs *regs) { return regs->si; }
+static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs) { return regs->dx; }
+/* A 32-bit program has other call numbers and argument registers (TS_COMPAT). */
+static __always_inline bool compat_task(const struct task_struct *task) { return task->thread_info.status & 2; }
+enum { NR_READ = 0, NR_READV = 19, NR_RECVFROM = 45, NR_RECVMSG = 47, NR_RECVMMSG = 299, NR_PREADV2 = 327 };
+#else
+static __always_inline __u64 syscall_number(const struct pt_regs *regs) { return regs->syscallno; }
+static __always_inline __u64 syscall_argument_2(const struct pt_regs *regs) { return regs->regs[1]; }
+static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs) { return regs->regs[2]; }
+/* A 32-bit program has other call numbers and argument registers (TIF_32BIT). */
+static __always_inline bool compat_task(const struct task_struct *task)
+{
+	return task->thread_info.flags & (1UL << 22);
+}
+enum { NR_READ = 63, NR_READV = 65, NR_RECVFROM = 207, NR_RECVMSG = 212, NR_RECVMMSG = 243, NR_PREADV2 = 286 };
+#endif
+
+static __always_inline enum syscall_shape syscall_shape(const struct task_struct *task, const struct pt_regs *regs)
+{
+	if (compat_task(task))
+		return SYSCALL_OTHER;
+	switch (syscall_number(regs)) {
+	case NR_READ:
+	case NR_RECVFROM:
+		return SYSCALL_BUFFER;
+	case NR_READV:
+	case NR_PREADV2:
+		return SYSCALL_VECTOR;
+	case NR_RECVMSG:
+		return SYSCALL_MESSAGE;
+	case NR_RECVMMSG:
+		return SYSCALL_MESSAGES;
+	}
+	return SYSCALL_OTHER;
+}
+
+static __always_inline const struct pt_regs *task_registers(struct task_struct *task)
+{
+	return (const void *)bpf_task_pt_regs(task);
+}
+
+#endif

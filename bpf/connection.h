@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* What the probes ask of a socket: whether it is observed, its name, and its stream offsets. */
+#ifndef OBSERVER_CONNECTION_H
+#define OBSERVER_CONNECTION_H
+
+#include "maps.h"
+
+/* Fields beyond struct sock, which typed loads do not allow. */
+static __always_inline __u32 read_beyond(struct sock *sk, __u32 offset, __u32 size)
+{
+	__u32 value = 0;
+
+	bpf_probe_read_kernel(&value, size, (const char *)sk + offset);
+	return value;
+}
+
+#define TCP_FIELD(sk, field) read_beyond(sk, bpf_core_field_offset(struct tcp_sock, field), sizeof(__u32))
+
+static __always_inline __u16 remote_port(struct sock *sk, bool direct)
+{
+	return __builtin_bswap16(FIELD(direct, sk, __sk_common.skc_dport));
+}
+
+/* inet_put_port() clears skc_num before the socket enters TCP_CLOSE; inet_sport stays. */
+static __always_inline __u16 local_port(struct sock *sk, bool direct)
+{
+	__u16 port = FIELD(direct, sk, __sk_common.skc_num);
+
+	if (port)
+		return port;
+	return __builtin_bswap16(read_beyond(sk, bpf_core_field_offset(struct inet_sock, inet_sport), sizeof(__be16)));
+}
+
+/* The role in which a socket is observed. Most sockets of a machine leave here, so these are plain loads. */
+static __always_inline __u8 observed_role(struct sock *sk, bool direct)
+{
+	__u16 family = FIELD(direct, sk, __sk_common.skc_family);
+	__u16 port;
+	__u8 role;
+
+	if (family != AF_INET && family != AF_INET6)
+		return ROLE_NONE;
+	port = remote_port(sk, direct);
+	if (client_ports[port >> 3] & (1 << (port & 7))) {
+		role = ROLE_CLIENT;
+	} else {
+		port = local_port(sk, direct);
+		if (!(server_ports[port >> 3] & (1 << (port & 7))))
+			return ROLE_NONE;
+		role = ROLE_SERVER;
+	}
+	return FIELD(direct, sk, sk_protocol) == IPPROTO_TCP ? role : ROLE_NONE;
+}
+
+static __always_inline void put_mapped(__u8 *address, __be32 v4)
+{
+	__u32 *words = (__u32 *)address;
+
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = __builtin_bswap32(0xffff);
+	words[3] = v4;
+}
+
+/* Names the connection in an event. */
+static __always_inline void put_connection(struct event *e, struct sock *sk, __u8 role, bool direct)
+{
+	e->conn = (__u64)sk;
+	e->role = role;
+	e->local_port = local_port(sk, direct);
+	e->remote_port = remote_port(sk, direct);
+	if (FIELD(direct, sk, __sk_common.skc_family) == AF_INET) {
+		put_mapped(e->local, FIELD(direct, sk, __sk_common.skc_rcv_saddr));
+		put_mapped(e->remote, FIELD(direct, sk, __sk_common.skc_daddr));
+		return;
+	}
+	*(struct in6_addr *)e->local = FIELD(direct, sk, __sk_common.skc_v6_rcv_saddr);
+	*(struct in6_addr *)e->remote = FIELD(direct, sk, __sk_common.skc_v6_daddr);
+}
+
+/* tcp_fin() counted the FIN as one more byte of the stream. */
+static __always_inline __u32 fin_received(struct sock *sk, bool direct)
+{
+	return FIELD(direct, sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1;
+}
+
+/* The offset of the next byte that the application receives. */
+static __always_inline __u32 received_offset(struct sock *sk, bool direct)
+{
+	__u32 copied = TCP_FIELD(sk, copied_seq);
+
+	if (fin_received(sk, direct) && copied == TCP_FIELD(sk, rcv_nxt))
+		copied--;
+	return copied;
+}
+
+#endif

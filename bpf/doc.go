@@ -1,0 +1,16 @@
+// Package bpf holds the kernel side: the eBPF programs, and the Go code that loads, attaches and reads them. It is the only
+// package that imports cilium/ebpf.
+//
+// Its place in the line is the first arrow of
+// kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
+//
+// A backend is a row of the table in backends.go: a set of programs of the one object, which all feed the same emit
+// functions (emit.h) and the same ring buffer. Differences between kernels are in compat.h, the layout of an event is in
+// event.h, from which the Go types are generated. Observed are the sockets whose ports are set, in every network namespace.
+//
+// Events and payloads returned by Probes.Next lie in the ring buffer itself: they are valid until the next call.
+// Whatever the probes lose is counted (Probes.Lost); bytes that were not copied are told of as gaps of known length.
+//
+// Kernels: 5.8 or later with BTF, the rest is up to the backend. Privileges: CAP_BPF and CAP_PERFMON, or root;
+// CAP_SYS_ADMIN besides to list the connections of other network namespaces.
+package bpf

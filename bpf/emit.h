@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* From the memory of a call to events in the ring buffer. */
+#ifndef OBSERVER_EMIT_H
+#define OBSERVER_EMIT_H
+
+#include "connection.h"
+
+/* The most steps of copying one call: pieces of memory and full events together. What is beyond is a gap. */
+#define MAX_STEPS 1100
+
+/* Keeps the compiler from checking one copy of a variable and using another, which the verifier would not follow. */
+#define one_copy(variable) asm volatile("" : "+r"(variable))
+
+/*
+ * A wake-up costs the observed process microseconds, so there is none while the consumer reads, and one at most until it
+ * waits again: past the fill mark if it dozes, at once if it sleeps.
+ */
+static __always_inline __u64 wakeup_flags(void)
+{
+	__u32 state = consumer_state;
+
+	if (state == CONSUMER_READING)
+		return BPF_RB_NO_WAKEUP;
+	if (state == CONSUMER_DOZING && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < fill_mark)
+		return BPF_RB_NO_WAKEUP;
+	consumer_state = CONSUMER_READING;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+static __always_inline void submit(void *record, __u64 size)
+{
+	if (bpf_ringbuf_output(&events, record, size, wakeup_flags()))
+		count_loss(LOST_RING_FULL);
+}
+
+static __always_inline void submit_payload(struct scratch *s, __u64 n)
+{
+	one_copy(n);
+	if (n > EVENT_MAX_PAYLOAD)
+		return;
+	s->event.len = n;
+	submit(&s->event, sizeof(s->event) + n);
+	s->event.seq += n;
+}
+
+static __always_inline void submit_gap(struct scratch *s, __u32 n, __u8 reason)
+{
+	s->event.kind = s->event.kind == EVENT_SENT ? EVENT_SENT_GAP : EVENT_RECEIVED_GAP;
+	s->event.reason = reason;
+	s->event.len = n;
+	submit(&s->event, sizeof(s->event));
+}
+
+/* Steps on to the next piece of memory. */
+static __always_inline int next_piece(struct copying *c)
+{
+	struct iovec iov;
+	int err;
+
+	if (!c->pieces)
+		return -1;
+	if (c->memory == MEMORY_USER_IOV)
+		err = bpf_probe_read_user(&iov, sizeof(iov), (void *)c->list);
+	else
+		err = bpf_probe_read_kernel(&iov, sizeof(iov), (void *)c->list);
+	if (err || iov.iov_len < c->skip)
+		return -1;
+	c->base = (__u64)iov.iov_base + c->skip;
+	c->piece = iov.iov_len - c->skip;
+	c->skip = 0;
+	c->list += sizeof(iov);
+	c->pieces--;
+	return 0;
+}
+
+/*
+ * One step of copying: the next piece of memory, or a stretch of bytes and perhaps a full event. Returns 0 to go on.
+ * A global function, because the verifier looks at those once and not once for each turn of the loop; until 5.12 they
+ * take numbers only, so the state stands in the scratch.
+ */
+__noinline int copy_step(__u32 which)
+{
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &which);
+	struct copying *c;
+	__u64 at, n;
+
+	if (!s)
+		return -1;
+	c = &s->copying;
+	if (!c->piece)
+		return next_piece(c);
+	at = c->filled;
+	n = EVENT_MAX_PAYLOAD - at;
+	if (n > c->left)
+		n = c->left;
+	if (n > c->piece)
+		n = c->piece;
+	one_copy(at);
+	one_copy(n);
+	if (at >= EVENT_MAX_PAYLOAD || n > EVENT_MAX_PAYLOAD)
+		return -1;
+	if (bpf_probe_read_user(&s->payload[at], n, (void *)c->base))
+		return -1;
+	c->base += n;
+	c->piece -= n;
+	c->left -= n;
+	c->filled += n;
+	if (!c->left || c->filled == EVENT_MAX_PAYLOAD) {
+		submit_payload(s, c->filled);
+		c->filled = 0;
+	}
+	return !c->left;
+}
+
+/* Submits the first n bytes at the cursor. Returns how many could not be read. */
+static __always_inline __u32 copy_pieces(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
+{
+	struct copying *c = &s->copying;
+	bool list = cursor->memory != MEMORY_USER;
+	int step;
+
+	c->base = cursor->base;
+	c->piece = list ? 0 : n;
+	c->list = cursor->base;
+	c->skip = list ? cursor->offset : 0;
+	c->pieces = cursor->pieces;
+	c->memory = cursor->memory;
+	c->left = n;
+	c->filled = 0;
+	for (step = 0; step < MAX_STEPS; step++)
+		if (copy_step(which))
+			break;
+	if (c->filled)
+		submit_payload(s, c->filled);
+	return c->left;
+}
+
+/* Submits the payload of a call of n bytes, whole or with the rest as a gap of known length. */
+static __always_inline void submit_call(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
+{
+	__u64 wanted = n;
+	__u32 missing;
+
+	one_copy(wanted);
+	if (cursor->memory == MEMORY_USER && wanted <= EVENT_MAX_PAYLOAD) {
+		if (bpf_probe_read_user(s->payload, wanted, (void *)cursor->base))
+			submit_gap(s, n, GAP_UNREADABLE);
+		else
+			submit_payload(s, wanted);
+		return;
+	}
+	if (cursor->memory == MEMORY_NONE) {
+		submit_gap(s, n, GAP_NOT_IN_MEMORY);
+		return;
+	}
+	if (wanted > max_bytes)
+		wanted = max_bytes;
+	missing = copy_pieces(s, which, cursor, wanted);
+	if (missing)
+		submit_gap(s, missing + n - wanted, GAP_UNREADABLE);
+	else if (n > wanted)
+		submit_gap(s, n - wanted, GAP_TRUNCATED);
+}
+
+static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struct sock *sk, __u8 role, bool direct)
+{
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &which);
+
+	if (!s)
+		return 0;
+	s->event.kind = kind;
+	s->event.reason = 0;
+	s->event.passive = 0;
+	put_connection(&s->event, sk, role, direct);
+	return s;
+}
+
+/* Submits an event that has no payload. */
+static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, __u32 received_seq, bool passive, bool direct)
+{
+	struct event e = {};
+
+	put_connection(&e, sk, role, direct);
+	e.kind = kind;
+	e.time = bpf_ktime_get_ns();
+	e.seq = TCP_FIELD(sk, write_seq);
+	e.received_seq = received_seq;
+	e.passive = passive;
+	submit(&e, sizeof(e));
+}
+
+#endif

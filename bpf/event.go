@@ -1,0 +1,39 @@
+package bpf
+
+import "unsafe"
+
+// Event is the head of an event as the probes write it (event.h).
+type Event = observerEvent
+
+// The kinds of events; event.h says what each tells.
+const (
+	Sent        = uint8(observerEventKindEVENT_SENT)
+	Received    = uint8(observerEventKindEVENT_RECEIVED)
+	SentGap     = uint8(observerEventKindEVENT_SENT_GAP)
+	ReceivedGap = uint8(observerEventKindEVENT_RECEIVED_GAP)
+	Opened      = uint8(observerEventKindEVENT_OPEN)
+	Existing    = uint8(observerEventKindEVENT_EXISTING)
+	HalfClosed  = uint8(observerEventKindEVENT_HALF_CLOSED)
+	PeerClosed  = uint8(observerEventKindEVENT_PEER_CLOSED)
+	Closed      = uint8(observerEventKindEVENT_CLOSED)
+)
+
+// RoleServer is the role of an end that listens.
+const RoleServer = uint8(observerEventRoleROLE_SERVER)
+
+// The reasons of gaps.
+const (
+	GapTruncated   = uint8(observerGapReasonGAP_TRUNCATED)
+	GapUnreadable  = uint8(observerGapReasonGAP_UNREADABLE)
+	GapNotInMemory = uint8(observerGapReasonGAP_NOT_IN_MEMORY)
+)
+
+const eventSize = int(unsafe.Sizeof(Event{}))
+
+// decode splits a record into its head and its payload, both in the memory of the record. ok is false if it is too short.
+func decode(record []byte) (event *Event, payload []byte, ok bool) {
+	if len(record) < eventSize {
+		return nil, nil, false
+	}
+	return (*Event)(unsafe.Pointer(&record[0])), record[eventSize:], true
+}

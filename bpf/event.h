@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* The wire contract between the probes and user space: what stands in the ring buffer. The Go types are generated from it. */
+#ifndef OBSERVER_EVENT_H
+#define OBSERVER_EVENT_H
+
+#include "compat.h"
+
+/* What an event tells. */
+enum event_kind {
+	EVENT_SENT = 1,	   /* len bytes of payload that begin at seq of the sent stream follow */
+	EVENT_RECEIVED,	   /* len bytes of payload that begin at seq of the received stream follow */
+	EVENT_SENT_GAP,	   /* len bytes that begin at seq of the sent stream were not captured, for reason */
+	EVENT_RECEIVED_GAP, /* the same of the received stream */
+	EVENT_OPEN,	   /* established just now */
+	EVENT_EXISTING,	   /* found established by the socket iterator */
+	EVENT_HALF_CLOSED, /* this end sent its FIN */
+	EVENT_PEER_CLOSED, /* the other end closed or reset: the received stream ends at received_seq */
+	EVENT_CLOSED,	   /* the socket is gone */
+};
+
+/* The end of the connection that is observed. */
+enum event_role {
+	ROLE_CLIENT,
+	ROLE_SERVER,
+	ROLE_NONE,
+};
+
+/* Why bytes were not captured. */
+enum gap_reason {
+	GAP_TRUNCATED = 1, /* beyond max_bytes of one call */
+	GAP_UNREADABLE,	   /* user memory could not be read */
+	GAP_NOT_IN_MEMORY, /* not in user memory: sendfile, splice */
+};
+
+/* The counters of what the probes lost: indices of the map "lost". */
+enum loss {
+	LOST_RING_FULL,	 /* events that found no room in the ring buffer */
+	LOST_NO_STORAGE, /* calls whose start could not be remembered */
+	LOST_KINDS,
+};
+
+/* The longest payload of one event; a longer call makes several. */
+enum { EVENT_MAX_PAYLOAD = 8192 };
+
+struct event {
+	__u64 conn; /* the address of the socket: identifies it while it lives */
+	__u64 time; /* CLOCK_MONOTONIC in nanoseconds: start of a send, end of a receive, or the change of state */
+	__u8 local[16]; /* IPv4 as IPv4-mapped IPv6 */
+	__u8 remote[16];
+	__u32 seq; /* stream offset of the first byte; of the others the offset of the next byte sent */
+	union {
+		__u32 len;	    /* of payload and gaps */
+		__u32 received_seq; /* of the others: the offset of the next byte received */
+	};
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 kind;
+	__u8 role;
+	__u8 reason;
+	__u8 passive; /* EVENT_OPEN: this end accepted */
+};
+
+_Static_assert(sizeof(struct event) == 64, "an event's head is one cache line");
+_Static_assert(__builtin_offsetof(struct event, seq) == 48, "no hidden padding");
+_Static_assert(__builtin_offsetof(struct event, passive) == 63, "no hidden padding");
+
+#endif

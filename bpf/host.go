@@ -1,0 +1,109 @@
+package bpf
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/features"
+)
+
+// Facts are what matters of a machine. The errors are nil for what it has.
+type Facts struct {
+	Kernel, Architecture string
+	BTF, RingBuffer      error
+	Capabilities         []string // the effective ones that matter here
+	Lockdown             string   // none, integrity, confidentiality or unknown
+}
+
+// Host looks at this machine.
+func Host() Facts {
+	facts := Facts{
+		Architecture: runtime.GOARCH,
+		RingBuffer:   features.HaveMapType(ebpf.RingBuf),
+		Capabilities: capabilities(),
+		Lockdown:     lockdown(),
+	}
+	_, facts.BTF = btf.LoadKernelSpec()
+	var name unix.Utsname
+	if unix.Uname(&name) == nil {
+		facts.Kernel = unix.ByteSliceToString(name.Release[:])
+	}
+	return facts
+}
+
+// Try loads and attaches a backend for a moment, with no port observed. The error says why it does not work.
+func Try(name string) error {
+	probes, err := Open(name, Options{
+		RingSize:      uint32(os.Getpagesize()),
+		MaxBytes:      uint32(os.Getpagesize()),
+		FlushInterval: time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	err = probes.Close()
+	probes.Release()
+	if err != nil {
+		return fmt.Errorf("detach backend %s: %w", name, err)
+	}
+	return nil
+}
+
+// capabilities returns the names of the effective capabilities that matter for probes.
+func capabilities() []string {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return nil
+	}
+	var held []string
+	for line := range strings.Lines(string(status)) {
+		value, found := strings.CutPrefix(line, "CapEff:")
+		if !found {
+			continue
+		}
+		bits, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		if err != nil {
+			return nil
+		}
+		for _, c := range relevantCapabilities {
+			if bits&(1<<c.bit) != 0 {
+				held = append(held, c.name)
+			}
+		}
+	}
+	return held
+}
+
+var relevantCapabilities = []struct {
+	name string
+	bit  uint
+}{
+	{"CAP_BPF", unix.CAP_BPF},
+	{"CAP_PERFMON", unix.CAP_PERFMON},
+	{"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN},
+	{"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE},
+	{"CAP_SYS_RESOURCE", unix.CAP_SYS_RESOURCE},
+	{"CAP_NET_RAW", unix.CAP_NET_RAW},
+}
+
+// lockdown returns the state of the kernel's lockdown: the word in brackets in the security file system.
+func lockdown() string {
+	state, err := os.ReadFile("/sys/kernel/security/lockdown")
+	if err != nil {
+		return "unknown"
+	}
+	_, rest, _ := strings.Cut(string(state), "[")
+	word, _, found := strings.Cut(rest, "]")
+	if !found {
+		return "unknown"
+	}
+	return word
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Everything that outlives one run of a probe. */
+#ifndef OBSERVER_MAPS_H
+#define OBSERVER_MAPS_H
+
+#include "event.h"
+
+/* A socket call between its start and its end. */
+struct call {
+	__u64 sk; /* 0: none */
+	__u64 time;
+	__u64 length; /* what the application asked for, in bytes */
+	__u32 seq;   /* stream offset of its first byte */
+	__u32 flags;
+	struct cursor cursor;
+};
+
+/* What is remembered of a task. */
+struct task_calls {
+	struct call send;
+	struct call receive;
+	__u64 messages; /* recvmmsg: the vector, and which of its messages is next */
+	__u64 next_message;
+};
+
+/* Copying a call that is longer than one event or in several pieces of memory. */
+struct copying {
+	__u64 base;   /* the rest of the current piece of memory */
+	__u64 piece;  /* its length in bytes */
+	__u64 list;   /* the next entry of the list of pieces */
+	__u64 skip;   /* bytes to skip in it */
+	__u32 pieces; /* entries left */
+	__u32 memory; /* enum memory */
+	__u32 left;   /* bytes of the call left to copy */
+	__u32 filled; /* bytes in the scratch that are not submitted yet */
+};
+
+/* Where an event is put together: the verifier wants room for the longest piece after any shorter one. */
+struct scratch {
+	struct copying copying;
+	struct event event;
+	__u8 payload[2 * EVENT_MAX_PAYLOAD];
+};
+
+/* Sent and received payload have a scratch each, because one probe can be preempted by the other. */
+enum { SCRATCH_SEND, SCRATCH_RECEIVE, SCRATCH_COUNT };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 << 20);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_COUNT);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LOST_KINDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_calls);
+} calls SEC(".maps");
+
+/* In the place of task storage before 5.11. The loader keeps the one that the kernel has. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct task_calls);
+} calls_by_thread SEC(".maps");
+
+/* Set before loading. */
+const volatile __u32 max_bytes = 65536;	 /* payload copied of one call */
+const volatile __u64 fill_mark = 1 << 20; /* bytes in the ring past which a sleeping consumer is woken */
+const volatile __u32 recvmsg_parameters = 5; /* of tcp_recvmsg() */
+
+/* How the consumer of the ring waits; it writes this, and the probe that wakes it resets it. */
+enum consumer {
+	CONSUMER_READING,  /* looks at the ring before it sleeps */
+	CONSUMER_DOZING,   /* wakes up by itself within the flush interval */
+	CONSUMER_SLEEPING, /* waits for the first event */
+};
+__u32 consumer_state = CONSUMER_READING;
+
+/* The observed ports, a bit each; changed while the probes run. */
+__u8 client_ports[8192] = {};
+__u8 server_ports[8192] = {};
+
+static __always_inline void count_loss(__u32 kind)
+{
+	__u64 *counter = bpf_map_lookup_elem(&lost, &kind);
+
+	if (counter)
+		(*counter)++;
+}
+
+/* The calls of the current task; NULL if there was no memory for them. */
+static __always_inline struct task_calls *current_calls(void)
+{
+	struct task_calls *state;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_storage_get)) {
+		state = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	} else {
+		static const struct task_calls none = {};
+		__u64 thread = bpf_get_current_pid_tgid();
+
+		state = bpf_map_lookup_elem(&calls_by_thread, &thread);
+		if (!state && !bpf_map_update_elem(&calls_by_thread, &thread, &none, BPF_ANY))
+			state = bpf_map_lookup_elem(&calls_by_thread, &thread);
+	}
+	if (!state)
+		count_loss(LOST_NO_STORAGE);
+	return state;
+}
+
+#endif

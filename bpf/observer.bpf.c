@@ -1,0 +1,95 @@
+//go:build ignore
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * The probes. Each entry point fetches its arguments and calls one body of calls.h, which all backends share. A backend is
+ * a set of these programs (backends.go).
+ */
+#include "calls.h"
+
+#include "headers/bpf_tracing.h"
+
+char _license[] SEC("license") = "Dual BSD/GPL";
+
+/* Makes the generator write the types that no map holds. */
+const enum event_kind *unused_kind __attribute__((unused));
+const enum event_role *unused_role __attribute__((unused));
+const enum gap_reason *unused_reason __attribute__((unused));
+const enum loss *unused_loss __attribute__((unused));
+const enum consumer *unused_consumer __attribute__((unused));
+
+/* -- tracepoint: typed tracepoints of the socket layer, Linux 6.16 and later -- */
+
+SEC("tp_btf/tcp_sendmsg_locked")
+int BPF_PROG(tracepoint_send, struct sock *sk, struct msghdr *msg)
+{
+	send_started(sk, msg, true);
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(tracepoint_sent, struct sock *sk, int result)
+{
+	send_ended(sk, result, true);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(tracepoint_received, struct sock *sk, int result, int flags)
+{
+	__u8 role = observed_role(sk, true);
+	struct cursor cursor = {};
+
+	if (role == ROLE_NONE || flags & NOT_A_READ)
+		return 0;
+	cursor_of_syscall(&cursor, result);
+	if (result <= 0)
+		return 0;
+	if (flags & MSG_TRUNC)
+		cursor.memory = MEMORY_NONE;
+	received(sk, role, &cursor, result, true);
+	return 0;
+}
+
+/* -- life of connections, all backends -- */
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(connection_state, struct sock *sk, int from, int to)
+{
+	__u8 role = observed_role(sk, true);
+
+	if (role == ROLE_NONE)
+		return 0;
+	if (to == TCP_ESTABLISHED)
+		submit_state(sk, role, EVENT_OPEN, TCP_FIELD(sk, copied_seq), from == TCP_SYN_RECV, true);
+	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
+		submit_state(sk, role, EVENT_HALF_CLOSED, TCP_FIELD(sk, copied_seq), false, true);
+	else if (to == TCP_CLOSE_WAIT || (to == TCP_CLOSE && from != TCP_SYN_SENT && from != TCP_LISTEN))
+		submit_state(sk, role, EVENT_PEER_CLOSED, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true), false, true);
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(connection_end, struct sock *sk)
+{
+	__u8 role = observed_role(sk, true);
+
+	if (role != ROLE_NONE)
+		submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), false, true);
+	return 0;
+}
+
+/* Lists the connections of one network namespace that were there before. */
+SEC("iter/tcp")
+int connection_list(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	struct sock *sk = (void *)common;
+	__u8 role;
+
+	if (!common || common->skc_state != TCP_ESTABLISHED)
+		return 0;
+	role = observed_role(sk, false);
+	if (role != ROLE_NONE)
+		submit_state(sk, role, EVENT_EXISTING, received_offset(sk, false), false, false);
+	return 0;
+}

@@ -1,0 +1,224 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/rlimit"
+)
+
+// Options say what to observe and how. All are required.
+type Options struct {
+	RingSize                 uint32 // bytes, a power of two and a multiple of the page size
+	MaxBytes                 uint32 // payload copied of one socket call
+	FlushInterval            time.Duration
+	ClientPorts, ServerPorts []uint16 // the ports of the remote end of clients, and of the local end of servers
+}
+
+// Probes are the attached programs of one backend and the ring that they write to.
+// Next is for one goroutine; the other methods are safe for use by several.
+type Probes struct {
+	backend    string
+	collection *ebpf.Collection
+	links      []io.Closer
+	ring       *ring
+	waiter     *waiter
+	closed     atomic.Bool
+}
+
+// Open loads the programs of the backend with that name, attaches them and lists nothing yet.
+// On an error nothing remains attached.
+func Open(name string, options Options) (probes *Probes, err error) {
+	i := slices.IndexFunc(backends, func(b backend) bool { return b.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("open backend %s: unknown", name)
+	}
+	b := &backends[i]
+	if err := b.missing(); err != nil {
+		return nil, fmt.Errorf("use backend %s: %w", name, err)
+	}
+	p := &Probes{backend: name}
+	defer func() {
+		if err != nil {
+			_ = p.Close()
+			p.release()
+			err = fmt.Errorf("use backend %s: %w", name, explain(err))
+		}
+	}()
+	if err := p.load(b, options); err != nil {
+		return nil, err
+	}
+	for _, a := range slices.Concat(lifecycle, b.programs) {
+		attached, err := a.attach(p.collection.Programs[a.program])
+		if err != nil {
+			return nil, fmt.Errorf("attach %s: %w", a.program, err)
+		}
+		p.links = append(p.links, attached)
+	}
+	return p, nil
+}
+
+func (p *Probes) load(b *backend, options Options) error {
+	// Before Linux 5.11 maps count against RLIMIT_MEMLOCK; later it is not needed and may not be allowed.
+	if err := rlimit.RemoveMemlock(); err != nil && features.HaveMapType(ebpf.TaskStorage) != nil {
+		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w", err)
+	}
+	spec, err := loadObserver()
+	if err != nil {
+		return fmt.Errorf("read programs: %w", err)
+	}
+	b.prune(spec)
+	spec.Maps[observerMapEvents].MaxEntries = options.RingSize
+	if features.HaveMapType(ebpf.TaskStorage) != nil {
+		// No program reaches it then (current_calls), but it must exist for the programs to load.
+		spec.Maps[observerMapCalls] = spec.Maps[observerMapCallsByThread].Copy()
+	} else {
+		spec.Maps[observerMapCallsByThread].MaxEntries = 1
+	}
+	for name, value := range map[string]any{
+		observerVarMaxBytes: options.MaxBytes,
+		observerVarFillMark: uint64(options.RingSize / 4),
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	if p.collection, err = ebpf.NewCollection(spec); err != nil {
+		return fmt.Errorf("load programs: %w", err)
+	}
+	if err := p.SetPorts(options.ClientPorts, options.ServerPorts); err != nil {
+		return err
+	}
+	events := p.collection.Maps[observerMapEvents]
+	if p.ring, err = openRing(events); err != nil {
+		return err
+	}
+	p.waiter, err = openWaiter(events, p.collection.Variables[observerVarConsumerState], options.FlushInterval)
+	return err
+}
+
+// Backend returns the name of the backend.
+func (p *Probes) Backend() string { return p.backend }
+
+// SetPorts replaces the observed ports, without detaching.
+func (p *Probes) SetPorts(client, server []uint16) error {
+	for name, ports := range map[string][]uint16{observerVarClientPorts: client, observerVarServerPorts: server} {
+		var bits [8192]uint8
+		for _, port := range ports {
+			bits[port>>3] |= 1 << (port & 7)
+		}
+		if err := p.collection.Variables[name].Set(bits); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Next returns the next event and its payload; both are valid until the next call. A nil event says that the ring is
+// empty: Wait before the next call. After Close, and when all events are read, the error is os.ErrClosed.
+func (p *Probes) Next() (*Event, []byte, error) {
+	for {
+		record := p.ring.next()
+		if record == nil {
+			if p.closed.Load() && p.ring.position == p.ring.produced() {
+				return nil, nil, os.ErrClosed
+			}
+			return nil, nil, nil
+		}
+		if event, payload, ok := decode(record); ok {
+			return event, payload, nil
+		}
+	}
+}
+
+// Wait returns when there may be events, after a flush interval at the latest while there were any lately (busy), and
+// after a second otherwise.
+func (p *Probes) Wait(busy bool) error {
+	if p.closed.Load() {
+		return nil
+	}
+	return p.waiter.wait(busy)
+}
+
+// Wake ends the current or the next Wait.
+func (p *Probes) Wake() { p.waiter.interrupt() }
+
+// Position returns the position in the ring up to which Next has read; Produced the one up to which probes have written.
+func (p *Probes) Position() uint64 { return p.ring.position }
+
+// Produced returns the position in the ring behind the newest event. See Position.
+func (p *Probes) Produced() uint64 { return p.ring.produced() }
+
+// Lost returns what the probes lost since they were loaded, by reason.
+func (p *Probes) Lost() (map[string]uint64, error) {
+	lost := make(map[string]uint64)
+	for kind, reason := range map[observerLoss]string{
+		observerLossLOST_RING_FULL:  "ring_full",
+		observerLossLOST_NO_STORAGE: "no_storage",
+	} {
+		var perCPU []uint64
+		if err := p.collection.Maps[observerMapLost].Lookup(uint32(kind), &perCPU); err != nil {
+			return nil, fmt.Errorf("read lost events: %w", err)
+		}
+		lost[reason] = 0
+		for _, n := range perCPU {
+			lost[reason] += n
+		}
+	}
+	missed, err := p.missed()
+	lost["missed_run"] = missed
+	return lost, err
+}
+
+// missed returns how often the kernel skipped one of the programs, because it was running already on that processor.
+func (p *Probes) missed() (uint64, error) {
+	var sum uint64
+	for name, program := range p.collection.Programs {
+		stats, err := program.Stats()
+		if errors.Is(err, ebpf.ErrNotSupported) {
+			continue
+		}
+		if err != nil {
+			return sum, fmt.Errorf("read statistics of %s: %w", name, err)
+		}
+		sum += stats.RecursionMisses
+	}
+	return sum, nil
+}
+
+// Close detaches the programs. What is in the ring can still be read; release what remains with Release.
+func (p *Probes) Close() error {
+	if p.closed.Swap(true) {
+		return nil
+	}
+	var errs []error
+	for _, l := range slices.Backward(p.links) {
+		errs = append(errs, l.Close())
+	}
+	if p.waiter != nil {
+		p.waiter.interrupt()
+	}
+	return errors.Join(errs...)
+}
+
+// Release frees everything, after Close and when no other method is running.
+func (p *Probes) Release() { p.release() }
+
+func (p *Probes) release() {
+	if p.ring != nil {
+		_ = p.ring.close()
+	}
+	if p.waiter != nil {
+		_ = p.waiter.close()
+	}
+	if p.collection != nil {
+		p.collection.Close()
+	}
+}

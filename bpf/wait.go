@@ -1,0 +1,86 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cilium/ebpf"
+)
+
+// The consumer's ways of waiting. While events come, it dozes: it wakes up by itself every flush interval, and the probes
+// wake it only past the fill mark. When none came for dozes intervals, it sleeps, and the first event wakes it. Between the
+// two lies one interval in which the probes already wake it but it still looks by itself, so that an event whose probe
+// read the state before it changed is not left lying.
+const (
+	dozes        = 20
+	longestSleep = time.Second
+)
+
+// waiter waits for the ring.
+type waiter struct {
+	epoll, wake int
+	state       *ebpf.Variable
+	interval    time.Duration
+	idle        int
+}
+
+func openWaiter(events *ebpf.Map, state *ebpf.Variable, interval time.Duration) (*waiter, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("create epoll: %w", err)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		_ = unix.Close(epoll)
+		return nil, fmt.Errorf("create eventfd: %w", err)
+	}
+	w := &waiter{epoll: epoll, wake: wake, state: state, interval: interval}
+	for _, fd := range []int{events.FD(), wake} {
+		// Edge-triggered, because a ring with unread records would otherwise end each wait at once.
+		event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)}
+		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+			return nil, errors.Join(fmt.Errorf("add to epoll: %w", err), w.close())
+		}
+	}
+	return w, nil
+}
+
+// wait returns when events are to be expected. busy says whether there were any since the last wait.
+func (w *waiter) wait(busy bool) error {
+	w.idle++
+	if busy {
+		w.idle = 0
+	}
+	state, timeout := observerConsumerCONSUMER_DOZING, w.interval
+	if w.idle > dozes {
+		state = observerConsumerCONSUMER_SLEEPING
+	}
+	if w.idle > dozes+1 {
+		timeout = longestSleep
+	}
+	if err := w.state.Set(uint32(state)); err != nil {
+		return fmt.Errorf("set consumer state: %w", err)
+	}
+	var events [2]unix.EpollEvent
+	_, err := unix.EpollWait(w.epoll, events[:], int(max(timeout.Milliseconds(), 1)))
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("wait for ring buffer: %w", err)
+	}
+	if err := w.state.Set(uint32(observerConsumerCONSUMER_READING)); err != nil {
+		return fmt.Errorf("set consumer state: %w", err)
+	}
+	return nil
+}
+
+// interrupt ends the current or the next wait. Safe to call from any goroutine.
+func (w *waiter) interrupt() {
+	one := [8]byte{1}
+	_, _ = unix.Write(w.wake, one[:]) // fails only if it is already signalled
+}
+
+func (w *waiter) close() error {
+	return errors.Join(unix.Close(w.wake), unix.Close(w.epoll))
+}

@@ -1,0 +1,321 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/redis-observer/redis-observer/bpf"
+)
+
+// Auto is the backend that stands for the best one that the kernel supports.
+const Auto = "auto"
+
+// LiveOptions say what a Live observes and how. All are required.
+type LiveOptions struct {
+	Backend                  string        // Auto, or one of bpf.Backends
+	RingSize                 int           // bytes, a power of two and a multiple of the page size
+	FlushInterval            time.Duration // the longest that an event waits in the ring
+	MaxBytesPerCall          int           // payload copied of one socket call; what lies beyond is a Gap
+	ClientPorts, ServerPorts []uint16      // ports of the remote end of clients, and of the local end of servers
+	Logger                   *slog.Logger
+}
+
+// Live is the Source of what happens on this machine, by the probes of package bpf.
+type Live struct {
+	probes *bpf.Probes
+	log    *slog.Logger
+	listed chan struct{} // closed when the first listing has been read
+
+	// Of the goroutine that calls Read.
+	busy    bool                // there were events since the last wait
+	ticked  bool                // a Tick was delivered since the last wait
+	checked int64               // when the losses were last looked at
+	full    uint64              // events lost to a full ring, then
+	foreign map[uint64]struct{} // connections whose ephemeral port happens to be an observed one
+	bytes   uint64
+	events  uint64
+
+	listings    sync.WaitGroup
+	listing     atomic.Bool
+	listingDone chan listing
+	pending     *listing
+
+	readEvents, readBytes atomic.Uint64
+
+	statsLock sync.Mutex
+	lost      map[string]uint64 // as last read
+}
+
+// listing is one run of the socket iterator.
+type listing struct {
+	started  int64  // CLOCK_MONOTONIC
+	position uint64 // in the ring, behind its events
+	complete bool
+}
+
+var _ Source = (*Live)(nil)
+
+// OpenLive attaches the probes and starts listing the connections that exist. A backend that is named never falls back;
+// Auto takes the first that works, and logs why not the better ones.
+func OpenLive(options LiveOptions) (*Live, error) {
+	names := []string{options.Backend}
+	if options.Backend == Auto {
+		names = bpf.Backends()
+	}
+	var errs []error
+	for _, name := range names {
+		probes, err := bpf.Open(name, bpf.Options{
+			RingSize:      uint32(options.RingSize),
+			MaxBytes:      uint32(options.MaxBytesPerCall),
+			FlushInterval: options.FlushInterval,
+			ClientPorts:   options.ClientPorts,
+			ServerPorts:   options.ServerPorts,
+		})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		options.Logger.Info("probes attached", "backend", name, "passed_over", errorTexts(errs))
+		l := &Live{
+			probes:      probes,
+			log:         options.Logger,
+			listed:      make(chan struct{}),
+			foreign:     make(map[uint64]struct{}),
+			listingDone: make(chan listing, 1),
+		}
+		l.list()
+		return l, nil
+	}
+	return nil, fmt.Errorf("open capture: %w", errors.Join(errs...))
+}
+
+func errorTexts(errs []error) []string {
+	var texts []string
+	for _, err := range errs {
+		texts = append(texts, err.Error())
+	}
+	return texts
+}
+
+// Backend returns the name of the backend in use.
+func (l *Live) Backend() string { return l.probes.Backend() }
+
+// Listed is closed when the connections that existed at the start have all been read.
+func (l *Live) Listed() <-chan struct{} { return l.listed }
+
+// SetPorts replaces the observed ports without detaching, and lists the connections on the new ones.
+func (l *Live) SetPorts(client, server []uint16) error {
+	if err := l.probes.SetPorts(client, server); err != nil {
+		return fmt.Errorf("change observed ports: %w", err)
+	}
+	l.list()
+	return nil
+}
+
+// Wake makes a Read that waits deliver a Tick soon.
+func (l *Live) Wake() { l.probes.Wake() }
+
+// Read implements Source.
+func (l *Live) Read(event *Event) error {
+	for {
+		head, payload, err := l.probes.Next()
+		if err != nil {
+			l.Stats() // the last that can be known
+			l.probes.Release()
+			return err
+		}
+		if head != nil {
+			l.busy = true
+			if l.translate(event, head, payload) {
+				return nil
+			}
+			continue
+		}
+		if !l.ticked {
+			l.ticked = true
+			l.drained(event)
+			return nil
+		}
+		if err := l.probes.Wait(l.busy); err != nil {
+			return err
+		}
+		l.busy, l.ticked = false, false
+	}
+}
+
+// drained makes the event that is delivered each time the ring is empty, and does what is due now and then.
+func (l *Live) drained(event *Event) {
+	now := monotonic()
+	l.readEvents.Store(l.events)
+	l.readBytes.Store(l.bytes)
+	if now-l.checked >= int64(time.Second) {
+		l.checked = now
+		l.checkLoss()
+	}
+	*event = Event{Kind: Tick, Time: now}
+	if l.pending == nil {
+		select {
+		case done := <-l.listingDone:
+			l.pending = &done
+		default:
+		}
+	}
+	if l.pending != nil && l.probes.Position() >= l.pending.position {
+		if l.pending.complete {
+			*event = Event{Kind: Listed, Time: l.pending.started}
+			l.ticked = false
+		}
+		l.pending = nil
+		l.listing.Store(false)
+		select {
+		case <-l.listed:
+		default:
+			close(l.listed)
+		}
+	}
+}
+
+// checkLoss lists the connections again if events were lost, because one of them may have been the end of a connection.
+func (l *Live) checkLoss() {
+	lost, err := l.probes.Lost()
+	if err != nil {
+		l.log.Warn("cannot read losses", "error", err)
+		return
+	}
+	if lost["ring_full"] > l.full && l.list() {
+		l.log.Warn("events were lost, listing connections again", "lost", lost["ring_full"]-l.full)
+		l.full = lost["ring_full"]
+	}
+}
+
+// list starts a listing unless one is running.
+func (l *Live) list() bool {
+	if l.listing.Swap(true) {
+		return false
+	}
+	l.listings.Add(1)
+	go func() {
+		defer l.listings.Done()
+		done := listing{started: monotonic()}
+		before, err := l.probes.Lost()
+		err = errors.Join(err, l.probes.List())
+		after, err2 := l.probes.Lost()
+		if err = errors.Join(err, err2); err != nil {
+			l.log.Warn("not all connections could be listed", "error", err)
+		}
+		done.complete = err == nil && before["ring_full"] == after["ring_full"]
+		done.position = l.probes.Produced()
+		l.listingDone <- done
+		l.probes.Wake()
+	}()
+	return true
+}
+
+var kinds = [...]Kind{
+	bpf.Sent:        Data,
+	bpf.Received:    Data,
+	bpf.SentGap:     Gap,
+	bpf.ReceivedGap: Gap,
+	bpf.Opened:      Open,
+	bpf.Existing:    Existing,
+	bpf.HalfClosed:  HalfClosed,
+	bpf.PeerClosed:  PeerClosed,
+	bpf.Closed:      Closed,
+}
+
+var reasons = [...]Reason{
+	bpf.GapTruncated:   Truncated,
+	bpf.GapUnreadable:  Unreadable,
+	bpf.GapNotInMemory: NotInMemory,
+}
+
+// translate makes an Event of what the probes wrote. It returns false for what is not to be delivered.
+func (l *Live) translate(event *Event, head *bpf.Event, payload []byte) bool {
+	if int(head.Kind) >= len(kinds) || kinds[head.Kind] == 0 || l.ignore(head) {
+		return false
+	}
+	l.events++
+	l.bytes += uint64(len(payload))
+	server := head.Role == bpf.RoleServer
+	event.Kind = kinds[head.Kind]
+	event.Conn = head.Conn
+	event.Time = int64(head.Time)
+	event.Endpoints = Endpoints{
+		Local: head.Local, Remote: head.Remote,
+		LocalPort: head.LocalPort, RemotePort: head.RemotePort,
+	}
+	event.Role = Client
+	if server {
+		event.Role = Server
+	}
+	event.Data = payload
+	if event.Kind != Data && event.Kind != Gap {
+		event.Seq, event.ReplySeq = head.Seq, head.Len
+		if server {
+			event.Seq, event.ReplySeq = head.Len, head.Seq
+		}
+		return true
+	}
+	event.Seq, event.Len = head.Seq, head.Len
+	event.Reason = 0
+	if event.Kind == Gap && int(head.Reason) < len(reasons) {
+		event.Reason = reasons[head.Reason]
+	}
+	event.Direction = Request
+	if sent := head.Kind == bpf.Sent || head.Kind == bpf.SentGap; sent == server {
+		event.Direction = Reply
+	}
+	return true
+}
+
+// ignore knows the connections that match by accident: one that this end accepted has as its remote port, and one that this
+// end opened has as its local port, an ephemeral one, which may be the number of an observed port.
+func (l *Live) ignore(head *bpf.Event) bool {
+	if head.Kind == bpf.Opened && (head.Passive != 0) != (head.Role == bpf.RoleServer) {
+		l.foreign[head.Conn] = struct{}{}
+		return true
+	}
+	if len(l.foreign) == 0 {
+		return false
+	}
+	_, found := l.foreign[head.Conn]
+	if found && (head.Kind == bpf.Closed || head.Kind == bpf.Opened) {
+		delete(l.foreign, head.Conn)
+		return head.Kind == bpf.Closed
+	}
+	return found
+}
+
+// Stats implements Source.
+func (l *Live) Stats() Stats {
+	l.statsLock.Lock()
+	defer l.statsLock.Unlock()
+	if lost, err := l.probes.Lost(); err == nil {
+		l.lost = lost
+	}
+	return Stats{Events: l.readEvents.Load(), Bytes: l.readBytes.Load(), Lost: maps.Clone(l.lost)}
+}
+
+// Close implements Source: it detaches the probes. Read goes on until the ring is empty.
+func (l *Live) Close() error {
+	err := l.probes.Close()
+	l.listings.Wait()
+	if err != nil {
+		return fmt.Errorf("detach probes: %w", err)
+	}
+	return nil
+}
+
+// monotonic returns CLOCK_MONOTONIC in nanoseconds, which is the clock of the probes.
+func monotonic() int64 {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // cannot fail for this clock
+	return now.Nano()
+}

@@ -1,0 +1,52 @@
+package capture
+
+import "github.com/redis-observer/redis-observer/bpf"
+
+// Report is what Probe found out about this machine.
+type Report struct {
+	Kernel       string          `json:"kernel"`
+	Architecture string          `json:"architecture"`
+	BTF          string          `json:"btf"`         // "yes", or what is missing
+	RingBuffer   string          `json:"ring_buffer"` // the same
+	Capabilities []string        `json:"capabilities"`
+	Lockdown     string          `json:"lockdown"` // none, integrity, confidentiality or unknown
+	Backends     []BackendReport `json:"backends"` // in the order in which Auto tries them
+	Auto         string          `json:"auto"`     // the one that Auto would take; "" if none works
+}
+
+// BackendReport says whether a backend works here.
+type BackendReport struct {
+	Name   string `json:"name"`
+	Usable bool   `json:"usable"`
+	Reason string `json:"reason,omitempty"` // why not, and the remedy
+}
+
+// Probe finds out which backends work, by loading and attaching each of them for a moment, with no port observed.
+func Probe() Report {
+	host := bpf.Host()
+	report := Report{
+		Kernel:       host.Kernel,
+		Architecture: host.Architecture,
+		BTF:          yes(host.BTF),
+		RingBuffer:   yes(host.RingBuffer),
+		Capabilities: host.Capabilities,
+		Lockdown:     host.Lockdown,
+	}
+	for _, name := range bpf.Backends() {
+		backend := BackendReport{Name: name, Usable: true}
+		if err := bpf.Try(name); err != nil {
+			backend.Usable, backend.Reason = false, err.Error()
+		} else if report.Auto == "" {
+			report.Auto = name
+		}
+		report.Backends = append(report.Backends, backend)
+	}
+	return report
+}
+
+func yes(missing error) string {
+	if missing != nil {
+		return missing.Error()
+	}
+	return "yes"
+}
