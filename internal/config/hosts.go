@@ -98,9 +98,9 @@ func lookup(ctx context.Context, resolver Resolver, names []string) map[string]a
 	return all
 }
 
-// learn takes in the answers of one round, says what changed for the worse or the better, and returns the number of failures.
+// learn takes in the answers of one round, says what changed for the worse or the better, and returns the names that failed.
 // A host that fails keeps the addresses that it has.
-func (h *hosts) learn(answers map[string]answer) (failures int) {
+func (h *hosts) learn(answers map[string]answer) (failed []string) {
 	for _, name := range h.names() {
 		got, asked := answers[name]
 		if !asked {
@@ -108,7 +108,7 @@ func (h *hosts) learn(answers map[string]answer) (failures int) {
 		}
 		known := h.known[name]
 		if got.err != nil {
-			failures++
+			failed = append(failed, name)
 			if !known.failed {
 				h.logger.Warn("host name of an endpoint does not resolve; its last addresses are kept", "host", name, "error", got.err)
 			}
@@ -121,7 +121,7 @@ func (h *hosts) learn(answers map[string]answer) (failures int) {
 		known.failed = false
 		known.learn(got.addresses)
 	}
-	return failures
+	return failed
 }
 
 func (h *host) learn(addresses []netip.Addr) {
@@ -135,14 +135,4 @@ func (h *host) learn(addresses []netip.Addr) {
 			h.addresses[address.Unmap().WithZone("")] = 0
 		}
 	}
-}
-
-// unresolved is the number of host names whose last lookup failed.
-func (h *hosts) unresolved() (count int) {
-	for _, known := range h.known {
-		if known.failed {
-			count++
-		}
-	}
-	return count
 }

@@ -3,7 +3,9 @@ package config
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,28 +21,35 @@ type Names struct {
 	current  atomic.Pointer[table]
 	version  atomic.Uint64
 
-	failures   atomic.Uint64
-	unresolved atomic.Int64
-
-	mu     sync.Mutex // guards what follows, never held during a lookup
-	config *Config
-	hosts  hosts
+	mu       sync.Mutex // guards what follows, never held during a lookup
+	config   *Config
+	hosts    hosts
+	failures map[string]uint64 // failed lookups by logical name
 }
 
-// NewNames returns the names of a configuration. Host names have no addresses before the first Refresh.
-func NewNames(c *Config, resolver Resolver, logger *slog.Logger) *Names {
-	n := &Names{registry: NewRegistry(), hosts: hosts{resolver: resolver, logger: logger}}
-	n.Apply(c)
+// NewNames returns the names of a configuration, its host names resolved as far as they can be within the time of one lookup.
+func NewNames(ctx context.Context, c *Config, resolver Resolver, logger *slog.Logger) *Names {
+	n := &Names{registry: NewRegistry(), failures: map[string]uint64{}, hosts: hosts{resolver: resolver, logger: logger}}
+	n.Apply(ctx, c)
 	return n
 }
 
-// Apply replaces the configuration. Host names that were known before keep their addresses.
-func (n *Names) Apply(c *Config) {
+// Apply replaces the configuration. Host names that were known before keep their addresses;
+// new ones are resolved first, so that no connection is named by a configuration that is only half known.
+func (n *Names) Apply(ctx context.Context, c *Config) {
+	answers := lookup(ctx, n.hosts.resolver, n.unknown(c.hostNames()))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.config = c
 	n.hosts.keep(c.hostNames())
-	n.rebuild()
+	n.learn(answers)
+}
+
+// unknown returns those of the host names that were not there before.
+func (n *Names) unknown(names []string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(names))), func(name string) bool { return n.hosts.known[name] != nil })
 }
 
 // Refresh resolves the host names of the configuration once.
@@ -57,8 +66,7 @@ func (n *Names) Refresh(ctx context.Context) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.failures.Add(uint64(n.hosts.learn(answers)))
-	n.rebuild()
+	n.learn(answers)
 }
 
 // Run resolves the host names at the configured interval until ctx ends.
@@ -76,12 +84,23 @@ func (n *Names) Run(ctx context.Context) {
 	}
 }
 
-// rebuild publishes a new table, and a new version if it answers otherwise than the last one.
-func (n *Names) rebuild() {
+// learn takes in answers, and publishes a new table, with a new version if it answers otherwise than the last one.
+func (n *Names) learn(answers map[string]answer) {
+	n.countFailures(n.hosts.learn(answers))
 	next := newTable(n.config, n.registry, n.hosts.addresses)
-	n.unresolved.Store(int64(n.hosts.unresolved()))
 	if last := n.current.Swap(next); !next.equal(last) {
 		n.version.Add(1)
+	}
+}
+
+// countFailures counts the failed host names under every logical name that they belong to.
+func (n *Names) countFailures(failed []string) {
+	for _, endpoint := range n.config.Endpoints {
+		for _, address := range endpoint.Addresses {
+			if slices.Contains(failed, address.Host) {
+				n.failures[endpoint.Name]++
+			}
+		}
 	}
 }
 
@@ -106,29 +125,24 @@ func (n *Names) ClientPorts() []uint16 { return n.current.Load().ports(capture.C
 // ServerPorts returns the local ports of the connections that are observed at the server's end, ascending.
 func (n *Names) ServerPorts() []uint16 { return n.current.Load().ports(capture.Server) }
 
-// Unresolved returns the number of host names whose last lookup failed.
-func (n *Names) Unresolved() int { return int(n.unresolved.Load()) }
-
-// LookupFailures returns the number of lookups that failed so far.
-func (n *Names) LookupFailures() uint64 { return n.failures.Load() }
+// LookupFailures returns the number of lookups that failed so far, by logical name.
+func (n *Names) LookupFailures() map[string]uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.failures)
+}
 
 // hostNames returns the host names of all endpoints.
 func (c *Config) hostNames() []string {
 	var names []string
-	c.eachAddress(func(a Address) {
-		if a.Host != "" {
-			names = append(names, a.Host)
-		}
-	})
-	return names
-}
-
-func (c *Config) eachAddress(visit func(Address)) {
 	for _, endpoint := range c.Endpoints {
 		for _, address := range endpoint.Addresses {
-			visit(address)
+			if address.Host != "" {
+				names = append(names, address.Host)
+			}
 		}
 	}
+	return names
 }
 
 // LogicalNames returns the distinct names that the configuration can give, the default one first.

@@ -46,9 +46,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // mustNames returns the names of a valid configuration, with its host names resolved.
 func mustNames(tb testing.TB, text string, dns *fakeDNS) *Names {
 	tb.Helper()
-	names := NewNames(mustLoad(tb, text), dns, quiet())
-	names.Refresh(context.Background())
-	return names
+	return NewNames(context.Background(), mustLoad(tb, text), dns, quiet())
 }
 
 // nameOf resolves a connection whose server has the address, seen from the end that role says. "" is a connection that is not counted.
@@ -147,12 +145,9 @@ func TestHostNames(t *testing.T) {
 	var log strings.Builder
 	dns := &fakeDNS{hosts: map[string][]string{}}
 	config := mustLoad(t, `endpoints: [{name: a, addresses: ["h:6379"]}, {name: b, addresses: ["i:6379"]}]`)
-	names := NewNames(config, dns, slog.New(slog.NewTextHandler(&log, nil)))
 	ctx := context.Background()
-
-	names.Refresh(ctx)
-	assert.Equal(t, 2, names.Unresolved())
-	assert.EqualValues(t, 2, names.LookupFailures())
+	names := NewNames(ctx, config, dns, slog.New(slog.NewTextHandler(&log, nil)))
+	assert.Equal(t, map[string]uint64{"a": 1, "b": 1}, names.LookupFailures())
 	assert.Equal(t, "default", nameOf(names, capture.Client, "10.0.0.1:6379"))
 	names.Refresh(ctx)
 	assert.Equal(t, 2, strings.Count(log.String(), "does not resolve"), "a failure that lasts is logged once")
@@ -162,7 +157,7 @@ func TestHostNames(t *testing.T) {
 	dns.set("i", "10.0.0.1", "10.0.0.2")
 	names.Refresh(ctx)
 	assert.Greater(t, names.Version(), version)
-	assert.Zero(t, names.Unresolved())
+	assert.Contains(t, log.String(), "resolves again")
 	assert.Equal(t, "a", nameOf(names, capture.Client, "10.0.0.1:6379"), "the first endpoint has an address that two host names share")
 	assert.Equal(t, "b", nameOf(names, capture.Client, "10.0.0.2:6379"))
 
@@ -172,7 +167,7 @@ func TestHostNames(t *testing.T) {
 
 	dns.set("h")
 	names.Refresh(ctx)
-	assert.Equal(t, 1, names.Unresolved())
+	assert.Equal(t, map[string]uint64{"a": 3, "b": 2}, names.LookupFailures())
 	assert.Equal(t, "a", nameOf(names, capture.Client, "10.0.0.1:6379"), "a host that fails keeps its addresses")
 
 	dns.set("i", "10.0.0.3")
@@ -191,7 +186,7 @@ func TestApplyKeepsIDs(t *testing.T) {
 	before := names.Registry().Intern("a")
 	version := names.Version()
 
-	names.Apply(mustLoad(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
+	names.Apply(context.Background(), mustLoad(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
 	assert.Greater(t, names.Version(), version)
 	assert.Equal(t, "a", nameOf(names, capture.Client, "10.0.0.1:6379"), "known addresses of a host name survive")
 	assert.Equal(t, "b", nameOf(names, capture.Client, "10.0.0.2:6379"))
@@ -199,8 +194,12 @@ func TestApplyKeepsIDs(t *testing.T) {
 	assert.Equal(t, []string{"default", "a", "b"}, names.Registry().Names())
 
 	version = names.Version()
-	names.Apply(mustLoad(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
+	names.Apply(context.Background(), mustLoad(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
 	assert.Equal(t, version, names.Version())
+
+	dns.set("new", "10.0.0.2")
+	names.Apply(context.Background(), mustLoad(t, `endpoints: [{name: c, addresses: ["new:6379"]}]`))
+	assert.Equal(t, "c", nameOf(names, capture.Client, "10.0.0.2:6379"), "a new host name is resolved before it is used")
 }
 
 func TestResolveWhileApplying(t *testing.T) {
@@ -210,7 +209,7 @@ func TestResolveWhileApplying(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 50 {
-			names.Apply(other)
+			names.Apply(context.Background(), other)
 			names.Refresh(context.Background())
 		}
 	}()
