@@ -3,7 +3,7 @@
 // It is the third stage of kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
 // A RequestStream reads what the client sends by the rules of the server's own parser (multibulk and inline commands),
 // a ReplyStream what the server sends (RESP2, RESP3, streamed forms). Both are incremental: a message may be split over chunks
-// at any byte, and no byte is read twice once it has been resumed from. Bulk bodies are skipped by their length, never searched.
+// at any byte, and is resumed where it was cut. Bulk bodies are skipped by their length, never searched.
 //
 // Use: Feed a chunk, call Next until ErrShort, Feed the following one. Where bytes are missing, call Gap instead of Feed.
 // Next has three outcomes: nil (a complete message), ErrShort (valid so far, all consumed), ErrMalformed (sticky until Reset).

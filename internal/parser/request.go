@@ -29,6 +29,7 @@ const (
 
 // RequestStream parses the client-to-server direction of a connection by the rules of the server's own parser.
 // What the server does not check is not checked either: the byte after a header's '\r' and the two bytes after an argument.
+// A NUL within a header is malformed, although a server that looks for the line's end with strchr waits for ever: neither reads on.
 // The zero value is ready.
 type RequestStream struct {
 	in      input

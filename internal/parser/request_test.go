@@ -81,6 +81,7 @@ func TestRequestMalformed(t *testing.T) {
 		{"count with leading zero", "*01\r\n"},
 		{"count negative zero", "*-0\r\n"},
 		{"count with blank", "* 1\r\n"},
+		{"count with NUL", "*\x001\r\n"},
 		{"count over INT_MAX", "*2147483648\r\n"},
 		{"count over 64 bits", "*18446744073709551617\r\n"},
 		{"count far too long", "*" + strings.Repeat("1", 100) + "\r\n"},
