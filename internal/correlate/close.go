@@ -1,0 +1,123 @@
+package correlate
+
+import (
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/command"
+)
+
+// halfClose notes that one end closed its stream. The server's has an offset at which no more replies come.
+func (c *conn) halfClose(e *capture.Event) {
+	c.gone = true
+	byServer := (e.Kind == capture.PeerClosed) == (c.role == capture.Client)
+	reason := ClientClosed
+	if byServer {
+		reason = ServerClosed
+		c.ends, c.replyEnd = true, e.ReplySeq
+	}
+	if c.closing == NoReason {
+		c.closing = reason
+	}
+}
+
+// checkEnd ends the connection when the last reply has been read that its server sent.
+func (c *conn) checkEnd() {
+	f := &c.flows[capture.Reply]
+	if c.ends && f.known && len(f.held) == 0 && f.distance(c.replyEnd) <= 0 {
+		c.end(c.closing, c.tracker.now)
+	}
+}
+
+// close ends the connection: its socket is gone.
+func (c *conn) close(e *capture.Event) {
+	c.flush()
+	c.checkTail(capture.Request, e.Seq)
+	c.checkTail(capture.Reply, e.ReplySeq)
+	reason := c.closing
+	switch {
+	case reason != NoReason:
+	case c.role == capture.Client:
+		reason = ClientClosed
+	default:
+		reason = ServerClosed
+	}
+	c.end(reason, e.Time)
+	c.tracker.forget(c)
+}
+
+// checkTail notices bytes at the end of a stream that no event brought. The FIN takes an offset too, and nothing that
+// could be lost is a single byte long.
+func (c *conn) checkTail(d capture.Direction, end uint32) {
+	f := &c.flows[d]
+	if !f.known || c.mode == foreign {
+		return
+	}
+	if missing := f.distance(end); missing > 1 && missing <= window {
+		c.jump(d, uint32(missing))
+	}
+}
+
+// abandon ends the tracking of a connection whose end we do not see.
+func (c *conn) abandon(reason Reason) {
+	c.unpaired(reason, c.forgetPending())
+	c.tracker.forget(c)
+}
+
+// end reports what is still outstanding as unanswered. What the server can never have run does not count:
+// what waits behind a command that blocks or that ends the server, and what was queued without an EXEC.
+func (c *conn) end(reason Reason, now int64) {
+	if c.mode != foreign && !c.spoke && (c.asked || c.pending.count > 0) {
+		c.recognise(KindNotRedis)
+	}
+	queued := c.tx.open
+	first := uint32(0) // of those in the FIFO that are queued
+	for i := range c.pending.count {
+		p := c.pending.at(i)
+		if queued && p.verb.queued() {
+			continue
+		}
+		switch p.verb {
+		case multi:
+			if !queued {
+				queued, first = true, i+1
+			}
+		case exec:
+			if queued {
+				c.unanswerQueued(first, i, reason, now)
+			}
+			queued = false
+		case discard, reset:
+			c.tx.queue.clear(&c.tracker.slots)
+			queued = false
+		}
+		c.unanswer(p, reason, now)
+		if p.flags&blocks != 0 || p.verb == shutdown {
+			c.tracker.stats.dropped.Add(uint64(c.pending.count - i - 1))
+			break
+		}
+	}
+	c.forgetPending()
+	c.release()
+	c.mode, c.ends = foreign, false
+}
+
+// unanswerQueued reports what an unanswered EXEC ran: the transaction, and those in the FIFO from first up to the EXEC.
+func (c *conn) unanswerQueued(first, end uint32, reason Reason, now int64) {
+	for i := range c.tx.queue.count {
+		c.unanswer(c.tx.queue.at(i), reason, now)
+	}
+	c.tx.queue.clear(&c.tracker.slots)
+	for i := first; i < end; i++ {
+		if p := c.pending.at(i); p.verb.queued() {
+			c.unanswer(p, reason, now)
+		}
+	}
+}
+
+// unanswer reports a command that gets no reply any more, because there is none by design or because the connection ended.
+func (c *conn) unanswer(p *pending, reason Reason, now int64) {
+	if p.silent() || p.verb == shutdown && reason == ServerClosed {
+		c.emit(p, Silent, command.OtherPrefix, NoReason, p.time)
+		return
+	}
+	c.emit(p, Unanswered, command.OtherPrefix, reason, now)
+}

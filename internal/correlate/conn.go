@@ -1,0 +1,377 @@
+package correlate
+
+import (
+	"math"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/parser"
+)
+
+// mode is what a connection is taken for.
+type mode uint8
+
+const (
+	paired  mode = iota // in step: one reply answers the oldest command
+	lost                // out of step, see resync.go
+	replica             // requests have no reply, what the server sends is a stream of commands
+	foreign             // encrypted or not Redis, or at its end: nothing is read any more
+)
+
+// silence is what CLIENT REPLY asked for.
+type silence uint8
+
+const (
+	answering silence = iota
+	skipNext
+	silenced
+)
+
+// conn is the state of one connection.
+type conn struct {
+	tracker   *Tracker
+	pool      *pool
+	id        uint64
+	endpoints capture.Endpoints
+	name      NameID
+	role      capture.Role
+	use       use
+	mode      mode
+	active    int64 // time of the last event
+
+	flows    [2]flow // by capture.Direction
+	requests parser.RequestStream
+	replies  parser.ReplyStream
+	pending  fifo
+	tx       transaction
+	sub      subscriptions
+	resync   resync
+	started  int64 // time of the chunk in which the current request begins
+	replying int64 // time of the chunk of replies being read
+
+	proto     uint8 // 2 or 3
+	silence   silence
+	closing   Reason // why the connection is ending; NoReason while it is not
+	replyEnd  uint32 // where the reply stream ends, if ends
+	ends      bool
+	seen      bool // its beginning was seen, or anything of its streams
+	unknown   bool // its history is not known: it may be subscribed, monitoring or in a transaction
+	spoke     bool // it showed RESP
+	asked     bool // it sent a request
+	deaf      bool // the server reads no more requests
+	monitors  bool
+	multi     bool // a MULTI was sent, and what would end it was not
+	quietAcks bool // a subscription was silenced: its acknowledgements may come all the same
+	header    bool // the frame being read is the header of EXEC's reply
+	awaited   bool // something was outstanding when the frame being read began
+	letGo     bool // a held reply is being released: what answers nothing is dropped
+	waiting   bool // on the tracker's list
+	gone      bool // established no more
+}
+
+// event takes one event of the connection.
+func (c *conn) event(e *capture.Event) {
+	c.active = e.Time
+	switch e.Kind {
+	case capture.Data:
+		c.arrive(e.Direction, piece{seq: e.Seq, len: uint32(len(e.Data)), data: e.Data, time: e.Time})
+	case capture.Gap:
+		c.arrive(e.Direction, piece{seq: e.Seq, len: e.Len, reason: e.Reason, time: e.Time})
+	case capture.Open:
+		c.open(e)
+	case capture.Existing:
+		c.existing(e)
+	case capture.HalfClosed, capture.PeerClosed:
+		c.halfClose(e)
+	case capture.Closed:
+		c.close(e)
+		return
+	}
+	c.seen = true
+	c.checkEnd()
+	c.settleUse()
+}
+
+// open begins a connection that is seen from its first byte.
+func (c *conn) open(e *capture.Event) {
+	c.flows[capture.Request].start(e.Seq)
+	c.flows[capture.Reply].start(e.ReplySeq)
+	c.mode, c.unknown = paired, false
+}
+
+// existing notes where a connection in mid-stream goes on. Nothing has been heard of it since: its silence begins here.
+func (c *conn) existing(e *capture.Event) {
+	if c.seen {
+		return
+	}
+	c.flows[capture.Request].start(e.Seq)
+	c.flows[capture.Reply].start(e.ReplySeq)
+	c.resync.heard(e.Time, capture.Reply)
+}
+
+// midStream is the state of a connection of which nothing is known.
+func (c *conn) midStream(now int64) {
+	c.mode, c.unknown, c.proto = lost, true, 2
+	c.resync = resync{reason: MidStream}
+	c.resync.heard(now, capture.Request)
+}
+
+// arrive takes a piece of a flow at its place, or holds it until then.
+func (c *conn) arrive(d capture.Direction, p piece) {
+	f := &c.flows[d]
+	if !f.known {
+		f.start(p.seq)
+	}
+	missing, fresh := f.trim(&p)
+	switch {
+	case !fresh || c.mode == foreign:
+		return
+	case missing == 0 && !f.ready():
+		c.deliver(d, p)
+	case missing > 0 && len(f.held) == 0 && c.skip(d, missing, 0):
+		f.next += missing
+		c.deliver(d, p)
+	default:
+		c.hold(d, p)
+	}
+	c.drain(capture.Request)
+	c.drain(capture.Reply)
+}
+
+// hold keeps a piece for later. Where there is no room, what waits already is given up until the piece's turn has come.
+func (c *conn) hold(d capture.Direction, p piece) {
+	f := &c.flows[d]
+	for !f.hold(p, &c.tracker.shelf) {
+		c.tracker.stats.heldOverflow.Add(1)
+		if len(f.held) == 0 {
+			c.jump(d, uint32(max(0, f.distance(p.seq))))
+			c.letGo = true
+			c.deliver(d, p)
+			c.letGo = false
+			return
+		}
+		c.force(d)
+		if _, fresh := f.trim(&p); !fresh {
+			return
+		}
+	}
+	if f.deadline <= c.tracker.now {
+		f.deadline = c.tracker.now + int64(c.tracker.options.HoldFor)
+	}
+	c.tracker.wait(c, f.deadline)
+}
+
+// drain delivers held pieces as long as their turn has come.
+func (c *conn) drain(d capture.Direction) {
+	f := &c.flows[d]
+	for f.ready() {
+		if d == capture.Reply && c.mode == paired && c.early() {
+			return
+		}
+		if p, fresh := f.take(&c.tracker.shelf); fresh && !c.deliver(d, p) {
+			return
+		}
+	}
+	if len(f.held) == 0 {
+		f.deadline = 0
+	}
+}
+
+// deliver hands the piece at the expected offset to its stream. It reports false if replies were put back, to wait for their request.
+func (c *conn) deliver(d capture.Direction, p piece) bool {
+	c.flows[d].next += p.len
+	switch {
+	case c.mode == foreign:
+	case p.data == nil:
+		c.gap(d, p.len, p.reason)
+	case d == capture.Request:
+		c.request(p.data, p.time)
+	default:
+		return c.reply(p)
+	}
+	return true
+}
+
+// force gives up waiting for what the first held piece of a flow waits for.
+func (c *conn) force(d capture.Direction) {
+	f := &c.flows[d]
+	if !f.ready() {
+		c.jump(d, f.missing())
+	}
+	c.letGo = true
+	if p, fresh := f.take(&c.tracker.shelf); fresh {
+		c.deliver(d, p)
+	}
+	c.letGo = false
+	c.drain(d)
+}
+
+// jump leaves out bytes that will not come.
+func (c *conn) jump(d capture.Direction, missing uint32) {
+	if missing == 0 {
+		return
+	}
+	c.flows[d].next += missing
+	c.gap(d, missing, 0)
+}
+
+// expire gives up what was held too long, and returns the next deadline.
+func (c *conn) expire() int64 {
+	next := int64(math.MaxInt64)
+	for d := range capture.Direction(len(c.flows)) {
+		f := &c.flows[d]
+		if len(f.held) > 0 && f.deadline <= c.tracker.now {
+			c.force(d)
+			c.drain(capture.Reply)
+			f.deadline = c.tracker.now + int64(c.tracker.options.HoldFor)
+		}
+		if len(f.held) > 0 {
+			next = min(next, f.deadline)
+		}
+	}
+	c.checkEnd()
+	return next
+}
+
+// flush gives up waiting for anything.
+func (c *conn) flush() {
+	for _, d := range [...]capture.Direction{capture.Request, capture.Reply} {
+		for len(c.flows[d].held) > 0 {
+			c.force(d)
+		}
+	}
+}
+
+// gap takes note that n bytes of a stream are missing.
+func (c *conn) gap(d capture.Direction, n uint32, reason capture.Reason) {
+	if c.skip(d, n, reason) {
+		return
+	}
+	c.tracker.stats.gap(reason, n, false)
+	switch c.mode {
+	case paired:
+		c.lose(Missing, d)
+	case lost:
+		c.resync.trial = trial{}
+		c.resync.heard(c.tracker.now, d)
+	case replica:
+		c.requests.Reset()
+	}
+}
+
+// skip leaves out bytes whose content does not matter. The streams are tried on copies: a stream that refuses a gap has forgotten where it was.
+func (c *conn) skip(d capture.Direction, n uint32, reason capture.Reason) bool {
+	switch {
+	case c.mode == lost && !c.resync.trial.on:
+		return false
+	case c.mode == foreign, c.mode == replica && d == capture.Reply, c.deaf && d == capture.Request:
+		c.tracker.stats.gap(reason, n, true)
+		return true
+	}
+	if d == capture.Request {
+		if s := c.requests; !s.Gap(n) {
+			return false
+		}
+		c.requests.Gap(n)
+		c.tracker.stats.gap(reason, n, true)
+		c.request(nil, c.started)
+		return true
+	}
+	if s := c.replies; !s.Gap(n) {
+		return false
+	}
+	c.replies.Gap(n)
+	c.tracker.stats.gap(reason, n, true)
+	c.reply(piece{time: c.tracker.now})
+	return true
+}
+
+// lose puts the connection out of step: nothing that is outstanding can be paired any more.
+func (c *conn) lose(reason Reason, d capture.Direction) {
+	c.unpaired(reason, c.forgetPending())
+	c.requests.Reset()
+	c.replies.Reset()
+	c.mode, c.unknown, c.silence, c.multi = lost, true, answering, false
+	c.resync = resync{reason: reason}
+	c.resync.heard(c.tracker.now, d)
+}
+
+// forgetPending empties the FIFO and the transaction, and returns how many commands they held.
+func (c *conn) forgetPending() uint32 {
+	n := c.pending.count + c.tx.queue.count
+	c.pending.clear(&c.tracker.slots)
+	c.tx.end(&c.tracker.slots)
+	return n
+}
+
+// recognise gives a connection up as one of a kind that is not read.
+func (c *conn) recognise(kind ConnectionKind) {
+	c.tracker.stats.connections[kind].Add(1)
+	c.tracker.stats.dropped.Add(uint64(c.forgetPending()))
+	c.release()
+	c.mode = foreign
+}
+
+// speak notes that the connection showed RESP.
+func (c *conn) speak() {
+	if !c.spoke {
+		c.spoke = true
+		c.tracker.stats.connections[KindRedis].Add(1)
+	}
+}
+
+// release gives back what the connection holds.
+func (c *conn) release() {
+	c.pending.release(&c.tracker.slots)
+	c.tx.queue.release(&c.tracker.slots)
+	for i := range c.flows {
+		f := &c.flows[i]
+		c.tracker.shelf.bytes -= f.bytes
+		f.held, f.bytes = nil, 0
+	}
+}
+
+// settleUse puts the connection into the gauge that its state asks for.
+func (c *conn) settleUse() {
+	switch {
+	case c.gone:
+		c.setUse(notPooled)
+	case c.busy():
+		c.setUse(inUse)
+	default:
+		c.setUse(available)
+	}
+}
+
+// busy reports whether anything is outstanding. Out of step it goes by which end was heard last.
+func (c *conn) busy() bool {
+	return c.pending.count > 0 || c.tx.queue.count > 0 || c.sub.any() || c.monitors || c.mode == replica ||
+		c.mode == lost && c.resync.last == capture.Request && c.seen
+}
+
+func (c *conn) setUse(u use) {
+	if c.use == u {
+		return
+	}
+	if c.use != notPooled {
+		c.pool[c.use].Add(-1)
+	}
+	if u != notPooled {
+		c.pool[u].Add(1)
+	}
+	c.use = u
+}
+
+// emit reports the outcome of a command.
+func (c *conn) emit(p *pending, outcome Outcome, prefix command.Prefix, reason Reason, end int64) {
+	c.tracker.out = append(c.tracker.out, Exchange{
+		Name: c.name, Command: p.command, Outcome: outcome, Prefix: prefix, Reason: reason, Count: 1, Duration: max(0, end-p.time),
+	})
+}
+
+// unpaired reports commands that will not be paired.
+func (c *conn) unpaired(reason Reason, n uint32) {
+	if n > 0 {
+		c.tracker.out = append(c.tracker.out, Exchange{Name: c.name, Outcome: Unpaired, Reason: reason, Count: n})
+	}
+}

@@ -1,0 +1,62 @@
+package correlate
+
+import (
+	"github.com/redis-observer/redis-observer/internal/command"
+)
+
+// NameID is a logical name, as a small integer that the resolver gave it: dense from 0, never reused while the process lives.
+type NameID int32
+
+// Outcome says how a command ended.
+type Outcome uint8
+
+// The outcomes of an Exchange. The first four are commands; Unpaired are those that could not be paired.
+const (
+	Success    Outcome = iota // a reply that is no error
+	Error                     // an error reply; Prefix is set
+	Silent                    // no reply by design; counted as success, no duration
+	Unanswered                // the connection ended first; counted as error, duration up to the end; Reason is set
+	Unpaired                  // Count commands or replies that could not be paired; Reason is set, Command is not; not counted as commands
+)
+
+// Exchange is what became of one command.
+type Exchange struct {
+	Name     NameID
+	Command  command.ID
+	Outcome  Outcome
+	Reason   Reason
+	Prefix   command.Prefix
+	Count    uint32 // 1, but for Unpaired
+	Duration int64  // nanoseconds
+}
+
+// Reason qualifies Unanswered and Unpaired.
+type Reason uint8
+
+// The reasons. Unanswered has the first two; the others are of Unpaired.
+const (
+	NoReason     Reason = iota
+	ServerClosed        // the server closed or reset the connection
+	ClientClosed        // the client closed the connection without waiting for the reply
+	MidStream           // the connection was first seen in mid-stream and is not in step yet
+	Missing             // bytes were not captured
+	Unsolicited         // a reply that no request was seen for
+	Malformed           // a reply that is no RESP, on a connection that spoke it before
+	Transaction         // EXEC answered another number of commands than were queued
+	Overflow            // more commands outstanding than there is room for
+	LostClose           // the end of the connection was not seen
+	Evicted             // the connection was forgotten to make room for others
+	reasons
+)
+
+var reasonNames = [reasons]string{
+	"none", "server_closed", "client_closed", "mid_stream", "gap", "unsolicited", "malformed", "transaction", "overflow", "lost_close", "evicted",
+}
+
+// String returns the reason as a label value.
+func (r Reason) String() string {
+	if r >= reasons {
+		return reasonNames[NoReason]
+	}
+	return reasonNames[r]
+}

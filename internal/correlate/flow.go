@@ -1,0 +1,112 @@
+package correlate
+
+import (
+	"slices"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// window is how far behind the expected offset a chunk may begin and still be an old one: the largest window of TCP.
+// What is further behind is ahead, by up to 3 GiB: offsets wrap around at 4 GiB.
+const window = 1 << 30
+
+// piece is a chunk of a flow, or a gap of known length in it.
+type piece struct {
+	seq, len uint32
+	reason   capture.Reason // of a gap
+	data     []byte         // nil for a gap
+	time     int64
+}
+
+// cut removes the first n bytes.
+func (p *piece) cut(n uint32) {
+	p.seq += n
+	p.len -= n
+	if p.data != nil {
+		p.data = p.data[n:]
+	}
+}
+
+// shelf bounds what all flows together hold.
+type shelf struct {
+	bytes, limit       int // held now, and at most
+	perFlow, perPieces int // bytes and pieces that one flow may hold
+}
+
+// flow puts the pieces of one direction of a connection into order. It is told of offsets only as they come: the first one starts it.
+// Pieces that cannot be taken yet are held, because bytes before them are missing or because nobody may read them yet.
+type flow struct {
+	next     uint32 // offset of the next byte
+	known    bool   // next is set
+	held     []piece
+	bytes    int   // in held
+	deadline int64 // until when pieces are held
+}
+
+func (f *flow) start(seq uint32) {
+	f.next, f.known = seq, true
+}
+
+// distance returns how far ahead of the next byte an offset is; negative: behind.
+func (f *flow) distance(seq uint32) int64 {
+	if behind := f.next - seq; behind <= window {
+		return -int64(behind)
+	}
+	return int64(seq - f.next)
+}
+
+// trim removes from p what has passed already. It returns the number of bytes missing before p, and false if nothing of p is new.
+func (f *flow) trim(p *piece) (missing uint32, fresh bool) {
+	at := f.distance(p.seq)
+	if at >= 0 {
+		return uint32(at), p.len > 0
+	}
+	if -at >= int64(p.len) {
+		return 0, false
+	}
+	p.cut(uint32(-at))
+	return 0, true
+}
+
+// ready reports whether the first of the held pieces is the next one.
+func (f *flow) ready() bool {
+	return len(f.held) > 0 && f.distance(f.held[0].seq) <= 0
+}
+
+// missing returns the number of bytes missing before the first held piece.
+func (f *flow) missing() uint32 {
+	return uint32(max(0, f.distance(f.held[0].seq)))
+}
+
+// hold keeps a copy of p until its turn comes. It reports false if there is no room.
+func (f *flow) hold(p piece, s *shelf) bool {
+	n := len(p.data)
+	if len(f.held) >= s.perPieces || f.bytes+n > s.perFlow || s.bytes+n > s.limit {
+		return false
+	}
+	if p.data != nil {
+		p.data = slices.Clone(p.data)
+	}
+	at := f.distance(p.seq)
+	i := len(f.held)
+	for i > 0 && f.distance(f.held[i-1].seq) > at {
+		i--
+	}
+	f.held = slices.Insert(f.held, i, p)
+	f.bytes += n
+	s.bytes += n
+	return true
+}
+
+// take removes the first held piece, and from it what has passed already. It returns false if nothing of it is new.
+func (f *flow) take(s *shelf) (piece, bool) {
+	p := f.held[0]
+	f.bytes -= len(p.data)
+	s.bytes -= len(p.data)
+	f.held = slices.Delete(f.held, 0, 1)
+	if len(f.held) == 0 {
+		f.held = nil // an idle connection keeps no memory for what is rare
+	}
+	_, fresh := f.trim(&p)
+	return p, fresh
+}

@@ -1,0 +1,56 @@
+package correlate
+
+import "sync/atomic"
+
+// Pool is the number of established connections of a name.
+type Pool struct {
+	Name             NameID
+	Available, InUse int64
+}
+
+// use is how a connection counts in its pool.
+type use uint8
+
+const (
+	notPooled use = iota // not established, or not any more
+	available
+	inUse
+	uses
+)
+
+// pool holds the gauges of one name.
+type pool [uses]atomic.Int64
+
+// pools are the gauges by NameID. The tracker's goroutine replaces the slice to grow it; the scrape reads whichever it finds.
+type pools struct {
+	byName atomic.Pointer[[]*pool]
+}
+
+func (p *pools) of(name NameID) *pool {
+	var byName []*pool
+	if old := p.byName.Load(); old != nil {
+		byName = *old
+	}
+	if int(name) < len(byName) {
+		return byName[name]
+	}
+	grown := make([]*pool, int(name)+1)
+	for i := copy(grown, byName); i < len(grown); i++ {
+		grown[i] = new(pool)
+	}
+	p.byName.Store(&grown)
+	return grown[name]
+}
+
+// Pools returns the established connections of every name that ever had one. Any goroutine may call it.
+func (t *Tracker) Pools() []Pool {
+	byName := t.pools.byName.Load()
+	if byName == nil {
+		return nil
+	}
+	all := make([]Pool, len(*byName))
+	for i, p := range *byName {
+		all[i] = Pool{NameID(i), p[available].Load(), p[inUse].Load()}
+	}
+	return all
+}

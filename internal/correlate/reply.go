@@ -1,0 +1,279 @@
+package correlate
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/parser"
+)
+
+// reply reads a piece of the reply stream. It reports false if some of it was put back, to wait for its request.
+func (c *conn) reply(p piece) bool {
+	switch c.mode {
+	case lost:
+		c.lostReply(p.data, p.time)
+		return true
+	case replica:
+		return true
+	}
+	c.replies.Feed(p.data)
+	rest := c.readReplies(p.data, p.time)
+	if rest == nil {
+		return true
+	}
+	c.replies.Reset()
+	n := uint32(len(rest))
+	c.flows[capture.Reply].next -= n
+	c.hold(capture.Reply, piece{seq: p.seq + p.len - n, len: n, data: rest, time: p.time})
+	return false
+}
+
+// readReplies takes the complete frames of what was fed. It returns what is to be put back, nil if nothing is.
+func (c *conn) readReplies(data []byte, time int64) (rest []byte) {
+	c.replying = time
+	var r parser.Reply
+	for c.mode == paired {
+		var mark []byte // where the frame begins, if it does so in this chunk
+		if kind, begins := c.replies.Peek(); begins {
+			if !c.beginFrame(kind) {
+				return c.replies.Rest()
+			}
+			if c.mode != paired {
+				break
+			}
+			if !c.awaited && !c.letGo {
+				mark = c.replies.Rest()
+			}
+		}
+		if err := c.nextFrame(&r); err != nil {
+			if errors.Is(err, parser.ErrMalformed) {
+				c.malformed()
+			}
+			return nil
+		}
+		c.speak()
+		if !c.frame(&r, mark != nil) {
+			return mark
+		}
+	}
+	c.replies.Reset()
+	return nil
+}
+
+// beginFrame looks at the first byte of a frame. It reports false if the frame may not be read before a request is there that it answers.
+func (c *conn) beginFrame(kind byte) bool {
+	c.awaited = !c.pending.empty()
+	c.header = false
+	if !c.awaited {
+		return kind == '>' || !c.patient()
+	}
+	switch head := c.pending.at(0); {
+	case head.verb == exec:
+		c.header = kind == '*' && c.tx.open && !c.tx.running && !c.tx.partial
+	case head.verb == sync && kind == '$':
+		// What follows is a dump without end mark, and then commands.
+		c.finish(Success, command.OtherPrefix)
+		c.link()
+	}
+	return true
+}
+
+// early reports whether what is held of the replies has still to wait for a request.
+func (c *conn) early() bool {
+	return c.pending.empty() && c.patient() && c.replies.Boundary()
+}
+
+// patient reports whether a reply that answers nothing is likely to be ahead of its request, rather than one of those that have none.
+func (c *conn) patient() bool {
+	return !(c.letGo || c.deaf || c.sub.any() || c.monitors || c.silence == silenced)
+}
+
+func (c *conn) nextFrame(r *parser.Reply) error {
+	if c.header {
+		return c.replies.Header(r)
+	}
+	return c.replies.Next(r)
+}
+
+// frame finds out what a frame is. It reports false if it should be read again when its request is there, which may only be if canWait.
+func (c *conn) frame(r *parser.Reply, canWait bool) bool {
+	switch r.Type {
+	case '_', '#', ',', '%', '~', '(', '=':
+		c.proto = 3
+	case '>':
+		c.proto = 3
+		return c.push(r, canWait)
+	case '+':
+		if c.isMonitorLine(r) {
+			return true
+		}
+	case '*':
+		if c.isMessage(r) {
+			c.sub.guessed = c.sub.guessed || !c.sub.counted()
+			return true
+		}
+		if of := ackOf(r); of != noSet && c.mayAcknowledge() {
+			return c.acknowledgement(r, of, canWait)
+		}
+	}
+	if c.awaited {
+		c.answer(r)
+		return true
+	}
+	return c.orphan(r, canWait)
+}
+
+// orphan is a frame that answers no command we know of.
+func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
+	if c.deaf {
+		return true // what the server still says after QUIT or about a protocol error
+	}
+	if canWait && c.silence != silenced {
+		return false
+	}
+	if !c.asked {
+		c.tracker.stats.unsolicited.Add(1)
+		return true
+	}
+	c.unpaired(Unsolicited, 1)
+	if c.unknown || c.silence == silenced {
+		// Either we were wrong about what was outstanding, or about CLIENT REPLY.
+		c.lose(Unsolicited, capture.Reply)
+	}
+	return true
+}
+
+// expected returns the command that the next reply answers: a queued one while the array of EXEC is read, else the oldest.
+func (c *conn) expected() *pending {
+	if c.tx.running {
+		return c.tx.queue.at(0)
+	}
+	return c.pending.at(0)
+}
+
+// answer gives a reply to the command that expects it.
+func (c *conn) answer(r *parser.Reply) {
+	p := c.expected()
+	switch {
+	case r.Type == '-' || r.Type == '!':
+		c.refuse(p, r)
+	case c.isQueued(p, r):
+		c.enqueue(p)
+		c.settleSilent()
+	default:
+		c.accept(p, r)
+	}
+}
+
+// refuse ends a command by an error reply.
+func (c *conn) refuse(p *pending, r *parser.Reply) {
+	if bytes.HasPrefix(r.Text, []byte("ERR Protocol error")) && !c.tx.running {
+		// The server stopped reading at what we took for a command.
+		c.tracker.stats.protocolErrors.Add(1)
+		c.tracker.stats.dropped.Add(uint64(c.forgetPending()))
+		c.deafen()
+		return
+	}
+	prefix := command.LookupPrefix(r.Text)
+	if p.verb == exec && c.tx.open && (p.flags&odd == 0 || prefix == execAborted) {
+		c.tx.end(&c.tracker.slots)
+	}
+	c.finish(Error, prefix)
+}
+
+// execAborted is the prefix by which EXEC refuses and ends a transaction.
+var execAborted = command.LookupPrefix([]byte("EXECABORT "))
+
+// accept ends a command by a reply that is no error, and does what the command did to the connection.
+func (c *conn) accept(p *pending, r *parser.Reply) {
+	switch p.verb {
+	case ordinary:
+	case script:
+		if r.NestedError {
+			c.finish(Error, command.OtherPrefix)
+			return
+		}
+	case exec:
+		c.executed(r)
+		return
+	default:
+		if c.effect(p.verb, r) {
+			return
+		}
+	}
+	c.finish(Success, command.OtherPrefix)
+}
+
+// effect is what a command that succeeded does to the connection. It returns true if it has ended the command as well.
+func (c *conn) effect(v verb, r *parser.Reply) bool {
+	switch v {
+	case multi:
+		c.tx.begin()
+	case discard:
+		c.tx.end(&c.tracker.slots)
+	case reset:
+		c.tx.end(&c.tracker.slots)
+		c.sub, c.proto, c.monitors, c.quietAcks, c.unknown = subscriptions{}, 2, false, false, false
+	case hello:
+		c.proto = 2
+		if r.Type == '%' {
+			c.proto = 3
+		}
+	case monitor:
+		c.monitors = true
+	case replySkip, replyOff:
+		// It was answered, so it was not run as we thought: an old server, or a proxy.
+		c.silence = answering
+	case psync:
+		if bytes.HasPrefix(r.Text, []byte("FULLRESYNC")) || bytes.HasPrefix(r.Text, []byte("CONTINUE")) || bytes.HasPrefix(r.Text, []byte("RDBCHANNELSYNC")) {
+			c.finish(Success, command.OtherPrefix)
+			c.link()
+			return true
+		}
+	case syncSlots:
+		c.finish(Success, command.OtherPrefix)
+		c.link()
+		return true
+	}
+	return false
+}
+
+// finish ends the command that the current frame answers.
+func (c *conn) finish(outcome Outcome, prefix command.Prefix) {
+	if c.tx.running {
+		c.finishQueued(outcome, prefix)
+		return
+	}
+	c.emit(c.pending.at(0), outcome, prefix, NoReason, c.replying)
+	c.pending.pop(&c.tracker.slots)
+	if !c.pending.empty() {
+		c.settleSilent()
+	}
+}
+
+// link: the connection is a replica's from now on. What it still sends is answered by nothing.
+func (c *conn) link() {
+	c.tracker.stats.connections[KindReplica].Add(1)
+	c.mode = replica
+	c.replies.Reset()
+	for i := range c.pending.count {
+		c.pending.at(i).flags |= noReply
+	}
+	c.tx.end(&c.tracker.slots)
+	c.settleSilent()
+}
+
+// malformed: what the server sends is not RESP.
+func (c *conn) malformed() {
+	if !c.spoke || !c.asked {
+		c.recognise(KindNotRedis)
+		return
+	}
+	if c.deaf {
+		c.replies.Reset()
+		return
+	}
+	c.lose(Malformed, capture.Reply)
+}

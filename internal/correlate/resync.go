@@ -1,0 +1,233 @@
+package correlate
+
+import (
+	"errors"
+	"math"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/parser"
+)
+
+// A connection that is out of step has an unknown number of commands outstanding. It comes back into step at a request chunk
+// that begins with a well-formed multibulk header, if nothing can be outstanding at that point. Two observations count as proof:
+//
+//   - Quiet. The server was heard last, nothing that was asked since is unanswered, and then both directions were silent for
+//     Options.Quiet. A server answers in order and at once; only a blocked one is silent, and then its client was heard last.
+//   - Lockstep. In many rounds without a break, the client sent whole requests in chunks that begin with one, the server answered
+//     with exactly as many whole frames, and only then the next chunk came. A client that keeps a window of several
+//     requests open breaks this soon, because two replies arrive together, or two requests leave before one does.
+//     At the server's end few rounds are enough: it answers all that it has read before it reads again.
+//
+// Should a proof fail us all the same, a reply is left over at the next pause, and the connection is out of step again (Unsolicited).
+const (
+	clientRounds = 64
+	serverRounds = 8
+)
+
+// resync is what is known of a connection that is out of step.
+type resync struct {
+	reason Reason            // why it is
+	last   capture.Direction // who was heard last,
+	when   int64             // and when
+	trial  trial
+}
+
+// trial follows a connection as if it were in step, to see whether it is in lockstep.
+type trial struct {
+	on          bool
+	rounds      int
+	outstanding int64
+}
+
+func (s *resync) heard(when int64, d capture.Direction) {
+	s.last, s.when = d, when
+}
+
+// lostRequest reads a request chunk of a connection out of step; nil after a gap that may have completed a request.
+func (c *conn) lostRequest(data []byte, time int64) {
+	if c.deaf {
+		return
+	}
+	s := &c.resync
+	if !c.spoke && looksEncrypted(data) {
+		c.recognise(KindTLS)
+		return
+	}
+	if startsRequest(data) && s.last == capture.Reply && s.trial.outstanding == 0 && c.isBoundary(time) {
+		c.enterStep()
+		c.request(data, time)
+		return
+	}
+	c.tryRequest(data)
+	s.heard(time, capture.Request)
+}
+
+// isBoundary reports whether it is proven that nothing is outstanding, given that all we know of is answered.
+func (c *conn) isBoundary(time int64) bool {
+	s := &c.resync
+	if time-s.when >= int64(c.tracker.options.Quiet) {
+		return true
+	}
+	needed := clientRounds
+	if c.role == capture.Server {
+		needed = serverRounds
+	}
+	return s.trial.on && s.trial.rounds >= needed && c.requests.Boundary() && c.replies.Boundary()
+}
+
+func (c *conn) enterStep() {
+	c.requests.Reset()
+	c.replies.Reset()
+	c.mode = paired
+}
+
+// tryRequest follows a request chunk in the trial, and counts what is in it as unpaired.
+func (c *conn) tryRequest(data []byte) {
+	s := &c.resync
+	switch continues := s.trial.on && !c.requests.Boundary(); {
+	case continues:
+	case !startsRequest(data):
+		s.trial = trial{}
+		return
+	case s.trial.on && s.last == capture.Reply && s.trial.outstanding == 0 && c.replies.Boundary():
+		s.trial.rounds++
+	case s.trial.on && s.last == capture.Request:
+		// More requests before a reply are no offence: a large pipeline leaves in several chunks.
+	default:
+		c.requests.Reset()
+		c.replies.Reset()
+		s.trial = trial{on: true}
+	}
+	c.requests.Feed(data)
+	c.countRequests()
+}
+
+// countRequests counts the complete requests of the chunk that was fed.
+func (c *conn) countRequests() {
+	var r parser.Request
+	n := uint32(0)
+	for {
+		err := c.requests.Next(&r)
+		if err != nil {
+			if errors.Is(err, parser.ErrMalformed) {
+				c.requests.Reset()
+				c.resync.trial = trial{}
+			}
+			break
+		}
+		n++
+		c.resync.trial.outstanding++
+		if c.isAck(&r) {
+			c.speak()
+			c.unpaired(c.resync.reason, n-1)
+			c.mode = paired // what else is in the chunk is the link's
+			c.link()
+			c.started = c.resync.when
+			c.take(&r)
+			c.readRequests(c.resync.when)
+			return
+		}
+	}
+	if n > 0 {
+		c.speak()
+	}
+	c.unpaired(c.resync.reason, n)
+}
+
+// isAck recognises what only a replica sends, all the time: REPLCONF ACK.
+func (c *conn) isAck(r *parser.Request) bool {
+	id := c.tracker.options.Commands.Lookup(r.Argv[0], nil)
+	return verbOf(id, r) == replconf && r.Args >= 2 && len(r.Argv[1]) == 3 && r.Argv[1][0]|0x20 == 'a' && r.Argv[1][1]|0x20 == 'c' && r.Argv[1][2]|0x20 == 'k'
+}
+
+// lostReply reads a reply chunk of a connection out of step.
+func (c *conn) lostReply(data []byte, time int64) {
+	s := &c.resync
+	s.heard(time, capture.Reply)
+	if !s.trial.on {
+		c.glance(data)
+		return
+	}
+	c.replies.Feed(data)
+	var r parser.Reply
+	for {
+		err := c.replies.Next(&r)
+		switch {
+		case errors.Is(err, parser.ErrMalformed):
+			s.trial = trial{}
+			c.replies.Reset()
+			if !c.spoke {
+				c.recognise(KindNotRedis)
+			}
+			return
+		case err != nil:
+			return
+		case c.isPushed(&r):
+			continue
+		}
+		s.trial.outstanding--
+		if s.trial.outstanding < 0 || !c.requests.Boundary() {
+			// An answer to what we have not seen.
+			s.trial = trial{}
+			c.replies.Reset()
+			return
+		}
+	}
+}
+
+// glance looks whether a reply chunk begins with a message or a line of MONITOR, to know what the connection is used for.
+func (c *conn) glance(data []byte) {
+	if len(data) == 0 || data[0] != '*' && data[0] != '>' && data[0] != '+' {
+		return
+	}
+	c.replies.Reset()
+	c.replies.Feed(data)
+	var r parser.Reply
+	if c.replies.Next(&r) == nil {
+		c.isPushed(&r)
+	}
+	c.replies.Reset()
+}
+
+// isPushed recognises, out of step, frames that answer nothing.
+func (c *conn) isPushed(r *parser.Reply) bool {
+	switch {
+	case r.Type == '>':
+		c.proto = 3
+		c.sub.guessed = c.sub.guessed || !c.sub.counted() && hasMessageShape(r)
+		return true
+	case r.Type == '+':
+		return c.isMonitorLine(r)
+	case r.Type == '*' && hasMessageShape(r) && c.resync.trial.outstanding <= 0:
+		c.sub.guessed = c.sub.guessed || !c.sub.counted()
+		return true
+	default:
+		return false
+	}
+}
+
+// startsRequest reports whether a chunk begins with the header of a multibulk request and that of its first argument.
+func startsRequest(data []byte) bool {
+	if len(data) < len("*1\r\n$") || data[0] != '*' || data[1] < '1' || data[1] > '9' {
+		return false
+	}
+	for i := 2; i+2 < len(data) && i < len("*2147483647"); i++ {
+		switch {
+		case data[i] == '\r':
+			return data[i+1] == '\n' && data[i+2] == '$'
+		case data[i]-'0' > 9:
+			return false
+		}
+	}
+	return false
+}
+
+// looksEncrypted recognises a TLS record of any type: the connection may be past its handshake.
+func looksEncrypted(data []byte) bool {
+	return len(data) >= 3 && data[0] >= 0x14 && data[0] <= 0x17 && data[1] == 0x03 && data[2] <= 0x04
+}
+
+// clampCount makes a number of elements that a server announced a count of commands.
+func clampCount(n int64) uint32 {
+	return uint32(max(0, min(n, math.MaxInt32)))
+}

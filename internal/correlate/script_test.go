@@ -1,0 +1,164 @@
+package correlate
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/command"
+)
+
+// player feeds a tracker with the events of one connection, written as a script:
+//
+//	open | existing | half-close | peer-close | close | tick
+//	C: SET a 1        the client sends a multibulk request; fields may be Go-quoted
+//	c: PING\r\n       the client sends these bytes
+//	S: +OK            the server sends this and CRLF
+//	s: $5\r\nhe       the server sends these bytes
+//	later C: …        the bytes that follow are sent first, those of this line arrive with the next "now"
+//	now               the ones that were put off arrive
+//	lose C: …         these bytes pass and are not captured, which nobody tells
+//	gap S: …          these bytes pass and are not captured, which a Gap event tells
+//	+20ms             time passes; each line takes 1 ms by itself
+type player struct {
+	tb      testing.TB
+	tracker *Tracker
+	role    capture.Role
+	now     int64
+	seq     [2]uint32
+	conn    uint64
+	put     []capture.Event
+	got     []string
+	full    bool // show durations
+}
+
+const (
+	firstRequestSeq = 0xfffffff0 // wraps around soon
+	firstReplySeq   = 0x7ffffffa
+)
+
+func newPlayer(tb testing.TB) *player {
+	p := &player{tb: tb, conn: 7, seq: [2]uint32{firstRequestSeq, firstReplySeq}}
+	p.tracker = New(Options{Resolve: func(capture.Role, *capture.Endpoints) (NameID, bool) { return 0, true }})
+	return p
+}
+
+func (p *player) play(lines ...string) []string {
+	p.tb.Helper()
+	for _, line := range lines {
+		p.line(line)
+	}
+	return p.got
+}
+
+func (p *player) line(line string) {
+	p.tb.Helper()
+	p.now += int64(time.Millisecond)
+	if strings.HasPrefix(line, "+") {
+		d, err := time.ParseDuration(line[1:])
+		require.NoError(p.tb, err)
+		p.now += int64(d)
+		p.event(capture.Event{Kind: capture.Tick})
+		return
+	}
+	kinds := map[string]capture.Kind{
+		"open": capture.Open, "existing": capture.Existing, "half-close": capture.HalfClosed,
+		"peer-close": capture.PeerClosed, "close": capture.Closed, "tick": capture.Tick,
+	}
+	if kind, ok := kinds[line]; ok {
+		p.event(capture.Event{Kind: kind, Seq: p.seq[capture.Request], ReplySeq: p.seq[capture.Reply]})
+		return
+	}
+	if line == "now" {
+		for _, e := range p.put {
+			p.event(e)
+		}
+		p.put = nil
+		return
+	}
+	p.bytes(line)
+}
+
+func (p *player) bytes(line string) {
+	how := ""
+	if word, rest, ok := strings.Cut(line, " "); ok && (word == "later" || word == "lose" || word == "gap") {
+		how, line = word, rest
+	}
+	direction, data := p.parse(line)
+	e := capture.Event{Kind: capture.Data, Direction: direction, Seq: p.seq[direction], Data: data}
+	p.seq[direction] += uint32(len(data))
+	switch how {
+	case "later":
+		e.Time = p.now
+		p.put = append(p.put, e)
+	case "gap":
+		e.Kind, e.Data, e.Len, e.Reason = capture.Gap, nil, uint32(len(data)), capture.Truncated
+		p.event(e)
+	case "":
+		p.event(e)
+	}
+}
+
+func (p *player) parse(line string) (capture.Direction, []byte) {
+	p.tb.Helper()
+	kind, text, ok := strings.Cut(line, ": ")
+	require.True(p.tb, ok, "script line %q", line)
+	raw := strings.NewReplacer(`\r`, "\r", `\n`, "\n", `\x00`, "\x00").Replace(text)
+	switch kind {
+	case "C":
+		return capture.Request, request(strings.Fields(text)...)
+	case "c":
+		return capture.Request, []byte(raw)
+	case "S":
+		return capture.Reply, []byte(raw + "\r\n")
+	case "s":
+		return capture.Reply, []byte(raw)
+	}
+	require.Fail(p.tb, "script line", "%q", line)
+	return 0, nil
+}
+
+// request returns a multibulk request.
+func request(args ...string) []byte {
+	b := fmt.Appendf(nil, "*%d\r\n", len(args))
+	for _, arg := range args {
+		b = fmt.Appendf(b, "$%d\r\n%s\r\n", len(arg), arg)
+	}
+	return b
+}
+
+func (p *player) event(e capture.Event) {
+	e.Conn, e.Role = p.conn, p.role
+	if e.Time == 0 {
+		e.Time = p.now
+	}
+	for _, x := range p.tracker.Track(&e) {
+		p.got = append(p.got, p.show(x))
+	}
+}
+
+// show renders an exchange: "get success", "get error WRONGTYPE", "get unanswered server_closed", "unpaired 3 gap".
+func (p *player) show(x Exchange) string {
+	name := command.Builtin().Wire(x.Command)
+	switch x.Outcome {
+	case Success:
+		name += " success"
+	case Error:
+		name += " error " + x.Prefix.String()
+	case Silent:
+		name += " silent"
+	case Unanswered:
+		name += " unanswered " + x.Reason.String()
+	case Unpaired:
+		return fmt.Sprintf("unpaired %d %s", x.Count, x.Reason)
+	}
+	if p.full {
+		name += " " + strconv.FormatInt(x.Duration/int64(time.Millisecond), 10) + "ms"
+	}
+	return name
+}

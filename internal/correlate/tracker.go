@@ -1,0 +1,229 @@
+package correlate
+
+import (
+	"math"
+	"time"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/command"
+)
+
+// Options configure a Tracker. A limit of zero is its default.
+type Options struct {
+	// Commands is the table of commands; nil is the built-in one.
+	Commands *command.Table
+	// Resolve returns the logical name of a connection, or false if the connection is not to be observed.
+	Resolve func(role capture.Role, e *capture.Endpoints) (NameID, bool)
+	// HoldFor is how long a chunk waits for missing bytes, or a reply for its request, in time of the events. Default 50 ms.
+	HoldFor time.Duration
+	// Quiet is how long a drained connection must have been silent for its next request to be a boundary. Default 50 ms.
+	Quiet time.Duration
+	// MaxConnections bounds the connections tracked, and those remembered as not observed. Default 262,144.
+	MaxConnections int
+	// MaxOutstanding bounds the commands that await their outcome, of one connection and of all. Default 1,048,576 and 2,097,152.
+	MaxOutstanding, MaxOutstandingTotal int
+	// MaxHeld bounds the bytes held, of one flow and of all. Default 256 KiB and 64 MiB.
+	MaxHeld, MaxHeldTotal int
+}
+
+const maxPieces = 64 // pieces that one flow holds
+
+func (o *Options) setDefaults() {
+	if o.Commands == nil {
+		o.Commands = command.Builtin()
+	}
+	defaultTo(&o.HoldFor, 50*time.Millisecond)
+	defaultTo(&o.Quiet, 50*time.Millisecond)
+	defaultTo(&o.MaxConnections, 1<<18)
+	defaultTo(&o.MaxOutstanding, 1<<20)
+	defaultTo(&o.MaxOutstandingTotal, 1<<21)
+	defaultTo(&o.MaxHeld, 256<<10)
+	defaultTo(&o.MaxHeldTotal, 64<<20)
+}
+
+func defaultTo[T int | time.Duration](value *T, fallback T) {
+	if *value == 0 {
+		*value = fallback
+	}
+}
+
+// Tracker follows all connections. See the package comment for what may be called from where.
+type Tracker struct {
+	options Options
+	conns   map[uint64]*conn
+	ignored map[uint64]stranger // connections that Resolve refused
+	waiting []*conn             // connections that hold pieces
+	wake    int64               // when the first of them gives up
+	now     int64               // the latest time of any event
+	slots   slots
+	shelf   shelf
+	pools   pools
+	stats   counters
+	out     []Exchange
+}
+
+// stranger is a connection that is not observed.
+type stranger struct {
+	endpoints capture.Endpoints
+	role      capture.Role
+}
+
+// New returns a Tracker without connections.
+func New(options Options) *Tracker {
+	options.setDefaults()
+	return &Tracker{
+		options: options,
+		conns:   make(map[uint64]*conn),
+		ignored: make(map[uint64]stranger),
+		wake:    math.MaxInt64,
+		now:     math.MinInt64,
+		slots:   slots{limit: options.MaxOutstandingTotal, perRing: options.MaxOutstanding},
+		shelf:   shelf{limit: options.MaxHeldTotal, perFlow: options.MaxHeld, perPieces: maxPieces},
+	}
+}
+
+// Track takes one event and returns what it completed. The slice is reused by the next call.
+func (t *Tracker) Track(event *capture.Event) []Exchange {
+	t.out = t.out[:0]
+	t.now = max(t.now, event.Time)
+	if t.now >= t.wake {
+		t.expire()
+	}
+	if event.Kind == capture.Tick {
+		return t.out
+	}
+	if c := t.find(event); c != nil {
+		c.event(event)
+	}
+	return t.out
+}
+
+// Flush gives up waiting for whatever is held: a replay calls it at its end. The slice is reused by the next call.
+func (t *Tracker) Flush() []Exchange {
+	t.out = t.out[:0]
+	for _, c := range t.waiting {
+		c.flush()
+		c.settleUse()
+		c.waiting = false
+	}
+	t.waiting, t.wake = nil, math.MaxInt64
+	return t.out
+}
+
+// find returns the connection of an event, a new one if need be, or nil if the event is of none that is observed.
+func (t *Tracker) find(event *capture.Event) *conn {
+	if c := t.conns[event.Conn]; c != nil {
+		if c.endpoints == event.Endpoints && !(event.Kind == capture.Open && c.seen) {
+			return c
+		}
+		t.stats.lostConnections.Add(1)
+		c.abandon(LostClose)
+	}
+	if s, ok := t.ignored[event.Conn]; ok {
+		if s.endpoints == event.Endpoints && event.Kind != capture.Closed {
+			return nil
+		}
+		delete(t.ignored, event.Conn)
+	}
+	switch event.Kind {
+	case capture.HalfClosed, capture.PeerClosed, capture.Closed:
+		return nil // the end of a connection that showed nothing else
+	}
+	return t.meet(event.Conn, event.Role, event.Endpoints)
+}
+
+// meet begins to track a connection, or to ignore it.
+func (t *Tracker) meet(id uint64, role capture.Role, endpoints capture.Endpoints) *conn {
+	name, ok := t.options.Resolve(role, &endpoints)
+	if !ok {
+		if len(t.ignored) >= t.options.MaxConnections {
+			clear(t.ignored) // they are looked up again when they show up
+		}
+		t.ignored[id] = stranger{endpoints, role}
+		return nil
+	}
+	if len(t.conns) >= t.options.MaxConnections {
+		t.evict()
+	}
+	c := &conn{tracker: t, id: id, role: role, endpoints: endpoints, name: name, pool: t.pools.of(name)}
+	c.midStream(t.now)
+	t.conns[id] = c
+	t.stats.tracked.Store(uint64(len(t.conns)))
+	return c
+}
+
+// forget ends the tracking of a connection.
+func (t *Tracker) forget(c *conn) {
+	c.release()
+	c.gone = true
+	c.setUse(notPooled)
+	if t.conns[c.id] == c {
+		delete(t.conns, c.id)
+	}
+	t.stats.tracked.Store(uint64(len(t.conns)))
+}
+
+// candidates is how many connections are looked at to find a silent one: as many as make it likely, few enough to be cheap.
+const candidates = 8
+
+// evict forgets the most silent of a few connections.
+func (t *Tracker) evict() {
+	var silent *conn
+	left := candidates
+	for _, c := range t.conns {
+		if silent == nil || c.active < silent.active {
+			silent = c
+		}
+		if left--; left == 0 {
+			break
+		}
+	}
+	t.stats.evicted.Add(1)
+	silent.abandon(Evicted)
+}
+
+// wait puts a connection that holds pieces on the list of those whose deadline is watched.
+func (t *Tracker) wait(c *conn, deadline int64) {
+	t.wake = min(t.wake, deadline)
+	if !c.waiting {
+		c.waiting = true
+		t.waiting = append(t.waiting, c)
+	}
+}
+
+// expire lets go of what was held too long.
+func (t *Tracker) expire() {
+	waiting := t.waiting
+	t.waiting, t.wake = t.waiting[:0], math.MaxInt64
+	for _, c := range waiting {
+		c.waiting = false
+		if deadline := c.expire(); deadline != math.MaxInt64 {
+			t.wait(c, deadline)
+		}
+		c.settleUse()
+	}
+	clear(waiting[len(t.waiting):])
+}
+
+// Rename looks the name of every connection up again, after Resolve's answers changed. No state is lost:
+// connections move between pools, and what is outstanding will count under the new name.
+func (t *Tracker) Rename() {
+	for id, s := range t.ignored {
+		if _, ok := t.options.Resolve(s.role, &s.endpoints); ok {
+			delete(t.ignored, id)
+			t.meet(id, s.role, s.endpoints).settleUse()
+		}
+	}
+	for _, c := range t.conns {
+		name, ok := t.options.Resolve(c.role, &c.endpoints)
+		if !ok {
+			t.forget(c)
+			t.ignored[c.id] = stranger{c.endpoints, c.role}
+			continue
+		}
+		current := c.use
+		c.setUse(notPooled)
+		c.name, c.pool = name, t.pools.of(name)
+		c.setUse(current)
+	}
+}

@@ -1,0 +1,105 @@
+package correlate
+
+import (
+	"bytes"
+
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/parser"
+)
+
+// verb is what a command means for pairing.
+type verb uint8
+
+const (
+	ordinary verb = iota
+	script
+	multi
+	exec
+	discard
+	reset
+	hello
+	quit
+	ping
+	monitor
+	shutdown
+	psync
+	sync
+	syncSlots
+	replconf
+	clientReply
+	replyOn // CLIENT REPLY by its argument
+	replyOff
+	replySkip
+	subscribe
+	psubscribe
+	ssubscribe
+	unsubscribe
+	punsubscribe
+	sunsubscribe
+	forbidden // a word of HTTP at which the server closes
+)
+
+// verbs are the verbs of the built-in commands. Renamed commands have the ID of the command that they are.
+var verbs = func() []verb {
+	v := make([]verb, command.Builtin().Count())
+	for id := range v {
+		if command.ID(id).Traits()&command.RunsScript != 0 {
+			v[id] = script
+		}
+	}
+	for id, verb := range map[command.ID]verb{
+		command.Multi: multi, command.Exec: exec, command.Discard: discard, command.Reset: reset, command.Hello: hello, command.Quit: quit,
+		command.Ping: ping, command.Monitor: monitor, command.Shutdown: shutdown, command.Psync: psync, command.Sync: sync,
+		command.ClusterSyncslots: syncSlots, command.Replconf: replconf, command.ClientReply: clientReply,
+		command.Subscribe: subscribe, command.Psubscribe: psubscribe, command.Ssubscribe: ssubscribe,
+		command.Unsubscribe: unsubscribe, command.Punsubscribe: punsubscribe, command.Sunsubscribe: sunsubscribe,
+		command.Post: forbidden, command.Host: forbidden,
+	} {
+		v[id] = verb
+	}
+	return v
+}()
+
+// verbOf returns the verb of a request.
+func verbOf(id command.ID, r *parser.Request) verb {
+	if int(id) >= len(verbs) {
+		return ordinary
+	}
+	switch v := verbs[id]; v {
+	case ordinary:
+		return ordinary
+	case clientReply:
+		return replyVerb(r)
+	case syncSlots:
+		if r.Args < 3 || !bytes.EqualFold(r.Argv[2], []byte("establish")) {
+			return ordinary
+		}
+		return v
+	default:
+		return v
+	}
+}
+
+// replyVerb tells the forms of CLIENT REPLY. What is none of them is answered by an error.
+func replyVerb(r *parser.Request) verb {
+	switch mode := r.Argv[2]; {
+	case r.Args != 3:
+		return ordinary
+	case bytes.EqualFold(mode, []byte("on")):
+		return replyOn
+	case bytes.EqualFold(mode, []byte("off")):
+		return replyOff
+	case bytes.EqualFold(mode, []byte("skip")):
+		return replySkip
+	default:
+		return ordinary
+	}
+}
+
+// subscribes reports whether the verb is answered by acknowledgements.
+func (v verb) subscribes() bool { return v >= subscribe && v <= sunsubscribe }
+
+// inSubscribedMode reports whether a RESP2 connection may use the verb while it is subscribed.
+func (v verb) inSubscribedMode() bool {
+	return v.subscribes() || v == ping || v == quit || v == reset
+}
