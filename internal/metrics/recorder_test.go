@@ -1,0 +1,274 @@
+package metrics
+
+import (
+	"log/slog"
+	"maps"
+	"sort"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/correlate"
+)
+
+var testNames = []string{"cache", "queue"}
+
+func testOptions() Options {
+	return Options{
+		Buckets:  []float64{0.001, 0.1},
+		Commands: command.Builtin(),
+		NameOf:   func(id correlate.NameID) string { return testNames[id] },
+		Version:  "1.2.3",
+		Revision: "abcdef",
+		Logger:   slog.New(slog.DiscardHandler),
+	}
+}
+
+// newPedantic returns a Recorder that refuses to serve anything inconsistent.
+func newPedantic(options Options) *Recorder {
+	return newRecorder(options, prometheus.NewPedanticRegistry())
+}
+
+// mustFlatten gathers the families whose names begin with prefix into a map of series to values. A histogram becomes its count and sum.
+func mustFlatten(tb testing.TB, r *Recorder, prefix string) map[string]float64 {
+	tb.Helper()
+	families, err := r.Gather()
+	require.NoError(tb, err)
+	flat := map[string]float64{}
+	for _, family := range families {
+		if !strings.HasPrefix(family.GetName(), prefix) {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			labels := flattenLabels(metric)
+			if h := metric.GetHistogram(); h != nil {
+				flat[family.GetName()+"_count"+labels] = float64(h.GetSampleCount())
+				flat[family.GetName()+"_sum"+labels] = h.GetSampleSum()
+				continue
+			}
+			flat[family.GetName()+labels] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+		}
+	}
+	return flat
+}
+
+func flattenLabels(metric *dto.Metric) string {
+	var pairs []string
+	for _, pair := range metric.GetLabel() {
+		pairs = append(pairs, pair.GetName()+"="+pair.GetValue())
+	}
+	if len(pairs) == 0 {
+		return ""
+	}
+	sort.Strings(pairs)
+	return "{" + strings.Join(pairs, ",") + "}"
+}
+
+// zeroLoss are the series that a name has as soon as it is seen.
+func zeroLoss(name string) map[string]float64 {
+	zero := map[string]float64{"redis_observer_silent_commands_total{name=" + name + "}": 0}
+	for _, reason := range []string{"mid_stream", "gap", "unsolicited", "malformed", "transaction", "overflow", "lost_close", "evicted"} {
+		zero["redis_observer_unpaired_commands_total{name="+name+",reason="+reason+"}"] = 0
+	}
+	return zero
+}
+
+func TestRecord(t *testing.T) {
+	const get, second = `{command=get,name=cache}`, int64(time.Second)
+	tests := []struct {
+		name      string
+		exchanges []correlate.Exchange
+		want      map[string]float64
+	}{
+		{"success", []correlate.Exchange{
+			{Command: command.Get, Outcome: correlate.Success, Count: 1, Duration: second / 4},
+			{Command: command.Get, Outcome: correlate.Success, Count: 1, Duration: second / 4},
+		}, map[string]float64{
+			"redis_commands_total{command=get,name=cache,status=success}": 2,
+			"redis_commands_total{command=get,name=cache,status=error}":   0,
+			"redis_command_errors_total" + get:                            0,
+			"redis_command_duration_seconds_count" + get:                  2,
+			"redis_command_duration_seconds_sum" + get:                    0.5,
+		}},
+		{"error reply", []correlate.Exchange{
+			{Command: command.Get, Outcome: correlate.Error, Prefix: command.LookupPrefix([]byte("WRONGTYPE x")), Count: 1, Duration: second},
+		}, map[string]float64{
+			"redis_commands_total{command=get,name=cache,status=success}":     0,
+			"redis_commands_total{command=get,name=cache,status=error}":       1,
+			"redis_command_errors_total" + get:                                1,
+			"redis_command_duration_seconds_count" + get:                      1,
+			"redis_command_duration_seconds_sum" + get:                        1,
+			"redis_observer_error_replies_total{name=cache,prefix=WRONGTYPE}": 1,
+		}},
+		{"unanswered", []correlate.Exchange{
+			{Command: command.Get, Outcome: correlate.Unanswered, Reason: correlate.ServerClosed, Count: 1, Duration: second},
+		}, map[string]float64{
+			"redis_commands_total{command=get,name=cache,status=success}":               0,
+			"redis_commands_total{command=get,name=cache,status=error}":                 1,
+			"redis_command_errors_total" + get:                                          1,
+			"redis_command_duration_seconds_count" + get:                                1,
+			"redis_command_duration_seconds_sum" + get:                                  1,
+			"redis_observer_unanswered_commands_total{name=cache,reason=server_closed}": 1,
+		}},
+		{"silent", []correlate.Exchange{
+			{Command: command.Replconf, Outcome: correlate.Silent, Count: 1},
+		}, map[string]float64{
+			"redis_commands_total{command=replconf,name=cache,status=success}":  1,
+			"redis_commands_total{command=replconf,name=cache,status=error}":    0,
+			"redis_command_errors_total{command=replconf,name=cache}":           0,
+			"redis_command_duration_seconds_count{command=replconf,name=cache}": 0,
+			"redis_command_duration_seconds_sum{command=replconf,name=cache}":   0,
+			"redis_observer_silent_commands_total{name=cache}":                  1,
+		}},
+		{"unpaired", []correlate.Exchange{
+			{Name: 1, Outcome: correlate.Unpaired, Reason: correlate.MidStream, Count: 7},
+			{Name: 1, Outcome: correlate.Unpaired, Reason: correlate.MidStream, Count: 1},
+		}, map[string]float64{
+			"redis_observer_unpaired_commands_total{name=queue,reason=mid_stream}": 8,
+		}},
+		{"unknown command", []correlate.Exchange{
+			{Name: 1, Command: command.Other, Outcome: correlate.Success, Count: 1},
+		}, map[string]float64{
+			"redis_commands_total{command=other,name=queue,status=success}":  1,
+			"redis_commands_total{command=other,name=queue,status=error}":    0,
+			"redis_command_errors_total{command=other,name=queue}":           0,
+			"redis_command_duration_seconds_count{command=other,name=queue}": 1,
+			"redis_command_duration_seconds_sum{command=other,name=queue}":   0,
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newPedantic(testOptions())
+			for _, e := range tt.exchanges {
+				r.Record(&e)
+			}
+			want := zeroLoss(testNames[tt.exchanges[0].Name])
+			maps.Copy(want, tt.want)
+
+			got := mustFlatten(t, r, "redis_")
+			for _, constant := range []string{
+				"redis_observer_config_last_reload_successful", "redis_observer_config_last_reload_success_timestamp_seconds",
+			} {
+				assert.Contains(t, got, constant)
+				delete(got, constant)
+			}
+			for series := range got {
+				if strings.HasPrefix(series, "redis_observer_build_info") {
+					delete(got, series)
+				}
+			}
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+// Two commands may share a label, as OBJECT ENCODING and OBJECT FREQ do in redis-py's names: then they share the series.
+func TestRecordSharedLabel(t *testing.T) {
+	options := testOptions()
+	options.Style = command.RedisPy
+	r := newPedantic(options)
+	r.Record(&correlate.Exchange{Command: command.ObjectEncoding, Count: 1})
+	r.Record(&correlate.Exchange{Command: command.ObjectFreq, Count: 1})
+	r.Record(&correlate.Exchange{Command: command.Del, Count: 1})
+	got := mustFlatten(t, r, "redis_commands_total")
+	assert.EqualValues(t, 2, got["redis_commands_total{command=object,name=cache,status=success}"])
+	assert.EqualValues(t, 1, got["redis_commands_total{command=delete,name=cache,status=success}"])
+}
+
+// Every reason and prefix has a cached series.
+func TestReasonsFitTheCache(t *testing.T) {
+	assert.LessOrEqual(t, command.PrefixCount, maxCached)
+	assert.Equal(t, correlate.Reason(maxCached).String(), correlate.Reason(maxCached-1).String(), "a reason beyond the cache")
+}
+
+func TestConfigRead(t *testing.T) {
+	r := newPedantic(testOptions())
+	r.ConfigRead(true, time.UnixMilli(1_700_000_000_500))
+	r.ConfigRead(false, time.UnixMilli(1_800_000_000_000))
+	assert.Equal(t, map[string]float64{
+		"redis_observer_config_last_reload_successful":                0,
+		"redis_observer_config_last_reload_success_timestamp_seconds": 1_700_000_000.5,
+	}, mustFlatten(t, r, "redis_observer_config_"))
+}
+
+func TestRecordConcurrently(t *testing.T) {
+	r := newPedantic(testOptions())
+	const goroutines, rounds = 4, 500
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			for i := range rounds {
+				r.Record(&correlate.Exchange{Name: correlate.NameID(i % 2), Command: command.ID(i % 50), Outcome: correlate.Error, Count: 1})
+			}
+		})
+	}
+	wg.Wait()
+	var sum float64
+	for _, value := range mustFlatten(t, r, "redis_command_errors_total") {
+		sum += value
+	}
+	assert.EqualValues(t, goroutines*rounds, sum)
+}
+
+func TestLint(t *testing.T) {
+	r := newPedantic(testOptions())
+	r.Watch(testSources())
+	for _, e := range exchangeOfEachOutcome() {
+		r.Record(&e)
+	}
+	problems, err := testutil.GatherAndLint(r.registry)
+	require.NoError(t, err)
+	assert.Empty(t, problems)
+}
+
+func exchangeOfEachOutcome() []correlate.Exchange {
+	return []correlate.Exchange{
+		{Command: command.Get, Outcome: correlate.Success, Count: 1, Duration: 50_000},
+		{Command: command.Get, Outcome: correlate.Error, Prefix: 1, Count: 1, Duration: 50_000},
+		{Command: command.Get, Outcome: correlate.Silent, Count: 1},
+		{Command: command.Get, Outcome: correlate.Unanswered, Reason: correlate.ClientClosed, Count: 1, Duration: 50_000},
+		{Command: command.Get, Outcome: correlate.Unpaired, Reason: correlate.MidStream, Count: 3},
+	}
+}
+
+func TestRecordAllocations(t *testing.T) {
+	for _, native := range []bool{false, true} {
+		options := testOptions()
+		options.NativeHistograms = native
+		r := newPedantic(options)
+		for _, e := range exchangeOfEachOutcome() {
+			r.Record(&e)
+			assert.Zero(t, testing.AllocsPerRun(100, func() { r.Record(&e) }), "outcome %d, native %t", e.Outcome, native)
+		}
+	}
+}
+
+// defaultBuckets are those of the configuration.
+var defaultBuckets = []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+
+func BenchmarkRecord(b *testing.B) {
+	options := testOptions()
+	options.Buckets = defaultBuckets
+	for _, bb := range []struct {
+		name   string
+		native bool
+	}{{"classic", false}, {"native", true}} {
+		b.Run(bb.name, func(b *testing.B) {
+			options.NativeHistograms = bb.native
+			r := New(options)
+			e := correlate.Exchange{Command: command.Get, Outcome: correlate.Success, Count: 1, Duration: 42_000}
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Record(&e)
+			}
+		})
+	}
+}

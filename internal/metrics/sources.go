@@ -1,0 +1,149 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/correlate"
+)
+
+// Sources are what the other stages count themselves. They are read at every scrape, from any goroutine; a nil function is left out.
+type Sources struct {
+	Backend        string                   // that captures, such as "tracepoint"; "" if none is in use yet
+	Capture        func() capture.Stats     // what the source delivered and lost
+	Tracker        func() correlate.Stats   // what the tracker saw besides commands
+	Pools          func() []correlate.Pool  // the connections, each name once
+	LookupFailures func() map[string]uint64 // failed look-ups of host names, by logical name
+}
+
+// Watch adds sources to what the recorder serves. It is called once.
+func (r *Recorder) Watch(sources Sources) {
+	r.registry.MustRegister(&watched{Sources: sources, nameOf: r.options.NameOf})
+}
+
+var (
+	poolDesc = prometheus.NewDesc("redis_pool_connections",
+		"Established connections, by whether a command is outstanding.", []string{"name", "state"}, nil)
+
+	captureInfoDesc   = desc("capture_info", "The capture backend in use; the value is 1.", "backend")
+	captureEventsDesc = desc("capture_events_total", "Events that the capture source delivered.")
+	captureBytesDesc  = desc("capture_bytes_total", "Payload bytes that the capture source delivered.")
+	captureLostDesc   = desc("capture_lost_events_total", "Events lost between the kernel and the observer.", "reason")
+
+	connectionsDesc    = desc("connections_total", "Connections recognised, by what is spoken on them; a replica link counts as redis before.", "kind")
+	trackedDesc        = desc("tracked_connections", "Connections whose state is kept.")
+	evictedDesc        = desc("evicted_connections_total", "Connections forgotten to make room for others.")
+	lostDesc           = desc("lost_connections_total", "Connections whose end was not seen.")
+	gapsDesc           = desc("gaps_total", "Gaps in streams: skipped inside a value, without loss, or broken, with the connection out of step.", "reason", "effect")
+	gapBytesDesc       = desc("gap_bytes_total", "Bytes in the gaps of streams.", "reason", "effect")
+	heldOverflowDesc   = desc("held_overflow_total", "Chunks out of order that were not held for want of room.")
+	unsolicitedDesc    = desc("unsolicited_replies_total", "Replies on connections that sent no request, such as a refusal of the connection.")
+	protocolErrorsDesc = desc("protocol_errors_total", "Requests that are no RESP, at which a server stops listening.")
+	unexecutedDesc     = desc("unexecuted_commands_total", "Commands not counted because the server cannot have run them.")
+
+	lookupFailuresDesc = desc("host_lookup_failures_total", "Failed look-ups of the host names of an endpoint.", "name")
+)
+
+// watchedDescs are all of the above.
+var watchedDescs = []*prometheus.Desc{
+	poolDesc, captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc,
+	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
+	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc,
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("redis_observer_"+name, help, labels, nil)
+}
+
+// watched collects Sources.
+type watched struct {
+	Sources
+	nameOf func(correlate.NameID) string
+}
+
+// Describe implements prometheus.Collector.
+func (w *watched) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range watchedDescs {
+		descs <- d
+	}
+}
+
+// Collect implements prometheus.Collector. It goes up the line of stages, so that no stage shows less than what already came out of it.
+func (w *watched) Collect(out chan<- prometheus.Metric) {
+	if w.Pools != nil {
+		w.collectPools(out)
+	}
+	if w.Tracker != nil {
+		collectTracker(out, w.Tracker())
+	}
+	if w.Capture != nil {
+		collectCapture(out, w.Capture())
+	}
+	if w.Backend != "" {
+		gauge(out, captureInfoDesc, 1, w.Backend)
+	}
+	if w.LookupFailures != nil {
+		for name, failures := range w.LookupFailures() {
+			counter(out, lookupFailuresDesc, failures, name)
+		}
+	}
+}
+
+func (w *watched) collectPools(out chan<- prometheus.Metric) {
+	for _, pool := range w.Pools() {
+		name := w.nameOf(pool.Name)
+		gauge(out, poolDesc, float64(pool.Available), name, "available")
+		gauge(out, poolDesc, float64(pool.InUse), name, "in_use")
+	}
+}
+
+func collectTracker(out chan<- prometheus.Metric, stats correlate.Stats) {
+	for kind, n := range stats.Connections {
+		counter(out, connectionsDesc, n, correlate.ConnectionKind(kind).String())
+	}
+	for reason, gaps := range stats.Gaps {
+		name := gapReasonName(capture.Reason(reason))
+		counter(out, gapsDesc, gaps.Skipped, name, "skipped")
+		counter(out, gapsDesc, gaps.Broken, name, "broken")
+		counter(out, gapBytesDesc, gaps.SkippedBytes, name, "skipped")
+		counter(out, gapBytesDesc, gaps.BrokenBytes, name, "broken")
+	}
+	gauge(out, trackedDesc, float64(stats.Tracked))
+	counter(out, evictedDesc, stats.Evicted)
+	counter(out, lostDesc, stats.LostConnections)
+	counter(out, heldOverflowDesc, stats.HeldOverflow)
+	counter(out, unsolicitedDesc, stats.Unsolicited)
+	counter(out, protocolErrorsDesc, stats.ProtocolErrors)
+	counter(out, unexecutedDesc, stats.Dropped)
+}
+
+func collectCapture(out chan<- prometheus.Metric, stats capture.Stats) {
+	counter(out, captureEventsDesc, stats.Events)
+	counter(out, captureBytesDesc, stats.Bytes)
+	for reason, lost := range stats.Lost {
+		counter(out, captureLostDesc, lost, reason)
+	}
+}
+
+func gapReasonName(reason capture.Reason) string {
+	switch reason {
+	case capture.Truncated:
+		return "truncated"
+	case capture.Unreadable:
+		return "unreadable"
+	case capture.NotInMemory:
+		return "not_in_memory"
+	case capture.Snapped:
+		return "snapped"
+	default:
+		return "missing" // found by sequence numbers; no event accounts for it
+	}
+}
+
+func counter(out chan<- prometheus.Metric, d *prometheus.Desc, value uint64, labels ...string) {
+	out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+}
+
+func gauge(out chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
+	out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
