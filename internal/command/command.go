@@ -18,7 +18,6 @@ type Trait uint32
 const (
 	Blocks           Trait = 1 << iota // the reply may wait for other clients: BLPOP, WAIT
 	BlocksWithOption                   // as Blocks, but only with the option BLOCK: XREAD
-	Subscribes                         // answered by one acknowledgement per channel: SUBSCRIBE, SUNSUBSCRIBE
 	RunsScript                         // an error nested in the reply is a failure of the command: EVAL
 	Container                          // the first argument is a subcommand and part of the name: CONFIG
 )

@@ -100,7 +100,6 @@ func TestLabelStyles(t *testing.T) {
 func TestTraits(t *testing.T) {
 	assert.Equal(t, Blocks, Blpop.Traits())
 	assert.Equal(t, BlocksWithOption, Xreadgroup.Traits())
-	assert.Equal(t, Subscribes, Sunsubscribe.Traits())
 	assert.Equal(t, RunsScript, FcallRo.Traits())
 	assert.Equal(t, Container, Client.Traits())
 	assert.Zero(t, Get.Traits())

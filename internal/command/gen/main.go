@@ -51,7 +51,6 @@ var traits = map[string]string{
 	"":                   "",
 	"blocks":             "Blocks",
 	"blocks-with-option": "BlocksWithOption",
-	"subscribes":         "Subscribes",
 	"runs-script":        "RunsScript",
 	"container":          "Container",
 }
