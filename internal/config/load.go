@@ -39,13 +39,17 @@ func AddFlags(flags *pflag.FlagSet) {
 // flags may be nil. All faults are returned at once, joined.
 func Load(path string, flags *pflag.FlagSet) (*Config, error) {
 	config, err := load(path, flags)
-	if err != nil && path != "" {
-		return nil, fmt.Errorf("load configuration %s: %w", path, err)
+	if err == nil {
+		return config, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("load configuration: %w", err)
+	object, separator := "configuration", " "
+	if path != "" {
+		object += " " + path
 	}
-	return config, nil
+	if len(leaves(err)) > 1 {
+		separator = "\n"
+	}
+	return nil, fmt.Errorf("load %s:%s%w", object, separator, err)
 }
 
 func load(path string, flags *pflag.FlagSet) (*Config, error) {

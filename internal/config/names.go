@@ -24,7 +24,7 @@ type Names struct {
 	mu       sync.Mutex // guards what follows, never held during a lookup
 	config   *Config
 	hosts    hosts
-	failures map[string]uint64 // failed lookups by logical name
+	failures map[string]uint64 // failed lookups by host name, of earlier configurations too
 }
 
 // NewNames returns the names of a configuration, its host names resolved as far as they can be within the time of one lookup.
@@ -86,21 +86,12 @@ func (n *Names) Run(ctx context.Context) {
 
 // learn takes in answers, and publishes a new table, with a new version if it answers otherwise than the last one.
 func (n *Names) learn(answers map[string]answer) {
-	n.countFailures(n.hosts.learn(answers))
+	for _, host := range n.hosts.learn(answers) {
+		n.failures[host]++
+	}
 	next := newTable(n.config, n.registry, n.hosts.addresses)
 	if last := n.current.Swap(next); !next.equal(last) {
 		n.version.Add(1)
-	}
-}
-
-// countFailures counts the failed host names under every logical name that they belong to.
-func (n *Names) countFailures(failed []string) {
-	for _, endpoint := range n.config.Endpoints {
-		for _, address := range endpoint.Addresses {
-			if slices.Contains(failed, address.Host) {
-				n.failures[endpoint.Name]++
-			}
-		}
 	}
 }
 
@@ -125,7 +116,7 @@ func (n *Names) ClientPorts() []uint16 { return n.current.Load().ports(capture.C
 // ServerPorts returns the local ports of the connections that are observed at the server's end, ascending.
 func (n *Names) ServerPorts() []uint16 { return n.current.Load().ports(capture.Server) }
 
-// LookupFailures returns the number of lookups that failed so far, by logical name.
+// LookupFailures returns the number of lookups that failed so far, by host name.
 func (n *Names) LookupFailures() map[string]uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()

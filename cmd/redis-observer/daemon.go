@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/metrics"
+	"github.com/redis-observer/redis-observer/internal/server"
+)
+
+const (
+	listingTime  = 5 * time.Second // what listing the existing connections may take before scrapes are answered without them
+	shutdownTime = time.Second     // what scrapes under way get when the observer stops
+)
+
+// observer is the observer while it runs.
+type observer struct {
+	config   *config.Config
+	logger   *slog.Logger
+	names    *config.Names
+	tracker  *correlate.Tracker
+	recorder *metrics.Recorder
+	alive    pulse
+	reloader reloader
+	endpoint *server.Server
+	source   live
+}
+
+// observe runs until ctx ends or something fails.
+func (p program) observe(ctx context.Context, path string, flags *pflag.FlagSet, stderr io.Writer) (err error) {
+	// From here on a SIGHUP waits for its turn; by default it would end the process.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+
+	o, err := p.start(ctx, path, flags, stderr)
+	if err != nil {
+		return err
+	}
+	return o.run(ctx, hangup)
+}
+
+// start makes everything, the probes last: whatever fails, nothing is attached before it.
+func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, stderr io.Writer) (o *observer, err error) {
+	c, err := config.Load(path, flags)
+	if err != nil {
+		return nil, err
+	}
+	table, err := command.New(c.ExtraCommands, c.RenamedCommands)
+	if err != nil {
+		return nil, err
+	}
+	logger, level := newLogger(stderr, c.Log)
+	names := config.NewNames(ctx, c, p.resolver, logger)
+	o = &observer{
+		config:  c,
+		logger:  logger,
+		names:   names,
+		tracker: correlate.New(correlate.Options{Commands: table, Resolve: names.Resolve}),
+		recorder: metrics.New(metrics.Options{
+			Buckets:          c.Metrics.Buckets,
+			NativeHistograms: c.Metrics.NativeHistograms,
+			Commands:         table,
+			Style:            c.Metrics.Style(),
+			NameOf:           names.Registry().Name,
+			Version:          version,
+			Revision:         sourceRevision(),
+			Logger:           logger,
+		}),
+	}
+	o.recorder.ConfigRead(true, time.Now())
+	o.endpoint, err = server.Listen(server.Options{
+		Listen:    c.Listen,
+		WebConfig: c.WebConfig,
+		Version:   version,
+		Metrics:   o.recorder,
+		Ready:     o.alive.check,
+		Logger:    logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	o.source, err = p.open(liveOptions(c, names, logger))
+	if err != nil {
+		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
+	}
+	o.reloader = reloader{path: path, flags: flags, running: c, names: names, source: o.source, recorder: o.recorder, level: level, logger: logger}
+	o.recorder.Watch(o.sources())
+	return o, nil
+}
+
+func liveOptions(c *config.Config, names *config.Names, logger *slog.Logger) capture.LiveOptions {
+	return capture.LiveOptions{
+		Backend:         c.Capture.Backend,
+		RingSize:        int(c.Capture.RingSize),
+		FlushInterval:   c.Capture.FlushInterval,
+		MaxBytesPerCall: int(c.Capture.MaxBytesPerCall),
+		ClientPorts:     names.ClientPorts(),
+		ServerPorts:     names.ServerPorts(),
+		Logger:          logger,
+	}
+}
+
+// run observes until ctx ends or the endpoint fails: it then detaches, reads what was captured, and only then stops to answer.
+func (o *observer) run(ctx context.Context, hangup <-chan os.Signal) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		if err := o.serve(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	beside.Go(func() { o.names.Run(ctx) })
+	beside.Go(func() { o.reloader.run(ctx, hangup) })
+	beside.Go(func() { watchdog(ctx, o.alive.check, o.logger) })
+	closed := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		notify(o.logger, stopping)
+		closed <- o.source.Close()
+	})
+
+	err := observe(o.source, o.names, o.tracker, o.recorder, &o.alive)
+	failure := context.Cause(ctx)
+	cancel(err)
+	return errors.Join(o.fault(failure), err, o.stop(closed, &beside))
+}
+
+// serve answers once the connections that existed before are known, so that the first scrape shows them.
+func (o *observer) serve(ctx context.Context) error {
+	select {
+	case <-o.source.Listed():
+	case <-time.After(listingTime):
+		o.logger.Warn("existing connections are not all known yet")
+	case <-ctx.Done():
+		return nil
+	}
+	o.alive.beat()
+	o.logger.Info("redis-observer observes", "version", version, "backend", o.source.Backend(), "address", o.endpoint.Address(),
+		"client_ports", o.names.ClientPorts(), "server_ports", o.names.ServerPorts())
+	notify(o.logger, ready)
+	return o.endpoint.Serve()
+}
+
+// fault is what ended the loop, unless that was asked for from outside.
+func (o *observer) fault(cause error) error {
+	if errors.Is(cause, context.Canceled) {
+		return nil
+	}
+	return cause
+}
+
+// stop waits for everything beside the loop.
+func (o *observer) stop(closed <-chan error, beside *sync.WaitGroup) error {
+	err := <-closed
+	if err != nil {
+		err = fmt.Errorf("detach probes: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	if slow := o.endpoint.Shutdown(ctx); slow != nil {
+		o.logger.Warn("requests were cut off at the end", "error", slow)
+	}
+	beside.Wait()
+	stats := o.source.Stats()
+	o.logger.Info("redis-observer stops", "events", stats.Events, "bytes", stats.Bytes, "lost", stats.Lost)
+	return err
+}

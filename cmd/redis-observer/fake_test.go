@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// fakeLive delivers the events that a test sends, and a Tick every 20 ms.
+type fakeLive struct {
+	events chan capture.Event
+	closed chan struct{}
+	listed chan struct{}
+	once   sync.Once
+
+	mu             sync.Mutex
+	client, server []uint16
+	portsError     error
+	read           uint64
+}
+
+func newFakeLive() *fakeLive {
+	f := &fakeLive{events: make(chan capture.Event, 1000), closed: make(chan struct{}), listed: make(chan struct{})}
+	close(f.listed)
+	return f
+}
+
+func (f *fakeLive) Read(event *capture.Event) error {
+	select {
+	case *event = <-f.events:
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.read++
+		return nil
+	default:
+	}
+	select {
+	case *event = <-f.events:
+	case <-time.After(20 * time.Millisecond):
+		*event = capture.Event{Kind: capture.Tick, Time: time.Now().UnixNano()}
+	case <-f.closed:
+		if len(f.events) == 0 {
+			return os.ErrClosed
+		}
+		*event = <-f.events
+	}
+	return nil
+}
+
+func (f *fakeLive) Stats() capture.Stats {
+	return capture.Stats{Lost: map[string]uint64{"ring_full": 0}}
+}
+
+func (f *fakeLive) Close() error {
+	f.once.Do(func() { close(f.closed) })
+	return nil
+}
+
+func (f *fakeLive) SetPorts(client, server []uint16) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.portsError != nil {
+		return f.portsError
+	}
+	f.client, f.server = client, server
+	return nil
+}
+
+func (f *fakeLive) ports() []uint16 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.client
+}
+
+func (f *fakeLive) failPorts(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.portsError = err
+}
+
+func (f *fakeLive) Backend() string         { return "fake" }
+func (f *fakeLive) Listed() <-chan struct{} { return f.listed }
+
+// conversation is one connection of a client to a server.
+type conversation struct {
+	source         *fakeLive
+	endpoints      capture.Endpoints
+	id             uint64
+	request, reply uint32
+	now            int64
+}
+
+func (f *fakeLive) connect(id uint64, server string) *conversation {
+	address := netip.MustParseAddrPort(server)
+	c := &conversation{source: f, id: id, now: time.Now().UnixNano(), endpoints: capture.Endpoints{
+		Local: netip.MustParseAddr("192.0.2.1").As16(), LocalPort: 50000 + uint16(id),
+		Remote: address.Addr().As16(), RemotePort: address.Port()}}
+	f.events <- capture.Event{Kind: capture.Open, Conn: id, Time: c.now, Endpoints: c.endpoints}
+	return c
+}
+
+// exchange sends a request and its reply, one millisecond apart.
+func (c *conversation) exchange(request, reply string) {
+	c.now += int64(time.Millisecond)
+	c.source.events <- capture.Event{Kind: capture.Data, Direction: capture.Request, Conn: c.id, Seq: c.request, Time: c.now, Endpoints: c.endpoints, Data: []byte(request)}
+	c.now += int64(time.Millisecond)
+	c.source.events <- capture.Event{Kind: capture.Data, Direction: capture.Reply, Conn: c.id, Seq: c.reply, Time: c.now, Endpoints: c.endpoints, Data: []byte(reply)}
+	c.request += uint32(len(request))
+	c.reply += uint32(len(reply))
+}
+
+// syncBuffer is a buffer that is written and read by different goroutines.
+type syncBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+// noDNS resolves nothing.
+type noDNS struct{}
+
+func (noDNS) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return nil, errors.New("no such host")
+}
+
+// running is an observer under test.
+type running struct {
+	tb     testing.TB
+	source *fakeLive
+	url    string
+	file   string
+	stderr *syncBuffer
+	stop   context.CancelFunc
+	exit   chan int
+}
+
+// mustRun starts the observer on a port of its own and waits until it answers.
+func mustRun(tb testing.TB, port int, configuration string) *running {
+	tb.Helper()
+	r := &running{tb: tb, source: newFakeLive(), url: fmt.Sprintf("http://127.0.0.1:%d", port), stderr: new(syncBuffer), exit: make(chan int, 1)}
+	r.file = filepath.Join(tb.TempDir(), "observer.yaml")
+	r.write(configuration)
+	world := program{
+		open:     func(capture.LiveOptions) (live, error) { return r.source, nil },
+		resolver: noDNS{},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.stop = cancel
+	go func() {
+		r.exit <- world.run(ctx, []string{"--config", r.file, "--listen", fmt.Sprintf("127.0.0.1:%d", port)}, io.Discard, r.stderr)
+	}()
+	tb.Cleanup(cancel)
+	r.await(func() bool { status, _ := r.get("/readyz"); return status == http.StatusOK }, "ready")
+	return r
+}
+
+func (r *running) write(configuration string) {
+	r.tb.Helper()
+	require.NoError(r.tb, os.WriteFile(r.file, []byte(configuration), 0o600))
+}
+
+func (r *running) get(path string) (status int, body string) {
+	response, err := http.Get(r.url + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(response.Body)
+	return response.StatusCode, string(text)
+}
+
+func (r *running) await(condition func() bool, what string) {
+	r.tb.Helper()
+	require.Eventually(r.tb, condition, 5*time.Second, 10*time.Millisecond, "%s; log:\n%s", what, r.stderr)
+}
+
+// awaitMetric waits for a line of /metrics.
+func (r *running) awaitMetric(line string) {
+	r.tb.Helper()
+	r.await(func() bool { _, body := r.get("/metrics"); return containsLine(body, line) }, line)
+}
+
+// end stops the observer as a signal would, and expects it to have gone well within two seconds.
+func (r *running) end() {
+	r.tb.Helper()
+	begin := time.Now()
+	r.stop()
+	assert.Equal(r.tb, 0, <-r.exit, "log:\n%s", r.stderr)
+	assert.Less(r.tb, time.Since(begin), 2*time.Second)
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/metrics"
+)
+
+// observe is the loop: read an event, match what it carries, record what became of it. It ends when the source is closed and drained, or at its end.
+func observe(source capture.Source, names *config.Names, tracker *correlate.Tracker, recorder *metrics.Recorder, alive *pulse) error {
+	var event capture.Event
+	named := names.Version()
+	for {
+		err := source.Read(&event)
+		if errors.Is(err, os.ErrClosed) || errors.Is(err, io.EOF) {
+			record(recorder, tracker.Flush())
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		// The tracker belongs to this goroutine: a reload and the resolution of host names only leave word.
+		if version := names.Version(); version != named {
+			named = version
+			tracker.Rename()
+		}
+		record(recorder, tracker.Track(&event))
+		if event.Kind == capture.Tick {
+			alive.beat()
+		}
+	}
+}
+
+func record(recorder *metrics.Recorder, exchanges []correlate.Exchange) {
+	for i := range exchanges {
+		recorder.Record(&exchanges[i])
+	}
+}

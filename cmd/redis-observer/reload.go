@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/metrics"
+)
+
+// reloader puts a new configuration in place of the running one. Counters and connections stay what and where they are.
+type reloader struct {
+	path     string
+	flags    *pflag.FlagSet
+	running  *config.Config
+	names    *config.Names
+	source   live
+	recorder *metrics.Recorder
+	level    *slog.LevelVar
+	logger   *slog.Logger
+}
+
+// run reloads on every hangup and whenever the file changes, until ctx ends.
+func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
+	changed := make(chan struct{}, 1)
+	if r.path != "" {
+		err := config.Watch(ctx, r.path, func() {
+			select {
+			case changed <- struct{}{}:
+			default: // one reload is to come anyway, and will read the file as it is then
+			}
+		})
+		if err != nil {
+			r.logger.Warn("changes of the configuration file are not noticed", "error", err)
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		case <-changed:
+		}
+		r.reload(ctx)
+	}
+}
+
+// reload reads the configuration and applies it, or refuses it as a whole.
+func (r *reloader) reload(ctx context.Context) {
+	notify(r.logger, reloading())
+	defer notify(r.logger, ready)
+	next, err := config.Load(r.path, r.flags)
+	if err == nil {
+		err = r.apply(ctx, next)
+	}
+	r.recorder.ConfigRead(err == nil, time.Now())
+	if err != nil {
+		r.logger.Error("new configuration is refused, the old one stays", "error", err)
+		return
+	}
+	if keys := config.RestartKeys(r.running, next); len(keys) > 0 {
+		r.logger.Warn("some changes take effect at the next start", "keys", keys)
+	}
+	r.level.Set(next.Log.Level)
+	r.running = next
+	r.logger.Info("configuration reloaded", "client_ports", r.names.ClientPorts(), "server_ports", r.names.ServerPorts())
+}
+
+// apply changes the names before the ports, so that no event of a new port comes before its name.
+func (r *reloader) apply(ctx context.Context, next *config.Config) error {
+	r.names.Apply(ctx, next)
+	err := r.source.SetPorts(r.names.ClientPorts(), r.names.ServerPorts())
+	if err != nil {
+		r.names.Apply(ctx, r.running)
+		return fmt.Errorf("set observed ports: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/spf13/cobra"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/config"
+)
+
+// live is a source whose ports can be changed while it is read. *capture.Live is one.
+type live interface {
+	capture.Source
+	// SetPorts may be called from any goroutine.
+	SetPorts(client, server []uint16) error
+	Backend() string
+	// Listed is closed when the connections that existed at the start have all been read.
+	Listed() <-chan struct{}
+}
+
+// program is what the commands need from the world, so that tests can give them another.
+type program struct {
+	open     func(capture.LiveOptions) (live, error)
+	probe    func() capture.Report
+	resolver config.Resolver
+}
+
+// run executes the command line and returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	world := program{
+		open: func(o capture.LiveOptions) (live, error) {
+			source, err := capture.OpenLive(o)
+			if err != nil {
+				return nil, err // not a nil *Live in the interface
+			}
+			return source, nil
+		},
+		probe:    capture.Probe,
+		resolver: net.DefaultResolver,
+	}
+	return world.run(ctx, args, stdout, stderr)
+}
+
+func (p program) run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := p.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(stderr, "redis-observer: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// root is the command that observes, and the parent of the others.
+func (p program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "redis-observer",
+		Short:         "Observe Redis traffic with eBPF and serve its metrics to Prometheus",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.observe(cmd.Context(), configFlag(cmd), cmd.Flags(), cmd.ErrOrStderr())
+		},
+	}
+	root.PersistentFlags().StringP("config", "c", "", "configuration file (default: none, every key at its default)")
+	config.AddFlags(root.PersistentFlags())
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(p.checkCommand(), versionCommand())
+	return root
+}
+
+func configFlag(cmd *cobra.Command) string {
+	path, _ := cmd.Flags().GetString("config") // defined above for every command
+	return path
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/bpf"
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/config"
+)
+
+const (
+	get = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
+	bad = "-WRONGTYPE x\r\n"
+)
+
+func containsLine(text, line string) bool { return slices.Contains(strings.Split(text, "\n"), line) }
+
+func TestObserve(t *testing.T) {
+	r := mustRun(t, 21100, "endpoints: [{name: sessions, addresses: ['10.0.0.1:6379']}, {name: idle, addresses: ['10.0.0.2:6379']}]")
+	c := r.source.connect(1, "10.0.0.1:6379")
+	c.exchange(get, "$-1\r\n")
+	c.exchange(get, bad)
+	r.awaitMetric(`redis_commands_total{command="get",name="sessions",status="error"} 1`)
+	_, body := r.get("/metrics")
+	for _, line := range []string{
+		`redis_commands_total{command="get",name="sessions",status="success"} 1`,
+		`redis_command_errors_total{command="get",name="sessions"} 1`,
+		`redis_command_duration_seconds_count{command="get",name="sessions"} 2`,
+		`redis_pool_connections{name="sessions",state="available"} 1`,
+		`redis_pool_connections{name="idle",state="available"} 0`,
+		`redis_observer_capture_info{backend="fake"} 1`,
+		`redis_observer_config_last_reload_successful 1`,
+	} {
+		assert.True(t, containsLine(body, line), line)
+	}
+	status, page := r.get("/")
+	assert.Equal(t, 200, status)
+	assert.Contains(t, page, "redis-observer")
+
+	// What was captured before the end is still read.
+	for range 100 {
+		c.exchange(get, "$-1\r\n")
+	}
+	r.end()
+	assert.Empty(t, r.source.events)
+	assert.Contains(t, r.stderr.String(), "redis-observer stops")
+	assert.NotContains(t, r.stderr.String(), "WRONGTYPE")
+}
+
+func TestReloadKeepsCountersAndConnections(t *testing.T) {
+	r := mustRun(t, 21101, "endpoints: [{name: old, addresses: ['10.0.0.1:6379']}]")
+	c := r.source.connect(1, "10.0.0.1:6379")
+	c.exchange(get, "$-1\r\n")
+	r.awaitMetric(`redis_commands_total{command="get",name="old",status="success"} 1`)
+
+	// Valid, on SIGHUP.
+	r.write("endpoints: [{name: new, addresses: ['10.0.0.1:6379', '*:6400']}]\nlog: {level: debug}\nmetrics: {buckets: [1]}\n")
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+	r.awaitMetric(`redis_pool_connections{name="new",state="available"} 1`)
+	c.exchange(get, "$-1\r\n")
+	r.awaitMetric(`redis_commands_total{command="get",name="new",status="success"} 1`)
+	_, body := r.get("/metrics")
+	assert.True(t, containsLine(body, `redis_commands_total{command="get",name="old",status="success"} 1`), "the old counter stays")
+	assert.True(t, containsLine(body, `redis_pool_connections{name="old",state="available"} 0`))
+	assert.Equal(t, []uint16{6379, 6400}, r.source.ports())
+	r.await(func() bool { return strings.Contains(r.stderr.String(), "take effect at the next start") }, "restart keys")
+	assert.Contains(t, r.stderr.String(), "metrics")
+
+	// Invalid: refused as a whole.
+	r.write("endpoints: [{name: newest, addresses: ['10.0.0.1:6379']}]\nports: [0]\n")
+	r.awaitMetric("redis_observer_config_last_reload_successful 0")
+	c.exchange(get, "$-1\r\n")
+	r.awaitMetric(`redis_commands_total{command="get",name="new",status="success"} 2`)
+	assert.Contains(t, r.stderr.String(), "ports[0]: 0 is not a port")
+
+	// Ports that the source refuses: the names go back too.
+	r.source.failPorts(errors.New("refused"))
+	r.write("endpoints: [{name: newest, addresses: ['10.0.0.1:6379']}]\n")
+	r.await(func() bool { return strings.Contains(r.stderr.String(), "set observed ports: refused") }, "refusal")
+	r.source.failPorts(nil)
+	c.exchange(get, "$-1\r\n")
+	r.awaitMetric(`redis_commands_total{command="get",name="new",status="success"} 3`)
+	r.end()
+}
+
+func TestReloadOnSymlinkSwap(t *testing.T) {
+	r := mustRun(t, 21102, "endpoints: [{name: old, addresses: ['10.0.0.1:6379']}]")
+	next := filepath.Join(t.TempDir(), "next.yaml")
+	require.NoError(t, os.WriteFile(next, []byte("endpoints: [{name: swapped, addresses: ['10.0.0.1:6379']}]"), 0o600))
+	require.NoError(t, os.Symlink(next, r.file+".tmp"))
+	require.NoError(t, os.Rename(r.file+".tmp", r.file))
+	r.awaitMetric(`redis_pool_connections{name="swapped",state="available"} 0`)
+	r.end()
+}
+
+func TestServiceManager(t *testing.T) {
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
+	require.NoError(t, err)
+	defer socket.Close()
+	t.Setenv("NOTIFY_SOCKET", socket.LocalAddr().String())
+	t.Setenv("WATCHDOG_USEC", "100000")
+	await := func(prefix string) {
+		buffer := make([]byte, 256)
+		for {
+			require.NoError(t, socket.SetReadDeadline(time.Now().Add(5*time.Second)))
+			n, err := socket.Read(buffer)
+			require.NoError(t, err, prefix)
+			if strings.HasPrefix(string(buffer[:n]), prefix) {
+				return
+			}
+		}
+	}
+	r := mustRun(t, 21103, "")
+	await("READY=1")
+	await("WATCHDOG=1")
+	r.write("ports: [6380]")
+	await("RELOADING=1\nMONOTONIC_USEC=")
+	await("READY=1")
+	r.end()
+	await("STOPPING=1")
+}
+
+func TestRunFaults(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:21104")
+	require.NoError(t, err)
+	defer taken.Close()
+	tests := []struct {
+		name, want string
+		args       []string
+	}{
+		{"unknown flag", "unknown flag: --bakend", []string{"--bakend", "auto"}},
+		{"unknown command", "observe", []string{"observe"}},
+		{"missing file", "/nonexistent.yaml", []string{"--config", "/nonexistent.yaml"}},
+		{"faulty configuration", "capture.backend: unknown value", []string{"--backend", "ebpf"}},
+		{"address in use", "listen on 127.0.0.1:21104: ", []string{"--listen", "127.0.0.1:21104"}},
+		{"no backend", "open capture: nothing works", []string{"--listen", "127.0.0.1:21105"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			world := program{resolver: noDNS{}, open: func(capture.LiveOptions) (live, error) { return nil, errors.New("open capture: nothing works") }}
+			assert.Equal(t, 1, world.run(context.Background(), test.args, &stdout, &stderr))
+			assert.Contains(t, stderr.String(), test.want)
+			assert.Empty(t, stdout.String())
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	assert.Equal(t, 0, run(context.Background(), []string{"version"}, &stdout, &stderr))
+	assert.True(t, strings.HasPrefix(stdout.String(), "redis-observer "+version+" (go"))
+}
+
+func TestCheck(t *testing.T) {
+	report := capture.Report{Kernel: "6.18.0", Architecture: "amd64", Auto: "tracepoint", Backends: []capture.BackendReport{
+		{Name: "fentry", Reason: "operation not permitted"}, {Name: "tracepoint", Usable: true}, {Name: "kprobe", Usable: true}}}
+	bare := capture.Report{Kernel: "4.19.0"}
+	tests := []struct {
+		name   string
+		report capture.Report
+		args   []string
+		status int
+		want   []string
+	}{
+		{"auto", report, nil, 0, []string{"tracepoint (capture.backend: auto)", "not usable: operation not permitted", "at most"}},
+		{"explicit", report, []string{"--backend", "kprobe"}, 0, []string{"kprobe (capture.backend: kprobe)"}},
+		{"explicit that does not work", report, []string{"--backend", "fentry"}, 1, []string{"none works (capture.backend: fentry)"}},
+		{"nothing works", bare, nil, 1, []string{"4.19.0", "none works"}},
+		{"all faults", report, []string{"--backend", "x", "--ports", "0"}, 1, []string{"2 faults", "capture.backend: ", "ports[0]: ", "tracepoint"}},
+		{"output", report, []string{"--output", "xml"}, 1, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			world := program{probe: func() capture.Report { return test.report }}
+			assert.Equal(t, test.status, world.run(context.Background(), append([]string{"check"}, test.args...), &stdout, &stderr))
+			for _, want := range test.want {
+				assert.Contains(t, stdout.String(), want)
+			}
+			assert.Equal(t, test.status != 0, stderr.Len() > 0)
+		})
+	}
+
+	var stdout, stderr bytes.Buffer
+	world := program{probe: func() capture.Report { return report }}
+	require.Equal(t, 0, world.run(context.Background(), []string{"check", "--output", "json"}, &stdout, &stderr))
+	var v verdict
+	require.NoError(t, json.Unmarshal(stdout.Bytes(), &v))
+	assert.True(t, v.OK)
+	assert.Equal(t, "tracepoint", v.Backend)
+	assert.Equal(t, report, v.Kernel)
+	assert.Positive(t, v.Configuration.Series.Total)
+}
+
+func TestPulse(t *testing.T) {
+	var p pulse
+	assert.ErrorIs(t, p.check(), errNotAttached)
+	p.beat()
+	assert.NoError(t, p.check())
+	p.last.Store(time.Now().Add(-2 * silence).UnixNano())
+	assert.ErrorContains(t, p.check(), "last read 20s ago")
+}
+
+// The configuration allows exactly the backends that exist.
+func TestBackendsOfTheConfiguration(t *testing.T) {
+	assert.ElementsMatch(t, append(bpf.Backends(), capture.Auto), config.Backends)
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// version and revision are set by the linker: -X main.version=1.2.3.
+var (
+	version  = "development"
+	revision = ""
+)
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "redis-observer %s (%s, %s/%s, revision %s)\n",
+				version, runtime.Version(), runtime.GOOS, runtime.GOARCH, sourceRevision())
+			return err
+		},
+	}
+}
+
+// sourceRevision returns what the linker was given, else what the Go tool found in the repository.
+func sourceRevision() string {
+	if revision != "" {
+		return revision
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				return setting.Value
+			}
+		}
+	}
+	return "unknown"
+}
