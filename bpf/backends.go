@@ -28,6 +28,16 @@ type attachment struct {
 // backends in the order in which auto tries them.
 var backends = []backend{
 	{
+		name: "fentry",
+		programs: []attachment{
+			{observerProgFentryReceived, attachTracing},
+			{observerProgFentryReceive, attachTracing},
+			{observerProgFentrySent, attachTracing},
+			{observerProgFentrySend, attachTracing},
+		},
+		missing: func() error { return missingFunctions("tcp_sendmsg_locked", "tcp_recvmsg") },
+	},
+	{
 		name: "tracepoint",
 		programs: []attachment{
 			{observerProgTracepointReceived, attachTracing},
@@ -35,6 +45,16 @@ var backends = []backend{
 			{observerProgTracepointSend, attachTracing},
 		},
 		missing: func() error { return missingTracepoints("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length") },
+	},
+	{
+		name: "kprobe",
+		programs: []attachment{
+			{observerProgKprobeReceived, attachKretprobe("tcp_recvmsg")},
+			{observerProgKprobeReceive, attachKprobe("tcp_recvmsg")},
+			{observerProgKprobeSent, attachKretprobe("tcp_sendmsg_locked")},
+			{observerProgKprobeSend, attachKprobe("tcp_sendmsg_locked")},
+		},
+		missing: func() error { return nil },
 	},
 }
 
@@ -55,6 +75,42 @@ func Backends() []string {
 
 func attachTracing(program *ebpf.Program) (io.Closer, error) {
 	return link.AttachTracing(link.TracingOptions{Program: program})
+}
+
+func attachKprobe(symbol string) func(*ebpf.Program) (io.Closer, error) {
+	return func(program *ebpf.Program) (io.Closer, error) { return link.Kprobe(symbol, program, nil) }
+}
+
+// callsInFlight is how many calls of a function a kretprobe can follow at once. A blocking read is in flight for as long as
+// it waits, so the kernel's default of twice the number of processors would miss most of them.
+const callsInFlight = 4096
+
+func attachKretprobe(symbol string) func(*ebpf.Program) (io.Closer, error) {
+	return func(program *ebpf.Program) (io.Closer, error) {
+		return link.Kretprobe(symbol, program, &link.KprobeOptions{RetprobeMaxActive: callsInFlight})
+	}
+}
+
+// missingFunctions looks the functions up in the kernel's BTF, which fentry needs.
+func missingFunctions(names ...string) error {
+	for _, name := range names {
+		if _, err := kernelFunction(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func kernelFunction(name string) (*btf.FuncProto, error) {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return nil, fmt.Errorf("read kernel types: %w", err)
+	}
+	var function *btf.Func
+	if err := kernel.TypeByName(name, &function); err != nil {
+		return nil, fmt.Errorf("look up function %s: %w (inlined or renamed in this kernel)", name, err)
+	}
+	return function.Type.(*btf.FuncProto), nil
 }
 
 // missingTracepoints looks the typed tracepoints up in the kernel's BTF.

@@ -37,24 +37,43 @@ static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bo
 /* The end of a send: what the application wrote is in memory, and the result says how much of it was taken. */
 static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 {
-	__u8 role = observed_role(sk, direct);
 	struct task_calls *state;
 	struct scratch *s;
 
-	if (role == ROLE_NONE)
+	if (sk && observed_role(sk, direct) == ROLE_NONE)
 		return;
 	state = current_calls();
-	if (!state || state->send.sk != (__u64)sk)
+	if (!state || !state->send.sk)
+		return;
+	if (!sk)
+		sk = (struct sock *)state->send.sk;
+	else if (state->send.sk != (__u64)sk)
 		return;
 	state->send.sk = 0;
 	if (result <= 0)
 		return;
-	s = scratch_for(SCRATCH_SEND, EVENT_SENT, sk, role, direct);
+	s = scratch_for(SCRATCH_SEND, EVENT_SENT, sk, observed_role(sk, direct), direct);
 	if (!s)
 		return;
 	s->event.time = state->send.time;
 	s->event.seq = state->send.seq;
 	submit_call(s, SCRATCH_SEND, &state->send.cursor, result);
+}
+
+/* Where the function itself is probed, the user memory is known at the start only: the iterator advances. */
+static __always_inline void receive_started(struct sock *sk, struct msghdr *msg, __u32 flags, bool direct)
+{
+	struct task_calls *state;
+
+	if (flags & NOT_A_READ || observed_role(sk, direct) == ROLE_NONE)
+		return;
+	state = current_calls();
+	if (!state)
+		return;
+	state->receive.sk = (__u64)sk;
+	cursor_of_iter(&state->receive.cursor, &msg->msg_iter, direct);
+	if (flags & MSG_TRUNC)
+		state->receive.cursor.memory = MEMORY_NONE;
 }
 
 /* The end of a receive. */
@@ -67,6 +86,25 @@ static __always_inline void received(struct sock *sk, __u8 role, struct cursor *
 	s->event.time = bpf_ktime_get_ns();
 	s->event.seq = received_offset(sk, direct) - result;
 	submit_call(s, SCRATCH_RECEIVE, cursor, result);
+}
+
+/* The end of a receive that receive_started() saw; sk is NULL where only the task is known. */
+static __always_inline void receive_ended(struct sock *sk, int result, bool direct)
+{
+	struct task_calls *state;
+
+	if (sk && observed_role(sk, direct) == ROLE_NONE)
+		return;
+	state = current_calls();
+	if (!state || !state->receive.sk)
+		return;
+	if (!sk)
+		sk = (struct sock *)state->receive.sk;
+	else if (state->receive.sk != (__u64)sk)
+		return;
+	state->receive.sk = 0;
+	if (result > 0)
+		received(sk, observed_role(sk, direct), &state->receive.cursor, result, direct);
 }
 
 /* recvmmsg receives into one message after the other, and calls the tracepoint for each; an error ends it. */

@@ -58,6 +58,23 @@ struct mmsghdr {
 	unsigned int msg_len;
 };
 
+/* The registers of a task: their layout is that of ptrace, a stable interface, not relocated. */
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct user_pt_regs {
+	__u64 regs[31];
+	__u64 sp, pc, pstate;
+};
+struct pt_regs {
+	__u64 regs[31];
+};
+#else
+#error "unknown architecture"
+#endif
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct in6_addr {
@@ -133,19 +150,6 @@ struct thread_info {
 struct task_struct {
 	struct thread_info thread_info;
 };
-
-#if defined(__TARGET_ARCH_x86)
-struct pt_regs {
-	unsigned long orig_ax, ax, di, si, dx, r10, r8, r9, sp, ip;
-};
-#elif defined(__TARGET_ARCH_arm64)
-struct pt_regs {
-	__u64 regs[31];
-	__s32 syscallno;
-};
-#else
-#error "unknown architecture"
-#endif
 
 /* The values of these are relocated: they changed over time (6.0 added ITER_UBUF at the end, 6.4 moved it to the front). */
 enum iter_type {
@@ -261,7 +265,7 @@ static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs) { re
 static __always_inline bool compat_task(const struct task_struct *task) { return task->thread_info.status & 2; }
 enum { NR_READ = 0, NR_READV = 19, NR_RECVFROM = 45, NR_RECVMSG = 47, NR_RECVMMSG = 299, NR_PREADV2 = 327 };
 #else
-static __always_inline __u64 syscall_number(const struct pt_regs *regs) { return regs->syscallno; }
+static __always_inline __u64 syscall_number(const struct pt_regs *regs) { return regs->regs[8]; }
 static __always_inline __u64 syscall_argument_2(const struct pt_regs *regs) { return regs->regs[1]; }
 static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs) { return regs->regs[2]; }
 /* A 32-bit program has other call numbers and argument registers (TIF_32BIT). */

@@ -8,7 +8,7 @@
 /* The most steps of copying one call: pieces of memory and full events together. What is beyond is a gap. */
 #define MAX_STEPS 1100
 
-/* Keeps the compiler from checking one copy of a variable and using another, which the verifier would not follow. */
+/* Keeps the compiler from merging, moving or copying a variable: the verifier would not follow. */
 #define one_copy(variable) asm volatile("" : "+r"(variable))
 
 /*

@@ -82,7 +82,11 @@ struct {
 /* Set before loading. */
 const volatile __u32 max_bytes = 65536;	 /* payload copied of one call */
 const volatile __u64 fill_mark = 1 << 20; /* bytes in the ring past which a sleeping consumer is woken */
-const volatile __u32 recvmsg_parameters = 5; /* of tcp_recvmsg() */
+/*
+ * The number of parameters of tcp_recvmsg(). Until 5.18 it had nonblock before flags (ec095263a965 "net: remove noblock
+ * parameter from recvmsg() entities"); 7.2 has no addr_len behind them.
+ */
+const volatile __u32 recvmsg_parameters = 5;
 
 /* How the consumer of the ring waits; it writes this, and the probe that wakes it resets it. */
 enum consumer {

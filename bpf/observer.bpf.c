@@ -6,6 +6,7 @@
  */
 #include "calls.h"
 
+#define __VMLINUX_H__ /* bpf_tracing.h: the registers have their kernel names */
 #include "headers/bpf_tracing.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -16,6 +17,76 @@ const enum event_role *unused_role __attribute__((unused));
 const enum gap_reason *unused_reason __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum consumer *unused_consumer __attribute__((unused));
+
+/* -- fentry: trampolines around the functions themselves -- */
+
+SEC("fentry/tcp_sendmsg_locked")
+int BPF_PROG(fentry_send, struct sock *sk, struct msghdr *msg)
+{
+	send_started(sk, msg, true);
+	return 0;
+}
+
+SEC("fexit/tcp_sendmsg_locked")
+int BPF_PROG(fentry_sent, struct sock *sk, struct msghdr *msg, unsigned long size, int result)
+{
+	send_ended(sk, result, true);
+	return 0;
+}
+
+SEC("fentry/tcp_recvmsg")
+int fentry_receive(__u64 *ctx)
+{
+	receive_started((void *)ctx[0], (void *)ctx[1], recvmsg_parameters == 6 ? ctx[4] : ctx[3], true);
+	return 0;
+}
+
+SEC("fexit/tcp_recvmsg")
+int fentry_received(__u64 *ctx)
+{
+	/* The result stands behind the parameters. */
+	if (recvmsg_parameters == 6)
+		receive_ended((void *)ctx[0], ctx[6], true);
+	else if (recvmsg_parameters == 5)
+		receive_ended((void *)ctx[0], ctx[5], true);
+	else if (recvmsg_parameters == 4)
+		receive_ended((void *)ctx[0], ctx[4], true);
+	return 0;
+}
+
+/* -- kprobe: the same functions by breakpoint -- */
+
+SEC("kprobe/tcp_sendmsg_locked")
+int BPF_KPROBE(kprobe_send, struct sock *sk, struct msghdr *msg)
+{
+	send_started(sk, msg, false);
+	return 0;
+}
+
+SEC("kretprobe/tcp_sendmsg_locked")
+int BPF_KRETPROBE(kprobe_sent, int result)
+{
+	send_ended(0, result, false);
+	return 0;
+}
+
+SEC("kprobe/tcp_recvmsg")
+int BPF_KPROBE(kprobe_receive, struct sock *sk, struct msghdr *msg)
+{
+	__u64 fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
+
+	one_copy(fourth);
+	one_copy(fifth);
+	receive_started(sk, msg, recvmsg_parameters == 6 ? fifth : fourth, false);
+	return 0;
+}
+
+SEC("kretprobe/tcp_recvmsg")
+int BPF_KRETPROBE(kprobe_received, int result)
+{
+	receive_ended(0, result, false);
+	return 0;
+}
 
 /* -- tracepoint: typed tracepoints of the socket layer, Linux 6.16 and later -- */
 

@@ -140,6 +140,14 @@ const (
 	observerProgConnectionEnd      = "connection_end"
 	observerProgConnectionList     = "connection_list"
 	observerProgConnectionState    = "connection_state"
+	observerProgFentryReceive      = "fentry_receive"
+	observerProgFentryReceived     = "fentry_received"
+	observerProgFentrySend         = "fentry_send"
+	observerProgFentrySent         = "fentry_sent"
+	observerProgKprobeReceive      = "kprobe_receive"
+	observerProgKprobeReceived     = "kprobe_received"
+	observerProgKprobeSend         = "kprobe_send"
+	observerProgKprobeSent         = "kprobe_sent"
 	observerProgTracepointReceived = "tracepoint_received"
 	observerProgTracepointSend     = "tracepoint_send"
 	observerProgTracepointSent     = "tracepoint_sent"
@@ -201,6 +209,14 @@ type observerProgramSpecs struct {
 	ConnectionEnd      *ebpf.ProgramSpec `ebpf:"connection_end"`
 	ConnectionList     *ebpf.ProgramSpec `ebpf:"connection_list"`
 	ConnectionState    *ebpf.ProgramSpec `ebpf:"connection_state"`
+	FentryReceive      *ebpf.ProgramSpec `ebpf:"fentry_receive"`
+	FentryReceived     *ebpf.ProgramSpec `ebpf:"fentry_received"`
+	FentrySend         *ebpf.ProgramSpec `ebpf:"fentry_send"`
+	FentrySent         *ebpf.ProgramSpec `ebpf:"fentry_sent"`
+	KprobeReceive      *ebpf.ProgramSpec `ebpf:"kprobe_receive"`
+	KprobeReceived     *ebpf.ProgramSpec `ebpf:"kprobe_received"`
+	KprobeSend         *ebpf.ProgramSpec `ebpf:"kprobe_send"`
+	KprobeSent         *ebpf.ProgramSpec `ebpf:"kprobe_sent"`
 	TracepointReceived *ebpf.ProgramSpec `ebpf:"tracepoint_received"`
 	TracepointSend     *ebpf.ProgramSpec `ebpf:"tracepoint_send"`
 	TracepointSent     *ebpf.ProgramSpec `ebpf:"tracepoint_sent"`
@@ -295,6 +311,14 @@ type observerPrograms struct {
 	ConnectionEnd      *ebpf.Program `ebpf:"connection_end"`
 	ConnectionList     *ebpf.Program `ebpf:"connection_list"`
 	ConnectionState    *ebpf.Program `ebpf:"connection_state"`
+	FentryReceive      *ebpf.Program `ebpf:"fentry_receive"`
+	FentryReceived     *ebpf.Program `ebpf:"fentry_received"`
+	FentrySend         *ebpf.Program `ebpf:"fentry_send"`
+	FentrySent         *ebpf.Program `ebpf:"fentry_sent"`
+	KprobeReceive      *ebpf.Program `ebpf:"kprobe_receive"`
+	KprobeReceived     *ebpf.Program `ebpf:"kprobe_received"`
+	KprobeSend         *ebpf.Program `ebpf:"kprobe_send"`
+	KprobeSent         *ebpf.Program `ebpf:"kprobe_sent"`
 	TracepointReceived *ebpf.Program `ebpf:"tracepoint_received"`
 	TracepointSend     *ebpf.Program `ebpf:"tracepoint_send"`
 	TracepointSent     *ebpf.Program `ebpf:"tracepoint_sent"`
@@ -305,6 +329,14 @@ func (p *observerPrograms) Close() error {
 		p.ConnectionEnd,
 		p.ConnectionList,
 		p.ConnectionState,
+		p.FentryReceive,
+		p.FentryReceived,
+		p.FentrySend,
+		p.FentrySent,
+		p.KprobeReceive,
+		p.KprobeReceived,
+		p.KprobeSend,
+		p.KprobeSent,
 		p.TracepointReceived,
 		p.TracepointSend,
 		p.TracepointSent,

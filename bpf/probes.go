@@ -82,9 +82,14 @@ func (p *Probes) load(b *backend, options Options) error {
 	} else {
 		spec.Maps[observerMapCallsByThread].MaxEntries = 1
 	}
+	recvmsg, err := kernelFunction("tcp_recvmsg")
+	if err != nil {
+		return err
+	}
 	for name, value := range map[string]any{
-		observerVarMaxBytes: options.MaxBytes,
-		observerVarFillMark: uint64(options.RingSize / 4),
+		observerVarRecvmsgParameters: uint32(len(recvmsg.Params)),
+		observerVarMaxBytes:          options.MaxBytes,
+		observerVarFillMark:          uint64(options.RingSize / 4),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
