@@ -1,0 +1,65 @@
+#!/bin/sh
+# Fetches Debian's kernels, each into a folder of its own with its vmlinuz. Nothing is installed: a package is downloaded
+# with package lists of our own, unpacked, and kept for the next run.
+#
+# usage: fetch.sh CACHE SERIES...    for example fetch.sh .cache/kernels 5.10 6.1
+set -eu
+
+cache=$(mkdir -p "$1" && cd "$1" && pwd)
+shift
+
+# suite_of SERIES prints the suite that carries a kernel series.
+suite_of() {
+	case $1 in
+	5.10) echo bullseye ;;
+	6.1) echo bookworm ;;
+	6.12) echo trixie ;;
+	7.2) echo forky ;;
+	*) echo "fetch.sh: unknown kernel series $1 (known: 5.10 6.1 6.12 7.2)" >&2 && return 1 ;;
+	esac
+}
+
+# apt_for SUITE ARCHITECTURE ARGUMENTS... runs apt-get on the package lists of that suite alone.
+apt_for() {
+	suite=$1 architecture=$2
+	shift 2
+	apt="$cache/apt/$suite-$architecture"
+	mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" >"$apt/sources.list"
+	: >"$apt/status"
+	apt-get -q -o "Dir::Etc::SourceList=$apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
+		-o "Dir::State::Lists=$apt/lists" -o "Dir::State::Status=$apt/status" -o "Dir::Cache=$apt" \
+		-o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture" -o APT::Sandbox::User=root \
+		-o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
+		-o Acquire::Retries=5 "$@"
+}
+
+# newest SUITE SERIES ARCHITECTURE prints the newest package that holds a vmlinuz. From 6.17 on it is linux-binary-*.
+newest() {
+	lists="$cache/apt/$1-$3/lists"
+	for kind in linux-binary linux-image; do
+		for list in "$lists"/*_Packages*; do
+			/usr/lib/apt/apt-helper cat-file "$list"
+		done | sed -n "s/^Package: \($kind-$2\.[0-9][^ ]*-cloud-$3\)\$/\1/p;s/^Package: \($kind-$2\.[0-9][^ ]*-cloud-$3-unsigned\)\$/\1/p" |
+			sort -V | tail -n 1
+	done | head -n 1
+}
+
+for wanted in "$@"; do
+	series=${wanted%-arm64} architecture=amd64
+	[ "$series" = "$wanted" ] || architecture=arm64
+	target="$cache/$wanted"
+	[ -e "$target/vmlinuz" ] && continue
+	suite=$(suite_of "$series")
+	apt_for "$suite" "$architecture" update >&2
+	package=$(newest "$suite" "$series" "$architecture")
+	[ -n "$package" ] || { echo "fetch.sh: $suite has no kernel $series for $architecture" >&2; exit 1; }
+	echo "fetching $package" >&2
+	rm -rf "$target.new" && mkdir -p "$target.new/package"
+	(cd "$target.new" && apt_for "$suite" "$architecture" download "$package" >&2)
+	dpkg-deb --fsys-tarfile "$target.new"/*.deb | tar -x -C "$target.new/package" --wildcards '*/vmlinuz*'
+	find "$target.new/package" -type f -name 'vmlinuz*' -exec mv {} "$target.new/vmlinuz" \;
+	[ -e "$target.new/vmlinuz" ] || { echo "fetch.sh: $package holds no vmlinuz" >&2; exit 1; }
+	rm -rf "$target.new/package" "$target.new"/*.deb
+	rm -rf "$target" && mv "$target.new" "$target"
+done
