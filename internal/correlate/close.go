@@ -65,8 +65,12 @@ func (c *conn) abandon(reason Reason) {
 // end reports what is still outstanding as unanswered. What the server can never have run does not count:
 // what waits behind a command that blocks or that ends the server, and what was queued without an EXEC.
 func (c *conn) end(reason Reason, now int64) {
-	if c.mode != foreign && !c.spoke && (c.asked || c.pending.count > 0) {
+	switch {
+	case c.mode == foreign || !c.asked && !c.spoke:
+	case !c.spoke:
 		c.recognise(KindNotRedis)
+	default:
+		c.heardServer() // a client that speaks RESP and is not answered is taken at its word
 	}
 	queued := c.tx.open
 	first := uint32(0) // of those in the FIFO that are queued

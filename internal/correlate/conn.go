@@ -56,7 +56,8 @@ type conn struct {
 	ends      bool
 	seen      bool // its beginning was seen, or anything of its streams
 	unknown   bool // its history is not known: it may be subscribed, monitoring or in a transaction
-	spoke     bool // it showed RESP
+	spoke     bool // the client showed RESP, or the server did
+	replied   bool // the server did
 	asked     bool // it sent a request
 	deaf      bool // the server reads no more requests
 	monitors  bool
@@ -64,6 +65,7 @@ type conn struct {
 	quietAcks bool // a subscription was silenced: its acknowledgements may come all the same
 	header    bool // the frame being read is the header of EXEC's reply
 	awaited   bool // something was outstanding when the frame being read began
+	released  bool // the frame being read began when letGo was set
 	letGo     bool // a held reply is being released: what answers nothing is dropped
 	waiting   bool // on the tracker's list
 	gone      bool // established no more
@@ -312,10 +314,10 @@ func (c *conn) recognise(kind ConnectionKind) {
 	c.mode = foreign
 }
 
-// speak notes that the connection showed RESP.
-func (c *conn) speak() {
-	if !c.spoke {
-		c.spoke = true
+// heardServer notes that the server showed RESP.
+func (c *conn) heardServer() {
+	if !c.replied {
+		c.spoke, c.replied = true, true
 		c.tracker.stats.connections[KindRedis].Add(1)
 	}
 }

@@ -53,7 +53,7 @@ func (c *conn) readReplies(data []byte, time int64) (rest []byte) {
 			}
 			return nil
 		}
-		c.speak()
+		c.heardServer()
 		if !c.frame(&r, mark != nil) {
 			return mark
 		}
@@ -65,7 +65,7 @@ func (c *conn) readReplies(data []byte, time int64) (rest []byte) {
 // beginFrame looks at the first byte of a frame. It reports false if the frame may not be read before a request is there that it answers.
 func (c *conn) beginFrame(kind byte) bool {
 	c.awaited = !c.pending.empty()
-	c.header = false
+	c.header, c.released = false, c.letGo
 	if !c.awaited {
 		return kind == '>' || !c.patient()
 	}
@@ -99,6 +99,8 @@ func (c *conn) nextFrame(r *parser.Reply) error {
 
 // frame finds out what a frame is. It reports false if it should be read again when its request is there, which may only be if canWait.
 func (c *conn) frame(r *parser.Reply, canWait bool) bool {
+	// A frame that came in pieces may have been overtaken by its request.
+	c.awaited = c.awaited || !c.released && !c.pending.empty()
 	switch r.Type {
 	case '_', '#', ',', '%', '~', '(', '=':
 		c.proto = 3
@@ -138,8 +140,8 @@ func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
 		return true
 	}
 	c.unpaired(Unsolicited, 1)
-	if c.unknown || c.silence == silenced {
-		// Either we were wrong about what was outstanding, or about CLIENT REPLY.
+	if c.unknown || c.silence == silenced || !c.requests.Boundary() {
+		// We were wrong about what was outstanding, or about CLIENT REPLY, or this answers the request whose end we have not seen.
 		c.lose(Unsolicited, capture.Reply)
 	}
 	return true
@@ -267,11 +269,11 @@ func (c *conn) link() {
 
 // malformed: what the server sends is not RESP.
 func (c *conn) malformed() {
-	if !c.spoke || !c.asked {
+	switch {
+	case !c.replied && !c.unknown:
 		c.recognise(KindNotRedis)
 		return
-	}
-	if c.deaf {
+	case c.deaf:
 		c.replies.Reset()
 		return
 	}

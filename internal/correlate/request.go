@@ -54,9 +54,7 @@ func (c *conn) deafen() {
 
 // take puts a request into the FIFO, as the server will execute it.
 func (c *conn) take(r *parser.Request) {
-	if !r.Inline {
-		c.speak()
-	}
+	c.spoke = c.spoke || !r.Inline
 	id := c.tracker.options.Commands.Lookup(r.Argv[0], r.Argv[1])
 	p := pending{time: c.started, command: id, verb: verbOf(id, r)}
 	if id != command.Other {

@@ -118,7 +118,7 @@ func (c *conn) countRequests() {
 		n++
 		c.resync.trial.outstanding++
 		if c.isAck(&r) {
-			c.speak()
+			c.spoke = true
 			c.unpaired(c.resync.reason, n-1)
 			c.mode = paired // what else is in the chunk is the link's
 			c.link()
@@ -128,9 +128,7 @@ func (c *conn) countRequests() {
 			return
 		}
 	}
-	if n > 0 {
-		c.speak()
-	}
+	c.spoke = c.spoke || n > 0
 	c.unpaired(c.resync.reason, n)
 }
 
@@ -156,13 +154,12 @@ func (c *conn) lostReply(data []byte, time int64) {
 		case errors.Is(err, parser.ErrMalformed):
 			s.trial = trial{}
 			c.replies.Reset()
-			if !c.spoke {
-				c.recognise(KindNotRedis)
-			}
 			return
 		case err != nil:
 			return
-		case c.isPushed(&r):
+		}
+		c.heardServer()
+		if c.isPushed(&r) {
 			continue
 		}
 		s.trial.outstanding--

@@ -60,7 +60,8 @@ func TestReplies(t *testing.T) {
 		{"reply without a request seen", []string{"open", "C: GET a", "S: +1", "S: +2", "+60ms", "C: GET b", "S: +3"}, []string{"get success", "unpaired 1 unsolicited", "get success"}},
 		{"reply before its request", []string{"open", "later C: GET a", "S: +1", "now"}, []string{"get success"}},
 		{"two replies before their requests", []string{"open", "later C: GET a", "later C: SET a 1", "S: $-1", "S: +OK", "now"}, []string{"get success", "set success"}},
-		{"malformed from the first byte", []string{"open", "C: GET a", "s: HTTP/1.1 400 Bad Request\\r\\n", "close"}, []string{"unpaired 1 malformed"}},
+		{"malformed from the first byte", []string{"open", "C: GET a", "s: HTTP/1.1 400 Bad Request\\r\\n", "close"}, nil},
+		{"malformed later", []string{"open", "C: GET a", "S: $-1", "C: GET a", `s: HTTP/1.1 400 Bad Request\r\n`, "close"}, []string{"get success", "unpaired 1 malformed"}},
 	})
 }
 

@@ -1,0 +1,107 @@
+package correlate
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestFlowDistance(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		next, seq uint32
+		want      int64
+	}{
+		{"expected", 5, 5, 0},
+		{"ahead", 5, 9, 4},
+		{"behind", 9, 5, -4},
+		{"ahead across the wrap", 0xffffffff, 3, 4},
+		{"behind across the wrap", 3, 0xffffffff, -4},
+		{"a window behind", window, 0, -window},
+		{"further behind is ahead", window + 1, 0, 3<<30 - 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := flow{next: test.next, known: true}
+			assert.Equal(t, test.want, f.distance(test.seq))
+		})
+	}
+}
+
+func TestFlowOrdersPieces(t *testing.T) {
+	const start = 0xfffffff0
+	var stream [256]byte
+	for i := range stream {
+		stream[i] = byte(i)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		f := flow{}
+		f.start(start)
+		s := shelf{limit: 1 << 20, perFlow: 1 << 20, perPieces: 1 << 10}
+		// Overlapping pieces that cover the stream, in any order.
+		var pieces []piece
+		for at := 0; at < len(stream); {
+			from := max(0, at-random.IntN(8))
+			to := min(len(stream), at+1+random.IntN(20))
+			pieces = append(pieces, piece{seq: start + uint32(from), len: uint32(to - from), data: stream[from:to]})
+			at = to
+		}
+		random.Shuffle(len(pieces), func(i, j int) { pieces[i], pieces[j] = pieces[j], pieces[i] })
+		var got []byte
+		for _, p := range pieces {
+			if _, fresh := f.trim(&p); fresh {
+				require.True(t, f.hold(p, &s))
+			}
+			for f.ready() {
+				if p, fresh := f.take(&s); fresh {
+					f.next += p.len
+					got = append(got, p.data...)
+				}
+			}
+		}
+		require.Equal(t, stream[:], got)
+		require.Zero(t, s.bytes)
+		require.Nil(t, f.held)
+	}
+}
+
+func TestFlowIsBounded(t *testing.T) {
+	f := flow{}
+	f.start(0)
+	s := shelf{limit: 100, perFlow: 50, perPieces: 2}
+	assert.False(t, f.hold(piece{seq: 10, len: 51, data: make([]byte, 51)}, &s), "bytes of a flow")
+	assert.True(t, f.hold(piece{seq: 10, len: 1, data: make([]byte, 1)}, &s))
+	assert.True(t, f.hold(piece{seq: 12, len: 1 << 20}, &s), "a gap takes no room")
+	assert.False(t, f.hold(piece{seq: 99, len: 1, data: make([]byte, 1)}, &s), "pieces")
+	s.bytes = 100
+	f.held = nil
+	assert.False(t, f.hold(piece{seq: 10, len: 1, data: make([]byte, 1)}, &s), "bytes of all")
+}
+
+func TestFifo(t *testing.T) {
+	s := slots{limit: 1 << 20, perRing: 1 << 20}
+	var f fifo
+	pushed, popped := int64(0), int64(0)
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 10000 {
+		if random.IntN(2) == 0 {
+			require.True(t, f.push(pending{time: pushed}, &s))
+			pushed++
+			continue
+		}
+		if !f.empty() {
+			require.Equal(t, popped, f.at(0).time)
+			f.pop(&s)
+			popped++
+		}
+	}
+	for range 2 * keptSlots {
+		require.True(t, f.push(pending{}, &s))
+	}
+	for !f.empty() {
+		f.pop(&s)
+	}
+	assert.Zero(t, s.used, "a large ring is released when empty")
+}

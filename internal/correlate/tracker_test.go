@@ -1,0 +1,167 @@
+package correlate
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+func (p *player) pool() Pool {
+	if all := p.tracker.Pools(); len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return Pool{}
+}
+
+func TestPoolFollowsTheConnection(t *testing.T) {
+	p := newPlayer(t)
+	for _, step := range []struct {
+		line             string
+		available, inUse int64
+	}{
+		{"open", 1, 0}, {"C: GET a", 0, 1}, {"S: $-1", 1, 0},
+		{"C: MULTI", 0, 1}, {"S: +OK", 1, 0}, {"C: GET a", 0, 1}, {"S: +QUEUED", 0, 1}, {"C: DISCARD", 0, 1}, {"S: +OK", 1, 0},
+		{"C: SUBSCRIBE a", 0, 1}, {`s: *3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`, 0, 1},
+		{"C: UNSUBSCRIBE", 0, 1}, {`s: *3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n`, 1, 0},
+		{"half-close", 0, 0}, {"peer-close", 0, 0}, {"close", 0, 0},
+	} {
+		p.line(step.line)
+		assert.Equal(t, Pool{0, step.available, step.inUse}, p.pool(), step.line)
+	}
+	assert.Zero(t, p.tracker.Stats().Tracked)
+}
+
+func TestDuration(t *testing.T) {
+	p := newPlayer(t)
+	p.full = true
+	assert.Equal(t, []string{"get success 6ms", "set success 4ms", "set unanswered client_closed 2ms"},
+		p.play("open", "c: *2\\r\\n$3\\r\\nG", "+1ms", "c: ET\\r\\n$1\\r\\na\\r\\n", "C: SET a 1", "s: $1\\r\\n", "s: x\\r\\n", "tick", "S: +OK", "C: SET a 1", "tick", "close")[:3])
+}
+
+func TestRename(t *testing.T) {
+	p := newPlayer(t)
+	name, ok := NameID(0), true
+	p.tracker.options.Resolve = func(capture.Role, *capture.Endpoints) (NameID, bool) { return name, ok }
+	p.play("open", "C: GET a")
+	name = 1
+	p.tracker.Rename()
+	assert.Equal(t, []Pool{{0, 0, 0}, {1, 0, 1}}, p.tracker.Pools())
+	assert.Equal(t, []string{"get success"}, p.play("S: $-1"), "no state is lost")
+	ok = false
+	p.tracker.Rename()
+	assert.Equal(t, []Pool{{0, 0, 0}, {1, 0, 0}}, p.tracker.Pools())
+	p.play("C: GET a", "S: $-1")
+	assert.Len(t, p.got, 1, "what is not ours is not counted")
+	ok = true
+	p.tracker.Rename()
+	assert.Equal(t, []Pool{{0, 0, 0}, {1, 1, 0}}, p.tracker.Pools())
+}
+
+func TestIgnoredUntilClosed(t *testing.T) {
+	p := newPlayer(t)
+	lookups := 0
+	p.tracker.options.Resolve = func(capture.Role, *capture.Endpoints) (NameID, bool) { lookups++; return 0, false }
+	p.play("open", "C: GET a", "S: $-1", "close")
+	assert.Equal(t, 1, lookups)
+	assert.Empty(t, p.tracker.ignored)
+	assert.Empty(t, p.got)
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	p := newPlayer(t)
+	p.tracker.options.MaxConnections = 10
+	for i := range uint64(1000) {
+		p.conn = i
+		p.play("open", "C: GET a")
+	}
+	s := p.tracker.Stats()
+	assert.EqualValues(t, 10, s.Tracked)
+	assert.EqualValues(t, 990, s.Evicted)
+	assert.EqualValues(t, 10, p.pool().InUse)
+	assert.Len(t, p.got, 990, "what was outstanding is counted as unpaired")
+}
+
+func TestOutstandingIsBounded(t *testing.T) {
+	p := newPlayer(t)
+	p.tracker.slots.perRing = 8
+	p.play("open")
+	for range 9 {
+		p.line("C: GET a")
+	}
+	assert.Equal(t, []string{"unpaired 8 overflow", "unpaired 1 overflow"}, p.got)
+}
+
+func TestHeldIsBounded(t *testing.T) {
+	p := newPlayer(t)
+	p.play("open", "lose C: GET a")
+	for range 10 * maxPieces {
+		p.line("c: " + big(8192))
+	}
+	assert.LessOrEqual(t, p.tracker.shelf.bytes, p.tracker.options.MaxHeld)
+	assert.NotZero(t, p.tracker.Stats().HeldOverflow)
+}
+
+func TestLockstep(t *testing.T) {
+	for _, test := range []struct {
+		role   capture.Role
+		rounds int
+	}{{capture.Client, clientRounds}, {capture.Server, serverRounds}} {
+		p := newPlayer(t)
+		p.role = test.role
+		p.play("existing", "S: $-1")
+		for range test.rounds + 3 {
+			p.line("C: GET a")
+			p.line("S: $-1")
+		}
+		assert.Equal(t, "unpaired 1 mid_stream", p.got[test.rounds-1])
+		assert.Equal(t, "get success", p.got[len(p.got)-1])
+	}
+}
+
+func TestWindowOfRequestsIsNoLockstep(t *testing.T) {
+	p := newPlayer(t)
+	p.play("existing", "C: GET a")
+	for i := range 1000 {
+		p.line("C: GET a")
+		p.line("S: $-1")
+		if i%50 == 0 { // the jitter that every such client has
+			p.line("S: $-1")
+			p.line("C: GET a")
+		}
+	}
+	assert.NotContains(t, p.got, "get success")
+}
+
+func TestStats(t *testing.T) {
+	for _, test := range []struct {
+		script []string
+		want   string
+	}{
+		{[]string{"open", "C: GET a", "S: $-1"}, "redis"},
+		{[]string{"open", "C: PSYNC ? -1", "S: +CONTINUE"}, "redis replica"},
+		{[]string{"open", "c: \x16\x03\x01"}, "tls"},
+		{[]string{"open", `c: GET /\r\n`, "s: HTTP/1.1 200"}, "not_redis"},
+		{[]string{"open", "C: GET a", "s: HTTP/1.1 200"}, "not_redis"},
+		{[]string{"open", `c: EHLO x\r\n`, "close"}, "not_redis"},
+	} {
+		p := newPlayer(t)
+		p.play(test.script...)
+		got := ""
+		for kind, n := range p.tracker.Stats().Connections {
+			if n > 0 {
+				got += fmt.Sprint(" ", ConnectionKind(kind))
+			}
+		}
+		assert.Equal(t, " "+test.want, got, "%q", test.script)
+	}
+	p := newPlayer(t)
+	p.play("open", `c: *2\r\n$4\r\nECHO\r\n$200\r\n`+big(80), "gap c: "+big(100), "c: "+big(20)+`\r\n`, "S: -ERR", "gap C: GET a", "close")
+	gaps := p.tracker.Stats().Gaps[capture.Truncated]
+	assert.Equal(t, Gaps{Skipped: 1, SkippedBytes: 100, Broken: 1, BrokenBytes: 20}, gaps)
+	q := newPlayer(t)
+	q.play("open", "S: -ERR max number of clients reached", "+60ms")
+	assert.EqualValues(t, 1, q.tracker.Stats().Unsolicited)
+}
