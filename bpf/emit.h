@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* From the memory of a call to events in the ring buffer. */
 #ifndef OBSERVER_EMIT_H
 #define OBSERVER_EMIT_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The wire contract between the probes and user space: what stands in the ring buffer. The Go types are generated from it. */
 #ifndef OBSERVER_EVENT_H
 #define OBSERVER_EVENT_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Everything that outlives one run of a probe. */
 #ifndef OBSERVER_MAPS_H
 #define OBSERVER_MAPS_H
