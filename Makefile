@@ -1,0 +1,67 @@
+# Everything that one does with redis-observer. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+BINARY := build/redis-observer
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
+FUZZ_TIME ?= 30s
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+.PHONY: build
+build: $(BINARY) ## build the static binary
+
+# Always asks the compiler, which knows better than time stamps what is up to date.
+.PHONY: $(BINARY)
+$(BINARY):
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $@ ./cmd/redis-observer
+
+.PHONY: demo
+demo: build ## observe real traffic for ten seconds (as root)
+	$(GO) run ./test/demo $(BINARY)
+
+.PHONY: test
+test: ## install what the tests need, run unit and end-to-end tests with the race detector
+	./test/install.sh redis
+	REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -race -timeout 20m ./...
+
+.PHONY: generate
+generate: ## regenerate the eBPF objects and the command table (clang 14)
+	./test/install.sh clang
+	$(GO) generate ./...
+
+.PHONY: generate-check
+generate-check: generate ## fail if what is generated differs from what is committed
+	git diff --exit-code -- bpf internal/command
+
+.PHONY: format
+format: ## format Go and C
+	./test/install.sh clang
+	gofmt -w .
+	clang-format-14 -i bpf/*.c bpf/*.h
+
+.PHONY: lint
+lint: ## run the linters
+	./test/install.sh clang
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run make format"; exit 1; }
+	clang-format-14 --dry-run --Werror bpf/*.c bpf/*.h
+	shellcheck .ci/run $$(git ls-files '*.sh')
+	$(GO) vet ./...
+	$(GO) run $(GOLANGCI_LINT) run ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzzer for FUZZ_TIME
+	./test/fuzz.sh $(FUZZ_TIME)
+
+.PHONY: bench-smoke
+bench-smoke: ## run each Go benchmark once
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+
+.PHONY: clean
+clean: ## remove what was built and fetched
+	rm -rf build .cache

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs from Debian's packages what the tests and generators need, where it is missing.
+#   install.sh redis|clang
+set -euo pipefail
+
+packages() {
+	case $1 in
+	redis) have redis-server redis-cli redis-benchmark || echo redis-server redis-tools ;;
+	clang) have clang-14 clang-format-14 llvm-strip-14 shellcheck || echo clang-14 clang-format-14 llvm-14 shellcheck ;;
+	*) echo "install.sh: unknown: $1 (redis or clang)" >&2 && exit 2 ;;
+	esac
+}
+
+have() {
+	local command
+	for command; do command -v "$command" >/dev/null || return 1; done
+}
+
+missing=$(packages "$1")
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" != 0 ] || ! have apt-get; then
+	echo "install.sh: missing: $missing (install them, or run as root on Debian)" >&2
+	exit 1
+fi
+echo "installing $missing"
+# A service that a package would start is not wanted: the tests start their own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod +x $policy
+	trap 'rm -f $policy' EXIT
+fi
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of packages
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
