@@ -89,7 +89,11 @@ func (t *Tracker) Track(event *capture.Event) []Exchange {
 	if t.now >= t.wake {
 		t.expire()
 	}
-	if event.Kind == capture.Tick {
+	switch event.Kind {
+	case capture.Tick:
+		return t.out
+	case capture.Listed:
+		t.sweep(event.Time)
 		return t.out
 	}
 	if c := t.find(event); c != nil {
@@ -161,6 +165,16 @@ func (t *Tracker) forget(c *conn) {
 		delete(t.conns, c.id)
 	}
 	t.stats.tracked.Store(uint64(len(t.conns)))
+}
+
+// sweep forgets the connections that were not heard of since every one that exists was told of: their end was lost.
+func (t *Tracker) sweep(since int64) {
+	for _, c := range t.conns {
+		if c.active < since {
+			t.stats.lostConnections.Add(1)
+			c.abandon(LostClose)
+		}
+	}
 }
 
 // candidates is how many connections are looked at to find a silent one: as many as make it likely, few enough to be cheap.

@@ -165,3 +165,19 @@ func TestStats(t *testing.T) {
 	q.play("open", "S: -ERR max number of clients reached", "+60ms")
 	assert.EqualValues(t, 1, q.tracker.Stats().Unsolicited)
 }
+
+func TestListedForgetsWhatWasNotHeardOf(t *testing.T) {
+	p := newPlayer(t)
+	p.play("open", "C: GET a")
+	p.conn = 8 // its end will be lost
+	p.play("open", "C: GET a")
+	since := p.now + 1
+	p.conn = 7
+	p.play("existing")
+	p.event(capture.Event{Kind: capture.Listed, Time: since})
+
+	assert.Equal(t, []string{"unpaired 1 lost_close"}, p.got)
+	assert.Equal(t, Pool{0, 0, 1}, p.pool(), "the one that was listed keeps its state")
+	assert.EqualValues(t, 1, p.tracker.Stats().LostConnections)
+	assert.Equal(t, []string{"unpaired 1 lost_close", "get success"}, p.play("S: $-1"))
+}
