@@ -186,25 +186,25 @@ enum {
  * Reads a field of a kernel object. Programs of the BTF kind may load from typed pointers directly, which costs one
  * instruction; kprobes have to ask a helper. direct is a constant after inlining, so one of the branches vanishes.
  */
-#define FIELD(direct, pointer, path)                                                                   \
-	({                                                                                             \
-		typeof((pointer)->path) value_;                                                        \
-		if (direct)                                                                            \
-			value_ = (pointer)->path;                                                      \
-		else                                                                                   \
-			bpf_core_read(&value_, sizeof(value_), &(pointer)->path);                      \
-		value_;                                                                                \
+#define FIELD(direct, pointer, path)                                                                                   \
+	({                                                                                                             \
+		typeof((pointer)->path) value_;                                                                        \
+		if (direct)                                                                                            \
+			value_ = (pointer)->path;                                                                      \
+		else                                                                                                   \
+			bpf_core_read(&value_, sizeof(value_), &(pointer)->path);                                      \
+		value_;                                                                                                \
 	})
 
 /*
  * A word of the context of fentry and fexit: the parameters, behind them the result. By hand, because the compiler would
  * merge loads of two words into one of a computed address, which the verifier refuses.
  */
-#define CONTEXT_WORD(ctx, index)                                                                       \
-	({                                                                                             \
-		__u64 word_;                                                                           \
-		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(word_) : "r"(ctx), "i"(8 * (index)));     \
-		word_;                                                                                 \
+#define CONTEXT_WORD(ctx, index)                                                                                       \
+	({                                                                                                             \
+		__u64 word_;                                                                                           \
+		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(word_) : "r"(ctx), "i"(8 * (index)));                     \
+		word_;                                                                                                 \
 	})
 
 /* Where the bytes of a call stand. */
@@ -272,16 +272,37 @@ enum syscall_shape {
 };
 
 #if defined(__TARGET_ARCH_x86)
-static __always_inline __u64 syscall_number(const struct pt_regs *regs) { return regs->orig_ax; }
-static __always_inline __u64 syscall_argument_2(const struct pt_regs *regs) { return regs->si; }
-static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs) { return regs->dx; }
+static __always_inline __u64 syscall_number(const struct pt_regs *regs)
+{
+	return regs->orig_ax;
+}
+static __always_inline __u64 syscall_argument_2(const struct pt_regs *regs)
+{
+	return regs->si;
+}
+static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs)
+{
+	return regs->dx;
+}
 /* A 32-bit program has other call numbers and argument registers (TS_COMPAT). */
-static __always_inline bool compat_task(const struct task_struct *task) { return task->thread_info.status & 2; }
+static __always_inline bool compat_task(const struct task_struct *task)
+{
+	return task->thread_info.status & 2;
+}
 enum { NR_READ = 0, NR_READV = 19, NR_RECVFROM = 45, NR_RECVMSG = 47, NR_RECVMMSG = 299, NR_PREADV2 = 327 };
 #else
-static __always_inline __u64 syscall_number(const struct pt_regs *regs) { return regs->regs[8]; }
-static __always_inline __u64 syscall_argument_2(const struct pt_regs *regs) { return regs->regs[1]; }
-static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs) { return regs->regs[2]; }
+static __always_inline __u64 syscall_number(const struct pt_regs *regs)
+{
+	return regs->regs[8];
+}
+static __always_inline __u64 syscall_argument_2(const struct pt_regs *regs)
+{
+	return regs->regs[1];
+}
+static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs)
+{
+	return regs->regs[2];
+}
 /* A 32-bit program has other call numbers and argument registers (TIF_32BIT). */
 static __always_inline bool compat_task(const struct task_struct *task)
 {

@@ -176,7 +176,8 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
 }
 
 /* Submits an event that has no payload. */
-static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, __u32 received_seq, bool passive, bool direct)
+static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, __u32 received_seq, bool passive,
+					 bool direct)
 {
 	struct event e = {};
 

@@ -7,15 +7,15 @@
 
 /* What an event tells. */
 enum event_kind {
-	EVENT_SENT = 1,	   /* len bytes of payload that begin at seq of the sent stream follow */
-	EVENT_RECEIVED,	   /* len bytes of payload that begin at seq of the received stream follow */
-	EVENT_SENT_GAP,	   /* len bytes that begin at seq of the sent stream were not captured, for reason */
+	EVENT_SENT = 1,	    /* len bytes of payload that begin at seq of the sent stream follow */
+	EVENT_RECEIVED,	    /* len bytes of payload that begin at seq of the received stream follow */
+	EVENT_SENT_GAP,	    /* len bytes that begin at seq of the sent stream were not captured, for reason */
 	EVENT_RECEIVED_GAP, /* the same of the received stream */
-	EVENT_OPEN,	   /* established just now */
-	EVENT_EXISTING,	   /* found established by the socket iterator */
-	EVENT_HALF_CLOSED, /* this end sent its FIN */
-	EVENT_PEER_CLOSED, /* the other end closed or reset: the received stream ends at received_seq */
-	EVENT_CLOSED,	   /* the socket is gone */
+	EVENT_OPEN,	    /* established just now */
+	EVENT_EXISTING,	    /* found established by the socket iterator */
+	EVENT_HALF_CLOSED,  /* this end sent its FIN */
+	EVENT_PEER_CLOSED,  /* the other end closed or reset: the received stream ends at received_seq */
+	EVENT_CLOSED,	    /* the socket is gone */
 };
 
 /* The end of the connection that is observed. */
@@ -43,8 +43,8 @@ enum loss {
 enum { EVENT_MAX_PAYLOAD = 8192 };
 
 struct event {
-	__u64 conn; /* the address of the socket: identifies it while it lives */
-	__u64 time; /* CLOCK_MONOTONIC in nanoseconds: start of a send, end of a receive, or the change of state */
+	__u64 conn;	/* the address of the socket: identifies it while it lives */
+	__u64 time;	/* CLOCK_MONOTONIC in nanoseconds: start of a send, end of a receive, or the change of state */
 	__u8 local[16]; /* IPv4 as IPv4-mapped IPv6 */
 	__u8 remote[16];
 	__u32 seq; /* stream offset of the first byte; of the others the offset of the next byte sent */

@@ -10,7 +10,7 @@ struct call {
 	__u64 sk; /* 0: none */
 	__u64 time;
 	__u64 length; /* what the application asked for, in bytes */
-	__u32 seq;   /* stream offset of its first byte */
+	__u32 seq;    /* stream offset of its first byte */
 	__u32 flags;
 	struct cursor cursor;
 };
@@ -80,7 +80,7 @@ struct {
 } calls_by_thread SEC(".maps");
 
 /* Set before loading. */
-const volatile __u32 max_bytes = 65536;	 /* payload copied of one call */
+const volatile __u32 max_bytes = 65536;	  /* payload copied of one call */
 const volatile __u64 fill_mark = 1 << 20; /* bytes in the ring past which a sleeping consumer is woken */
 /*
  * The number of parameters of tcp_recvmsg(). Until 5.18 it had nonblock before flags (ec095263a965 "net: remove noblock
