@@ -5,7 +5,10 @@
 
 #include "connection.h"
 
-/* The most steps of copying one call: pieces of memory and full events together. What is beyond is a gap. */
+/*
+ * The most steps of copying one call: pieces of memory, of which a call has 1024 at most (UIO_MAXIOV), and full events
+ * together. What is beyond is a gap.
+ */
 #define MAX_STEPS 1100
 
 /* Keeps the compiler from merging, moving or copying a variable: the verifier would not follow. */
@@ -74,7 +77,7 @@ static __always_inline int next_piece(struct copying *c)
 }
 
 /*
- * One step of copying: the next piece of memory, or a stretch of bytes and perhaps a full event. Returns 0 to go on.
+ * One step of copying: a stretch of bytes from one piece of memory, and perhaps a full event. Returns 0 to go on.
  * A global function, because the verifier looks at those once and not once for each turn of the loop; until 5.12 they
  * take numbers only, so the state stands in the scratch.
  */
@@ -87,8 +90,8 @@ __noinline int copy_step(__u32 which)
 	if (!s)
 		return -1;
 	c = &s->copying;
-	if (!c->piece)
-		return next_piece(c);
+	if (!c->piece && next_piece(c))
+		return -1;
 	at = c->filled;
 	n = EVENT_MAX_PAYLOAD - at;
 	if (n > c->left)
