@@ -64,6 +64,9 @@ var lifecycle = []attachment{
 	{observerProgConnectionEnd, attachTracing},
 }
 
+// listings are the iterators that list the connections which exist, for every backend.
+var listings = []string{observerProgConnectionList, observerProgConnectionListHeld}
+
 // Backends returns the names of the backends in the order in which auto tries them.
 func Backends() []string {
 	var names []string
@@ -134,7 +137,7 @@ func missingTracepoints(names ...string) error {
 
 // prune removes the programs that the backend does not use.
 func (b *backend) prune(spec *ebpf.CollectionSpec) {
-	used := []string{observerProgConnectionList}
+	used := slices.Clone(listings)
 	for _, a := range slices.Concat(lifecycle, b.programs) {
 		used = append(used, a.program)
 	}

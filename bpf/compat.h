@@ -101,6 +101,15 @@ struct sock {
 	__u16 sk_protocol;
 };
 
+struct file {
+	void *private_data;
+};
+
+struct socket {
+	struct file *file;
+	struct sock *sk;
+};
+
 struct inet_sock {
 	__be16 inet_sport;
 };
@@ -141,6 +150,9 @@ struct bpf_iter_meta {
 struct bpf_iter__tcp {
 	struct bpf_iter_meta *meta;
 	struct sock_common *sk_common;
+};
+struct bpf_iter__task_file {
+	struct file *file;
 };
 
 struct thread_info {

@@ -38,6 +38,14 @@ static __always_inline bool port_observed(const __u8 *ports, __u64 port)
 	return ports[port >> 3] & (1 << (port & 7));
 }
 
+/* The socket that an open file is, or null. Of all that hang on files, only a socket points back at its file. */
+static __always_inline struct sock *socket_of_file(struct file *file)
+{
+	struct socket *socket = BPF_CORE_READ(file, private_data);
+
+	return BPF_CORE_READ(socket, file) == file ? BPF_CORE_READ(socket, sk) : (void *)0;
+}
+
 /* The role in which a socket is observed. Most sockets of a machine leave here, so these are plain loads. */
 static __always_inline __u8 observed_role(struct sock *sk, bool direct)
 {

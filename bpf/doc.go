@@ -11,6 +11,6 @@
 // Events and payloads returned by Probes.Next lie in the ring buffer itself: they are valid until the next call.
 // Whatever the probes lose is counted (Probes.Lost); bytes that were not copied are told of as gaps of known length.
 //
-// Kernels: 5.8 or later with BTF, the rest is up to the backend. Privileges: CAP_BPF and CAP_PERFMON, or root;
-// CAP_SYS_ADMIN besides to list the connections of other network namespaces.
+// Kernels: 5.9 or later with BTF, the rest is up to the backend. Open needs CAP_BPF and CAP_PERFMON, before Linux 5.11
+// CAP_SYS_RESOURCE too; everything after it needs no capability, before Linux 5.19 CAP_BPF.
 package bpf

@@ -157,18 +157,32 @@ int BPF_PROG(connection_end, struct sock *sk)
 	return 0;
 }
 
-/* Lists the connections of one network namespace that were there before. */
+/* -- connections that were there before -- */
+
+static __always_inline void list_connection(struct sock *sk)
+{
+	__u8 role = observed_role(sk, false);
+
+	if (role != ROLE_NONE && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_ESTABLISHED)
+		submit_state(sk, role, EVENT_EXISTING, received_offset(sk, false), false, false);
+}
+
+/* Those of the observer's own network namespace, the ones included that wait to be accepted. */
 SEC("iter/tcp")
 int connection_list(struct bpf_iter__tcp *ctx)
 {
-	struct sock_common *common = ctx->sk_common;
-	struct sock *sk = (void *)common;
-	__u8 role;
+	if (ctx->sk_common)
+		list_connection((void *)ctx->sk_common);
+	return 0;
+}
 
-	if (!common || common->skc_state != TCP_ESTABLISHED)
-		return 0;
-	role = observed_role(sk, false);
-	if (role != ROLE_NONE)
-		submit_state(sk, role, EVENT_EXISTING, received_offset(sk, false), false, false);
+/* Those that a process holds, in whatever network namespace; entering each of these would need CAP_SYS_ADMIN. */
+SEC("iter/task_file")
+int connection_list_held(struct bpf_iter__task_file *ctx)
+{
+	struct sock *sk = ctx->file ? socket_of_file(ctx->file) : (void *)0;
+
+	if (sk)
+		list_connection(sk);
 	return 0;
 }

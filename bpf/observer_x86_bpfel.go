@@ -139,6 +139,7 @@ const (
 	observerMapScratches           = "scratches"
 	observerProgConnectionEnd      = "connection_end"
 	observerProgConnectionList     = "connection_list"
+	observerProgConnectionListHeld = "connection_list_held"
 	observerProgConnectionState    = "connection_state"
 	observerProgFentryReceive      = "fentry_receive"
 	observerProgFentryReceived     = "fentry_received"
@@ -208,6 +209,7 @@ type observerSpecs struct {
 type observerProgramSpecs struct {
 	ConnectionEnd      *ebpf.ProgramSpec `ebpf:"connection_end"`
 	ConnectionList     *ebpf.ProgramSpec `ebpf:"connection_list"`
+	ConnectionListHeld *ebpf.ProgramSpec `ebpf:"connection_list_held"`
 	ConnectionState    *ebpf.ProgramSpec `ebpf:"connection_state"`
 	FentryReceive      *ebpf.ProgramSpec `ebpf:"fentry_receive"`
 	FentryReceived     *ebpf.ProgramSpec `ebpf:"fentry_received"`
@@ -310,6 +312,7 @@ type observerVariables struct {
 type observerPrograms struct {
 	ConnectionEnd      *ebpf.Program `ebpf:"connection_end"`
 	ConnectionList     *ebpf.Program `ebpf:"connection_list"`
+	ConnectionListHeld *ebpf.Program `ebpf:"connection_list_held"`
 	ConnectionState    *ebpf.Program `ebpf:"connection_state"`
 	FentryReceive      *ebpf.Program `ebpf:"fentry_receive"`
 	FentryReceived     *ebpf.Program `ebpf:"fentry_received"`
@@ -328,6 +331,7 @@ func (p *observerPrograms) Close() error {
 	return _ObserverClose(
 		p.ConnectionEnd,
 		p.ConnectionList,
+		p.ConnectionListHeld,
 		p.ConnectionState,
 		p.FentryReceive,
 		p.FentryReceived,
