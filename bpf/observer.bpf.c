@@ -171,8 +171,10 @@ static __always_inline void list_connection(struct sock *sk)
 SEC("iter/tcp")
 int connection_list(struct bpf_iter__tcp *ctx)
 {
-	if (ctx->sk_common)
-		list_connection((void *)ctx->sk_common);
+	struct sock_common *sk = ctx->sk_common; /* loaded once: the verifier ties the check to the value */
+
+	if (sk)
+		list_connection((struct sock *)sk);
 	return 0;
 }
 
@@ -180,8 +182,12 @@ int connection_list(struct bpf_iter__tcp *ctx)
 SEC("iter/task_file")
 int connection_list_held(struct bpf_iter__task_file *ctx)
 {
-	struct sock *sk = ctx->file ? socket_of_file(ctx->file) : (void *)0;
+	struct file *file = ctx->file;
+	struct sock *sk;
 
+	if (!file)
+		return 0;
+	sk = socket_of_file(file);
 	if (sk)
 		list_connection(sk);
 	return 0;
