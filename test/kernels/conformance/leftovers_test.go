@@ -1,0 +1,99 @@
+package conformance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// object is a thing of the BPF subsystem.
+type object struct {
+	kind string
+	id   uint32
+}
+
+// kinds are the fields of /proc/PID/fdinfo that hold identifiers, with the command that opens an object by its identifier.
+var kinds = map[string]uintptr{
+	"prog_id": unix.BPF_PROG_GET_FD_BY_ID,
+	"map_id":  unix.BPF_MAP_GET_FD_BY_ID,
+	"link_id": unix.BPF_LINK_GET_FD_BY_ID,
+}
+
+// mustOwn returns the objects that a process holds.
+func mustOwn(t *testing.T, pid int) []object {
+	t.Helper()
+	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	require.NoError(t, err)
+	var objects []object
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		for line := range strings.Lines(string(text)) {
+			var o object
+			if n, _ := fmt.Sscanf(strings.Replace(line, ":", " ", 1), "%s %d", &o.kind, &o.id); n == 2 && kinds[o.kind] != 0 {
+				objects = append(objects, o)
+			}
+		}
+	}
+	require.NotEmpty(t, objects, "the observer holds no program")
+	return objects
+}
+
+// exists says whether the kernel still knows the object.
+func (o object) exists() bool {
+	attributes := [8]uint32{o.id}
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, kinds[o.kind], uintptr(unsafe.Pointer(&attributes)), unsafe.Sizeof(attributes))
+	if errno == 0 {
+		unix.Close(int(fd))
+	}
+	return errno != unix.ENOENT
+}
+
+func testStop(t *testing.T, o *observer) {
+	objects := mustOwn(t, o.command.Process.Pid)
+	require.NoError(t, o.command.Process.Signal(unix.SIGTERM))
+	assert.NoError(t, <-o.ended, "%s", o.log)
+	mustBeGone(t, objects)
+	assert.Empty(t, kprobeEvents(t), "kprobe events remain in tracefs")
+}
+
+func testKill(t *testing.T, o *observer) {
+	objects := mustOwn(t, o.command.Process.Pid)
+	require.NoError(t, o.command.Process.Kill())
+	<-o.ended
+	mustBeGone(t, objects)
+	assert.Empty(t, kprobeEvents(t), "kprobe events remain in tracefs")
+}
+
+// mustBeGone waits, because the kernel frees what it has when nothing uses it any more.
+func mustBeGone(t *testing.T, objects []object) {
+	t.Helper()
+	for _, o := range objects {
+		eventually(t, func() bool { return !o.exists() }, "%s %d remains", o.kind, o.id)
+	}
+}
+
+// kprobeEvents are the observer's definitions in tracefs, if there is one.
+func kprobeEvents(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("/sys/kernel/tracing/kprobe_events")
+	if err != nil {
+		return nil
+	}
+	var events []string
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "tcp_") {
+			events = append(events, strings.TrimSpace(line))
+		}
+	}
+	return events
+}

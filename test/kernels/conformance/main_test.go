@@ -1,0 +1,101 @@
+package conformance
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestBackends prints one line for each backend, which ../matrix reads.
+func TestBackends(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	binary := mustObserverBinary(t)
+	required := strings.FieldsFunc(os.Getenv("CONFORMANCE_REQUIRED"), func(r rune) bool { return r == ',' })
+	for _, backend := range mustProbe(t, binary) {
+		passed := t.Run(backend.Name, func(t *testing.T) {
+			if backend.Usable {
+				testBackend(t, binary, backend.Name)
+				return
+			}
+			require.NotContains(t, required, backend.Name, "this backend has to work here: %s", backend.Reason)
+		})
+		required = slices.DeleteFunc(required, func(name string) bool { return name == backend.Name })
+		fmt.Printf("CONFORMANCE\t%s\t%s\t%s\n", backend.Name, outcome(backend.Usable, passed), backend.Reason)
+	}
+	require.Empty(t, required, "backends that the observer does not know")
+}
+
+func outcome(usable, passed bool) string {
+	switch {
+	case !passed:
+		return "FAIL"
+	case !usable:
+		return "no"
+	}
+	return "yes"
+}
+
+// testBackend starts with the connections that were there before the probes, and ends without the probes.
+func testBackend(t *testing.T, binary, backend string) {
+	servers := []*redisServer{mustStartRedis(t, "client"), mustStartRedis(t, "server")}
+	var before []*client
+	for _, server := range servers {
+		c := mustConnect(t, server.port, "127.0.0.1", plain)
+		c.mustCall(t, "SET", "before", "1")
+		before = append(before, c)
+	}
+	o := mustStartObserver(t, binary, backend, servers)
+	time.Sleep(quiet)
+	for i, server := range servers {
+		t.Run(server.role+"/existing connection", func(t *testing.T) {
+			compare(t, o, server, func(t *testing.T) { testExchanges(t, before[i]) })
+		})
+		t.Run(server.role, func(t *testing.T) { testTraffic(t, o, server) })
+	}
+	t.Run("gaps", func(t *testing.T) { testGaps(t, o, servers[0]) })
+	t.Run("stop leaves nothing", func(t *testing.T) { testStop(t, o) })
+	t.Run("kill leaves nothing", func(t *testing.T) { testKill(t, mustStartObserver(t, binary, backend, servers)) })
+}
+
+// mustObserverBinary builds the observer unless it was given.
+func mustObserverBinary(t *testing.T) string {
+	t.Helper()
+	if given := os.Getenv("CONFORMANCE_OBSERVER"); given != "" {
+		return given
+	}
+	path := filepath.Join(t.TempDir(), "redis-observer")
+	build := exec.Command("go", "build", "-o", path, "github.com/redis-observer/redis-observer/cmd/redis-observer")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	return path
+}
+
+type backendReport struct {
+	Name   string
+	Usable bool
+	Reason string
+}
+
+// mustProbe asks the observer which backends work here.
+func mustProbe(t *testing.T, binary string) []backendReport {
+	t.Helper()
+	// The status says whether auto would work; the output is whole in both cases.
+	output, _ := exec.Command(binary, "check", "--output", "json").Output()
+	var verdict struct {
+		Kernel struct{ Backends []backendReport }
+	}
+	require.NoError(t, json.Unmarshal(output, &verdict), "%s", output)
+	require.NotEmpty(t, verdict.Kernel.Backends)
+	return verdict.Kernel.Backends
+}

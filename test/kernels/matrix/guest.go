@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// native is the running kernel, as a row of the matrix.
+const native = "native"
+
+const (
+	attempts = 5               // under emulation about one boot in seven crashes
+	bootTime = time.Minute     // normally some seconds
+	testTime = 6 * time.Minute // normally one
+)
+
+// runGuest boots a kernel and runs the test in it, again if the guest crashed: a test that failed is a result and stands.
+func runGuest(ctx context.Context, r row, cache string, log io.Writer) (result, error) {
+	var last result
+	for boot := 1; boot <= attempts && ctx.Err() == nil; boot++ {
+		fmt.Fprintf(log, "\n=== boot %d\n", boot)
+		last = bootGuest(ctx, r, cache, log)
+		last.boots = boot
+		switch last.status {
+		case "0":
+			return last, nil
+		case "":
+			continue
+		}
+		return last, fmt.Errorf("the test failed with status %s (see %s)", last.status, filepath.Join(cache, r.kernel+".log"))
+	}
+	if ctx.Err() != nil {
+		return last, ctx.Err()
+	}
+	return last, fmt.Errorf("the guest crashed or hung %d times (see %s)", attempts, filepath.Join(cache, r.kernel+".log"))
+}
+
+// bootGuest boots once. QEMU ends by itself when the guest switches itself off or restarts.
+func bootGuest(ctx context.Context, r row, cache string, log io.Writer) result {
+	ctx, cancel := context.WithTimeout(ctx, testTime)
+	defer cancel()
+	hung := time.AfterFunc(bootTime, cancel)
+	defer hung.Stop()
+	command := exec.CommandContext(ctx, "nice", "-n", "10", "qemu-system-x86_64",
+		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
+		"-kernel", filepath.Join(cache, r.kernel, "vmlinuz"), "-initrd", filepath.Join(cache, "initramfs"),
+		"-append", "console=ttyS0 panic=-1 quiet required="+r.required)
+	command.Stderr = log
+	console, err := command.StdoutPipe()
+	if err != nil {
+		fmt.Fprintln(log, err)
+		return result{kernel: r.kernel}
+	}
+	if err := command.Start(); err != nil {
+		fmt.Fprintln(log, err)
+		return result{kernel: r.kernel}
+	}
+	seen := readConsole(console, log, r.kernel, func() { hung.Stop() })
+	if err := command.Wait(); err != nil {
+		fmt.Fprintln(log, "qemu:", err)
+	}
+	return seen
+}
+
+// runHere runs the test on the running kernel, where nothing has to work but auto.
+func runHere(ctx context.Context, cache string, log io.Writer) (result, error) {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return result{kernel: native}, err
+	}
+	binary, err := filepath.Abs(filepath.Join(cache, "redis-observer"))
+	if err != nil {
+		return result{kernel: native}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, testTime)
+	defer cancel()
+	command := exec.CommandContext(ctx, filepath.Join(cache, "conformance.test"), "-test.v", "-test.timeout", "10m")
+	command.Env = append(os.Environ(), "CONFORMANCE_OBSERVER="+binary)
+	command.Stderr = log
+	console, err := command.StdoutPipe()
+	if err != nil {
+		return result{kernel: native}, err
+	}
+	if err := command.Start(); err != nil {
+		return result{kernel: native}, err
+	}
+	seen := readConsole(console, log, strings.TrimSpace(string(release)), func() {})
+	if err := command.Wait(); err != nil {
+		return seen, fmt.Errorf("the test failed: %w (see %s)", err, filepath.Join(cache, native+".log"))
+	}
+	for _, outcome := range seen.outcomes {
+		if outcome == "yes" {
+			return seen, nil
+		}
+	}
+	return seen, errors.New("no backend works here")
+}

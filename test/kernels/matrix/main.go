@@ -1,0 +1,118 @@
+// Program matrix runs the conformance test on several kernels, each in a virtual machine, and on the running one, and prints
+// which backend works where:
+//
+//	kernel                      fentry  tracepoint  kprobe
+//	5.10.0-32-cloud-amd64       yes     no          yes
+//	7.2.12+deb14-cloud-amd64    yes     yes         yes
+//
+// It is started by run.sh, which makes what it needs. The exit status is 0 only if every kernel ran the whole test, every
+// backend that a kernel has to support passed it, and so did every other one that attaches.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+// row is a kernel, and what has to work on it.
+type row struct {
+	kernel   string // the folder of its vmlinuz
+	required string // backends, separated by commas
+}
+
+// rows are the kernels of the matrix. The backends are the measured ones: none may get lost.
+var rows = []row{
+	{"5.10", "fentry,kprobe"},
+	{"6.1", "fentry,kprobe"},
+	{"6.12", "fentry,kprobe"},
+	{"7.2", "fentry,tracepoint,kprobe"},
+}
+
+// backends are the columns of the table.
+var backends = []string{"fentry", "tracepoint", "kprobe"}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "matrix:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("matrix", flag.ContinueOnError)
+	cache := flags.String("cache", ".cache/kernels", "folder of the kernels, the initramfs and the logs")
+	only := flags.String("only", "", "kernels to run, separated by commas (default: all, and the running one as native)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	var results []result
+	var errs []error
+	for _, r := range append(rows, row{kernel: native}) {
+		if *only != "" && !strings.Contains(","+*only+",", ","+r.kernel+",") {
+			continue
+		}
+		begun := time.Now()
+		result, err := r.run(ctx, *cache)
+		if err != nil {
+			err = fmt.Errorf("kernel %s: %w", r.kernel, err)
+			errs = append(errs, err)
+			fmt.Fprintln(stderr, err)
+		}
+		fmt.Fprintf(stderr, "kernel %s: %s after %s, %d boots\n", r.kernel, result.verdict(err), time.Since(begun).Round(time.Second), result.boots)
+		results = append(results, result)
+	}
+	printTable(stdout, results)
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+// run runs the test and keeps its whole output beside the kernel.
+func (r row) run(ctx context.Context, cache string) (result, error) {
+	log, err := os.Create(filepath.Join(cache, r.kernel+".log"))
+	if err != nil {
+		return result{kernel: r.kernel}, fmt.Errorf("create log: %w", err)
+	}
+	defer log.Close()
+	if r.kernel == native {
+		return runHere(ctx, cache, log)
+	}
+	return runGuest(ctx, r, cache, log)
+}
+
+func printTable(w io.Writer, results []result) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "kernel\t%s\n", strings.Join(backends, "\t"))
+	for _, r := range results {
+		fmt.Fprint(table, r.kernel)
+		for _, backend := range backends {
+			outcome := r.outcomes[backend]
+			if outcome == "" {
+				outcome = "FAIL (not run)"
+			}
+			fmt.Fprintf(table, "\t%s", outcome)
+		}
+		fmt.Fprintln(table)
+	}
+	table.Flush()
+	for _, r := range results {
+		for _, backend := range backends {
+			if reason := r.reasons[backend]; reason != "" {
+				fmt.Fprintf(w, "%s, %s: %s\n", r.kernel, backend, reason)
+			}
+		}
+	}
+}

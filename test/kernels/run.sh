@@ -1,0 +1,18 @@
+#!/bin/sh
+# Runs the conformance test on every kernel of the matrix and on this one, and prints the table of kernels and backends.
+# Everything is kept in .cache/kernels, which git ignores; the output of each kernel is there, too.
+#
+# usage: run.sh [-only KERNEL,...]    for example run.sh -only 5.10,native
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+cache=.cache/kernels
+mkdir -p "$cache"
+
+"$here/fetch.sh" "$cache" 5.10 6.1 6.12 7.2
+CGO_ENABLED=0 go build -o "$cache/redis-observer" ./cmd/redis-observer
+CGO_ENABLED=0 go test -c -o "$cache/conformance.test" ./test/kernels/conformance
+go build -o "$cache/matrix" ./test/kernels/matrix
+"$here/initramfs.sh" "$cache/initramfs" "$cache/redis-observer" "$cache/conformance.test"
+exec "$cache/matrix" -cache "$cache" "$@"
