@@ -12,18 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-observer/redis-observer/bpf"
+	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
 // Auto is the backend that stands for the best one that the kernel supports.
 const Auto = "auto"
 
-// LiveOptions say what a Live observes and how. All are required.
+// LiveOptions say what a Live observes and how. All but Interfaces are required.
 type LiveOptions struct {
-	Backend                  string        // Auto, or one of bpf.Backends
+	Backend                  string        // Auto, one of bpf.Backends, or PacketBackend
 	RingSize                 int           // bytes, a power of two and a multiple of the page size
 	FlushInterval            time.Duration // the longest that an event waits in the ring
 	MaxBytesPerCall          int           // payload copied of one socket call; what lies beyond is a Gap
 	ClientPorts, ServerPorts []uint16      // ports of the remote end of clients, and of the local end of servers
+	Interfaces               []string      // those whose packets are captured, none for all; only for PacketBackend
 	Logger                   *slog.Logger
 }
 
@@ -36,6 +38,7 @@ type Live struct {
 	// Of the goroutine that calls Read.
 	busy    bool                // there were events since the last wait
 	ticked  bool                // a Tick was delivered since the last wait
+	untold  int                 // events since the last Tick
 	checked int64               // when the losses were last looked at
 	full    uint64              // events lost to a full ring, then
 	foreign map[uint64]struct{} // connections whose ephemeral port happens to be an observed one
@@ -122,9 +125,26 @@ func (l *Live) SetPorts(client, server []uint16) error {
 // Wake makes a Read that waits deliver a Tick soon.
 func (l *Live) Wake() { l.probes.Wake() }
 
+// Needed returns the capabilities without which the probes cannot be read and listed again: none, but for kernels before 5.19,
+// which want CAP_BPF for the maps of one's own too.
+func (l *Live) Needed() privilege.Set {
+	readLosses := func() error {
+		_, err := l.probes.Lost()
+		return err
+	}
+	if privilege.Works(0, readLosses) {
+		return 0
+	}
+	return privilege.Of(unix.CAP_BPF)
+}
+
 // Read implements Source.
 func (l *Live) Read(event *Event) error {
 	for {
+		if l.untold >= mostUntold {
+			l.tick(event)
+			return nil
+		}
 		head, payload, err := l.probes.Next()
 		if err != nil {
 			l.Stats() // the last that can be known
@@ -133,14 +153,14 @@ func (l *Live) Read(event *Event) error {
 		}
 		if head != nil {
 			l.busy = true
+			l.untold++
 			if l.translate(event, head, payload) {
 				return nil
 			}
 			continue
 		}
 		if !l.ticked {
-			l.ticked = true
-			l.drained(event)
+			l.tick(event)
 			return nil
 		}
 		if err := l.probes.Wait(l.busy); err != nil {
@@ -150,8 +170,12 @@ func (l *Live) Read(event *Event) error {
 	}
 }
 
-// drained makes the event that is delivered each time the ring is empty, and does what is due now and then.
-func (l *Live) drained(event *Event) {
+// mostUntold is how many events may follow each other without a Tick where the ring is never empty.
+const mostUntold = 1 << 14
+
+// tick makes the event that is delivered each time the ring is empty, and does what is due now and then.
+func (l *Live) tick(event *Event) {
+	l.ticked, l.untold = true, 0
 	now := monotonic()
 	l.readEvents.Store(l.events)
 	l.readBytes.Store(l.bytes)

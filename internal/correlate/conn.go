@@ -356,10 +356,10 @@ func (c *conn) setUse(u use) {
 		return
 	}
 	if c.use != notPooled {
-		c.pool[c.use].Add(-1)
+		c.pool.count[c.use]--
 	}
 	if u != notPooled {
-		c.pool[u].Add(1)
+		c.pool.count[u]++
 	}
 	c.use = u
 }

@@ -18,8 +18,12 @@ const (
 	uses
 )
 
-// pool holds the gauges of one name.
-type pool [uses]atomic.Int64
+// pool counts the connections of one name. The tracker's goroutine counts; others read what it published last, because
+// two atomic additions for each request and reply would cost as much as parsing them.
+type pool struct {
+	count     [uses]int64
+	published [uses]atomic.Int64
+}
 
 // pools are the gauges by NameID. The tracker's goroutine replaces the slice to grow it; the scrape reads whichever it finds.
 type pools struct {
@@ -42,7 +46,20 @@ func (p *pools) of(name NameID) *pool {
 	return grown[name]
 }
 
-// Pools returns the established connections of every name that ever had one. Any goroutine may call it.
+// publish lets other goroutines see the gauges.
+func (p *pools) publish() {
+	byName := p.byName.Load()
+	if byName == nil {
+		return
+	}
+	for _, pool := range *byName {
+		for use := range pool.count {
+			pool.published[use].Store(pool.count[use])
+		}
+	}
+}
+
+// Pools returns the established connections of every name that ever had one, as of the last Tick. Any goroutine may call it.
 func (t *Tracker) Pools() []Pool {
 	byName := t.pools.byName.Load()
 	if byName == nil {
@@ -50,7 +67,7 @@ func (t *Tracker) Pools() []Pool {
 	}
 	all := make([]Pool, len(*byName))
 	for i, p := range *byName {
-		all[i] = Pool{NameID(i), p[available].Load(), p[inUse].Load()}
+		all[i] = Pool{NameID(i), p.published[available].Load(), p.published[inUse].Load()}
 	}
 	return all
 }

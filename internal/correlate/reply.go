@@ -2,7 +2,6 @@ package correlate
 
 import (
 	"bytes"
-	"errors"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
@@ -48,7 +47,7 @@ func (c *conn) readReplies(data []byte, time int64) (rest []byte) {
 			}
 		}
 		if err := c.nextFrame(&r); err != nil {
-			if errors.Is(err, parser.ErrMalformed) {
+			if err == parser.ErrMalformed {
 				c.malformed()
 			}
 			return nil

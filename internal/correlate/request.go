@@ -2,7 +2,6 @@ package correlate
 
 import (
 	"bytes"
-	"errors"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
@@ -34,7 +33,7 @@ func (c *conn) readRequests(time int64) {
 	var r parser.Request
 	for !c.deaf && c.mode != lost {
 		if err := c.requests.Next(&r); err != nil {
-			if errors.Is(err, parser.ErrMalformed) {
+			if err == parser.ErrMalformed {
 				c.tracker.stats.protocolErrors.Add(1)
 				c.deafen()
 			}

@@ -1,7 +1,6 @@
 package correlate
 
 import (
-	"errors"
 	"math"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
@@ -109,7 +108,7 @@ func (c *conn) countRequests() {
 	for {
 		err := c.requests.Next(&r)
 		if err != nil {
-			if errors.Is(err, parser.ErrMalformed) {
+			if err == parser.ErrMalformed {
 				c.requests.Reset()
 				c.resync.trial = trial{}
 			}
@@ -151,7 +150,7 @@ func (c *conn) lostReply(data []byte, time int64) {
 	for {
 		err := c.replies.Next(&r)
 		switch {
-		case errors.Is(err, parser.ErrMalformed):
+		case err == parser.ErrMalformed:
 			s.trial = trial{}
 			c.replies.Reset()
 			return

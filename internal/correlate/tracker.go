@@ -24,9 +24,9 @@ type Options struct {
 	MaxOutstanding, MaxOutstandingTotal int
 	// MaxHeld bounds the bytes held, of one flow and of all. Default 256 KiB and 64 MiB.
 	MaxHeld, MaxHeldTotal int
+	// MaxPieces bounds the chunks that one flow holds. Default 64; packets are smaller than what a program writes and need more.
+	MaxPieces int
 }
-
-const maxPieces = 64 // pieces that one flow holds
 
 func (o *Options) setDefaults() {
 	if o.Commands == nil {
@@ -39,6 +39,7 @@ func (o *Options) setDefaults() {
 	defaultTo(&o.MaxOutstandingTotal, 1<<21)
 	defaultTo(&o.MaxHeld, 256<<10)
 	defaultTo(&o.MaxHeldTotal, 64<<20)
+	defaultTo(&o.MaxPieces, 64)
 }
 
 func defaultTo[T int | time.Duration](value *T, fallback T) {
@@ -78,7 +79,7 @@ func New(options Options) *Tracker {
 		wake:    math.MaxInt64,
 		now:     math.MinInt64,
 		slots:   slots{limit: options.MaxOutstandingTotal, perRing: options.MaxOutstanding},
-		shelf:   shelf{limit: options.MaxHeldTotal, perFlow: options.MaxHeld, perPieces: maxPieces},
+		shelf:   shelf{limit: options.MaxHeldTotal, perFlow: options.MaxHeld, perPieces: options.MaxPieces},
 	}
 }
 
@@ -91,9 +92,11 @@ func (t *Tracker) Track(event *capture.Event) []Exchange {
 	}
 	switch event.Kind {
 	case capture.Tick:
+		t.pools.publish()
 		return t.out
 	case capture.Listed:
 		t.sweep(event.Time)
+		t.pools.publish()
 		return t.out
 	}
 	if c := t.find(event); c != nil {
@@ -111,6 +114,7 @@ func (t *Tracker) Flush() []Exchange {
 		c.waiting = false
 	}
 	t.waiting, t.wake = nil, math.MaxInt64
+	t.pools.publish()
 	return t.out
 }
 

@@ -10,6 +10,7 @@ import (
 )
 
 func (p *player) pool() Pool {
+	p.tracker.pools.publish()
 	if all := p.tracker.Pools(); len(all) > 0 {
 		return all[len(all)-1]
 	}
