@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	startTime = 20 * time.Second // what starting may take on a busy machine
+	settled   = 30 * time.Second // what the last events may take to become metrics
+)
+
+// observer is a running redis-observer.
+type observer struct {
+	tb      testing.TB
+	binary  string
+	config  string // the path of its file
+	listen  string
+	command *exec.Cmd
+	log     *journal
+	exited  chan struct{}
+	state   *os.ProcessState // after exited
+}
+
+// journal keeps what a process says.
+type journal struct {
+	lock sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(text []byte) (int, error) {
+	j.lock.Lock()
+	defer j.lock.Unlock()
+	return j.text.Write(text)
+}
+
+func (j *journal) String() string {
+	j.lock.Lock()
+	defer j.lock.Unlock()
+	return j.text.String()
+}
+
+// mustObserver starts an observer with a configuration and waits until it is ready. It is stopped at the end of the test, and
+// must then have been alive and have stopped in good order.
+func mustObserver(tb testing.TB, config string) *observer {
+	tb.Helper()
+	return mustObserverOf(tb, binary, config)
+}
+
+func mustObserverOf(tb testing.TB, binary, config string) *observer {
+	tb.Helper()
+	RequireBPF(tb)
+	o := &observer{tb: tb, binary: binary, config: filepath.Join(tb.TempDir(), "observer.yaml")}
+	o.listen = fmt.Sprintf("127.0.0.1:%d", mustPort(tb))
+	o.mustConfigure(config)
+	o.mustStart()
+	tb.Cleanup(func() {
+		if o.running() {
+			assert.Equal(tb, 0, o.mustStop(syscall.SIGTERM), "exit status")
+		}
+		if tb.Failed() {
+			tb.Logf("observer:\n%s", o.log)
+		}
+		assert.NotContains(tb, o.log.String(), "DATA RACE")
+		assert.NotContains(tb, o.log.String(), "panic:")
+	})
+	return o
+}
+
+// roomy has a ring that takes in what an observer slowed down by the race detector has not read yet.
+const roomy = "capture: {ring_size: 256MiB}\n"
+
+// observing returns the configuration of an observer of some ports.
+func observing(ports ...int) string {
+	return fmt.Sprintf("ports: [%s]\n", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(ports)), ", "), "[]"))
+}
+
+// mustConfigure replaces the configuration file as a whole, as it has to be for one that is read meanwhile.
+func (o *observer) mustConfigure(config string) {
+	o.tb.Helper()
+	next := o.config + ".next"
+	require.NoError(o.tb, os.WriteFile(next, []byte(fmt.Sprintf("listen: %q\n%s", o.listen, config)), 0o600))
+	require.NoError(o.tb, os.Rename(next, o.config))
+}
+
+func (o *observer) mustStart() {
+	o.tb.Helper()
+	o.log, o.exited = &journal{}, make(chan struct{})
+	o.command = exec.Command(o.binary, "--config", o.config)
+	o.command.Stdout, o.command.Stderr = o.log, o.log
+	o.command.Env = append(os.Environ(), "GORACE=halt_on_error=1")
+	require.NoError(o.tb, o.command.Start())
+	go func(command *exec.Cmd, exited chan struct{}) {
+		_ = command.Wait() // the state says how it ended
+		o.state = command.ProcessState
+		close(exited)
+	}(o.command, o.exited)
+	require.Eventually(o.tb, func() bool { return !o.running() || o.ready() }, startTime, 20*time.Millisecond, "not ready")
+	require.True(o.tb, o.running(), "it ended: %s", o.log)
+}
+
+func (o *observer) running() bool {
+	select {
+	case <-o.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (o *observer) ready() bool {
+	response, err := http.Get("http://" + o.listen + "/readyz")
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+func (o *observer) mustSignal(signal syscall.Signal) {
+	o.tb.Helper()
+	err := o.command.Process.Signal(signal)
+	if !errors.Is(err, os.ErrProcessDone) {
+		require.NoError(o.tb, err)
+	}
+}
+
+// mustStop ends the observer with a signal and returns its exit status, -1 if the signal killed it.
+func (o *observer) mustStop(signal syscall.Signal) int {
+	o.tb.Helper()
+	o.mustSignal(signal)
+	select {
+	case <-o.exited:
+		return o.state.ExitCode()
+	case <-time.After(startTime):
+		_ = o.command.Process.Kill()
+		<-o.exited
+		require.FailNow(o.tb, "the observer does not stop")
+		return -1
+	}
+}
+
+// mustScrape reads the metrics as Prometheus would.
+func (o *observer) mustScrape() snapshot {
+	o.tb.Helper()
+	response, err := http.Get("http://" + o.listen + "/metrics")
+	require.NoError(o.tb, err, "scrape: %s", o.log)
+	defer response.Body.Close()
+	require.Equal(o.tb, http.StatusOK, response.StatusCode)
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(response.Body)
+	require.NoError(o.tb, err)
+	return newSnapshot(families)
+}
+
+// mustSee scrapes until something holds, and returns that scrape.
+func (o *observer) mustSee(what string, holds func(snapshot) bool) snapshot {
+	o.tb.Helper()
+	for deadline := time.Now().Add(settled); ; time.Sleep(20 * time.Millisecond) {
+		s := o.mustScrape()
+		if holds(s) {
+			return s
+		}
+		if time.Now().After(deadline) {
+			require.FailNow(o.tb, "not seen: "+what, "%s", s)
+		}
+	}
+}
+
+var residentSize = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
+
+// mustResident returns how much memory the observer occupies, in MiB.
+func (o *observer) mustResident() int {
+	o.tb.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", o.command.Process.Pid))
+	require.NoError(o.tb, err)
+	match := residentSize.FindSubmatch(status)
+	require.NotNil(o.tb, match)
+	kib, err := strconv.Atoi(string(match[1]))
+	require.NoError(o.tb, err)
+	return kib >> 10
+}

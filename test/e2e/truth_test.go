@@ -1,0 +1,58 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// mustBenchmark runs redis-benchmark.
+func mustBenchmark(tb testing.TB, r *redis, requests, pipeline int) {
+	tb.Helper()
+	output, err := benchmark(r, "get,set,incr,lpush,lrange,mset", requests, pipeline).CombinedOutput()
+	require.NoError(tb, err, "%s", output)
+}
+
+func benchmark(r *redis, commands string, requests, pipeline int, arguments ...string) *exec.Cmd {
+	return exec.Command("redis-benchmark", append([]string{
+		"-p", strconv.Itoa(r.port), "-q", "-c", "50", "-t", commands, "-n", strconv.Itoa(requests), "-P", strconv.Itoa(pipeline),
+	}, arguments...)...)
+}
+
+// assertTruth waits until the observer counted what the server did since before, and compares all.
+func assertTruth(tb testing.TB, o *observer, r *redis, name string, before counts) snapshot {
+	tb.Helper()
+	truth := r.mustStats()
+	s := o.mustSee(fmt.Sprintf("%d commands", truth.total()), func(s snapshot) bool {
+		return s.commands(name).since(before).total() >= truth.total()
+	})
+	assert.Equal(tb, truth, s.commands(name).since(before), "commands of %s", name)
+	return s
+}
+
+// The observer as it is shipped keeps up with the configuration's defaults; the one with the race detector needs more room.
+func TestBenchmarkIsCountedExactly(t *testing.T) {
+	for _, test := range []struct {
+		name, binary, config string
+		requests, pipeline   int
+	}{
+		{"P=1", plainBinary, "", 20000, 1},
+		{"P=16", plainBinary, "", 20000, 16},
+		{"P=1 race", binary, roomy, 5000, 1},
+		{"P=16 race", binary, roomy, 10000, 16},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := mustRedis(t)
+			o := mustObserverOf(t, test.binary, observing(r.port)+test.config)
+			r.mustResetStats()
+			mustBenchmark(t, r, test.requests, test.pipeline)
+			s := assertTruth(t, o, r, "default", nil)
+			assertExact(t, s)
+			assert.GreaterOrEqual(t, s.sum("redis_commands_total", "status=success"), 9*test.requests)
+		})
+	}
+}
