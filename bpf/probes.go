@@ -68,7 +68,7 @@ func Open(name string, options Options) (probes *Probes, err error) {
 func (p *Probes) load(b *backend, options Options) error {
 	// Before Linux 5.11 maps count against RLIMIT_MEMLOCK; later it is not needed and may not be allowed.
 	if err := rlimit.RemoveMemlock(); err != nil && features.HaveMapType(ebpf.TaskStorage) != nil {
-		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w", err)
+		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w (needs CAP_SYS_RESOURCE, or an unlimited RLIMIT_MEMLOCK from the start)", err)
 	}
 	spec, err := loadObserver()
 	if err != nil {

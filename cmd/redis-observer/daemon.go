@@ -19,6 +19,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/metrics"
+	"github.com/redis-observer/redis-observer/internal/privilege"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
 
@@ -38,6 +39,7 @@ type observer struct {
 	reloader reloader
 	endpoint *server.Server
 	source   live
+	drop     func(keep privilege.Set) (privilege.Set, error)
 }
 
 // observe runs until ctx ends or something fails.
@@ -69,6 +71,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, s
 	o = &observer{
 		config:  c,
 		logger:  logger,
+		drop:    p.drop,
 		names:   names,
 		tracker: correlate.New(correlate.Options{Commands: table, Resolve: names.Resolve}),
 		recorder: metrics.New(metrics.Options{
@@ -151,6 +154,7 @@ func (o *observer) serve(ctx context.Context) error {
 	}
 	o.alive.beat()
 	o.logger.Info("redis-observer observes", "version", version, "backend", o.source.Backend(), "address", o.endpoint.Address(),
+	o.dropPrivileges()
 		"client_ports", o.names.ClientPorts(), "server_ports", o.names.ServerPorts())
 	notify(o.logger, ready)
 	return o.endpoint.Serve()
@@ -158,6 +162,17 @@ func (o *observer) serve(ctx context.Context) error {
 
 // fault is what ended the loop, unless that was asked for from outside.
 func (o *observer) fault(cause error) error {
+// dropPrivileges gives up what was needed only to attach. The observer works without that, so an error is no reason to end.
+func (o *observer) dropPrivileges() {
+	keep := o.source.Needed()
+	dropped, err := o.drop(keep)
+	if err != nil {
+		o.logger.Warn("privileges are kept", "error", err)
+		return
+	}
+	o.logger.Info("privileges dropped", "dropped", dropped.Names(), "kept", keep.Names())
+}
+
 	if errors.Is(cause, context.Canceled) {
 		return nil
 	}

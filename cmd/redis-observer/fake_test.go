@@ -16,8 +16,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
 // fakeLive delivers the events that a test sends, and a Tick every 20 ms.
@@ -92,6 +94,7 @@ func (f *fakeLive) failPorts(err error) {
 	f.portsError = err
 }
 
+func (f *fakeLive) Needed() privilege.Set   { return privilege.Of(unix.CAP_BPF) }
 func (f *fakeLive) Backend() string         { return "fake" }
 func (f *fakeLive) Listed() <-chan struct{} { return f.listed }
 
@@ -168,6 +171,9 @@ func mustRun(tb testing.TB, port int, configuration string) *running {
 	world := program{
 		open:     func(capture.LiveOptions) (live, error) { return r.source, nil },
 		resolver: noDNS{},
+		drop: func(keep privilege.Set) (privilege.Set, error) {
+			return privilege.Of(unix.CAP_BPF, unix.CAP_PERFMON) &^ keep, nil
+		},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
 // live is a source whose ports can be changed while it is read. *capture.Live is one.
@@ -20,6 +21,8 @@ type live interface {
 	Backend() string
 	// Listed is closed when the connections that existed at the start have all been read.
 	Listed() <-chan struct{}
+	// Needed returns the capabilities that the source cannot do without from now on.
+	Needed() privilege.Set
 }
 
 // program is what the commands need from the world, so that tests can give them another.
@@ -27,6 +30,7 @@ type program struct {
 	open     func(capture.LiveOptions) (live, error)
 	probe    func() capture.Report
 	resolver config.Resolver
+	drop     func(keep privilege.Set) (privilege.Set, error)
 }
 
 // run executes the command line and returns the exit status.
@@ -41,6 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		},
 		probe:    capture.Probe,
 		resolver: net.DefaultResolver,
+		drop:     privilege.Drop,
 	}
 	return world.run(ctx, args, stdout, stderr)
 }

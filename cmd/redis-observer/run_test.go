@@ -35,6 +35,7 @@ func TestObserve(t *testing.T) {
 	c.exchange(get, "$-1\r\n")
 	c.exchange(get, bad)
 	r.awaitMetric(`redis_commands_total{command="get",name="sessions",status="error"} 1`)
+	r.awaitMetric(`redis_pool_connections{name="sessions",state="available"} 1`)
 	_, body := r.get("/metrics")
 	for _, line := range []string{
 		`redis_commands_total{command="get",name="sessions",status="success"} 1`,
@@ -59,6 +60,7 @@ func TestObserve(t *testing.T) {
 	assert.Empty(t, r.source.events)
 	assert.Contains(t, r.stderr.String(), "redis-observer stops")
 	assert.NotContains(t, r.stderr.String(), "WRONGTYPE")
+	assert.Contains(t, r.stderr.String(), `msg="privileges dropped" dropped=[CAP_PERFMON] kept=[CAP_BPF]`)
 }
 
 func TestReloadKeepsCountersAndConnections(t *testing.T) {

@@ -1,0 +1,77 @@
+package privilege
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotSupported says that this binary was built with cgo, whose threads Go cannot reach.
+var ErrNotSupported = errors.New("capabilities cannot be dropped by a binary built with cgo")
+
+// Held returns the permitted capabilities of the calling thread.
+func Held() (Set, error) {
+	var data sets
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return 0, fmt.Errorf("read capabilities: %w", err)
+	}
+	return Set(data[0].Permitted) | Set(data[1].Permitted)<<32, nil
+}
+
+// sets are what the kernel takes: the lower 32 capabilities and the upper ones.
+type sets [2]unix.CapUserData
+
+func makeSets(effective, permitted Set) sets {
+	return sets{
+		{Effective: uint32(effective), Permitted: uint32(permitted)},
+		{Effective: uint32(effective >> 32), Permitted: uint32(permitted >> 32)},
+	}
+}
+
+// Drop gives up all capabilities but those of keep, and returns what was given up. An error leaves them as they are.
+func Drop(keep Set) (Set, error) {
+	held, err := Held()
+	if err != nil {
+		return 0, err
+	}
+	header, data := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, makeSets(held&keep, held&keep)
+	if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
+		return 0, dropError(errno)
+	}
+	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET,
+		uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
+		return 0, dropError(errno)
+	}
+	return held &^ keep, nil
+}
+
+func dropError(errno syscall.Errno) error {
+	if errno == unix.ENOTSUP {
+		return ErrNotSupported
+	}
+	return fmt.Errorf("drop capabilities: %w", errno)
+}
+
+// Works says whether task succeeds with no capabilities but those of keep. It runs task on a thread of its own, which ends with it.
+func Works(keep Set, task func() error) bool {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread must not run anything else
+		held, err := Held()
+		if err == nil {
+			// The permitted set stays: the thread may not have ended when Drop comes, which must succeed on every thread.
+			header, data := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, makeSets(held&keep, held)
+			err = unix.Capset(&header, &data[0])
+		}
+		if err == nil {
+			err = task()
+		}
+		result <- err
+	}()
+	return <-result == nil
+}
