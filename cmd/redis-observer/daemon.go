@@ -152,16 +152,14 @@ func (o *observer) serve(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+	o.dropPrivileges()
 	o.alive.beat()
 	o.logger.Info("redis-observer observes", "version", version, "backend", o.source.Backend(), "address", o.endpoint.Address(),
-	o.dropPrivileges()
 		"client_ports", o.names.ClientPorts(), "server_ports", o.names.ServerPorts())
 	notify(o.logger, ready)
 	return o.endpoint.Serve()
 }
 
-// fault is what ended the loop, unless that was asked for from outside.
-func (o *observer) fault(cause error) error {
 // dropPrivileges gives up what was needed only to attach. The observer works without that, so an error is no reason to end.
 func (o *observer) dropPrivileges() {
 	keep := o.source.Needed()
@@ -173,6 +171,8 @@ func (o *observer) dropPrivileges() {
 	o.logger.Info("privileges dropped", "dropped", dropped.Names(), "kept", keep.Names())
 }
 
+// fault is what ended the loop, unless that was asked for from outside.
+func (o *observer) fault(cause error) error {
 	if errors.Is(cause, context.Canceled) {
 		return nil
 	}
