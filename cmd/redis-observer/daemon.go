@@ -101,6 +101,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, s
 	if err != nil {
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
+	o.tracker = newTracker(table, names, o.source.Backend() == capture.PacketBackend)
 	o.reloader = reloader{path: path, flags: flags, running: c, names: names, source: o.source, recorder: o.recorder, level: level, logger: logger}
 	o.recorder.Watch(o.sources())
 	return o, nil
@@ -112,6 +113,7 @@ func liveOptions(c *config.Config, names *config.Names, logger *slog.Logger) cap
 		RingSize:        int(c.Capture.RingSize),
 		FlushInterval:   c.Capture.FlushInterval,
 		MaxBytesPerCall: int(c.Capture.MaxBytesPerCall),
+		Interfaces:      c.Capture.Interfaces,
 		ClientPorts:     names.ClientPorts(),
 		ServerPorts:     names.ServerPorts(),
 		Logger:          logger,

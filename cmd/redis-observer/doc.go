@@ -6,6 +6,7 @@
 //	time=… level=INFO msg="redis-observer observes" version=1.0.0 backend=tracepoint address=[::]:9479 client_ports=[6379] server_ports=[]
 //
 //	$ redis-observer check --config observer.yaml
+//	$ redis-observer replay --config observer.yaml capture.pcap
 //	$ redis-observer version
 //
 // observe.go holds the loop, which is the whole program; daemon.go what surrounds it while it runs: the endpoint, reloads, the service manager.

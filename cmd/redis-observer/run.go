@@ -77,7 +77,7 @@ func (p program) root() *cobra.Command {
 	root.PersistentFlags().StringP("config", "c", "", "configuration file (default: none, every key at its default)")
 	config.AddFlags(root.PersistentFlags())
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(p.checkCommand(), versionCommand())
+	root.AddCommand(p.checkCommand(), p.replayCommand(), versionCommand())
 	return root
 }
 

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/report"
+)
+
+// writer prints the result of a replay.
+type writer func(w io.Writer, families []*dto.MetricFamily, source *capture.Replay) error
+
+var writers = map[string]writer{"prometheus": writePrometheus, "table": writeTable, "json": writeJSON}
+
+// writePrometheus prints what a scrape would return, without what it says of this process.
+func writePrometheus(w io.Writer, families []*dto.MetricFamily, _ *capture.Replay) error {
+	for _, family := range families {
+		if !strings.HasPrefix(family.GetName(), "redis_") {
+			continue
+		}
+		if _, err := expfmt.MetricFamilyToText(w, family); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rows are those of the whole replay: nothing was counted before it.
+func rows(families []*dto.MetricFamily, source *capture.Replay) []report.Row {
+	return report.Rows(families, []*dto.MetricFamily{}, max(source.Span(), 1))
+}
+
+func writeTable(w io.Writer, families []*dto.MetricFamily, source *capture.Replay) error {
+	return report.Print(w, rows(families, source))
+}
+
+// outcome is the JSON form of a result, which is part of the command's contract. Durations are in seconds.
+type outcome struct {
+	Seconds  float64         `json:"seconds"`
+	Packets  uint64          `json:"packets"`
+	Commands []commandResult `json:"commands"`
+	Losses   []lossResult    `json:"losses"`
+}
+
+type commandResult struct {
+	Name    string   `json:"name"`
+	Command string   `json:"command"`
+	Count   float64  `json:"count"`
+	Errors  float64  `json:"errors"`
+	Rate    float64  `json:"rate"`
+	P50     float64  `json:"p50"`
+	P90     float64  `json:"p90"`
+	P99     float64  `json:"p99"`
+	Max     *float64 `json:"max"` // the bound of the highest bucket in use; null if that has none
+}
+
+func writeJSON(w io.Writer, families []*dto.MetricFamily, source *capture.Replay) error {
+	packets, _, _ := source.Progress()
+	result := outcome{Seconds: source.Span().Seconds(), Packets: packets, Commands: []commandResult{}, Losses: losses(families)}
+	for _, row := range rows(families, source) {
+		command := commandResult{
+			Name: row.Name, Command: row.Command, Count: row.Count, Errors: row.Errors, Rate: math.Round(row.Rate*1e3) / 1e3,
+			P50: row.P50.Seconds(), P90: row.P90.Seconds(), P99: row.P99.Seconds(),
+		}
+		if row.Max >= 0 {
+			bound := row.Max.Seconds()
+			command.Max = &bound
+		}
+		result.Commands = append(result.Commands, command)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(result)
+}
+
+// lossResult is a counter of loss that is not zero.
+type lossResult struct {
+	What   string  `json:"what"` // the metric family, without the prefix that all have
+	Labels string  `json:"labels,omitempty"`
+	Count  float64 `json:"count"`
+}
+
+// lossFamilies are the counters that say that a number may not be exact.
+var lossFamilies = map[string]bool{
+	"redis_observer_capture_lost_events_total": true,
+	"redis_observer_unpaired_commands_total":   true,
+	"redis_observer_gaps_total":                true,
+	"redis_observer_gap_bytes_total":           true,
+	"redis_observer_held_overflow_total":       true,
+	"redis_observer_evicted_connections_total": true,
+	"redis_observer_lost_connections_total":    true,
+	"redis_observer_unexecuted_commands_total": true,
+}
+
+// harmless is the label of gaps inside a value, which no number depends on.
+const harmless = "effect=skipped"
+
+func losses(families []*dto.MetricFamily) []lossResult {
+	found := []lossResult{}
+	for _, family := range families {
+		if !lossFamilies[family.GetName()] {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			var labels []string
+			for _, label := range metric.GetLabel() {
+				labels = append(labels, label.GetName()+"="+label.GetValue())
+			}
+			count := metric.GetCounter().GetValue()
+			if count == 0 || slices.Contains(labels, harmless) {
+				continue
+			}
+			found = append(found, lossResult{strings.TrimPrefix(family.GetName(), "redis_observer_"), strings.Join(labels, " "), count})
+		}
+	}
+	return found
+}
+
+// writeLoss prints what was read and what was lost. It goes to standard error, where a failure to write cannot be told.
+func writeLoss(w io.Writer, families []*dto.MetricFamily, source *capture.Replay) {
+	packets, octets, _ := source.Progress()
+	fmt.Fprintf(w, "%d packets, %d bytes, %s from the first to the last\n", packets, octets, source.Span())
+	found := losses(families)
+	if len(found) == 0 {
+		fmt.Fprintln(w, "nothing was lost")
+	}
+	for _, loss := range found {
+		fmt.Fprintf(w, "%s %s %.0f\n", loss.What, loss.Labels, loss.Count)
+	}
+}

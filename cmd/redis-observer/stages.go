@@ -1,0 +1,52 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/metrics"
+)
+
+// What a stream of packets may hold while a lost one is sent again: about what is under way on a fast network.
+const (
+	packetBytesHeld = 4 << 20
+	packetsHeld     = 1024
+)
+
+// newTracker returns the tracker of sockets or of packets. Packets get lost and come again, so that the latter waits longer.
+func newTracker(table *command.Table, names *config.Names, packets bool) *correlate.Tracker {
+	options := correlate.Options{Commands: table, Resolve: names.Resolve}
+	if packets {
+		options.HoldFor = capture.PacketPatience
+		options.MaxHeld, options.MaxPieces = packetBytesHeld, packetsHeld
+	}
+	return correlate.New(options)
+}
+
+func newRecorder(c *config.Config, table *command.Table, names *config.Names, logger *slog.Logger) *metrics.Recorder {
+	return metrics.New(metrics.Options{
+		Buckets:          c.Metrics.Buckets,
+		NativeHistograms: c.Metrics.NativeHistograms,
+		Commands:         table,
+		Style:            c.Metrics.Style(),
+		NameOf:           names.Registry().Name,
+		Version:          version,
+		Revision:         sourceRevision(),
+		Logger:           logger,
+	})
+}
+
+// allPools returns one pool for each name that was ever configured: the pool of a name that never had a connection reads 0, and an alert can see it.
+func allPools(tracker *correlate.Tracker, names *config.Names) []correlate.Pool {
+	pools := make([]correlate.Pool, len(names.Registry().Names()))
+	for i := range pools {
+		pools[i].Name = correlate.NameID(i)
+	}
+	for _, pool := range tracker.Pools() {
+		pools[pool.Name] = pool
+	}
+	return pools
+}

@@ -1,0 +1,264 @@
+package capture
+
+import (
+	"sync/atomic"
+
+	"github.com/redis-observer/redis-observer/internal/capture/frame"
+)
+
+// What is remembered of conversations.
+const (
+	maxConversations = 1 << 18 // as many as the tracker keeps
+	maxOpenings      = 1 << 16 // handshakes that are not complete
+	maxHoles         = 16      // of one stream
+	evictCandidates  = 8
+	linger           = int64(2e9) // how long after its end late packets of a conversation are expected, in nanoseconds
+)
+
+// conversations turn segments into events: they know which end is the server, which conversation a segment is of, and when that
+// begins and ends. Putting a stream into order is left to the tracker, which does it for every Source.
+//
+// A SYN is not remembered, and the answer to it in a small table only: a flood of them evicts no conversation.
+type conversations struct {
+	ports   atomic.Pointer[portSets]
+	resolve func(Role, *Endpoints) bool
+	table   map[Endpoints]*conversation // by the endpoints as the client has them
+	opening map[Endpoints]opening
+	ending  []*conversation // left by both ends, the first to be forgotten first
+	ids     uint64
+	events  eventQueue
+	lost    *losses
+}
+
+// portSets are the observed ports.
+type portSets struct{ client, server [1 << 16 / 64]uint64 }
+
+func newPortSets(client, server []uint16) *portSets {
+	sets := new(portSets)
+	for _, port := range client {
+		sets.client[port/64] |= 1 << (port % 64)
+	}
+	for _, port := range server {
+		sets.server[port/64] |= 1 << (port % 64)
+	}
+	return sets
+}
+
+func (s *portSets) of(port uint16) (client, server bool) {
+	return s.client[port/64]>>(port%64)&1 != 0, s.server[port/64]>>(port%64)&1 != 0
+}
+
+func (s *portSets) has(port uint16) bool {
+	return (s.client[port/64]|s.server[port/64])>>(port%64)&1 != 0
+}
+
+// opening is a handshake of which the server's part was seen: the first offset of either stream.
+type opening struct{ offsets [2]uint32 }
+
+// conversation is a TCP connection as packets show it.
+type conversation struct {
+	key       Endpoints // as the client has them
+	endpoints Endpoints // as the observed end has them
+	id        uint64
+	role      Role
+	streams   [2]stream // by Direction
+	active    int64
+	forgetAt  int64 // 0 as long as it is not left by both ends
+	start     opening
+	opened    bool // start is known
+	reopening bool // there is an opening for the same ports
+	foreign   bool // it is the server's port that connected: no conversation with a server of that port
+	closed    bool // its end has been told
+	gone      bool // it is not in the table any more
+}
+
+// stream is one direction of a conversation.
+type stream struct {
+	end      uint32 // offset behind the last byte seen
+	known    bool
+	finished bool
+	holes    []hole // before end, in order
+}
+
+// hole is a range of offsets that was not seen.
+type hole struct{ from, to uint32 }
+
+func newConversations(client, server []uint16, resolve func(Role, *Endpoints) bool, lost *losses) *conversations {
+	c := &conversations{
+		resolve: resolve,
+		table:   make(map[Endpoints]*conversation),
+		opening: make(map[Endpoints]opening),
+		lost:    lost,
+	}
+	c.ports.Store(newPortSets(client, server))
+	return c
+}
+
+// segment takes a segment and queues what it tells.
+func (t *conversations) segment(s *frame.Segment, now int64) {
+	key, direction, observed := t.orient(s)
+	if !observed {
+		return
+	}
+	if s.Flags&frame.SYN != 0 {
+		t.handshake(key, direction, s)
+		return
+	}
+	c := t.find(key, direction, s, now)
+	if c == nil {
+		return
+	}
+	c.active = now
+	if c.closed {
+		return
+	}
+	if c.foreign {
+		if s.Flags&(frame.RST|frame.FIN) != 0 {
+			c.closed = true
+			t.leave(c, now)
+		}
+		return
+	}
+	if s.Flags&frame.RST != 0 {
+		t.reset(c, direction, s, now)
+		return
+	}
+	if s.Flags&frame.ACK != 0 && len(c.streams[1-direction].holes) > 0 {
+		t.acknowledged(c, 1-direction, s.Ack, now)
+	}
+	if len(s.Payload) > 0 || s.Missing > 0 {
+		t.payload(c, direction, s, now)
+	}
+	if s.Flags&frame.FIN != 0 {
+		t.finish(c, direction, s.Seq+uint32(len(s.Payload))+s.Missing, now)
+	}
+}
+
+// orient finds out which end is the server: the one whose port is observed.
+func (t *conversations) orient(s *frame.Segment) (key Endpoints, d Direction, observed bool) {
+	ports := t.ports.Load()
+	toServer, fromServer := ports.has(s.DestinationPort), ports.has(s.SourcePort)
+	switch {
+	case !toServer && !fromServer:
+		return key, Request, false
+	case toServer && fromServer:
+		d = t.guess(s)
+	case fromServer:
+		d = Reply
+	}
+	return keyOf(s, d), d, true
+}
+
+func keyOf(s *frame.Segment, d Direction) Endpoints {
+	if d == Request {
+		return Endpoints{Local: s.Source, Remote: s.Destination, LocalPort: s.SourcePort, RemotePort: s.DestinationPort}
+	}
+	return Endpoints{Local: s.Destination, Remote: s.Source, LocalPort: s.DestinationPort, RemotePort: s.SourcePort}
+}
+
+// guess decides where both ports are observed: by what is known of the conversation, by who answers a SYN, by the addresses that
+// have a name, and if nothing helps by the lower port, because clients get high ones.
+func (t *conversations) guess(s *frame.Segment) Direction {
+	if s.Flags&frame.SYN != 0 {
+		if s.Flags&frame.ACK != 0 {
+			return Reply
+		}
+		return Request
+	}
+	request, reply := keyOf(s, Request), keyOf(s, Reply)
+	for d, key := range [...]Endpoints{Request: request, Reply: reply} {
+		if t.table[key] != nil {
+			return Direction(d)
+		}
+		if _, found := t.opening[key]; found {
+			return Direction(d)
+		}
+	}
+	if _, named := t.roleOf(&request); named {
+		if _, both := t.roleOf(&reply); !both {
+			return Request
+		}
+	} else if _, named := t.roleOf(&reply); named {
+		return Reply
+	}
+	if s.DestinationPort <= s.SourcePort {
+		return Request
+	}
+	return Reply
+}
+
+// roleOf says at which end a conversation is counted. Packets show both ends at once; it counts once, at the client's if that has a name.
+func (t *conversations) roleOf(key *Endpoints) (role Role, named bool) {
+	client, server := t.ports.Load().of(key.RemotePort)
+	if client && t.resolve(Client, key) {
+		return Client, true
+	}
+	swapped := swap(key)
+	if server && t.resolve(Server, &swapped) {
+		return Server, true
+	}
+	if server && !client {
+		return Server, false
+	}
+	return Client, false
+}
+
+// swap returns the endpoints as the other end has them.
+func swap(e *Endpoints) Endpoints {
+	return Endpoints{Local: e.Remote, Remote: e.Local, LocalPort: e.RemotePort, RemotePort: e.LocalPort}
+}
+
+// find returns the conversation of a segment, a new one if the segment shows that there is one.
+func (t *conversations) find(key Endpoints, d Direction, s *frame.Segment, now int64) *conversation {
+	c := t.table[key]
+	if c != nil && !c.reopening {
+		return c
+	}
+	if o, found := t.opening[key]; found && s.Flags&frame.RST == 0 && s.Seq-o.offsets[d] < 1<<30 {
+		delete(t.opening, key)
+		return t.open(c, key, o, now)
+	}
+	if c == nil && s.Flags&frame.RST == 0 && uint64(len(s.Payload))+uint64(s.Missing) > 1 { // a single byte may be a keep-alive, which repeats an old one
+		return t.meet(key)
+	}
+	return c
+}
+
+// meet begins a conversation of which nothing is known.
+func (t *conversations) meet(key Endpoints) *conversation {
+	if len(t.table) >= maxConversations {
+		t.evict()
+	}
+	t.ids++
+	c := &conversation{key: key, id: t.ids}
+	c.role, _ = t.roleOf(&key)
+	c.endpoints = key
+	if c.role == Server {
+		c.endpoints = swap(&key)
+	}
+	t.table[key] = c
+	return c
+}
+
+// evict forgets the most silent of a few conversations. Should it go on, it is taken for one in mid-stream.
+func (t *conversations) evict() {
+	var silent *conversation
+	left := evictCandidates
+	for _, c := range t.table {
+		if silent == nil || c.active < silent.active {
+			silent = c
+		}
+		if left--; left == 0 {
+			break
+		}
+	}
+	t.lost.add(lostConversation, 1)
+	t.forget(silent)
+}
+
+func (t *conversations) forget(c *conversation) {
+	c.gone = true
+	if t.table[c.key] == c {
+		delete(t.table, c.key)
+	}
+}

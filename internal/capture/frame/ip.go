@@ -1,0 +1,129 @@
+package frame
+
+import "encoding/binary"
+
+const (
+	headerIPv4   = 20 // without options
+	headerIPv6   = 40
+	headerTCP    = 20 // without options
+	maxExtension = 8  // headers between those of IPv6 and TCP
+)
+
+func (d *Decoder) ipv4(data []byte, length int, time int64, segment *Segment) Verdict {
+	if len(data) < headerIPv4 {
+		return short(data, length)
+	}
+	header := int(data[0]&0x0f) * 4
+	total := int(binary.BigEndian.Uint16(data[2:]))
+	if total == 0 {
+		total = length // left to the network card, which cuts the packet into many
+	}
+	if data[0]>>4 != 4 || header < headerIPv4 || total < header || total > length {
+		return Malformed
+	}
+	if data[9] != protocolTCP {
+		return Other
+	}
+	if len(data) < header {
+		return Snapped
+	}
+	mapIPv4(&segment.Source, data[12:16])
+	mapIPv4(&segment.Destination, data[16:20])
+	missing := max(0, total-len(data))
+	payload := data[header:min(total, len(data))]
+	if fragment := binary.BigEndian.Uint16(data[6:]); fragment&0x3fff != 0 {
+		return d.fragment(piece{
+			id: uint32(binary.BigEndian.Uint16(data[4:])), offset: int(fragment&0x1fff) * 8, more: fragment&0x2000 != 0,
+			data: payload, missing: missing,
+		}, time, segment)
+	}
+	return tcp(payload, missing, segment)
+}
+
+func mapIPv4(to *[16]byte, address []byte) {
+	*to = [16]byte{10: 0xff, 11: 0xff}
+	copy(to[12:], address)
+}
+
+func (d *Decoder) ipv6(data []byte, length int, time int64, segment *Segment) Verdict {
+	if len(data) < headerIPv6 {
+		return short(data, length)
+	}
+	total := headerIPv6 + int(binary.BigEndian.Uint16(data[4:]))
+	if total == headerIPv6 {
+		total = length // a jumbogram, or as above
+	}
+	if data[0]>>4 != 6 || total > length {
+		return Malformed
+	}
+	copy(segment.Source[:], data[8:24])
+	copy(segment.Destination[:], data[24:40])
+	missing := max(0, total-len(data))
+	rest := data[headerIPv6:min(total, len(data))]
+	next := data[6]
+	if next == protocolTCP {
+		return tcp(rest, missing, segment)
+	}
+	return d.extensions(next, rest, missing, time, segment)
+}
+
+// extensions walks over the headers between those of IPv6 and TCP.
+func (d *Decoder) extensions(next uint8, rest []byte, missing int, time int64, segment *Segment) Verdict {
+	for range maxExtension {
+		if next == protocolTCP {
+			return tcp(rest, missing, segment)
+		}
+		size := 8
+		if len(rest) < size {
+			return short(rest, len(rest)+missing)
+		}
+		switch next {
+		case protocolHopByHop, protocolRouting, protocolDestination:
+			size += int(rest[1]) * 8
+		case protocolAH:
+			size += int(rest[1]) * 4
+		case protocolFragment:
+			where := binary.BigEndian.Uint16(rest[2:])
+			if where&^6 == 0 { // whole all the same
+				break
+			}
+			if rest[0] != protocolTCP {
+				return Other
+			}
+			return d.fragment(piece{
+				id: binary.BigEndian.Uint32(rest[4:]), offset: int(where &^ 7), more: where&1 != 0, data: rest[size:], missing: missing,
+			}, time, segment)
+		default:
+			return Other
+		}
+		if len(rest) < size {
+			return short(rest, len(rest)+missing)
+		}
+		next, rest = rest[0], rest[size:]
+	}
+	return Malformed
+}
+
+// tcp reads a segment of which the last bytes may be missing.
+func tcp(data []byte, missing int, segment *Segment) Verdict {
+	if len(data) < headerTCP {
+		return short(data, len(data)+missing)
+	}
+	header := int(data[12]>>4) * 4
+	if header < headerTCP || header > len(data)+missing {
+		return Malformed
+	}
+	segment.SourcePort = binary.BigEndian.Uint16(data)
+	segment.DestinationPort = binary.BigEndian.Uint16(data[2:])
+	segment.Seq = binary.BigEndian.Uint32(data[4:])
+	segment.Ack = binary.BigEndian.Uint32(data[8:])
+	segment.Flags = data[13]
+	segment.Missing = uint32(missing)
+	segment.Payload = nil
+	if header <= len(data) {
+		segment.Payload = data[header:]
+	} else {
+		segment.Missing -= uint32(header - len(data)) // options
+	}
+	return Whole
+}

@@ -1,0 +1,44 @@
+package frame
+
+// Link types, by their number in the registry of tcpdump.org. gopacket holds them in eight bits, too few for linkSLL2.
+const (
+	linkNull     = 0
+	linkEthernet = 1
+	linkRawOld   = 12 // raw IP, as the systems wrote it before there was a registry
+	linkRawBSD   = 14
+	linkRaw      = 101
+	linkLoop     = 108
+	linkSLL      = 113
+	linkRawIPv4  = 228
+	linkRawIPv6  = 229
+	linkSLL2     = 276
+)
+
+// EtherTypes.
+const (
+	TypeIPv4     = 0x0800
+	TypeIPv6     = 0x86dd
+	TypeVLAN     = 0x8100
+	TypeQinQ     = 0x88a8
+	typeOldQinQ  = 0x9100
+	smallestType = 0x0600 // what is less is a length
+)
+
+// Address families in the header of BSD's loopback. Everyone has another for IPv6.
+const (
+	familyIPv4        = 2
+	familyIPv6Linux   = 10
+	familyIPv6BSD     = 24
+	familyIPv6FreeBSD = 28
+	familyIPv6Darwin  = 30
+)
+
+// Protocols of IP, and the headers of IPv6 that may stand before TCP.
+const (
+	protocolHopByHop    = 0
+	protocolTCP         = 6
+	protocolRouting     = 43
+	protocolFragment    = 44
+	protocolAH          = 51
+	protocolDestination = 60
+)

@@ -1,0 +1,135 @@
+package capture
+
+import "github.com/redis-observer/redis-observer/internal/capture/frame"
+
+// handshake takes a segment with SYN. Only the server's tells where both streams begin, and that there is someone who answers.
+func (t *conversations) handshake(key Endpoints, d Direction, s *frame.Segment) {
+	if s.Flags&frame.ACK == 0 || s.Flags&frame.RST != 0 {
+		return
+	}
+	c := t.table[key]
+	if d == Request {
+		// The end whose port is observed has connected somewhere: its port is an ephemeral one that happens to be of that number.
+		if c == nil {
+			c = t.meet(key)
+		}
+		c.foreign = true
+		return
+	}
+	o := opening{[2]uint32{Request: s.Ack, Reply: s.Seq + 1}}
+	if c != nil && c.opened && c.start == o {
+		return // sent again
+	}
+	if len(t.opening) >= maxOpenings {
+		t.lost.add(lostHandshake, uint64(len(t.opening)))
+		clear(t.opening)
+	}
+	t.opening[key] = o
+	if c != nil {
+		c.reopening = true
+	}
+}
+
+// open begins a conversation whose handshake was seen, in the place of an earlier one between the same ports if there is one.
+func (t *conversations) open(earlier *conversation, key Endpoints, o opening, now int64) *conversation {
+	id := uint64(0)
+	if earlier != nil {
+		switch {
+		case earlier.forgetAt != 0:
+			t.close(earlier, now)
+		case !earlier.foreign:
+			id = earlier.id // the tracker sees that the end of the earlier one was missed
+		}
+		t.forget(earlier)
+	}
+	c := t.meet(key)
+	if id != 0 {
+		c.id = id
+	}
+	c.start, c.opened = o, true
+	for d := range c.streams {
+		c.streams[d] = stream{end: o.offsets[d], known: true}
+	}
+	t.life(c, Open, now)
+	return c
+}
+
+// reset ends a conversation at once. A reset that does not fit what was seen of its stream is of another conversation, or forged.
+func (t *conversations) reset(c *conversation, d Direction, s *frame.Segment, now int64) {
+	const tolerance = 1 << 24
+	st := &c.streams[d]
+	off := int32(s.Seq - st.end)
+	if st.known && (off > tolerance || off < -tolerance) {
+		return
+	}
+	if st.known && off > 0 {
+		st.end = s.Seq
+	}
+	if c.forgetAt == 0 {
+		t.life(c, endOf(c, d), now)
+		t.leave(c, now)
+	}
+	t.close(c, now)
+}
+
+// finish notes the end of a stream.
+func (t *conversations) finish(c *conversation, d Direction, at uint32, now int64) {
+	st := &c.streams[d]
+	if st.finished {
+		return
+	}
+	st.finished = true
+	if st.known && int32(at-st.end) > 0 {
+		st.digs(hole{st.end, at})
+	}
+	st.end, st.known = at, true
+	t.life(c, endOf(c, d), now)
+	if c.streams[1-d].finished {
+		t.leave(c, now)
+	}
+}
+
+// leave keeps a conversation in mind for a while, so that late packets of it are not taken for another.
+func (t *conversations) leave(c *conversation, now int64) {
+	c.forgetAt = now + linger
+	t.ending = append(t.ending, c)
+}
+
+// endOf is the kind of event that says that a stream has ended.
+func endOf(c *conversation, d Direction) Kind {
+	if (d == Request) == (c.role == Client) {
+		return HalfClosed
+	}
+	return PeerClosed
+}
+
+// close tells once that a conversation has ended.
+func (t *conversations) close(c *conversation, now int64) {
+	if !c.closed {
+		c.closed = true
+		t.life(c, Closed, now)
+	}
+}
+
+// expire forgets the conversations that have ended long enough ago, up to the first of which that is still to be told. It
+// reports whether there was one.
+func (t *conversations) expire(now int64) bool {
+	for len(t.ending) > 0 {
+		c := t.ending[0]
+		if !c.gone && c.forgetAt > now {
+			return false
+		}
+		t.ending[0] = nil
+		t.ending = t.ending[1:]
+		if c.gone {
+			continue
+		}
+		t.forget(c)
+		if !c.closed {
+			t.close(c, c.forgetAt)
+			return true
+		}
+	}
+	t.ending = nil
+	return false
+}

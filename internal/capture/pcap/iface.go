@@ -1,0 +1,111 @@
+package pcap
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+)
+
+// The options that are read, of an interface and of its statistics.
+const (
+	optionEnd             = 0
+	optionDroppedByDevice = 5
+	optionDroppedBySystem = 7
+	optionResolution      = 9
+	optionOffset          = 14
+)
+
+// iface is an interface of a pcapng section.
+type iface struct {
+	link    Link
+	snap    uint32
+	units   uint64 // of a time stamp, in a second
+	offset  int64  // seconds added to it
+	dropped uint64
+}
+
+// nanoseconds converts a time stamp. One that is out of all bounds comes out as nonsense, but comes out.
+func (i *iface) nanoseconds(stamp uint64) int64 {
+	switch i.units {
+	case 1e6:
+		return int64(stamp)*1000 + i.offset*1e9
+	case 1e9:
+		return int64(stamp) + i.offset*1e9
+	}
+	high, low := bits.Mul64(stamp%i.units, 1e9)
+	fraction, _ := bits.Div64(high, low, i.units)
+	return (int64(stamp/i.units)+i.offset)*1e9 + int64(fraction)
+}
+
+// describe reads the description of an interface.
+func (b *blocks) describe(content []byte) error {
+	if len(content) < 8 || len(b.interfaces) == maxInterfaces {
+		return b.damaged("the description of an interface is too short, or one too many")
+	}
+	described := iface{link: Link(b.order.Uint16(content)), snap: b.order.Uint32(content[4:]), units: 1e6}
+	valid := true
+	eachOption(b.order, content[8:], func(code uint16, value []byte) {
+		switch {
+		case code == optionResolution && len(value) >= 1:
+			described.units, valid = unitsOf(value[0])
+		case code == optionOffset && len(value) >= 8:
+			described.offset = int64(b.order.Uint64(value))
+		}
+	})
+	if !valid {
+		return b.damaged("an interface has a time resolution finer than 64 bits hold")
+	}
+	b.interfaces = append(b.interfaces, described)
+	return nil
+}
+
+// unitsOf reads a resolution: a negative power of ten, or of two if the highest bit is set.
+func unitsOf(resolution byte) (uint64, bool) {
+	exponent := resolution & 0x7f
+	if resolution&0x80 != 0 {
+		return 1 << (exponent & 63), exponent < 64
+	}
+	if exponent > 19 {
+		return 1, false
+	}
+	return uint64(math.Round(math.Pow10(int(exponent)))), true
+}
+
+// statistics notes what the capture lost. The counts of an interface grow: the last ones hold.
+func (b *blocks) statistics(content []byte) {
+	const head = 12
+	if len(content) < head {
+		return
+	}
+	index := b.order.Uint32(content)
+	if uint64(index) >= uint64(len(b.interfaces)) {
+		return
+	}
+	var dropped uint64
+	eachOption(b.order, content[head:], func(code uint16, value []byte) {
+		if (code == optionDroppedByDevice || code == optionDroppedBySystem) && len(value) >= 8 {
+			dropped += b.order.Uint64(value)
+		}
+	})
+	b.interfaces[index].dropped = dropped
+}
+
+func (b *blocks) dropped() uint64 {
+	sum := b.lost
+	for i := range b.interfaces {
+		sum += b.interfaces[i].dropped
+	}
+	return sum
+}
+
+// eachOption calls with each option that is whole.
+func eachOption(order binary.ByteOrder, list []byte, with func(code uint16, value []byte)) {
+	for len(list) >= 4 {
+		code, length := order.Uint16(list), int(order.Uint16(list[2:]))
+		if code == optionEnd || length > len(list)-4 {
+			return
+		}
+		with(code, list[4:4+length])
+		list = list[min(len(list), 4+(length+3)&^3):]
+	}
+}

@@ -1,0 +1,76 @@
+package pcap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// bufferSize leaves room for the longest packet and what surrounds it in a block of pcapng.
+const bufferSize = MaxPacket + 512<<10
+
+// window is the part of a file that is in memory.
+type window struct {
+	name       string
+	input      io.Reader
+	buffer     []byte
+	start, end int   // what was read and not taken yet
+	offset     int64 // of start in the file
+}
+
+// peek returns the next n bytes, without taking them; n is at most the size of the buffer. At the end of the file it
+// returns io.EOF if nothing is left, and io.ErrUnexpectedEOF if less than n.
+func (w *window) peek(n int) ([]byte, error) {
+	if w.end-w.start >= n {
+		return w.buffer[w.start : w.start+n], nil
+	}
+	return w.fill(n)
+}
+
+func (w *window) fill(n int) ([]byte, error) {
+	w.end = copy(w.buffer, w.buffer[w.start:w.end])
+	w.start = 0
+	got, err := io.ReadAtLeast(w.input, w.buffer[w.end:], n-w.end)
+	had := w.end
+	w.end += got
+	if errors.Is(err, io.EOF) && had > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, err
+	}
+	return w.buffer[:n], nil
+}
+
+// take gives up the first n of the bytes that were peeked.
+func (w *window) take(n int) {
+	w.start += n
+	w.offset += int64(n)
+}
+
+// skip leaves out n bytes, however many.
+func (w *window) skip(n int64) error {
+	for n > 0 {
+		if w.start == w.end {
+			if _, err := w.fill(1); err != nil {
+				return err
+			}
+		}
+		step := int(min(n, int64(w.end-w.start)))
+		w.take(step)
+		n -= int64(step)
+	}
+	return nil
+}
+
+func (w *window) fault(cause, remedy string) error {
+	return &Fault{File: w.name, Offset: w.offset, Cause: cause, Remedy: remedy}
+}
+
+// cut turns the error of a read into a Fault.
+func (w *window) cut(err error, where string) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return w.fault(where, "the capture was cut off; what came before was read")
+	}
+	return w.fault(fmt.Sprintf("cannot be read on: %s", err), "the file is damaged; what came before was read")
+}

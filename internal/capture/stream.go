@@ -1,0 +1,117 @@
+package capture
+
+import (
+	"slices"
+
+	"github.com/redis-observer/redis-observer/internal/capture/frame"
+)
+
+// payload passes on what a segment carries, unless all of it was seen before.
+func (t *conversations) payload(c *conversation, d Direction, s *frame.Segment, now int64) {
+	st := &c.streams[d]
+	length := uint32(len(s.Payload)) + s.Missing
+	if !st.known {
+		st.end, st.known = s.Seq, true
+	}
+	after := s.Seq + length
+	switch ahead := int32(s.Seq - st.end); {
+	case ahead > 0:
+		st.digs(hole{st.end, s.Seq})
+	case int32(after-st.end) <= 0 && !st.fills(s.Seq, after):
+		return
+	case ahead < 0:
+		st.fills(s.Seq, after)
+	}
+	if int32(after-st.end) > 0 {
+		st.end = after
+	}
+	if len(s.Payload) > 0 {
+		e := t.event(c, Data, now)
+		e.Direction, e.Seq, e.Data = d, s.Seq, s.Payload
+	}
+	if s.Missing > 0 {
+		e := t.event(c, Gap, now)
+		e.Direction, e.Reason, e.Seq, e.Len = d, Snapped, s.Seq+uint32(len(s.Payload)), s.Missing
+	}
+}
+
+// digs notes that bytes are missing. Where there are too many holes already, the tracker gives up waiting in its own time.
+func (st *stream) digs(h hole) {
+	if len(st.holes) < maxHoles {
+		st.holes = append(st.holes, h)
+	}
+}
+
+// fills closes holes as far as a segment covers them. It reports whether it covers any.
+func (st *stream) fills(from, to uint32) bool {
+	filled := false
+	for i := 0; i < len(st.holes); i++ {
+		h := st.holes[i]
+		if int32(to-h.from) <= 0 || int32(from-h.to) >= 0 {
+			continue
+		}
+		filled = true
+		before, behind := hole{h.from, from}, hole{to, h.to}
+		var rest []hole
+		if int32(before.to-before.from) > 0 {
+			rest = append(rest, before)
+		}
+		if int32(behind.to-behind.from) > 0 && len(st.holes)+len(rest) <= maxHoles {
+			rest = append(rest, behind)
+		}
+		st.holes = slices.Replace(st.holes, i, i+1, rest...)
+		i += len(rest) - 1
+	}
+	if len(st.holes) == 0 {
+		st.holes = nil
+	}
+	return filled
+}
+
+// acknowledged tells of bytes that the other end has got and the capture has not: they will not be sent again.
+func (t *conversations) acknowledged(c *conversation, d Direction, ack uint32, now int64) {
+	st := &c.streams[d]
+	for len(st.holes) > 0 && int32(ack-st.holes[0].to) >= 0 {
+		h := st.holes[0]
+		e := t.event(c, Gap, now)
+		e.Direction, e.Seq, e.Len = d, h.from, h.to-h.from
+		st.holes = slices.Delete(st.holes, 0, 1)
+	}
+}
+
+// life queues an event of the conversation as a whole.
+func (t *conversations) life(c *conversation, kind Kind, now int64) {
+	e := t.event(c, kind, now)
+	e.Seq, e.ReplySeq = c.streams[Request].end, c.streams[Reply].end
+}
+
+func (t *conversations) event(c *conversation, kind Kind, now int64) *Event {
+	e := t.events.push()
+	*e = Event{Kind: kind, Role: c.role, Conn: c.id, Time: now, Endpoints: c.endpoints}
+	return e
+}
+
+// eventQueue holds the events of one segment. There are never more than it has room for: those of all holes that were
+// acknowledged, the end of an earlier conversation and the beginning of this one, payload, what is missing of it, and its end.
+type eventQueue struct {
+	events     [maxHoles + 8]Event
+	next, size int
+}
+
+func (q *eventQueue) push() *Event {
+	if q.next == q.size {
+		q.next, q.size = 0, 0
+	}
+	q.size++
+	return &q.events[q.size-1]
+}
+
+// pop takes the first event out.
+func (q *eventQueue) pop(event *Event) bool {
+	if q.next == q.size {
+		return false
+	}
+	*event = q.events[q.next]
+	q.next++
+	return true
+}
