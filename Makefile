@@ -58,6 +58,12 @@ lint: ## run the linters
 fuzz: ## run each fuzzer for FUZZ_TIME
 	./test/fuzz.sh $(FUZZ_TIME)
 
+# BENCH='-cases get -pairs 9' says what; PEERS=1 compares with tcpdump, tshark and MONITOR too.
+.PHONY: bench
+bench: build ## measure what observing costs (as root, about a quarter of an hour; see docs/performance.md)
+	./test/install.sh redis
+	$(GO) run ./test/bench -json build/bench.json $(BENCH) $(BINARY)
+
 .PHONY: bench-smoke
 bench-smoke: ## run each Go benchmark once
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...

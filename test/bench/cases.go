@@ -1,0 +1,44 @@
+package main
+
+import "context"
+
+// benchCase is one line of work.
+type benchCase struct {
+	name string
+	measurement
+}
+
+// measurement makes the results of a case. What it returns beside an error is what it measured before.
+type measurement interface {
+	measure(ctx context.Context, b *bench, name string) ([]result, error)
+}
+
+func cases() []benchCase {
+	return []benchCase{
+		{"get-p1", paired{load: small("get", 1, 50), role: "client", peers: true, kernel: true}},
+		{"set-p1", paired{load: small("set", 1, 50), role: "client", peers: true, kernel: true}},
+		{"get-p16", paired{load: small("get", 16, 50), role: "client", peers: true, kernel: true}},
+		{"set-p16", paired{load: small("set", 16, 50), role: "client", peers: true, kernel: true}},
+		{"get-p1-server", paired{load: small("get", 1, 50), role: "server", kernel: true}},
+		{"set-p1-server", paired{load: small("set", 1, 50), role: "server", kernel: true}},
+		{"get-p16-server", paired{load: small("get", 16, 50), role: "server", kernel: true}},
+		{"set-p16-server", paired{load: small("set", 16, 50), role: "server", kernel: true}},
+		{"get-p100", paired{load: small("get", 100, 50), role: "client"}},
+		{"set-p100", paired{load: small("set", 100, 50), role: "client"}},
+		{"get-p1-1conn", paired{load: small("get", 1, 1), role: "client"}},
+		{"get-p16-1conn", paired{load: small("get", 16, 1), role: "client"}},
+		{"get-p1-1000conn", paired{load: small("get", 1, 1000), role: "client"}},
+		{"get-p16-1000conn", paired{load: small("get", 16, 1000), role: "client"}},
+		{"get-1mb", paired{load: large("get"), role: "client"}},
+		{"set-1mb", paired{load: large("set"), role: "client"}},
+	}
+}
+
+// small is a load of values of 3 bytes, redis-benchmark's default.
+func small(command string, pipeline, connections int) benchmark {
+	return benchmark{command: command, pipeline: pipeline, connections: connections, bytes: 3}
+}
+
+func large(command string) benchmark {
+	return benchmark{command: command, pipeline: 1, connections: 50, bytes: 1 << 20}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// paired measures a load with watchers and without, in alternation.
+type paired struct {
+	load   load
+	role   string // of the observer
+	peers  bool   // compare with other programs too
+	kernel bool   // measure the time of the probes in runs of their own
+}
+
+// outcome is what came of one run of a load.
+type outcome struct {
+	Watcher string        `json:"watcher"` // "" without one
+	Rate    float64       `json:"rate"`    // operations per second
+	P99     time.Duration `json:"p99_ns"`
+	CPU     time.Duration `json:"cpu_ns"` // of the watcher
+	Sent    float64       `json:"sent"`   // commands, as Redis counted them
+	Seen    float64       `json:"seen"`
+	Passed  float64       `json:"passed_bytes"`
+	Copied  float64       `json:"copied_bytes"`
+	Faults  []string      `json:"faults,omitempty"`
+}
+
+func (p paired) measure(ctx context.Context, b *bench, name string) ([]result, error) {
+	if err := p.load.prepare(ctx, b); err != nil {
+		return nil, err
+	}
+	n, err := b.size(ctx, p.load)
+	if err != nil {
+		return nil, err
+	}
+	watchers := []watcher{none{}, observing{role: p.role}}
+	if p.peers && b.peers {
+		watchers = append(watchers, installedPeers()...)
+	}
+	rounds, err := p.rounds(ctx, b, watchers, n)
+	if err != nil {
+		return nil, err
+	}
+	var results []result
+	for i, w := range watchers[1:] {
+		results = append(results, compare(name, w.name(), n, rounds, i+1))
+	}
+	if p.kernel {
+		err = p.probes(ctx, b, n, &results[0])
+	}
+	return results, err
+}
+
+// rounds runs the load once per watcher and round, forwards and backwards in turn, so that neither has always the better place.
+func (p paired) rounds(ctx context.Context, b *bench, watchers []watcher, n int) ([][]outcome, error) {
+	var rounds [][]outcome
+	order := make([]int, len(watchers))
+	for i := range order {
+		order[i] = i
+	}
+	for range b.pairs {
+		round := make([]outcome, len(watchers))
+		for _, i := range order {
+			var err error
+			if round[i], err = b.watched(ctx, watchers[i], p.load, n); err != nil {
+				return nil, err
+			}
+		}
+		rounds = append(rounds, round)
+		slices.Reverse(order)
+	}
+	return rounds, nil
+}
+
+// watched runs a load once beside a watcher.
+func (b *bench) watched(ctx context.Context, w watcher, l load, n int) (o outcome, err error) {
+	process, err := w.start(ctx, b)
+	if err != nil {
+		return o, err
+	}
+	if process != nil {
+		defer func() { err = errors.Join(err, process.stop()) }()
+	}
+	o = outcome{Watcher: w.name()}
+	before, err := b.redis.read(ctx)
+	if err != nil {
+		return o, err
+	}
+	s, used, err := b.timed(ctx, process, l, n)
+	if err != nil {
+		return o, err
+	}
+	o.Rate, o.P99, o.CPU = s.rate, s.p99, used
+	after, err := b.redis.read(ctx)
+	if err != nil {
+		return o, err
+	}
+	sent := after.since(before)
+	o.Sent, o.Passed = total(sent.calls), sent.bytes
+	return o, w.account(&o, process, sent)
+}
+
+// timed runs a load and returns the processor time that a process used for it.
+func (b *bench) timed(ctx context.Context, p *process, l load, n int) (s speed, used time.Duration, err error) {
+	if p == nil {
+		s, err = l.run(ctx, n)
+		return s, 0, err
+	}
+	before, err := cpu(p.pid())
+	if err != nil {
+		return s, 0, err
+	}
+	if s, err = l.run(ctx, n); err != nil {
+		return s, 0, err
+	}
+	if err = settle(p.pid()); err != nil {
+		return s, 0, err
+	}
+	after, err := cpu(p.pid())
+	return s, after - before, err
+}
+
+// account adds what the observer saw.
+func (w observing) account(o *outcome, _ *process, sent ledger) error {
+	families, err := scrape()
+	if err != nil {
+		return err
+	}
+	seen := families.by("redis_commands_total", "command")
+	o.Seen = total(seen)
+	o.Copied = total(families.by("redis_observer_capture_bytes_total", ""))
+	o.Faults = append(differences(sent.calls, seen), texts(families.losses())...)
+	return nil
+}
+
+// differences tells where two counts by command differ.
+func differences(sent, seen map[string]float64) []string {
+	names := maps.Clone(sent)
+	maps.Copy(names, seen)
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if sent[name] != seen[name] {
+			list = append(list, fmt.Sprintf("%s: Redis counted %.0f, the observer %.0f", name, sent[name], seen[name]))
+		}
+	}
+	return list
+}
+
+func texts(losses map[string]float64) []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(losses)) {
+		list = append(list, fmt.Sprintf("%s: %.0f", name, losses[name]))
+	}
+	return list
+}
+
+func total(counts map[string]float64) float64 {
+	var sum float64
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
+}

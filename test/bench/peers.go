@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+)
+
+// peer is another program that tells what passes.
+type peer struct {
+	command string
+	args    []string
+	debian  string // the package
+	label   string
+}
+
+// attachTime is what a peer gets to begin: none of them says when it has.
+const attachTime = 2 * time.Second
+
+var peers = []peer{
+	{label: "tcpdump", command: "tcpdump", debian: "tcpdump",
+		args: []string{"-i", "lo", "-s", "0", "-w", "/dev/null", "tcp port " + strconv.Itoa(redisPort)}},
+	{label: "tshark", command: "tshark", debian: "tshark",
+		args: []string{"-i", "lo", "-l", "-n", "-d", "tcp.port==" + strconv.Itoa(redisPort) + ",resp", "-Y", "resp", "tcp port " + strconv.Itoa(redisPort)}},
+	{label: "MONITOR", command: "redis-cli", debian: "redis-tools",
+		args: []string{"-h", "127.0.0.1", "-p", strconv.Itoa(redisPort), "MONITOR"}},
+}
+
+// installedPeers returns those that are installed, and says how the others could be.
+func installedPeers() []watcher {
+	var found []watcher
+	for _, p := range peers {
+		if _, err := exec.LookPath(p.command); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %s is left out: apt-get install %s\n", p.label, p.debian)
+			continue
+		}
+		found = append(found, p)
+	}
+	return found
+}
+
+func (p peer) name() string { return p.label }
+
+func (p peer) start(ctx context.Context, _ *bench) (*process, error) {
+	process, err := startProcess(p.command, p.args...)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(attachTime):
+	}
+	return process, settle(process.pid())
+}
+
+// account leaves open what a peer saw: it writes where nobody reads, which is all that it is asked for here.
+func (peer) account(*outcome, *process, ledger) error { return nil }

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a child that runs beside the loads.
+type process struct {
+	command *exec.Cmd
+	stderr  bytes.Buffer // complete when it has exited
+	exited  chan error
+}
+
+func startProcess(name string, args ...string) (*process, error) {
+	p := &process{command: exec.Command(name, args...), exited: make(chan error, 1)}
+	p.command.Stderr = &p.stderr
+	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := p.command.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	go func() { p.exited <- p.command.Wait() }()
+	return p, nil
+}
+
+func (p *process) pid() int { return p.command.Process.Pid }
+
+// stop ends it. That a signal ended it is no error.
+func (p *process) stop() error {
+	_ = p.command.Process.Signal(syscall.SIGTERM) // fails only if it has ended
+	select {
+	case err := <-p.exited:
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", p.command.Path, err, strings.TrimSpace(p.stderr.String()))
+		}
+		return nil
+	case <-time.After(10 * time.Second):
+		return errors.Join(fmt.Errorf("%s does not stop", p.command.Path), p.command.Process.Kill())
+	}
+}
+
+// cpu returns the processor time that the threads of a process used so far. Unlike /proc/PID/stat it counts nanoseconds.
+func cpu(pid int) (time.Duration, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(files) == 0 {
+		return 0, errors.Join(errors.New("read processor time: no such process"), err)
+	}
+	var sum time.Duration
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // a thread that just ended
+		}
+		if err != nil {
+			return 0, fmt.Errorf("read processor time: %w", err)
+		}
+		first, _, _ := strings.Cut(string(text), " ")
+		ns, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read processor time of %s: %w", file, err)
+		}
+		sum += time.Duration(ns)
+	}
+	return sum, nil
+}
+
+// settle waits until a process has read what is left for it to read: until it uses hardly any processor time.
+func settle(pid int) error {
+	const (
+		step  = 50 * time.Millisecond
+		quiet = step / 50
+	)
+	before, err := cpu(pid)
+	for range 200 {
+		if err != nil {
+			return err
+		}
+		time.Sleep(step)
+		var now time.Duration
+		if now, err = cpu(pid); now-before < quiet {
+			return err
+		}
+		before = now
+	}
+	return fmt.Errorf("process %d does not come to rest", pid)
+}
+
+// residentMiB returns the resident memory of a process.
+func residentMiB(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read memory use: %w", err)
+	}
+	kib, err := field(string(text), "VmRSS:")
+	return float64(kib) / 1024, err
+}
+
+// field returns the number that stands after a word at the start of a line.
+func field(text, word string) (uint64, error) {
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, word); ok {
+			if fields := strings.Fields(rest); len(fields) > 0 {
+				return strconv.ParseUint(fields[0], 10, 64)
+			}
+		}
+	}
+	return 0, fmt.Errorf("no %s", word)
+}
