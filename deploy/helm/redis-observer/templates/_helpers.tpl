@@ -1,0 +1,55 @@
+{{- define "redis-observer.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "redis-observer.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains (include "redis-observer.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "redis-observer.name" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "redis-observer.selector" -}}
+app.kubernetes.io/name: {{ include "redis-observer.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "redis-observer.labels" -}}
+{{ include "redis-observer.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "redis-observer.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "redis-observer.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* How the kubelet asks: by HTTP, or by TCP where that would need a password. */ -}}
+{{- define "redis-observer.probe" -}}
+{{- if .Values.webConfigSecret -}}
+tcpSocket:
+  port: metrics
+{{- else -}}
+httpGet:
+  path: /readyz
+  port: metrics
+{{- end -}}
+{{- end -}}
+
+{{- define "redis-observer.endpoint" -}}
+- port: metrics
+  relabelings:
+    - sourceLabels: [__meta_kubernetes_pod_node_name]
+      targetLabel: instance
+{{- with .Values.monitorEndpoint }}
+{{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
