@@ -95,6 +95,15 @@ static __always_inline __u32 fin_received(struct sock *sk, bool direct)
 	return FIELD(direct, sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1;
 }
 
+/*
+ * Whether this end closes the connection at one stroke, as with SO_LINGER 0: nothing more can be read, and the end of the
+ * socket is not recognised, because tcp_disconnect() clears its ports. Whatever else closes it at one stroke leaves an error.
+ */
+static __always_inline bool aborted_here(struct sock *sk, int from)
+{
+	return !sk->sk_err && (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT || !fin_received(sk, true));
+}
+
 /* The offset of the next byte that the application receives. */
 static __always_inline __u32 received_offset(struct sock *sk, bool direct)
 {

@@ -142,7 +142,11 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 		submit_state(sk, role, EVENT_OPEN, TCP_FIELD(sk, copied_seq), from == TCP_SYN_RECV, true);
 	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
 		submit_state(sk, role, EVENT_HALF_CLOSED, TCP_FIELD(sk, copied_seq), false, true);
-	else if (to == TCP_CLOSE_WAIT || (to == TCP_CLOSE && from != TCP_SYN_SENT && from != TCP_LISTEN))
+	else if (to == TCP_CLOSE && (from == TCP_SYN_SENT || from == TCP_LISTEN))
+		return 0;
+	else if (to == TCP_CLOSE && aborted_here(sk, from))
+		submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), false, true);
+	else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
 		submit_state(sk, role, EVENT_PEER_CLOSED, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true), false, true);
 	return 0;
 }
