@@ -147,6 +147,8 @@ func (l *Live) Read(event *Event) error {
 		}
 		head, payload, err := l.probes.Next()
 		if err != nil {
+			l.readEvents.Store(l.events)
+			l.readBytes.Store(l.bytes)
 			l.Stats() // the last that can be known
 			l.probes.Release()
 			return err
