@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// assertUnanswered checks that exactly these commands ended with their connections, and nothing else went wrong.
+func assertUnanswered(t *testing.T, o *observer, command string, n int) {
+	t.Helper()
+	s := o.mustSee("the end of all connections", func(s snapshot) bool {
+		return s.sum("redis_pool_connections") == 0 && s.sum("redis_commands_total", "status=error") >= n
+	})
+	assert.Equal(t, n, s.value("redis_commands_total", "name=default", "command="+command, "status=error"))
+	assert.Equal(t, n, s.sum("redis_commands_total", "status=error"))
+	assert.Equal(t, n, s.value("redis_command_errors_total", "name=default", "command="+command))
+	assert.Equal(t, n, s.sum("redis_observer_unanswered_commands_total"))
+	assert.Equal(t, n, s.value("redis_observer_unanswered_commands_total", "name=default", "reason=server_closed"))
+	assertExact(t, s)
+}
+
+func TestServerKilledWithCommandsOutstanding(t *testing.T) {
+	t.Parallel()
+	t.Run("blocked", func(t *testing.T) {
+		r := mustRedis(t)
+		o := mustObserver(t, observing(r.port))
+		const clients = 12
+		for i := range clients {
+			c := mustDial(t, r.address())
+			c.mustDo("SET", "key", "value")
+			c.mustSend(request("BLPOP", fmt.Sprint("empty", i), "0"))
+		}
+		mustDial(t, r.address()).mustDo("GET", "key") // this one has nothing outstanding
+		o.mustSee("blocked connections in use", func(s snapshot) bool {
+			return s.value("redis_pool_connections", "name=default", "state=in_use") == clients
+		})
+		r.kill()
+		assertUnanswered(t, o, "blpop", clients)
+	})
+	t.Run("stopped before it reads", func(t *testing.T) {
+		r := mustRedis(t)
+		o := mustObserver(t, observing(r.port))
+		const clients, pipeline = 10, 7
+		var all []*client
+		for range clients {
+			c := mustDial(t, r.address())
+			c.mustDo("SET", "key", "value")
+			all = append(all, c)
+		}
+		r.mustSignal(syscall.SIGSTOP)
+		for _, c := range all {
+			c.mustSend(repeat(pipeline, "GET", "key"))
+		}
+		time.Sleep(100 * time.Millisecond)
+		r.kill()
+		for _, c := range all {
+			assert.Error(t, c.receive(1))
+		}
+		assertUnanswered(t, o, "get", clients*pipeline)
+	})
+	t.Run("half answered", func(t *testing.T) {
+		r := mustRedis(t)
+		o := mustObserver(t, observing(r.port))
+		c := mustDial(t, r.address())
+		c.mustSend(repeat(5, "GET", "key"), request("BLPOP", "empty", "0"))
+		c.mustReceive(5)
+		r.kill()
+		assertUnanswered(t, o, "blpop", 1)
+		assert.Equal(t, 5, o.mustScrape().value("redis_commands_total", "name=default", "command=get", "status=success"))
+	})
+}
+
+func TestClientClosesWithCommandsOutstanding(t *testing.T) {
+	t.Parallel()
+	r := mustRedis(t)
+	o := mustObserver(t, observing(r.port))
+	for i := range 6 {
+		c := mustDial(t, r.address())
+		c.mustDo("PING")
+		c.mustSend(request("BLPOP", "empty", "0"))
+		if i%2 == 0 {
+			c.mustReset()
+			continue
+		}
+		assert.NoError(t, c.conn.Close())
+	}
+	s := o.mustSee("the end of all connections", func(s snapshot) bool {
+		return s.sum("redis_pool_connections") == 0 && s.sum("redis_commands_total", "status=error") >= 6
+	})
+	assert.Equal(t, 6, s.value("redis_command_errors_total", "name=default", "command=blpop"))
+	assert.Equal(t, 6, s.value("redis_observer_unanswered_commands_total", "name=default", "reason=client_closed"))
+	assertExact(t, s)
+}
