@@ -31,6 +31,11 @@ func cases() []benchCase {
 		{"get-p16-1000conn", paired{load: small("get", 16, 1000), role: "client"}},
 		{"get-1mb", paired{load: large("get"), role: "client"}},
 		{"set-1mb", paired{load: large("set"), role: "client"}},
+		{"unrelated-pipe", paired{load: pingPong{overPipes}, role: "client"}},
+		{"unrelated-tcp", paired{load: pingPong{overTCP}, role: "client"}},
+		{"idle", idle{connections: 0}},
+		{"connections-idle", idle{connections: 10000}},
+		{"connections-active", active{connections: 10000}},
 	}
 }
 

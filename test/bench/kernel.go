@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 const statsSwitch = "/proc/sys/kernel/bpf_stats_enabled"
@@ -23,45 +22,46 @@ func (p paired) probes(ctx context.Context, b *bench, n int, r *result) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, restore()) }()
-	observed, calls, err := p.probeTime(ctx, b, n, redisPort)
+	observed, calls, err := p.probed(ctx, b, n, redisPort)
 	if err != nil {
 		return err
 	}
-	rejected, _, err := p.probeTime(ctx, b, n, otherPort)
+	rejected, _, err := p.probed(ctx, b, n, otherPort)
 	if err != nil {
 		return err
 	}
-	if calls == 0 {
-		return errors.New("measure the probes: the observer saw no call")
+	if calls == 0 || rejected.runs == 0 {
+		return errors.New("measure the probes: they did not run")
 	}
-	r.add(kernelCall, (observed-rejected/2)/calls)
-	r.add(kernelReject, rejected/(2*calls))
+	r.add(kernelCall, (observed.ns-rejected.ns/2)/calls)
+	r.add(kernelReject, rejected.ns/(2*calls))
+	r.add(kernelRun, rejected.ns/rejected.runs)
 	return nil
 }
 
-// probeTime returns the nanoseconds in the probes during one run of the load, and the calls that were observed.
-func (p paired) probeTime(ctx context.Context, b *bench, n, port int) (ns, calls float64, err error) {
+// probed returns what the probes took during one run of the load, and the calls that were observed.
+func (p paired) probed(ctx context.Context, b *bench, n, port int) (took work, calls float64, err error) {
 	o, err := b.attach(ctx, p.role, port)
 	if err != nil {
-		return 0, 0, err
+		return took, 0, err
 	}
 	defer func() { err = errors.Join(err, o.stop()) }()
-	before, err := programTime(o.pid())
+	before, err := programWork(o.pid())
 	if err != nil {
-		return 0, 0, err
+		return took, 0, err
 	}
 	if _, err := p.load.run(ctx, n); err != nil {
-		return 0, 0, err
+		return took, 0, err
 	}
-	after, err := programTime(o.pid())
+	after, err := programWork(o.pid())
 	if err != nil {
-		return 0, 0, err
+		return took, 0, err
 	}
 	if err := settle(o.pid()); err != nil {
-		return 0, 0, err
+		return took, 0, err
 	}
 	families, err := scrape()
-	return float64(after - before), total(families.by("redis_observer_capture_events_total", "")), err
+	return work{after.ns - before.ns, after.runs - before.runs}, total(families.by("redis_observer_capture_events_total", "")), err
 }
 
 // enableStats makes the kernel measure its programs, and returns what puts the switch back.
@@ -76,34 +76,39 @@ func enableStats() (restore func() error, err error) {
 	return func() error { return os.WriteFile(statsSwitch, before, 0) }, nil
 }
 
-// programTime returns the time that the programs took which a process holds.
-func programTime(pid int) (time.Duration, error) {
+// work is what programs did since they were loaded.
+type work struct{ ns, runs float64 }
+
+// programWork returns the work of the programs that a process holds.
+func programWork(pid int) (work, error) {
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil {
-		return 0, fmt.Errorf("find programs: %w", err)
+		return work{}, fmt.Errorf("find programs: %w", err)
 	}
-	times := make(map[uint64]uint64) // by program, of which there may be more than one descriptor
+	programs := make(map[uint64]work) // by ID: a program may have more than one descriptor
 	for _, link := range links {
 		if target, err := os.Readlink(link); err != nil || target != "anon_inode:bpf-prog" {
 			continue
 		}
 		text, err := os.ReadFile(strings.Replace(link, "/fd/", "/fdinfo/", 1))
 		if err != nil {
-			return 0, fmt.Errorf("read program statistics: %w", err)
+			return work{}, fmt.Errorf("read program statistics: %w", err)
 		}
 		id, err1 := field(string(text), "prog_id:")
 		ns, err2 := field(string(text), "run_time_ns:")
-		if err := errors.Join(err1, err2); err != nil {
-			return 0, fmt.Errorf("read program statistics: %w", err)
+		runs, err3 := field(string(text), "run_cnt:")
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return work{}, fmt.Errorf("read program statistics: %w", err)
 		}
-		times[id] = ns
+		programs[id] = work{float64(ns), float64(runs)}
 	}
-	if len(times) == 0 {
-		return 0, errors.New("read program statistics: the process holds no programs")
+	if len(programs) == 0 {
+		return work{}, errors.New("read program statistics: the process holds no programs")
 	}
-	var sum uint64
-	for _, ns := range times {
-		sum += ns
+	var sum work
+	for _, w := range programs {
+		sum.ns += w.ns
+		sum.runs += w.runs
 	}
-	return time.Duration(sum), nil
+	return sum, nil
 }

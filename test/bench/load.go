@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"math"
 	"os/exec"
 	"strconv"
 	"time"
@@ -18,6 +19,8 @@ type load interface {
 	// run does n operations; n is a multiple of step.
 	run(ctx context.Context, n int) (speed, error)
 	step() int
+	// first is how many make a short run.
+	first() int
 }
 
 // speed is how fast a run was.
@@ -28,7 +31,7 @@ type speed struct {
 
 // size returns how many operations take about as long as a run should.
 func (b *bench) size(ctx context.Context, l load) (int, error) {
-	n := 20 * l.step()
+	n := l.first()
 	if b.quick {
 		return n, nil
 	}
@@ -63,6 +66,14 @@ func (l benchmark) prepare(ctx context.Context, b *bench) error {
 // step makes all connections take part, with whole pipelines: then every command that is sent is answered before the end.
 func (l benchmark) step() int { return l.pipeline * l.connections }
 
+// first avoids runs of less than a millisecond, whose rate redis-benchmark gives as infinite.
+func (l benchmark) first() int {
+	if l.bytes > 1<<10 {
+		return 4 * l.step()
+	}
+	return l.step() * max(4, 10000/l.step())
+}
+
 func (l benchmark) run(ctx context.Context, n int) (speed, error) {
 	command := exec.CommandContext(ctx, "redis-benchmark", "-h", "127.0.0.1", "-p", strconv.Itoa(redisPort), "-t", l.command, "--csv",
 		"-n", strconv.Itoa(n), "-P", strconv.Itoa(l.pipeline), "-c", strconv.Itoa(l.connections), "-d", strconv.Itoa(l.bytes))
@@ -86,7 +97,7 @@ func parseCSV(output []byte) (speed, error) {
 		figures[name], _ = strconv.ParseFloat(rows[1][i], 64) // the first is a name, the others are checked below
 	}
 	s := speed{rate: figures["rps"], p99: time.Duration(figures["p99_latency_ms"] * float64(time.Millisecond))}
-	if s.rate <= 0 || s.p99 <= 0 {
+	if s.rate <= 0 || math.IsInf(s.rate, 0) || s.p99 <= 0 {
 		return speed{}, fmt.Errorf("redis-benchmark: no figures in %q", output)
 	}
 	return s, nil

@@ -38,6 +38,9 @@ type bench struct {
 var errWrong = errors.New("counts are wrong, or something was lost")
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == childArgument {
+		exit(runChild(os.Args[2:]))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	exit(run(ctx, os.Args[1:], os.Stdout))

@@ -15,6 +15,7 @@ const (
 	redisPort   = 26500
 	metricsPort = 26501
 	otherPort   = 26502 // where nobody listens
+	pingPort    = 26503 // of the ping-pong that is not Redis
 )
 
 // redis is the server that the loads use, and its Unix socket, which no observer sees.

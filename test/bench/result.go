@@ -18,6 +18,7 @@ const (
 	copied         = "copied %"         // payload that reached user space, of the bytes that passed
 	kernelCall     = "kernel ns/call"   // of the probes, per observed socket call
 	kernelReject   = "kernel ns/reject" // of the probes, per rejected socket call
+	kernelRun      = "reject ns/run"    // likewise, per run of a probe, of which a call may cause two
 	idleCPU        = "CPU % of a core"
 	resident       = "resident MiB"
 	scrapeTime     = "scrape ms"
@@ -81,9 +82,10 @@ func compare(name, watcher string, requests int, rounds [][]outcome, i int) resu
 	kept := series(func(off, on outcome) float64 { return on.Rate / off.Rate })
 	r.add(throughput, off...)
 	r.add(throughputKept, kept...)
-	r.add(beyondNoise, 1-median(kept)-noise(off))
 	r.add(p99Ratio, series(func(off, on outcome) float64 { return float64(on.P99) / float64(off.P99) })...)
-	if rounds[0][i].Sent > 0 {
+	if rounds[0][i].Sent == 0 {
+		r.add(beyondNoise, 1-median(kept)-noise(off))
+	} else {
 		r.add(cpuPerMillion, series(func(_, on outcome) float64 { return on.CPU.Seconds() / on.Sent * 1e6 })...)
 	}
 	for n, round := range rounds {
