@@ -29,13 +29,13 @@ func newExchanger(tb testing.TB, pipeline int, request, reply string) *exchanger
 	return x
 }
 
-// run plays one round and returns the number of exchanges.
+// run plays one round and returns the number of commands.
 func (x *exchanger) run() (n int) {
 	for d := range x.events {
 		e := &x.events[d]
 		e.Time += int64(50 * time.Microsecond)
-		for range x.tracker.Track(e) {
-			n++
+		for _, exchange := range x.tracker.Track(e) {
+			n += int(exchange.Count)
 		}
 		e.Seq += uint32(len(e.Data))
 	}

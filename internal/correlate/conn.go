@@ -366,9 +366,12 @@ func (c *conn) setUse(u use) {
 
 // emit reports the outcome of a command.
 func (c *conn) emit(p *pending, outcome Outcome, prefix command.Prefix, reason Reason, end int64) {
-	c.tracker.out = append(c.tracker.out, Exchange{
-		Name: c.name, Command: p.command, Outcome: outcome, Prefix: prefix, Reason: reason, Count: 1, Duration: max(0, end-p.time),
-	})
+	x := Exchange{Name: c.name, Command: p.command, Outcome: outcome, Prefix: prefix, Reason: reason, Count: 1, Duration: max(0, end-p.time)}
+	if last := len(c.tracker.out) - 1; last >= 0 && c.tracker.out[last].alike(&x) {
+		c.tracker.out[last].Count++
+		return
+	}
+	c.tracker.out = append(c.tracker.out, x)
 }
 
 // unpaired reports commands that will not be paired.

@@ -19,15 +19,21 @@ const (
 	Unpaired                  // Count commands or replies that could not be paired; Reason is set, Command is not; not counted as commands
 )
 
-// Exchange is what became of one command.
+// Exchange is what became of a command, or of several that are alike in everything, as those of a pipeline often are.
 type Exchange struct {
 	Name     NameID
 	Command  command.ID
 	Outcome  Outcome
 	Reason   Reason
 	Prefix   command.Prefix
-	Count    uint32 // 1, but for Unpaired
-	Duration int64  // nanoseconds
+	Count    uint32 // commands
+	Duration int64  // of each, in nanoseconds
+}
+
+// alike tells whether two exchanges differ in their Count at most.
+func (x *Exchange) alike(y *Exchange) bool {
+	return x.Duration == y.Duration && x.Command == y.Command && x.Outcome == y.Outcome && x.Name == y.Name &&
+		x.Prefix == y.Prefix && x.Reason == y.Reason
 }
 
 // Reason qualifies Unanswered and Unpaired.

@@ -27,6 +27,7 @@ type pool struct {
 
 // pools are the gauges by NameID. The tracker's goroutine replaces the slice to grow it; the scrape reads whichever it finds.
 type pools struct {
+	// Nil for a name that never had a connection.
 	byName atomic.Pointer[[]*pool]
 }
 
@@ -35,13 +36,12 @@ func (p *pools) of(name NameID) *pool {
 	if old := p.byName.Load(); old != nil {
 		byName = *old
 	}
-	if int(name) < len(byName) {
+	if int(name) < len(byName) && byName[name] != nil {
 		return byName[name]
 	}
-	grown := make([]*pool, int(name)+1)
-	for i := copy(grown, byName); i < len(grown); i++ {
-		grown[i] = new(pool)
-	}
+	grown := make([]*pool, max(len(byName), int(name)+1))
+	copy(grown, byName)
+	grown[name] = new(pool)
 	p.byName.Store(&grown)
 	return grown[name]
 }
@@ -53,6 +53,9 @@ func (p *pools) publish() {
 		return
 	}
 	for _, pool := range *byName {
+		if pool == nil {
+			continue
+		}
 		for use := range pool.count {
 			pool.published[use].Store(pool.count[use])
 		}
@@ -65,9 +68,11 @@ func (t *Tracker) Pools() []Pool {
 	if byName == nil {
 		return nil
 	}
-	all := make([]Pool, len(*byName))
+	var all []Pool
 	for i, p := range *byName {
-		all[i] = Pool{NameID(i), p.published[available].Load(), p.published[inUse].Load()}
+		if p != nil {
+			all = append(all, Pool{NameID(i), p.published[available].Load(), p.published[inUse].Load()})
+		}
 	}
 	return all
 }

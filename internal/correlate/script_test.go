@@ -137,9 +137,24 @@ func (p *player) event(e capture.Event) {
 	if e.Time == 0 {
 		e.Time = p.now
 	}
-	for _, x := range p.tracker.Track(&e) {
-		p.got = append(p.got, p.show(x))
+	p.take(p.tracker.Track(&e))
+}
+
+// take notes each command that exchanges stand for.
+func (p *player) take(exchanges []Exchange) {
+	for _, x := range exchanges {
+		for range x.commands() {
+			p.got = append(p.got, p.show(x))
+		}
 	}
+}
+
+// commands returns how many commands were paired.
+func (x *Exchange) commands() uint32 {
+	if x.Outcome == Unpaired {
+		return 1
+	}
+	return x.Count
 }
 
 // show renders an exchange: "get success", "get error WRONGTYPE", "get unanswered server_closed", "unpaired 3 gap".

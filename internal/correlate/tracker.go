@@ -244,4 +244,5 @@ func (t *Tracker) Rename() {
 		c.name, c.pool = name, t.pools.of(name)
 		c.setUse(current)
 	}
+	t.pools.publish()
 }

@@ -98,7 +98,7 @@ func TestOutstandingIsBounded(t *testing.T) {
 func TestHeldIsBounded(t *testing.T) {
 	p := newPlayer(t)
 	p.play("open", "lose C: GET a")
-	for range 10 * maxPieces {
+	for range 10 * p.tracker.options.MaxPieces {
 		p.line("c: " + big(8192))
 	}
 	assert.LessOrEqual(t, p.tracker.shelf.bytes, p.tracker.options.MaxHeld)

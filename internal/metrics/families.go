@@ -9,7 +9,7 @@ import (
 // families are the metric families that Record feeds.
 type families struct {
 	commands   *prometheus.CounterVec
-	durations  *prometheus.HistogramVec
+	durations  durations
 	errors     *prometheus.CounterVec
 	prefixes   *prometheus.CounterVec
 	unanswered *prometheus.CounterVec
@@ -18,25 +18,31 @@ type families struct {
 }
 
 func newFamilies(options Options) families {
-	durations := prometheus.HistogramOpts{
-		Name:    "redis_command_duration_seconds",
-		Help:    "Round trip of commands as the application saw it, from the start of its write to the end of its read.",
-		Buckets: options.Buckets,
-	}
-	if options.NativeHistograms {
-		durations.NativeHistogramBucketFactor = 1.1
-		durations.NativeHistogramMaxBucketNumber = 160 // bounds the memory of a series; resolution is halved beyond it
-		durations.NativeHistogramMinResetDuration = time.Hour
-	}
 	return families{
 		commands:   counters("redis_commands_total", "Commands whose outcome the caller has.", "name", "command", "status"),
-		durations:  prometheus.NewHistogramVec(durations, []string{"name", "command"}),
+		durations:  newDurations(options),
 		errors:     counters("redis_command_errors_total", "Commands that ended with an error reply or with their connection.", "name", "command"),
 		prefixes:   counters("redis_observer_error_replies_total", "Error replies by their prefix.", "name", "prefix"),
 		unanswered: counters("redis_observer_unanswered_commands_total", "Commands outstanding when their connection ended, counted as errors.", "name", "reason"),
 		silent:     counters("redis_observer_silent_commands_total", "Commands without a reply by design, counted as success without a duration.", "name"),
 		unpaired:   counters("redis_observer_unpaired_commands_total", "Commands or replies that could not be paired and are not counted as commands.", "name", "reason"),
 	}
+}
+
+func newDurations(options Options) durations {
+	const name = "redis_command_duration_seconds"
+	const help = "Round trip of commands as the application saw it, from the start of its write to the end of its read."
+	if !options.NativeHistograms {
+		return newClassic(name, help, options.Buckets)
+	}
+	return native{prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:                            name,
+		Help:                            help,
+		Buckets:                         options.Buckets,
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  160, // bounds the memory of a series; resolution is halved beyond it
+		NativeHistogramMinResetDuration: time.Hour,
+	}, []string{"name", "command"})}
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

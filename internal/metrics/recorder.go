@@ -78,29 +78,29 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 	return r
 }
 
-// Record counts what became of one command.
+// Record counts what became of one command, or of several alike.
 func (r *Recorder) Record(e *correlate.Exchange) {
-	name := r.name(e.Name)
+	name, n := r.name(e.Name), float64(e.Count)
 	if e.Outcome == correlate.Unpaired {
-		name.unpaired.at(uint8(e.Reason)).Add(float64(e.Count))
+		name.unpaired.at(uint8(e.Reason)).Add(n)
 		return
 	}
 	series := name.command(e.Command)
 	switch e.Outcome {
 	case correlate.Success:
-		series.success.Inc()
+		series.success.Add(n)
 	case correlate.Silent:
-		series.success.Inc()
-		name.silent.Inc()
+		series.success.Add(n)
+		name.silent.Add(n)
 		return // there is no reply whose arrival could be timed
 	case correlate.Error:
-		series.fail()
-		name.prefixes.at(uint8(e.Prefix)).Inc()
+		series.fail(n)
+		name.prefixes.at(uint8(e.Prefix)).Add(n)
 	case correlate.Unanswered:
-		series.fail()
-		name.unanswered.at(uint8(e.Reason)).Inc()
+		series.fail(n)
+		name.unanswered.at(uint8(e.Reason)).Add(n)
 	}
-	series.duration.Observe(float64(e.Duration) / float64(time.Second))
+	series.duration.observe(e.Duration, e.Count)
 }
 
 // ConfigRead says that the configuration was read, at a time, and whether it was valid and is now in use.

@@ -59,7 +59,7 @@ type commandSeries struct {
 	success  prometheus.Counter
 	failure  prometheus.Counter
 	errors   prometheus.Counter
-	duration prometheus.Observer
+	duration observer
 }
 
 // newCommandSeries makes both outcomes at once, each from 0, so that rate() sees the first of either.
@@ -68,13 +68,13 @@ func newCommandSeries(f *families, name, label string) *commandSeries {
 		success:  f.commands.WithLabelValues(name, label, "success"),
 		failure:  f.commands.WithLabelValues(name, label, "error"),
 		errors:   f.errors.WithLabelValues(name, label),
-		duration: f.durations.WithLabelValues(name, label),
+		duration: f.durations.of(name, label),
 	}
 }
 
-func (s *commandSeries) fail() {
-	s.failure.Inc()
-	s.errors.Inc()
+func (s *commandSeries) fail(n float64) {
+	s.failure.Add(n)
+	s.errors.Add(n)
 }
 
 // maxCached is how many reasons or prefixes of a name are cached; more than any closed table here has. Others are found the slow way.

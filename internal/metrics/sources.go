@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
@@ -11,6 +13,7 @@ import (
 type Sources struct {
 	Backend        string                   // that captures, such as "tracepoint"; "" if none is in use yet
 	Capture        func() capture.Stats     // what the source delivered and lost
+	LastRead       func() time.Time         // when it was last read; the zero time if it was not yet
 	Tracker        func() correlate.Stats   // what the tracker saw besides commands
 	Pools          func() []correlate.Pool  // the connections, each name once
 	LookupFailures func() map[string]uint64 // failed look-ups of host names, by logical name
@@ -28,6 +31,7 @@ var (
 	captureInfoDesc   = desc("capture_info", "The capture backend in use; the value is 1.", "backend")
 	captureEventsDesc = desc("capture_events_total", "Events that the capture source delivered.")
 	captureBytesDesc  = desc("capture_bytes_total", "Payload bytes that the capture source delivered.")
+	lastReadDesc      = desc("last_read_timestamp_seconds", "When the observer last read its probes; once a second at least while it works.")
 	captureLostDesc   = desc("capture_lost_events_total", "Events lost between the kernel and the observer.", "reason")
 
 	connectionsDesc    = desc("connections_total", "Connections recognised, by what is spoken on them; a replica link counts as redis before.", "kind")
@@ -46,7 +50,7 @@ var (
 
 // watchedDescs are all of the above.
 var watchedDescs = []*prometheus.Desc{
-	poolDesc, captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc,
+	poolDesc, captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc, lastReadDesc,
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
 	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc,
 }
@@ -78,6 +82,11 @@ func (w *watched) Collect(out chan<- prometheus.Metric) {
 	}
 	if w.Capture != nil {
 		collectCapture(out, w.Capture())
+	}
+	if w.LastRead != nil {
+		if at := w.LastRead(); !at.IsZero() {
+			gauge(out, lastReadDesc, float64(at.UnixMilli())/1000)
+		}
 	}
 	if w.Backend != "" {
 		gauge(out, captureInfoDesc, 1, w.Backend)
