@@ -114,6 +114,7 @@ func liveOptions(c *config.Config, names *config.Names, logger *slog.Logger) cap
 		FlushInterval:   c.Capture.FlushInterval,
 		MaxBytesPerCall: int(c.Capture.MaxBytesPerCall),
 		Interfaces:      c.Capture.Interfaces,
+		Resolve:         hasName(names),
 		ClientPorts:     names.ClientPorts(),
 		ServerPorts:     names.ServerPorts(),
 		Logger:          logger,

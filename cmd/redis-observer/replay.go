@@ -62,10 +62,7 @@ func (p program) openReplay(ctx context.Context, path string, flags *pflag.FlagS
 		Stdin:       stdin,
 		ClientPorts: names.ClientPorts(),
 		ServerPorts: names.ServerPorts(),
-		Resolve: func(role capture.Role, e *capture.Endpoints) bool {
-			_, named := names.Resolve(role, e)
-			return named
-		},
+		Resolve:     hasName(names),
 	})
 	if err != nil {
 		return nil, err
@@ -75,7 +72,7 @@ func (p program) openReplay(ctx context.Context, path string, flags *pflag.FlagS
 		Backend: "replay",
 		Capture: source.Stats,
 		Tracker: r.tracker.Stats,
-		Pools:   func() []correlate.Pool { return allPools(r.tracker, names) },
+		Pools:   func() []correlate.Pool { return livePools(r.tracker, names) },
 	})
 	return r, nil
 }

@@ -36,13 +36,7 @@ type program struct {
 // run executes the command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	world := program{
-		open: func(o capture.LiveOptions) (live, error) {
-			source, err := capture.OpenLive(o)
-			if err != nil {
-				return nil, err // not a nil *Live in the interface
-			}
-			return source, nil
-		},
+		open:     open,
 		probe:    capture.Probe,
 		resolver: net.DefaultResolver,
 		drop:     privilege.Drop,

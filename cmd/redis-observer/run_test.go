@@ -220,5 +220,5 @@ func TestPulse(t *testing.T) {
 
 // The configuration allows exactly the backends that exist.
 func TestBackendsOfTheConfiguration(t *testing.T) {
-	assert.ElementsMatch(t, append(bpf.Backends(), capture.Auto), config.Backends)
+	assert.ElementsMatch(t, append(bpf.Backends(), capture.Auto, capture.PacketBackend), config.Backends)
 }

@@ -16,6 +16,14 @@ const (
 	packetsHeld     = 1024
 )
 
+// hasName tells a source of packets which end of a connection is observed.
+func hasName(names *config.Names) func(capture.Role, *capture.Endpoints) bool {
+	return func(role capture.Role, e *capture.Endpoints) bool {
+		_, named := names.Resolve(role, e)
+		return named
+	}
+}
+
 // newTracker returns the tracker of sockets or of packets. Packets get lost and come again, so that the latter waits longer.
 func newTracker(table *command.Table, names *config.Names, packets bool) *correlate.Tracker {
 	options := correlate.Options{Commands: table, Resolve: names.Resolve}

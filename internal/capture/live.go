@@ -20,12 +20,13 @@ const Auto = "auto"
 
 // LiveOptions say what a Live observes and how. All but Interfaces are required.
 type LiveOptions struct {
-	Backend                  string        // Auto, one of bpf.Backends, or PacketBackend
-	RingSize                 int           // bytes, a power of two and a multiple of the page size
-	FlushInterval            time.Duration // the longest that an event waits in the ring
-	MaxBytesPerCall          int           // payload copied of one socket call; what lies beyond is a Gap
-	ClientPorts, ServerPorts []uint16      // ports of the remote end of clients, and of the local end of servers
-	Interfaces               []string      // those whose packets are captured, none for all; only for PacketBackend
+	Backend                  string                      // Auto, one of bpf.Backends, or PacketBackend
+	RingSize                 int                         // bytes, a power of two and a multiple of the page size
+	FlushInterval            time.Duration               // the longest that an event waits in the ring
+	MaxBytesPerCall          int                         // payload copied of one socket call; what lies beyond is a Gap
+	ClientPorts, ServerPorts []uint16                    // ports of the remote end of clients, and of the local end of servers
+	Interfaces               []string                    // those whose packets are captured, none for all; only for PacketBackend
+	Resolve                  func(Role, *Endpoints) bool // whether an end of a connection has a name; only for PacketBackend
 	Logger                   *slog.Logger
 }
 

@@ -41,6 +41,13 @@ func Probe() Report {
 		}
 		report.Backends = append(report.Backends, backend)
 	}
+	packets := BackendReport{Name: PacketBackend, Usable: true}
+	if err := tryPackets(); err != nil {
+		packets.Usable, packets.Reason = false, err.Error()
+	} else if report.Auto == "" {
+		report.Auto = PacketBackend
+	}
+	report.Backends = append(report.Backends, packets)
 	return report
 }
 

@@ -32,7 +32,7 @@ const (
 )
 
 // Backends are the values of capture.backend.
-var Backends = []string{"auto", "fentry", "kprobe", "tracepoint"}
+var Backends = []string{"auto", "fentry", "kprobe", "tracepoint", "packet"}
 
 // validate returns every fault of a decoded configuration.
 func (c *Config) validate() []error {

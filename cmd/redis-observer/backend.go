@@ -1,0 +1,35 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// open opens the source that the options name. Packets stand in for the probes only where that is left to us, and none of them works.
+func open(options capture.LiveOptions) (live, error) {
+	if options.Backend == capture.PacketBackend {
+		return openPackets(options)
+	}
+	probes, err := capture.OpenLive(options)
+	if err == nil {
+		return probes, nil
+	}
+	if options.Backend != capture.Auto {
+		return nil, err
+	}
+	packets, fault := openPackets(options)
+	if fault != nil {
+		return nil, errors.Join(err, fault)
+	}
+	options.Logger.Warn("no probe works here, packets are captured instead: connections are known only once they speak, and more CPU is used", "error", err)
+	return packets, nil
+}
+
+func openPackets(options capture.LiveOptions) (live, error) {
+	packets, err := capture.OpenPackets(options)
+	if err != nil {
+		return nil, err // not a nil *Packets in the interface
+	}
+	return packets, nil
+}

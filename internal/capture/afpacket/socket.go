@@ -1,0 +1,134 @@
+package afpacket
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"time"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Options say what is captured.
+type Options struct {
+	Ports         []uint16
+	Interfaces    []string      // none for all
+	RingSize      int           // bytes, a power of two and a multiple of the page size
+	FlushInterval time.Duration // the longest that a packet waits in the ring
+	SnapLength    int           // bytes kept of a packet
+}
+
+const (
+	minBlocks    = 4
+	maxBlockSize = 1 << 20 // more than any packet
+	frameSize    = 2048    // says nothing for this version of the ring, and is checked nevertheless
+)
+
+// allProtocols is ETH_P_ALL in the byte order of the network: others do not show what is sent.
+const allProtocols = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8
+
+// Open begins to capture.
+func Open(options Options) (r *Ring, err error) {
+	interfaces, err := indexes(options.Interfaces)
+	if err != nil {
+		return nil, err
+	}
+	// Of protocol 0, so that nothing is received before the filter is there.
+	socket, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open packet socket: %w (%s)", err, remedy(err))
+	}
+	r = &Ring{socket: socket, wake: -1, interfaces: interfaces, snap: uint32(min(options.SnapLength, math.MaxInt32))}
+	defer func() {
+		if err != nil {
+			r.Release()
+		}
+	}()
+	if r.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("make eventfd: %w", err)
+	}
+	if err := r.SetPorts(options.Ports); err != nil {
+		return nil, err
+	}
+	if err := r.mapRing(options.RingSize, options.FlushInterval); err != nil {
+		return nil, err
+	}
+	if err := unix.Bind(socket, &unix.SockaddrLinklayer{Protocol: allProtocols}); err != nil {
+		return nil, fmt.Errorf("bind packet socket: %w", err)
+	}
+	return r, nil
+}
+
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return "needs the capability CAP_NET_RAW"
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		return "needs a kernel with CONFIG_PACKET; the module is af_packet"
+	}
+	return "see packet(7)"
+}
+
+func indexes(names []string) ([]int, error) {
+	var indexes []int
+	for _, name := range names {
+		found, err := net.InterfaceByName(name)
+		if err != nil {
+			return nil, fmt.Errorf("look up interface %q: %w (see capture.interfaces; `ip link` lists those of this network namespace)", name, err)
+		}
+		indexes = append(indexes, found.Index)
+	}
+	return indexes, nil
+}
+
+func (r *Ring) mapRing(size int, flush time.Duration) error {
+	if err := unix.SetsockoptInt(r.socket, unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V3); err != nil {
+		return fmt.Errorf("choose TPACKET_V3: %w (needs Linux >= 3.2)", err)
+	}
+	r.blockSize = min(maxBlockSize, size/minBlocks)
+	r.blocks = size / r.blockSize
+	request := unix.TpacketReq3{
+		Block_size:     uint32(r.blockSize),
+		Block_nr:       uint32(r.blocks),
+		Frame_size:     frameSize,
+		Frame_nr:       uint32(size / frameSize),
+		Retire_blk_tov: uint32(max(1, flush.Milliseconds())),
+	}
+	if err := unix.SetsockoptTpacketReq3(r.socket, unix.SOL_PACKET, unix.PACKET_RX_RING, &request); err != nil {
+		return fmt.Errorf("make packet ring of %d bytes: %w (lower capture.ring_size)", size, err)
+	}
+	memory, err := unix.Mmap(r.socket, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map packet ring of %d bytes: %w (lower capture.ring_size)", size, err)
+	}
+	r.memory = memory
+	return nil
+}
+
+// SetPorts replaces the observed ports.
+func (r *Ring) SetPorts(ports []uint16) error {
+	program, err := filter(ports, r.interfaces, r.snap)
+	if err != nil {
+		return err
+	}
+	return r.attach(program)
+}
+
+// Stop ends the capture. What is in the ring stays there; what was captured last is in it within the flush interval.
+func (r *Ring) Stop() error {
+	return r.attach([]bpf.RawInstruction{{Op: unix.BPF_RET | unix.BPF_K}})
+}
+
+func (r *Ring) attach(program []bpf.RawInstruction) error {
+	instructions := make([]unix.SockFilter, len(program))
+	for i, in := range program {
+		instructions[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
+	}
+	fprog := unix.SockFprog{Len: uint16(len(instructions)), Filter: &instructions[0]}
+	if err := unix.SetsockoptSockFprog(r.socket, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
+		return fmt.Errorf("attach packet filter of %d instructions: %w", len(instructions), err)
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+package capture
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis-observer/redis-observer/internal/capture/afpacket"
+	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/privilege"
+)
+
+// PacketBackend is the backend that captures packets, for kernels without what the probes need.
+const PacketBackend = "packet"
+
+const (
+	headroom  = 128 // for the headers of a packet
+	tickEvery = time.Second
+	handover  = 20 * time.Millisecond // what the kernel's timer may take beyond the flush interval to hand over the block that it was filling
+)
+
+// Packets is the Source of the packets on this machine's interfaces. Its clock is that of the day.
+type Packets struct {
+	ring          *afpacket.Ring
+	log           *slog.Logger
+	flush         time.Duration
+	conversations *conversations
+	decoder       frame.Decoder
+	packet        afpacket.Packet
+	segment       frame.Segment
+	ticked        bool
+	givenUp       uint64
+	events, bytes uint64
+
+	lost                  losses
+	readEvents, readBytes atomic.Uint64
+	stopped               atomic.Bool
+
+	statsLock sync.Mutex
+	released  bool
+}
+
+var _ Source = (*Packets)(nil)
+
+// OpenPackets begins to capture.
+func OpenPackets(options LiveOptions) (*Packets, error) {
+	ring, err := afpacket.Open(afpacket.Options{
+		Ports:         union(options.ClientPorts, options.ServerPorts),
+		Interfaces:    options.Interfaces,
+		RingSize:      options.RingSize,
+		FlushInterval: options.FlushInterval,
+		SnapLength:    options.MaxBytesPerCall + headroom,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open capture: %w", err)
+	}
+	p := &Packets{ring: ring, log: options.Logger, flush: options.FlushInterval}
+	p.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &p.lost)
+	options.Logger.Info("packets are captured", "interfaces", options.Interfaces)
+	return p, nil
+}
+
+// tryPackets finds out whether packets can be captured, for a moment and without any port.
+func tryPackets() error {
+	ring, err := afpacket.Open(afpacket.Options{RingSize: 1 << 18, FlushInterval: time.Second, SnapLength: headroom})
+	if err != nil {
+		return err
+	}
+	ring.Release()
+	return nil
+}
+
+func union(a, b []uint16) []uint16 {
+	both := slices.Concat(a, b)
+	slices.Sort(both)
+	return slices.Compact(both)
+}
+
+// Backend returns the name of the backend.
+func (p *Packets) Backend() string { return PacketBackend }
+
+// Listed returns a closed channel: connections become known by their packets only.
+func (p *Packets) Listed() <-chan struct{} {
+	listed := make(chan struct{})
+	close(listed)
+	return listed
+}
+
+// SetPorts replaces the observed ports.
+func (p *Packets) SetPorts(client, server []uint16) error {
+	if err := p.ring.SetPorts(union(client, server)); err != nil {
+		return fmt.Errorf("change observed ports: %w", err)
+	}
+	p.conversations.ports.Store(newPortSets(client, server))
+	return nil
+}
+
+// Read implements Source.
+func (p *Packets) Read(event *Event) error {
+	for {
+		if p.conversations.events.pop(event) {
+			p.events++
+			p.bytes += uint64(len(event.Data))
+			return nil
+		}
+		if p.conversations.expire(p.packet.Time) {
+			continue
+		}
+		stopped := p.stopped.Load() // before the last look into the ring
+		if p.ring.Next(&p.packet) {
+			p.ticked = false
+			p.take()
+			continue
+		}
+		if stopped {
+			p.publish()
+			p.release()
+			return os.ErrClosed
+		}
+		if !p.ticked {
+			p.ticked = true
+			p.publish()
+			p.packet.Time = max(p.packet.Time, time.Now().Add(-p.flush-handover).UnixNano())
+			*event = Event{Kind: Tick, Time: p.packet.Time}
+			return nil
+		}
+		if err := p.ring.Wait(tickEvery); err != nil {
+			return err
+		}
+		p.ticked = false
+	}
+}
+
+// take turns one packet into events.
+func (p *Packets) take() {
+	packet := &p.packet
+	switch p.decoder.DecodeIP(packet.Protocol, packet.Data, packet.Length, packet.Time, &p.segment) {
+	case frame.Whole:
+		p.conversations.segment(&p.segment, packet.Time)
+	case frame.Malformed:
+		p.lost.add(lostMalformed, 1)
+	case frame.Snapped:
+		p.lost.add(lostSnapped, 1)
+	}
+}
+
+// publish updates what other goroutines may read.
+func (p *Packets) publish() {
+	p.readEvents.Store(p.events)
+	p.readBytes.Store(p.bytes)
+	given := p.decoder.GivenUp()
+	p.lost.add(lostFragments, given-p.givenUp)
+	p.givenUp = given
+}
+
+// Stats implements Source.
+func (p *Packets) Stats() Stats {
+	p.countDrops()
+	return Stats{Events: p.readEvents.Load(), Bytes: p.readBytes.Load(), Lost: p.lost.byReason()}
+}
+
+// countDrops takes over what the kernel counted, which begins anew each time that it is read.
+func (p *Packets) countDrops() {
+	p.statsLock.Lock()
+	defer p.statsLock.Unlock()
+	if p.released {
+		return
+	}
+	dropped, err := p.ring.Dropped()
+	if err != nil {
+		p.log.Warn("cannot read losses", "error", err)
+	}
+	p.lost.add(lostRing, dropped)
+}
+
+func (p *Packets) release() {
+	p.countDrops()
+	p.statsLock.Lock()
+	defer p.statsLock.Unlock()
+	p.released = true
+	p.ring.Release()
+}
+
+// Close implements Source: nothing more is captured, and Read goes on until the ring is empty.
+func (p *Packets) Close() error {
+	p.statsLock.Lock()
+	defer p.statsLock.Unlock()
+	if p.released || p.stopped.Load() {
+		return nil
+	}
+	if err := p.ring.Stop(); err != nil {
+		return fmt.Errorf("stop capture: %w", err)
+	}
+	time.Sleep(p.flush + handover)
+	p.stopped.Store(true)
+	p.ring.Wake()
+	return nil
+}
+
+// Needed returns the capabilities without which packets cannot be read from now on: none, the socket was the last that took one.
+func (p *Packets) Needed() privilege.Set { return privilege.Of() }
