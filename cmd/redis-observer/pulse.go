@@ -20,13 +20,22 @@ type pulse struct {
 
 func (p *pulse) beat() { p.last.Store(time.Now().UnixNano()) }
 
-// check returns nil if the loop read events of late.
-func (p *pulse) check() error {
+// at returns when the loop last showed that it lives, the zero time if it has not yet.
+func (p *pulse) at() time.Time {
 	last := p.last.Load()
 	if last == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, last)
+}
+
+// check returns nil if the loop read events of late.
+func (p *pulse) check() error {
+	last := p.at()
+	if last.IsZero() {
 		return errNotAttached
 	}
-	if quiet := time.Since(time.Unix(0, last)); quiet > silence {
+	if quiet := time.Since(last); quiet > silence {
 		return fmt.Errorf("events were last read %s ago", quiet.Round(time.Second))
 	}
 	return nil

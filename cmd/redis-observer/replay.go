@@ -72,7 +72,7 @@ func (p program) openReplay(ctx context.Context, path string, flags *pflag.FlagS
 		Backend: "replay",
 		Capture: source.Stats,
 		Tracker: r.tracker.Stats,
-		Pools:   func() []correlate.Pool { return allPools(r.tracker, names) },
+		Pools:   func() []correlate.Pool { return livePools(r.tracker, names) },
 	})
 	return r, nil
 }

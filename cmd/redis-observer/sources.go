@@ -10,8 +10,9 @@ func (o *observer) sources() metrics.Sources {
 	return metrics.Sources{
 		Backend:        o.source.Backend(),
 		Capture:        o.source.Stats,
+		LastRead:       o.alive.at,
 		Tracker:        o.tracker.Stats,
-		Pools:          func() []correlate.Pool { return allPools(o.tracker, o.names) },
+		Pools:          func() []correlate.Pool { return livePools(o.tracker, o.names) },
 		LookupFailures: o.names.LookupFailures,
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"slices"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
@@ -47,14 +48,10 @@ func newRecorder(c *config.Config, table *command.Table, names *config.Names, lo
 	})
 }
 
-// allPools returns one pool for each name that was ever configured: the pool of a name that never had a connection reads 0, and an alert can see it.
-func allPools(tracker *correlate.Tracker, names *config.Names) []correlate.Pool {
-	pools := make([]correlate.Pool, len(names.Registry().Names()))
-	for i := range pools {
-		pools[i].Name = correlate.NameID(i)
-	}
-	for _, pool := range tracker.Pools() {
-		pools[pool.Name] = pool
-	}
-	return pools
+// livePools returns the pools of the names that had a connection since the start. An alert on a pool without a free connection must
+// neither fire on a machine that never used the name, nor on after the name was taken out of the configuration.
+func livePools(tracker *correlate.Tracker, names *config.Names) []correlate.Pool {
+	return slices.DeleteFunc(tracker.Pools(), func(p correlate.Pool) bool {
+		return p.Available == 0 && p.InUse == 0 && !names.Configured(p.Name)
+	})
 }

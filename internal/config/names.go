@@ -107,6 +107,9 @@ func (n *Names) Resolve(role capture.Role, e *capture.Endpoints) (correlate.Name
 	return n.current.Load().resolve(role, address)
 }
 
+// Configured says whether the configuration can give that name; one of an earlier configuration it may not.
+func (n *Names) Configured(id correlate.NameID) bool { return n.current.Load().names[id] }
+
 // Registry holds the integers of the names, of earlier configurations too.
 func (n *Names) Registry() *Registry { return n.registry }
 

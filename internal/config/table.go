@@ -14,6 +14,7 @@ type table struct {
 	sides       [2]side // by capture.Role
 	fallback    [2]map[uint16]bool
 	defaultName correlate.NameID
+	names       map[correlate.NameID]bool // all that it can answer
 }
 
 // side holds the endpoints of one role, the most specific forms first.
@@ -31,7 +32,8 @@ type network struct {
 
 // newTable builds the lookup of a configuration. hosts gives the addresses of a host name.
 func newTable(c *Config, registry *Registry, hosts func(string) []netip.Addr) *table {
-	t := &table{defaultName: registry.Intern(c.DefaultName)}
+	t := &table{defaultName: registry.Intern(c.DefaultName), names: map[correlate.NameID]bool{}}
+	t.names[t.defaultName] = true
 	for role := range t.sides {
 		t.sides[role] = side{
 			exact:    map[netip.AddrPort]correlate.NameID{},
@@ -42,6 +44,7 @@ func newTable(c *Config, registry *Registry, hosts func(string) []netip.Addr) *t
 	}
 	for _, endpoint := range c.Endpoints {
 		name := registry.Intern(endpoint.Name)
+		t.names[name] = true
 		for _, address := range endpoint.Addresses {
 			t.sides[endpoint.Role].add(address, name)
 		}
