@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -54,7 +55,7 @@ var backends = []backend{
 			{observerProgKprobeSent, attachKretprobe("tcp_sendmsg_locked")},
 			{observerProgKprobeSend, attachKprobe("tcp_sendmsg_locked")},
 		},
-		missing: func() error { return nil },
+		missing: missingKprobes,
 	},
 }
 
@@ -80,18 +81,16 @@ func attachTracing(program *ebpf.Program) (io.Closer, error) {
 	return link.AttachTracing(link.TracingOptions{Program: program})
 }
 
-func attachKprobe(symbol string) func(*ebpf.Program) (io.Closer, error) {
-	return func(program *ebpf.Program) (io.Closer, error) { return link.Kprobe(symbol, program, nil) }
-}
-
-// callsInFlight is how many calls of a function a kretprobe can follow at once. A blocking read is in flight for as long as
-// it waits, so the kernel's default of twice the number of processors would miss most of them.
-const callsInFlight = 4096
-
-func attachKretprobe(symbol string) func(*ebpf.Program) (io.Closer, error) {
-	return func(program *ebpf.Program) (io.Closer, error) {
-		return link.Kretprobe(symbol, program, &link.KprobeOptions{RetprobeMaxActive: callsInFlight})
+// kernelTypes returns the types of the running kernel, without which none of the programs can be loaded.
+func kernelTypes() (*btf.Spec, error) {
+	kernel, err := btf.LoadKernelSpec()
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, btf.ErrNotSupported) || errors.Is(err, btf.ErrNotFound) {
+		return nil, errNoBTF
 	}
+	if err != nil {
+		return nil, fmt.Errorf("read kernel types: %w", err)
+	}
+	return kernel, nil
 }
 
 // missingFunctions looks the functions up in the kernel's BTF, which fentry needs.
@@ -105,32 +104,40 @@ func missingFunctions(names ...string) error {
 }
 
 func kernelFunction(name string) (*btf.FuncProto, error) {
-	kernel, err := btf.LoadKernelSpec()
+	kernel, err := kernelTypes()
 	if err != nil {
-		return nil, fmt.Errorf("read kernel types: %w", err)
+		return nil, err
 	}
 	var function *btf.Func
-	if err := kernel.TypeByName(name, &function); err != nil {
-		return nil, fmt.Errorf("look up function %s: %w (inlined or renamed in this kernel)", name, err)
+	if err := find(kernel, name, &function, errNoFunction); err != nil {
+		return nil, err
 	}
 	return function.Type.(*btf.FuncProto), nil
 }
 
 // missingTracepoints looks the typed tracepoints up in the kernel's BTF.
 func missingTracepoints(names ...string) error {
-	kernel, err := btf.LoadKernelSpec()
+	kernel, err := kernelTypes()
 	if err != nil {
-		return fmt.Errorf("read kernel types: %w", err)
+		return err
 	}
 	for _, name := range names {
 		var typedef *btf.Typedef
-		err := kernel.TypeByName("btf_trace_"+name, &typedef)
-		if errors.Is(err, btf.ErrNotFound) {
-			return fmt.Errorf("the kernel has no tracepoint %s", name)
+		if err := find(kernel, "btf_trace_"+name, &typedef, errNoTracepoint); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("look up tracepoint %s: %w", name, err)
-		}
+	}
+	return nil
+}
+
+// find looks a type up, and names it in the error: none if it is not there.
+func find(kernel *btf.Spec, name string, result any, none error) error {
+	err := kernel.TypeByName(name, result)
+	if errors.Is(err, btf.ErrNotFound) {
+		err = none
+	}
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", name, err)
 	}
 	return nil
 }

@@ -5,29 +5,82 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/cilium/ebpf"
 )
 
-func TestExplainKeepsTheCause(t *testing.T) {
-	err := explain(fmt.Errorf("load programs: %w", unix.EPERM))
-	assert.ErrorIs(t, err, unix.EPERM)
-	assert.Equal(t, unix.ENOENT, explain(unix.ENOENT))
+func TestExplain(t *testing.T) {
+	verifier := &ebpf.VerifierError{Cause: unix.EACCES, Log: []string{"0: R1=ctx()", "R7 invalid mem access 'scalar'"}}
+	root := []string{"CAP_BPF", "CAP_PERFMON", "CAP_SYS_ADMIN"}
+	tests := []struct {
+		name  string
+		err   error
+		facts Facts
+		want  string
+	}{
+		{"no BTF", fmt.Errorf("load: %w", errNoBTF), Facts{Kernel: "5.4.0"},
+			"load: the kernel has no BTF (kernel 5.4.0 needs CONFIG_DEBUG_INFO_BTF=y)"},
+		{"no ring buffer", errNoRingBuffer, Facts{Kernel: "5.4.0"},
+			"the kernel has no BPF ring buffer (needs Linux 5.8 or later, running 5.4.0)"},
+		{"no kprobes", errNoKprobes, Facts{},
+			"the kernel has no kprobes (needs CONFIG_KPROBE_EVENTS=y, or set capture.backend to another)"},
+		{"no function", fmt.Errorf("look up tcp_recvmsg: %w", errNoFunction), Facts{},
+			"look up tcp_recvmsg: the kernel has no such function (inlined or renamed; set capture.backend to another)"},
+		{"no symbol", fmt.Errorf("attach kprobe_send: token tcp_sendmsg_locked: not found: %w", unix.ENOENT), Facts{},
+			"attach kprobe_send: token tcp_sendmsg_locked: not found: no such file or directory (the function is inlined or renamed; set capture.backend to another)"},
+		{"no tracepoint", fmt.Errorf("look up btf_trace_sock_send_length: %w", errNoTracepoint), Facts{Kernel: "6.1.176"},
+			"look up btf_trace_sock_send_length: the kernel has no such tracepoint (needs Linux 6.16 or later, running 6.1.176; set capture.backend to another)"},
+		{"locked memory", fmt.Errorf("raise RLIMIT_MEMLOCK: %w", errMemlock), Facts{},
+			"raise RLIMIT_MEMLOCK: the limit of locked memory cannot be raised (needs CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity in the service, before Linux 5.11)"},
+		{"lockdown, without the library's guess", fmt.Errorf("load program: %w (MEMLOCK may be too low, consider rlimit.RemoveMemlock)", unix.EPERM),
+			Facts{Capabilities: root, Lockdown: "integrity"},
+			"load program: operation not permitted (not for want of CAP_BPF or CAP_PERFMON: kernel lockdown (integrity) or function tracing refused)"},
+		{"verifier", fmt.Errorf("load fentry_sent: %w", verifier), Facts{Capabilities: root},
+			"load fentry_sent: : permission denied: 0: R1=ctx(): R7 invalid mem access 'scalar' (the kernel's verifier refused the program; with log.level debug its whole account is logged)"},
+		{"anything else", unix.EIO, Facts{}, "input/output error"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := explainOn(test.err, test.facts)
+			assert.EqualError(t, err, test.want)
+			assert.ErrorIs(t, err, test.err, "the cause is kept")
+		})
+	}
 }
 
 func TestRefusal(t *testing.T) {
+	const other = "not for want of CAP_BPF or CAP_PERFMON: "
 	tests := []struct {
-		name string
-		held []string
-		want string
+		name     string
+		held     []string
+		lockdown string
+		want     string
 	}{
-		{"nothing", nil, "missing CAP_BPF and CAP_PERFMON; grant it, or run as root"},
-		{"others", []string{"CAP_SYS_PTRACE", "CAP_NET_RAW"}, "missing CAP_BPF and CAP_PERFMON; grant it, or run as root"},
-		{"CAP_BPF", []string{"CAP_BPF"}, "missing CAP_PERFMON; grant it, or run as root"},
-		{"CAP_PERFMON", []string{"CAP_PERFMON"}, "missing CAP_BPF; grant it, or run as root"},
-		{"both", []string{"CAP_BPF", "CAP_PERFMON"}, "not for want of CAP_BPF or CAP_PERFMON: the kernel, its lockdown or a security module refuses it"},
-		{"CAP_SYS_ADMIN", []string{"CAP_SYS_ADMIN"}, "not for want of CAP_BPF or CAP_PERFMON: the kernel, its lockdown or a security module refuses it"},
+		{"nothing", nil, "none", "missing CAP_BPF and CAP_PERFMON; grant it, or run as root"},
+		{"others", []string{"CAP_SYS_PTRACE", "CAP_NET_RAW"}, "integrity", "missing CAP_BPF and CAP_PERFMON; grant it, or run as root"},
+		{"CAP_BPF", []string{"CAP_BPF"}, "none", "missing CAP_PERFMON; grant it, or run as root"},
+		{"CAP_PERFMON", []string{"CAP_PERFMON"}, "none", "missing CAP_BPF; grant it, or run as root"},
+		{"both", []string{"CAP_BPF", "CAP_PERFMON"}, "none", other + "the kernel, its lockdown or a security module refused"},
+		{"both under lockdown", []string{"CAP_BPF", "CAP_PERFMON"}, "integrity", other + "kernel lockdown (integrity) or function tracing refused"},
+		{"CAP_SYS_ADMIN", []string{"CAP_SYS_ADMIN"}, "unknown", other + "the kernel, its lockdown or a security module refused"},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.want, refusal(test.held)) })
+		t.Run(test.name, func(t *testing.T) {
+			assert.Equal(t, test.want, refusal(Facts{Capabilities: test.held, Lockdown: test.lockdown}))
+		})
 	}
+}
+
+func TestVerifierAccount(t *testing.T) {
+	err := explainOn(fmt.Errorf("load: %w", &ebpf.VerifierError{Cause: unix.EACCES, Log: []string{"first", "second", "third"}}), Facts{})
+	account, found := VerifierAccount(err)
+	require.True(t, found)
+	for _, line := range []string{"first", "second", "third"} {
+		assert.Contains(t, account, line)
+	}
+	assert.NotContains(t, err.Error(), "\n", "one line")
+	_, found = VerifierAccount(unix.EPERM)
+	assert.False(t, found)
 }

@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -11,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 )
 
@@ -23,20 +23,39 @@ type Facts struct {
 	Lockdown             string   // none, integrity, confidentiality or unknown
 }
 
-// Host looks at this machine.
+// Host looks at this machine, and tries what it can do.
 func Host() Facts {
+	facts := machine()
+	if _, err := kernelTypes(); err != nil {
+		facts.BTF = explainOn(err, facts)
+	}
+	if err := ringBuffer(); err != nil {
+		facts.RingBuffer = explainOn(err, facts)
+	}
+	return facts
+}
+
+// machine looks at this machine, without BTF and RingBuffer.
+func machine() Facts {
 	facts := Facts{
 		Architecture: runtime.GOARCH,
-		RingBuffer:   features.HaveMapType(ebpf.RingBuf),
 		Capabilities: capabilities(),
 		Lockdown:     lockdown(),
 	}
-	_, facts.BTF = btf.LoadKernelSpec()
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		facts.Kernel = unix.ByteSliceToString(name.Release[:])
 	}
 	return facts
+}
+
+// ringBuffer tells what stands against having a ring buffer.
+func ringBuffer() error {
+	err := features.HaveMapType(ebpf.RingBuf)
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return errNoRingBuffer
+	}
+	return err
 }
 
 // Try loads and attaches a backend for a moment, with no port observed. The error says why it does not work.

@@ -28,9 +28,12 @@ type Probes struct {
 	backend    string
 	collection *ebpf.Collection
 	links      []io.Closer
-	ring       *ring
-	waiter     *waiter
-	closed     atomic.Bool
+	limits     []string
+	// missedBefore is what return probes had missed when they were detached.
+	missedBefore atomic.Uint64
+	ring         *ring
+	waiter       *waiter
+	closed       atomic.Bool
 }
 
 // Open loads the programs of the backend with that name, attaches them and lists nothing yet.
@@ -42,7 +45,7 @@ func Open(name string, options Options) (probes *Probes, err error) {
 	}
 	b := &backends[i]
 	if err := b.missing(); err != nil {
-		return nil, fmt.Errorf("use backend %s: %w", name, err)
+		return nil, fmt.Errorf("use backend %s: %w", name, explain(err))
 	}
 	p := &Probes{backend: name}
 	defer func() {
@@ -55,20 +58,27 @@ func Open(name string, options Options) (probes *Probes, err error) {
 	if err := p.load(b, options); err != nil {
 		return nil, err
 	}
+	removeStaleEvents()
 	for _, a := range slices.Concat(lifecycle, b.programs) {
 		attached, err := a.attach(p.collection.Programs[a.program])
 		if err != nil {
 			return nil, fmt.Errorf("attach %s: %w", a.program, err)
 		}
 		p.links = append(p.links, attached)
+		if limited, ok := attached.(limitedLink); ok {
+			p.limits = append(p.limits, limited.limit)
+		}
 	}
 	return p, nil
 }
 
 func (p *Probes) load(b *backend, options Options) error {
+	if err := ringBuffer(); errors.Is(err, errNoRingBuffer) {
+		return err
+	}
 	// Before Linux 5.11 maps count against RLIMIT_MEMLOCK; later it is not needed and may not be allowed.
 	if err := rlimit.RemoveMemlock(); err != nil && features.HaveMapType(ebpf.TaskStorage) != nil {
-		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w (needs CAP_SYS_RESOURCE, or an unlimited RLIMIT_MEMLOCK from the start)", err)
+		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w: %w", errMemlock, err)
 	}
 	spec, err := loadObserver()
 	if err != nil {
@@ -111,6 +121,9 @@ func (p *Probes) load(b *backend, options Options) error {
 
 // Backend returns the name of the backend.
 func (p *Probes) Backend() string { return p.backend }
+
+// Limits says in what the programs can do less than they should, for lack of something that the error would name.
+func (p *Probes) Limits() []string { return p.limits }
 
 // SetPorts replaces the observed ports, without detaching.
 func (p *Probes) SetPorts(client, server []uint16) error {
@@ -182,7 +195,8 @@ func (p *Probes) Lost() (map[string]uint64, error) {
 	return lost, err
 }
 
-// missed returns how often the kernel skipped one of the programs, because it was running already on that processor.
+// missed returns how often the kernel skipped one of the programs, because it was running already on that processor, or
+// because a return probe followed too many calls.
 func (p *Probes) missed() (uint64, error) {
 	var sum uint64
 	for name, program := range p.collection.Programs {
@@ -195,6 +209,12 @@ func (p *Probes) missed() (uint64, error) {
 		}
 		sum += stats.RecursionMisses
 	}
+	sum += p.missedBefore.Load()
+	if !p.closed.Load() {
+		for _, attached := range p.links {
+			sum += missedCalls(attached)
+		}
+	}
 	return sum, nil
 }
 
@@ -205,6 +225,7 @@ func (p *Probes) Close() error {
 	}
 	var errs []error
 	for _, l := range slices.Backward(p.links) {
+		p.missedBefore.Add(missedCalls(l))
 		errs = append(errs, l.Close())
 	}
 	if p.waiter != nil {

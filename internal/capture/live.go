@@ -84,9 +84,15 @@ func OpenLive(options LiveOptions) (*Live, error) {
 		})
 		if err != nil {
 			errs = append(errs, err)
+			if account, found := bpf.VerifierAccount(err); found {
+				options.Logger.Debug("the kernel's verifier refused a program", "backend", name, "account", account)
+			}
 			continue
 		}
 		options.Logger.Info("probes attached", "backend", name, "passed_over", errorTexts(errs))
+		for _, limit := range probes.Limits() {
+			options.Logger.Warn("probes are limited", "backend", name, "limit", limit)
+		}
 		l := &Live{
 			probes:      probes,
 			log:         options.Logger,
