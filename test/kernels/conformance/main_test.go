@@ -63,8 +63,8 @@ func testBackend(t *testing.T, binary, backend string) {
 		t.Run(server.role, func(t *testing.T) { testTraffic(t, o, server) })
 	}
 	t.Run("gaps", func(t *testing.T) { testGaps(t, o, servers[0]) })
-	t.Run("stop leaves nothing", func(t *testing.T) { testStop(t, o) })
-	t.Run("kill leaves nothing", func(t *testing.T) { testKill(t, mustStartObserver(t, binary, backend, servers)) })
+	t.Run("kill leaves nothing", func(t *testing.T) { testKill(t, o) })
+	t.Run("stop leaves nothing", func(t *testing.T) { testStop(t, mustStartObserver(t, binary, backend, servers)) })
 }
 
 // mustObserverBinary builds the observer unless it was given.
