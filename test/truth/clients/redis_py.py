@@ -1,0 +1,155 @@
+"""Uses redis-py: pool, pipelines, transactions, pub/sub, MONITOR, blocking commands, scripts, locks, cursors, errors, asyncio.
+
+usage: redis_py.py PORT VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
+"""
+
+import asyncio
+import sys
+import threading
+
+import redis
+import redis.asyncio
+
+PORT, VERSION = int(sys.argv[1]), float(sys.argv[2])
+
+
+def inner(command, calls, errors=0):
+    print("inner", command, calls, errors)
+
+
+def failing(function, *args, **kwargs):
+    try:
+        function(*args, **kwargs)
+    except redis.RedisError:
+        pass
+
+
+def basics(db):
+    for i in range(200):
+        db.set(f"key:{i}", "x" * (i * 37))
+        db.get(f"key:{i}")
+        db.hset("hash", mapping={"f": i, "g": i})
+    db.mget([f"key:{i}" for i in range(100)])
+    db.set("big", "b" * 3_000_000)
+    assert len(db.get("big")) == 3_000_000
+    list(db.scan_iter("key:*"))
+    list(db.hscan_iter("hash"))
+    db.sort("nothing")
+    db.object("encoding", "big")
+    db.config_get("maxmemory")
+    db.client_list()
+    db.info("server")
+
+
+def pipelines(db):
+    with db.pipeline(transaction=False) as p:
+        for i in range(1000):
+            p.incr("counter").lpush("list", i).lpush("counter", "wrong type")
+        p.execute(raise_on_error=False)
+    with db.pipeline() as p:
+        p.set("text", "x").incr("text").get("text").lpush("text", "x")
+        p.execute(raise_on_error=False)
+    with db.pipeline() as p:
+        p.set("text", "x").execute_command("GET")
+        failing(p.execute)
+    with db.pipeline() as p:
+        p.watch("watched")
+        db.incr("watched")
+        p.multi()
+        p.set("never", 1)
+        failing(p.execute)
+
+    def body(p):
+        p.multi()
+        p.set("watched", 1)
+
+    db.transaction(body, "watched")
+
+
+def pubsub(db):
+    with db.pubsub() as sub:
+        sub.subscribe("news", "sport")
+        sub.psubscribe("n*")
+        for i in range(50):
+            db.publish("news", "x" * i)
+            db.publish("nobody", i)
+        heard = 0
+        while heard < 103:
+            message = sub.get_message(timeout=5)
+            assert message, "a message is missing"
+            heard += 1
+        sub.ping()
+        sub.unsubscribe("sport", "nothing")
+        sub.punsubscribe()
+        sub.unsubscribe()
+        while sub.get_message(timeout=0.1):
+            pass
+
+
+def monitored(db):
+    with db.monitor() as monitor:
+        db.set("seen", 1)
+        db.get("seen")
+        next(monitor.listen())
+
+
+def blocking(db):
+    threading.Timer(0.05, lambda: db.rpush("queue", "x")).start()
+    assert db.blpop("queue", 5)
+    db.blpop("empty", 1)
+    db.xread({"stream": "$"}, block=20)
+    db.xadd("stream", {"a": 1})
+    db.xgroup_create("stream", "group", id="0")
+    db.xreadgroup("group", "me", {"stream": ">"}, block=20)
+
+
+def scripts(db):
+    both = db.register_script("redis.call('setnx', KEYS[1], 1) return redis.call('get', KEYS[1])")
+    for _ in range(10):
+        both(keys=["scripted"])
+    inner("setnx", 10)
+    inner("get", 10)
+    lock = db.lock("lock", timeout=5)
+    assert lock.acquire()
+    lock.extend(1)
+    lock.release()
+    # extend: get, pttl, pexpire; release: get, del
+    inner("get", 2)
+    inner("pttl", 1)
+    inner("pexpire", 1)
+    inner("del", 1)
+
+
+def errors(db):
+    db.set("text", "x")
+    for _ in range(10):
+        failing(db.lpush, "text", "x")
+        failing(db.execute_command, "NOSUCH", "command")
+        failing(db.execute_command, "CONFIG", "NOSUCH")
+        failing(db.execute_command, "GET")
+        failing(db.evalsha, "f" * 40, 0)
+        failing(db.incr, "text")
+
+
+async def asynchronous():
+    db = redis.asyncio.Redis(port=PORT, max_connections=20)
+    await asyncio.gather(*(db.set(f"async:{i % 5}", "x" * i) for i in range(20)))
+    async with db.pipeline(transaction=True) as p:
+        await p.set("a", 1).incr("a").execute()
+    sub = db.pubsub()
+    await sub.subscribe("async")
+    await db.publish("async", "x")
+    while not (message := await sub.get_message(timeout=5)) or message["type"] != "message":
+        pass
+    await sub.unsubscribe()
+    await sub.close()
+    await db.close(close_connection_pool=True)
+
+
+db = redis.Redis(port=PORT)
+for part in (basics, pipelines, pubsub, monitored, blocking, scripts, errors):
+    part(db)
+with redis.Redis(port=PORT, single_connection_client=True) as single:
+    basics(single)
+asyncio.run(asynchronous())
+db.close()

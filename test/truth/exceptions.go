@@ -1,0 +1,84 @@
+package main
+
+// exception names a reason for which a server's count and the observer's may differ. There are no others.
+type exception struct {
+	name   string
+	reason string
+}
+
+var (
+	scriptInner = exception{"script-inner",
+		"commands that a script or function calls are counted by the server and are not on the wire"}
+	blockedGone = exception{"blocked-gone",
+		"a client that goes while it is blocked: Redis up to 7.0 counts the command when it blocks, later ones when it is served, so never; the observer counts an unanswered command"}
+	unblockError = exception{"unblock-error",
+		"CLIENT UNBLOCK ERROR fails without an error reply of its own, and Valkey counts the command that it ended once more as rejected"}
+	unblockTimeout = exception{"unblock-timeout",
+		"CLIENT UNBLOCK TIMEOUT is counted as a failed call by Redis 7.0, although no error was sent"}
+	waitTwice = exception{"wait-twice",
+		"WAIT is counted when it blocks and again when it is done, from Redis 7.2 on"}
+	roleChange = exception{"role-change",
+		"REPLICAOF that ends blocked commands is charged with their errors, and each version counts those commands otherwise"}
+	nestedErrors = exception{"nested-errors",
+		"a script whose reply holds several errors fails more often than it was called"}
+	silentFailure = exception{"silent-failure",
+		"a command fails whose reply CLIENT REPLY withheld: nothing on the wire tells"}
+	unanswered = exception{"unanswered",
+		"the connection ended with the command outstanding: an error for its caller, whatever the server made of it"}
+	neverRead = exception{"never-read",
+		"the client closed or was killed before the server had read or run what it had sent"}
+	killedByServer = exception{"killed-by-server",
+		"the server ended the connection: how much of what it had been sent it ran before cannot be seen"}
+	quitUncounted = exception{"quit-uncounted",
+		"Redis 6 answers QUIT before it looks commands up, and does not count it"}
+	unknownSubcommand = exception{"unknown-subcommand",
+		"Redis 6 counts a subcommand that it does not know for the container, which the observer labels other or by the newer name"}
+	protocolError = exception{"protocol-error",
+		"the server counts its complaint about a breach of the protocol among the error replies, and the observer among protocol errors: it answers no command"}
+	httpWord = exception{"http-word",
+		"Redis 6 counts POST, with which it closes the connection, as a command"}
+	scriptErrors = exception{"script-errors",
+		"errors within scripts are counted among the error replies once, twice or not at all, by version"}
+	droppedElements = exception{"acl-at-exec",
+		"a queued command that EXEC refuses by the access rules of that moment is answered by an error and counted nowhere"}
+)
+
+// span is how much more than the observer the server may count.
+type span struct{ low, high int }
+
+func (s span) holds(n int) bool { return s.low <= n && n <= s.high }
+
+// allowance is one use of an exception: the command, and by how much the server's count may exceed the observer's.
+type allowance struct {
+	exception exception
+	label     string
+	total     span
+	errors    span
+}
+
+// spans adds up the allowances of a command.
+func spans(allowed []allowance, label string) (total, errors span) {
+	for _, a := range allowed {
+		if a.label != label {
+			continue
+		}
+		total = span{total.low + a.total.low, total.high + a.total.high}
+		errors = span{errors.low + a.errors.low, errors.high + a.errors.high}
+	}
+	return total, errors
+}
+
+// standing returns the exceptions that hold in every round: those that the observer's own counters account for, and those of
+// an old version.
+func standing(s *server, seen sighting) (allowed []allowance) {
+	if seen.unanswered > 0 {
+		for label := range seen.commands {
+			allowed = append(allowed, allowance{unanswered, label, exactly(0), span{-seen.unanswered, 0}})
+		}
+	}
+	if !s.countsErrors() {
+		quits := seen.commands["quit"].total
+		allowed = append(allowed, allowance{quitUncounted, "quit", exactly(-quits), exactly(0)})
+	}
+	return allowed
+}

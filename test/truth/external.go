@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// scripts are where the programs lie that use clients of other languages.
+const scripts = "test/truth/clients"
+
+// fetchNode brings the libraries of package.json into the cache.
+func (s *suite) fetchNode(ctx context.Context, stderr io.Writer) error {
+	folder := filepath.Join(s.cache, "npm")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	list, err := os.ReadFile(filepath.Join(scripts, "package.json"))
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(folder, "package.json")
+	if old, err := os.ReadFile(file); err == nil && string(old) == string(list) {
+		return nil
+	}
+	if err := writeFile(file, string(list)); err != nil {
+		return err
+	}
+	if err := command(ctx, stderr, "npm", "--prefix", folder, "install", "--no-audit", "--no-fund", "--ignore-scripts"); err != nil {
+		return errors.Join(err, os.Remove(file)) // so that the next run tries again
+	}
+	return nil
+}
+
+// nodeScript runs a script of the folder with Node.js.
+func nodeScript(name string) func(context.Context, *round) error {
+	return func(ctx context.Context, r *round) error {
+		script, err := os.ReadFile(filepath.Join(scripts, name))
+		if err != nil {
+			return err
+		}
+		// Node.js looks for modules beside the script.
+		file := filepath.Join(r.cache, "npm", name)
+		if err := os.WriteFile(file, script, 0o600); err != nil {
+			return err
+		}
+		return r.script(ctx, exec.Command("node", file, strconv.Itoa(r.port), fmt.Sprint(r.server.version)))
+	}
+}
+
+// python runs redis-py.
+func python(ctx context.Context, r *round) error {
+	script, err := filepath.Abs(filepath.Join(scripts, "redis_py.py"))
+	if err != nil {
+		return err
+	}
+	c := exec.Command("python3", script, strconv.Itoa(r.port), fmt.Sprint(r.server.version))
+	c.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(r.cache, "python/usr/lib/python3/dist-packages"))
+	return r.script(ctx, c)
+}
+
+// hiredis compiles and runs two programs: the example that comes with the library, and ours with what that one leaves out.
+func hiredis(ctx context.Context, r *round) error {
+	root := filepath.Join(r.cache, "hiredis/usr")
+	ours, err := filepath.Abs(filepath.Join(scripts, "hiredis.c"))
+	if err != nil {
+		return err
+	}
+	for _, source := range []string{filepath.Join(root, "share/doc/libhiredis-dev/examples/example.c"), ours} {
+		binary := filepath.Join(r.folder, "hiredis-"+strings.TrimSuffix(filepath.Base(source), ".c"))
+		compiler := exec.Command("cc", "-I", filepath.Join(root, "include/hiredis"), "-I", filepath.Join(root, "include"),
+			"-o", binary, source, filepath.Join(root, "lib/x86_64-linux-gnu/libhiredis.a"))
+		if _, err := r.execute(ctx, compiler, ""); err != nil {
+			return err
+		}
+		if _, err := r.execute(ctx, exec.Command(binary, "127.0.0.1", strconv.Itoa(r.port)), ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// script runs a program that tells on stdout what it has scripts do.
+func (r *round) script(ctx context.Context, c *exec.Cmd) error {
+	out, err := r.execute(ctx, c, "")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(out) {
+		var label string
+		var calls, failures int
+		if _, err := fmt.Sscanf(line, "inner %s %d %d", &label, &calls, &failures); err == nil {
+			r.allow(scriptInner, label, exactly(calls), exactly(failures))
+		}
+	}
+	return nil
+}
+
+func writeFile(name, text string) error { return os.WriteFile(name, []byte(text), 0o600) }

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Fetches servers and client libraries as Debian packages, each into a root of its own: a server with every library that it
+# depends on, so that it runs whatever C library the machine has. Nothing is installed; what was fetched is kept for the next run.
+#
+# usage: fetch.sh CACHE NAME...    for example fetch.sh .cache/truth redis-7.0 python
+set -eu
+
+cache=$(mkdir -p "$1" && cd "$1" && pwd)
+shift
+libraries='lib[^/]*|gcc-[0-9]*-base|zlib1g'
+
+# source_of NAME prints the suite, which of their dependencies are wanted (as a pattern), and the packages.
+source_of() {
+	case $1 in
+	redis-6.0) echo bullseye $libraries redis-server redis-tools ;;
+	redis-7.0) echo bookworm $libraries redis-server redis-tools ;;
+	redis-8.0) echo trixie $libraries redis-server redis-tools ;;
+	valkey-8) echo trixie $libraries valkey-server valkey-tools ;;
+	valkey-9) echo forky $libraries valkey-server valkey-tools ;;
+	hiredis) echo bookworm none libhiredis-dev libhiredis0.14 ;;
+	python) echo bookworm none python3-redis python3-async-timeout python3-packaging ;;
+	*) echo "fetch.sh: nothing is known of $1" >&2 && return 1 ;;
+	esac
+}
+
+# apt_for SUITE ARGUMENTS... runs apt-get on the package lists of that suite alone, as if nothing were installed.
+apt_for() {
+	suite=$1
+	shift
+	apt="$cache/apt/$suite"
+	mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" >"$apt/sources.list"
+	: >"$apt/status"
+	apt-get -q -o "Dir::Etc::SourceList=$apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
+		-o "Dir::State::Lists=$apt/lists" -o "Dir::State::Status=$apt/status" -o "Dir::Cache=$apt" -o APT::Sandbox::User=root \
+		-o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::Default-Enabled=false -o Acquire::Retries=5 "$@"
+}
+
+# archives SUITE PATTERN PACKAGE... prints the addresses of the packages, and of those that they depend on and that match.
+archives() {
+	suite=$1 pattern=$2
+	shift 2
+	apt_for "$suite" install --print-uris --yes --no-install-recommends "$@" | sed -n "s/^'\([^']*\)' .*/\1/p" |
+		grep -E "/($pattern|$(echo "$*" | tr ' ' '|'))_[^/]*\.deb\$"
+}
+
+for wanted in "$@"; do
+	target="$cache/$wanted"
+	[ -d "$target" ] && continue
+	set -- $(source_of "$wanted")
+	apt_for "$1" update >&2
+	rm -rf "$target.new" && mkdir -p "$target.new"
+	for address in $(archives "$@"); do
+		echo "fetching ${address##*/}" >&2
+		/usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$address" "$target.new/package.deb" >/dev/null
+		dpkg-deb -x "$target.new/package.deb" "$target.new"
+		rm "$target.new/package.deb"
+	done
+	mv "$target.new" "$target"
+done

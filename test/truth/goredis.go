@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// goRedis runs go-redis with both protocols.
+func goRedis(ctx context.Context, r *round) error {
+	for _, protocol := range []int{2, 3} {
+		db := goredis.NewClient(&goredis.Options{Addr: r.address(), Protocol: protocol, PoolSize: 12, MinIdleConns: 3})
+		err := errors.Join(
+			goRedisPool(ctx, db), goRedisPipelines(ctx, db), goRedisTransactions(ctx, db),
+			goRedisPubSub(ctx, db), goRedisBlocking(ctx, db), goRedisScripts(ctx, r, db), goRedisErrors(ctx, db))
+		if err := errors.Join(err, db.Close()); err != nil {
+			return fmt.Errorf("protocol %d: %w", protocol, err)
+		}
+	}
+	return nil
+}
+
+// goRedisPool shares the pool among goroutines.
+func goRedisPool(ctx context.Context, db *goredis.Client) error {
+	return parallel(16, func(n int) error {
+		for i := range 60 {
+			key := fmt.Sprintf("key:%d:%d", n, i)
+			if err := errors.Join(
+				db.Set(ctx, key, strings.Repeat("x", i*i*10), 0).Err(), db.Get(ctx, key).Err(),
+				db.HSet(ctx, "hash:"+key, "a", 1, "b", 2).Err(), db.HGetAll(ctx, "hash:"+key).Err(),
+				db.ZAdd(ctx, "zset", goredis.Z{Score: float64(i), Member: key}).Err(), db.ZRangeWithScores(ctx, "zset", 0, 10).Err(),
+				db.Incr(ctx, "counter").Err(), db.SAdd(ctx, "set", key).Err(), db.SMembers(ctx, "set").Err()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func goRedisPipelines(ctx context.Context, db *goredis.Client) error {
+	return parallel(4, func(int) error {
+		_, err := db.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			for i := range 1000 {
+				p.Set(ctx, fmt.Sprint("pipelined:", i), i, time.Minute)
+				p.Get(ctx, fmt.Sprint("pipelined:", i))
+				p.LPush(ctx, "list", i)
+			}
+			return nil
+		})
+		return err
+	})
+}
+
+// goRedisTransactions has some that fail: by a watched key, by an element, by a command that is not queued.
+func goRedisTransactions(ctx context.Context, db *goredis.Client) error {
+	for range 20 {
+		_, _ = db.TxPipelined(ctx, func(p goredis.Pipeliner) error { // its elements fail
+			p.Set(ctx, "text", "x", 0)
+			p.LPush(ctx, "text", "x")
+			p.Incr(ctx, "counter")
+			return nil
+		})
+		_, _ = db.TxPipelined(ctx, func(p goredis.Pipeliner) error { // EXECABORT
+			p.Set(ctx, "text", "x", 0)
+			p.Do(ctx, "GET")
+			return nil
+		})
+		_ = db.Watch(ctx, func(tx *goredis.Tx) error { // fails, for the key changes meanwhile
+			if err := db.Incr(ctx, "watched").Err(); err != nil {
+				return err
+			}
+			_, err := tx.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+				p.Set(ctx, "never", 1, 0)
+				return nil
+			})
+			return err
+		}, "watched")
+	}
+	return nil
+}
+
+func goRedisPubSub(ctx context.Context, db *goredis.Client) error {
+	sub := db.Subscribe(ctx, "a", "b")
+	defer sub.Close()
+	if err := errors.Join(sub.PSubscribe(ctx, "p*", "q*"), sub.Ping(ctx)); err != nil {
+		return err
+	}
+	messages := sub.Channel()
+	if err := parallel(4, func(n int) error {
+		for i := range 50 {
+			if err := errors.Join(db.Publish(ctx, "a", i).Err(), db.Publish(ctx, "pattern", n).Err(), db.Publish(ctx, "nobody", n).Err()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for range 50 {
+		select {
+		case <-messages:
+		case <-time.After(patience):
+			return errors.New("no message came")
+		}
+	}
+	return errors.Join(sub.Unsubscribe(ctx, "a", "nothing"), sub.PUnsubscribe(ctx), sub.Unsubscribe(ctx))
+}
+
+// goRedisBlocking has some that time out and some that are served.
+func goRedisBlocking(ctx context.Context, db *goredis.Client) error {
+	return parallel(6, func(n int) error {
+		queue := fmt.Sprint("queue:", n)
+		if n%2 == 0 {
+			time.AfterFunc(50*time.Millisecond, func() { db.RPush(ctx, queue, "x") })
+		}
+		err := db.BLPop(ctx, time.Second, queue).Err()
+		if errors.Is(err, goredis.Nil) {
+			err = nil
+		}
+		_ = db.XRead(ctx, &goredis.XReadArgs{Streams: []string{"stream", "$"}, Block: 20 * time.Millisecond}).Err() // times out
+		return err
+	})
+}
+
+func goRedisScripts(ctx context.Context, r *round, db *goredis.Client) error {
+	script := goredis.NewScript("redis.call('SETNX', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])")
+	const times = 10
+	for range times {
+		if err := script.Run(ctx, db, []string{"scripted"}, "x").Err(); err != nil {
+			return err
+		}
+	}
+	r.allow(scriptInner, "setnx", exactly(times), exactly(0))
+	r.allow(scriptInner, "get", exactly(times), exactly(0))
+	return db.ScriptFlush(ctx).Err()
+}
+
+// goRedisErrors asks for what fails.
+func goRedisErrors(ctx context.Context, db *goredis.Client) error {
+	for range 20 {
+		db.Set(ctx, "text", "x", 0)
+		db.LPush(ctx, "text", "x")
+		db.Do(ctx, "NOSUCH", "command")
+		db.Do(ctx, "CONFIG", "NOSUCH")
+		db.Do(ctx, "CONFIG")
+		db.Do(ctx, "GET", "too", "many", "arguments")
+		db.Do(ctx, "DEBUG", "SLEEP", "0")
+	}
+	return nil
+}
+
+// parallel runs n goroutines and joins their errors.
+func parallel(n int, f func(int) error) error {
+	all := make([]error, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { all[i] = f(i) })
+	}
+	group.Wait()
+	return errors.Join(all...)
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// a little is long enough for a server to have taken up what was sent.
+const aLittle = 60 * time.Millisecond
+
+// rawBlocking blocks connections and frees them in every way.
+func rawBlocking(_ context.Context, r *round) error {
+	helper, err := r.dial()
+	if err != nil {
+		return err
+	}
+	defer helper.Close()
+	timeout := "1"
+	if r.server.since(6.2, 0) {
+		timeout = "0.05"
+	}
+	all := []error{
+		r.dialogue(asked("BLPOP none "+timeout, "GET a"), asked("XREAD BLOCK 20 STREAMS s $", "PING"), asked("BLPOP none x", "BLPOP none")),
+		r.dialogue(asked("RPUSH ready x", "BLPOP ready 0", "WAIT 0 20")),
+		r.blocked(helper, []string{"BLPOP served 0", "GET a", "SET a 1"}, "RPUSH served x"),
+		r.blocked(helper, []string{"BRPOPLPUSH served2 to 0"}, "RPUSH served2 x"),
+		r.blocked(helper, []string{"BLPOP wrong 0"}, "SET wrong x", "DEL wrong", "RPUSH wrong x"),
+		r.blocked(helper, []string{"XREAD BLOCK 0 STREAMS stream $"}, "XADD stream * a 1"),
+		r.blocked(helper, []string{"MULTI", "SET a 1", "EXEC", "BZPOPMIN z 0", "PING"}, "ZADD z 1 a"),
+		r.dialogue(asked("CLIENT PAUSE 50", "GET a", "SET a 1")),
+	}
+	return errors.Join(append(all, r.unblocked(helper), r.deserted())...)
+}
+
+// blocked sends requests of which one blocks, and has a helper free it.
+func (r *round) blocked(helper *wire, requests []string, free ...string) error {
+	w, err := r.dial()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if err := w.send(commands(requests...)); err != nil {
+		return err
+	}
+	time.Sleep(aLittle)
+	if _, err := helper.ask(free...); err != nil {
+		return err
+	}
+	_, err = w.read(len(requests))
+	return err
+}
+
+// unblocked ends blocked commands by CLIENT UNBLOCK.
+func (r *round) unblocked(helper *wire) error {
+	for _, how := range []string{"TIMEOUT", "ERROR"} {
+		w, err := r.dial()
+		if err != nil {
+			return err
+		}
+		id, err := w.ask("CLIENT ID")
+		if err != nil {
+			return err
+		}
+		if err := w.send(commands("BLPOP blocked 0", "GET a")); err != nil {
+			return err
+		}
+		time.Sleep(aLittle)
+		if _, err := helper.ask("CLIENT UNBLOCK " + id[0].text + " " + how); err != nil {
+			return err
+		}
+		if _, err := w.read(2); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+	}
+	r.allow(unblockTimeout, "blpop", exactly(0), span{0, 1})
+	r.allow(unblockTimeout, "client_unblock", exactly(0), span{0, 1})
+	r.allow(unblockError, "client_unblock", exactly(0), span{0, 1})
+	r.allow(unblockError, "blpop", span{0, 1}, exactly(0))
+	r.allow(unblockError, other, span{-3, 1}, span{-3, 1})
+	return nil
+}
+
+// deserted closes a connection that is blocked: what waits behind the blocked command is never run.
+func (r *round) deserted() error {
+	for _, end := range []func(*wire) error{(*wire).reset, func(w *wire) error { return w.Close() }} {
+		w, err := r.dial()
+		if err != nil {
+			return err
+		}
+		if err := w.send(commands("SET a 1", "BLPOP forever 0", "SET never 1", "GET never")); err != nil {
+			return err
+		}
+		time.Sleep(aLittle)
+		if err := end(w); err != nil {
+			return err
+		}
+		r.allow(blockedGone, "blpop", span{-1, 0}, exactly(0))
+	}
+	return nil
+}
+
+// rawEndings ends connections with commands outstanding, from either side.
+func rawEndings(_ context.Context, r *round) error {
+	ends := map[string]func(*wire) error{
+		"close": func(w *wire) error { return w.Close() },
+		"reset": (*wire).reset,
+		"half a request": func(w *wire) error {
+			return errors.Join(w.send("*2\r\n$3\r\nGET\r\n$10\r\nhal"), w.Close())
+		},
+		"killed": func(w *wire) error { return r.kill(w) },
+		"kills itself": func(w *wire) error {
+			return errors.Join(w.send(commands("CLIENT KILL TYPE normal SKIPME no", "GET never")), w.drain(patience), w.Close())
+		},
+	}
+	var all []error
+	for name, end := range ends {
+		for _, answered := range []bool{true, false} {
+			w, err := r.dial()
+			if err != nil {
+				return err
+			}
+			if _, err := w.ask("SET a 1"); err != nil {
+				return err
+			}
+			if err := w.send(commands("GET a", "INCR n", "LPUSH a x")); err != nil {
+				return err
+			}
+			time.Sleep(pace)
+			if answered {
+				if _, err := w.read(3); err != nil {
+					return err
+				}
+			}
+			time.Sleep(aLittle)
+			if err := end(w); err != nil {
+				all = append(all, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+	}
+	return errors.Join(all...)
+}
+
+// kill has the server end a connection.
+func (r *round) kill(w *wire) error {
+	id, err := w.ask("PING")
+	if err != nil || len(id) == 0 {
+		return err
+	}
+	helper, err := r.dial()
+	if err != nil {
+		return err
+	}
+	defer helper.Close()
+	if _, err := helper.ask("CLIENT KILL " + w.LocalAddr().String()); err != nil {
+		return err
+	}
+	return errors.Join(w.drain(patience), w.Close())
+}
+
+// rawAccess is refused in every way: before it has said who it is, by access rules, and between being queued and run.
+func rawAccess(_ context.Context, r *round) error {
+	if _, err := r.admin.do("ACL SETUSER limited on >secret ~open* +get +set +multi +exec +ping"); err != nil {
+		return err
+	}
+	limited := r.dialogue(asked("AUTH limited secret", "GET open", "GET closed", "SET open 1", "LPUSH l x", "CONFIG GET save", "NOSUCH",
+		"MULTI", "GET closed", "EXEC", "MULTI", "GET open", "EXEC"))
+	if _, err := r.admin.do("CONFIG SET requirepass secret"); err != nil {
+		return err
+	}
+	strangers := r.dialogue(asked("PING", "GET a", "HELLO 3", "AUTH wrong", "AUTH", "MULTI", "EXEC", "AUTH secret", "GET a", "HELLO 3 AUTH default secret", "PING"))
+	if _, err := r.admin.do("CONFIG SET maxmemory 1"); err != nil {
+		return err
+	}
+	full := r.dialogue(asked("AUTH secret", "SET a 1", "GET a", "MULTI", "GET a", "SET a 1", "EXEC"))
+	return errors.Join(limited, strangers, full)
+}
+
+// rawScripts runs scripts that call commands and fail in every way.
+func rawScripts(_ context.Context, r *round) error {
+	w, err := r.dial()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	scripts := []string{
+		"return 1",
+		"return redis.call('SET', 'a', '1')",
+		"return redis.call('LPUSH', 'a', 'x')",
+		"return redis.pcall('LPUSH', 'a', 'x')",
+		"redis.pcall('LPUSH', 'a', 'x') return 1",
+		"return redis.error_reply('MY error')",
+		"return {1, {2, redis.error_reply('MY error')}}",
+		"return error('x')",
+		"this is no Lua",
+	}
+	for _, script := range scripts {
+		if err := w.send(multibulk("EVAL", script, "0")); err != nil {
+			return err
+		}
+		if _, err := w.read(1); err != nil {
+			return err
+		}
+	}
+	r.allow(scriptInner, "set", exactly(1), exactly(0))
+	r.allow(scriptInner, "lpush", exactly(3), exactly(3))
+	r.allow(scriptErrors, other, span{-8, 8}, span{-8, 8})
+	_, err = w.ask("EVALSHA ffffffffffffffffffffffffffffffffffffffff 0", "SCRIPT EXISTS x", "SCRIPT FLUSH", "GET a")
+	return err
+}

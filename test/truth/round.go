@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	roundTime   = 2 * time.Minute        // what a client may take
+	settleTime  = 5 * time.Second        // what the observers may take to agree with the server
+	settlePause = 100 * time.Millisecond // longer than an event may wait in the ring
+)
+
+// suite is what all rounds share.
+type suite struct {
+	cache     string
+	work      string
+	observers []*observer
+	verbose   bool
+}
+
+// round is one client against one server.
+type round struct {
+	*suite
+	*instance // that the client talks to
+	client    client
+	folder    string
+	more      []*instance // others that are observed too
+
+	mu      sync.Mutex
+	allowed []allowance
+}
+
+// result is what one observer made of a round.
+type result struct {
+	server, client, role string
+	commands             count
+	differences          []difference
+	losses               map[string]int
+	err                  error
+	took                 time.Duration
+}
+
+func (r result) good() bool { return r.err == nil && len(r.differences) == 0 && len(r.losses) == 0 }
+
+// run runs a client against a fresh server and compares.
+func (s *suite) run(ctx context.Context, server *server, c client) []result {
+	begin := time.Now()
+	r := &round{suite: s, client: c, folder: filepath.Join(s.work, server.name+"-"+c.name)}
+	before, err := s.look(ctx, server.name)
+	if err == nil {
+		r.instance, err = startServer(ctx, server, s.cache, filepath.Join(r.folder, "1"), server.port, c.options...)
+	}
+	if err == nil {
+		err = r.play(ctx)
+	}
+	results := r.settle(ctx, server, before, err)
+	for i := range results {
+		results[i].took = time.Since(begin)
+	}
+	if r.instance != nil {
+		r.stop()
+	}
+	for _, i := range r.more {
+		i.stop()
+	}
+	if err == nil {
+		err = os.RemoveAll(r.folder)
+	}
+	return results
+}
+
+// play lets the client work.
+func (r *round) play(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, roundTime)
+	defer cancel()
+	if err := r.client.run(ctx, r); err != nil {
+		return fmt.Errorf("run the client: %w", err)
+	}
+	return nil
+}
+
+// look asks every observer.
+func (s *suite) look(ctx context.Context, name string) ([]sighting, error) {
+	var all []sighting
+	for _, o := range s.observers {
+		seen, err := o.see(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, seen)
+	}
+	return all, nil
+}
+
+// settle compares until all agree, or for as long as it may take.
+func (r *round) settle(ctx context.Context, server *server, before []sighting, failure error) []result {
+	results := make([]result, len(r.observers))
+	for i, o := range r.observers {
+		results[i] = result{server: server.name, client: r.client.name, role: o.role, err: failure}
+	}
+	if failure != nil {
+		return results
+	}
+	for deadline := time.Now().Add(settleTime); ; {
+		time.Sleep(settlePause)
+		agreed := true
+		for i := range results {
+			results[i].err = r.judge(ctx, &results[i], r.observers[i], before[i])
+			agreed = agreed && results[i].good()
+		}
+		if agreed || time.Now().After(deadline) {
+			return results
+		}
+	}
+}
+
+// judge compares one observer with the servers of the round.
+func (r *round) judge(ctx context.Context, result *result, o *observer, before sighting) error {
+	server := ledger{}
+	for _, i := range append([]*instance{r.instance}, r.more...) {
+		counted, err := i.admin.read()
+		if err != nil {
+			return fmt.Errorf("read the server's counters: %w", err)
+		}
+		for label, c := range counted {
+			server.add(label, c.total, c.errors)
+		}
+	}
+	now, err := o.see(ctx, r.server.name)
+	if err != nil {
+		return err
+	}
+	seen := now.less(before)
+	result.commands = seen.commands.sum()
+	result.differences = compare(server, seen.commands, append(standing(r.server, seen), r.allowed...), r.server.countsErrors())
+	result.losses = seen.losses
+	return nil
+}
+
+// allow grants an exception: the server may count from low to high more commands and errors than the observer.
+func (r *round) allow(e exception, label string, total, errors span) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.allowed = append(r.allowed, allowance{e, label, total, errors})
+}
+
+// exactly is the span of one number.
+func exactly(n int) span { return span{n, n} }
+
+// dial opens a connection to the server.
+func (r *round) dial() (*wire, error) { return dial("tcp", r.address()) }
+
+// another starts one more server: observed, under the same name, or not.
+func (r *round) another(ctx context.Context, observed bool, options ...string) (*instance, error) {
+	port := r.server.port + 1
+	if !observed {
+		port += unobserved
+	}
+	i, err := startServer(ctx, r.server, r.cache, filepath.Join(r.folder, strconv.Itoa(port)), port, options...)
+	if err == nil && observed {
+		r.more = append(r.more, i)
+	}
+	return i, err
+}
+
+// tool runs a program that came with the server, and returns its output.
+func (r *round) tool(ctx context.Context, name, input string, args ...string) (string, error) {
+	return r.execute(ctx, r.server.program(r.cache, name, append([]string{"-p", strconv.Itoa(r.port)}, args...)...), input)
+}
+
+// execute runs a program to its end, or to that of ctx.
+func (r *round) execute(ctx context.Context, command *exec.Cmd, input string) (string, error) {
+	var out strings.Builder
+	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(input), &out, &out
+	command.Dir = r.folder
+	if err := command.Start(); err != nil {
+		return "", err
+	}
+	ended := context.AfterFunc(ctx, func() { _ = command.Process.Kill() }) // it may have ended by itself
+	err := command.Wait()
+	ended()
+	if r.verbose {
+		fmt.Fprintf(os.Stderr, "--- %s\n%s\n", strings.Join(command.Args, " "), out.String())
+	}
+	if err != nil {
+		return out.String(), fmt.Errorf("%s: %w: %s", filepath.Base(command.Path), err, tail(out.String()))
+	}
+	return out.String(), nil
+}
+
+// forAWhile runs a tool that would not end by itself, and kills it then.
+func (r *round) forAWhile(d time.Duration, name, input string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	_, err := r.tool(ctx, name, input, args...)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// tail is the end of a long text, where programs tell what went wrong.
+func tail(text string) string {
+	const enough = 600
+	if len(text) > enough {
+		text = "…" + text[len(text)-enough:]
+	}
+	return strings.TrimSpace(text)
+}
+
+// each runs a function on a new connection for every item, and joins their errors.
+func each[T any](r *round, items []T, f func(*wire, T) error) error {
+	var all []error
+	for _, item := range items {
+		w, err := r.dial()
+		if err != nil {
+			return err
+		}
+		if err := f(w, item); err != nil {
+			all = append(all, fmt.Errorf("%v: %w", item, err))
+		}
+		_ = w.Close() // the item may have closed it
+	}
+	return errors.Join(all...)
+}

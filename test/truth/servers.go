@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// product is a kind of server: its programs begin with its name.
+type product string
+
+const (
+	redis  product = "redis"
+	valkey product = "valkey"
+)
+
+// server is a row of the table of servers.
+type server struct {
+	name    string
+	product product
+	version float64 // of the code line: Valkey 8 and 9 count on from Redis 7.2
+	folder  string  // in the cache, as fetch.sh names it
+	options []string
+	port    int // it and the following one belong to this server; observed
+}
+
+// servers are what is tried. The ports lie apart, so that nothing of one server is taken for another's.
+var servers = []server{
+	{"redis-6.0", redis, 6.0, "redis-6.0", nil, 23100},
+	{"redis-7.0", redis, 7.0, "redis-7.0", nil, 23110},
+	{"redis-8.0", redis, 8.0, "redis-8.0", nil, 23120},
+	{"valkey-8", valkey, 8.1, "valkey-8", nil, 23130},
+	{"valkey-9", valkey, 9.1, "valkey-9", nil, 23140},
+	{"redis-7.0-io", redis, 7.0, "redis-7.0", ioThreads, 23150},
+	{"redis-8.0-io", redis, 8.0, "redis-8.0", ioThreads, 23160},
+	{"valkey-9-io", valkey, 9.1, "valkey-9", ioThreads, 23170},
+}
+
+var ioThreads = []string{"--io-threads", "3", "--io-threads-do-reads", "yes"}
+
+// unobserved is added to a port to get those of replicas and sentinels, which no observer watches.
+const unobserved = 500
+
+// since reports whether the server has what came with these versions of Redis and of Valkey.
+func (s *server) since(redisVersion, valkeyVersion float64) bool {
+	if s.product == valkey {
+		return s.version >= valkeyVersion
+	}
+	return s.version >= redisVersion
+}
+
+// countsErrors: INFO commandstats tells failed and rejected calls.
+func (s *server) countsErrors() bool { return s.since(6.2, 0) }
+
+// program returns the command line of one of the server's programs ("server", "cli", "benchmark"), run by the C library it came with.
+func (s *server) program(cache, name string, args ...string) *exec.Cmd {
+	root := filepath.Join(cache, s.folder)
+	libraries := []string{filepath.Join(root, "lib/x86_64-linux-gnu"), filepath.Join(root, "usr/lib/x86_64-linux-gnu")}
+	for _, folder := range libraries {
+		linker := filepath.Join(folder, "ld-linux-x86-64.so.2")
+		if _, err := os.Stat(linker); err != nil {
+			continue
+		}
+		binary := filepath.Join(root, "usr/bin", fmt.Sprintf("%s-%s", s.product, name))
+		return exec.Command(linker, append([]string{"--library-path", strings.Join(libraries, ":"), binary}, args...)...)
+	}
+	return exec.Command(fmt.Sprintf("%s-%s", s.product, name), args...)
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// patience is how long a reply may take.
+const patience = 10 * time.Second
+
+// wire is a connection on which a client sends what it likes, byte by byte.
+type wire struct {
+	net.Conn
+	replies *bufio.Reader
+}
+
+// reply is what came back, written for people: "+OK", "-ERR text", ":1", "$text", "$nil", and for aggregates their elements.
+type reply struct {
+	kind     byte
+	text     string
+	elements []reply
+}
+
+// failed reports whether the reply is an error.
+func (r reply) failed() bool { return r.kind == '-' || r.kind == '!' }
+
+func dial(network, address string) (*wire, error) {
+	c, err := net.DialTimeout(network, address, patience)
+	if err != nil {
+		return nil, err
+	}
+	return &wire{Conn: c, replies: bufio.NewReader(c)}, nil
+}
+
+// multibulk returns a request as clients send it.
+func multibulk(fields ...string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(fields))
+	for _, f := range fields {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(f), f)
+	}
+	return b.String()
+}
+
+// commands returns a pipeline of requests whose fields are parted by spaces.
+func commands(lines ...string) string {
+	var b strings.Builder
+	for _, line := range lines {
+		b.WriteString(multibulk(strings.Fields(line)...))
+	}
+	return b.String()
+}
+
+// send writes bytes as they are.
+func (w *wire) send(bytes string) error {
+	_, err := io.WriteString(w.Conn, bytes)
+	return err
+}
+
+// ask sends a pipeline of requests and reads one frame for each.
+func (w *wire) ask(lines ...string) ([]reply, error) {
+	if err := w.send(commands(lines...)); err != nil {
+		return nil, err
+	}
+	return w.read(len(lines))
+}
+
+// read reads n frames.
+func (w *wire) read(n int) ([]reply, error) {
+	if err := w.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
+	}
+	frames := make([]reply, 0, n)
+	for range n {
+		r, err := w.frame()
+		if err != nil {
+			return frames, fmt.Errorf("read reply %d of %d: %w", len(frames)+1, n, err)
+		}
+		frames = append(frames, r)
+	}
+	return frames, nil
+}
+
+// drain reads until the server closes or is silent for a while.
+func (w *wire) drain(silence time.Duration) error {
+	for {
+		if err := w.SetReadDeadline(time.Now().Add(silence)); err != nil {
+			return err
+		}
+		if _, err := w.replies.Discard(1); err != nil {
+			return nil //nolint:nilerr // the end of what comes is what is waited for, whichever way it is told
+		}
+	}
+}
+
+// reset closes the connection in the manner of a program that is killed with data unread.
+func (w *wire) reset() error {
+	if tcp, ok := w.Conn.(*net.TCPConn); ok {
+		if err := tcp.SetLinger(0); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+func (w *wire) frame() (reply, error) {
+	line, err := w.replies.ReadString('\n')
+	if err != nil {
+		return reply{}, err
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return reply{}, fmt.Errorf("empty line")
+	}
+	r := reply{kind: line[0], text: line[1:]}
+	size, _ := strconv.Atoi(r.text) // of no meaning for the other kinds
+	switch r.kind {
+	case '$', '=', '!':
+		return w.bulk(r, size)
+	case '%', '|':
+		size *= 2
+		fallthrough
+	case '*', '~', '>':
+		return w.aggregate(r, size)
+	}
+	return r, nil
+}
+
+func (w *wire) bulk(r reply, size int) (reply, error) {
+	if size < 0 {
+		r.text = "nil"
+		return r, nil
+	}
+	text := make([]byte, size+2)
+	if _, err := io.ReadFull(w.replies, text); err != nil {
+		return r, err
+	}
+	r.text = string(text[:size])
+	return r, nil
+}
+
+func (w *wire) aggregate(r reply, size int) (reply, error) {
+	for range size {
+		element, err := w.frame()
+		if err != nil {
+			return r, err
+		}
+		r.elements = append(r.elements, element)
+	}
+	if r.kind == '|' {
+		return w.frame() // an attribute stands before the reply
+	}
+	return r, nil
+}
