@@ -52,11 +52,19 @@ func (p *process) stop() error {
 	}
 }
 
-// cpu returns the processor time that the threads of a process used so far. Unlike /proc/PID/stat it counts nanoseconds.
+// cpu returns the processor time that the threads of a process and of its children used so far: tshark has one that captures.
+// Unlike /proc/PID/stat it counts nanoseconds.
 func cpu(pid int) (time.Duration, error) {
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	if err != nil || len(files) == 0 {
-		return 0, errors.Join(errors.New("read processor time: no such process"), err)
+	var files []string
+	for _, p := range append(children(pid), pid) {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p))
+		if err != nil {
+			return 0, fmt.Errorf("read processor time: %w", err)
+		}
+		files = append(files, threads...)
+	}
+	if len(files) == 0 {
+		return 0, fmt.Errorf("read processor time: process %d has ended", pid)
 	}
 	var sum time.Duration
 	for _, file := range files {
@@ -75,6 +83,21 @@ func cpu(pid int) (time.Duration, error) {
 		sum += time.Duration(ns)
 	}
 	return sum, nil
+}
+
+// children returns the processes that the first thread of a process started.
+func children(pid int) []int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil // it has ended, or the kernel does not tell
+	}
+	var pids []int
+	for word := range strings.FieldsSeq(string(text)) {
+		if child, err := strconv.Atoi(word); err == nil {
+			pids = append(pids, child)
+		}
+	}
+	return pids
 }
 
 // settle waits until a process has read what is left for it to read: until it uses hardly any processor time.

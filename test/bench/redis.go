@@ -85,6 +85,9 @@ func (l ledger) since(before ledger) ledger {
 	return d
 }
 
+// spelling makes the label of a command of what Redis calls it.
+var spelling = strings.NewReplacer("|", "_", "-", "_")
+
 // commandStat reads a line of INFO commandstats: cmdstat_NAME:calls=…,rejected_calls=…
 func commandStat(line string) (name string, calls float64, ok bool) {
 	name, fields, found := strings.Cut(strings.TrimSpace(line), ":")
@@ -102,5 +105,5 @@ func commandStat(line string) (name string, calls float64, ok bool) {
 			calls += n
 		}
 	}
-	return strings.ReplaceAll(name, "|", "_"), calls, true
+	return spelling.Replace(name), calls, true
 }
