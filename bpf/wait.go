@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -17,6 +18,7 @@ import (
 const (
 	dozes        = 20
 	longestSleep = time.Second
+	longestHold  = 10 * time.Millisecond // a wait that may keep its processor: garbage collection waits for it
 )
 
 // waiter waits for the ring.
@@ -64,13 +66,28 @@ func (w *waiter) wait(busy bool) error {
 	if err := w.state.Set(uint32(state)); err != nil {
 		return fmt.Errorf("set consumer state: %w", err)
 	}
-	var events [2]unix.EpollEvent
-	_, err := unix.EpollWait(w.epoll, events[:], int(max(timeout.Milliseconds(), 1)))
-	if err != nil && !errors.Is(err, unix.EINTR) {
-		return fmt.Errorf("wait for ring buffer: %w", err)
+	if err := w.block(timeout); err != nil {
+		return err
 	}
 	if err := w.state.Set(uint32(observerConsumerCONSUMER_READING)); err != nil {
 		return fmt.Errorf("set consumer state: %w", err)
+	}
+	return nil
+}
+
+// block waits on the epoll.
+func (w *waiter) block(timeout time.Duration) error {
+	var events [2]unix.EpollEvent
+	call := unix.Syscall6
+	if timeout <= longestHold {
+		// Unknown to Go's scheduler, which would otherwise look every 20 µs whether the call is over, and hand the
+		// processor on: several context switches for each of ours.
+		call = unix.RawSyscall6
+	}
+	_, _, errno := call(unix.SYS_EPOLL_PWAIT, uintptr(w.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)),
+		uintptr(max(timeout.Milliseconds(), 1)), 0, 0)
+	if errno != 0 && errno != unix.EINTR {
+		return fmt.Errorf("wait for ring buffer: %w", errno)
 	}
 	return nil
 }
