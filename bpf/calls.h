@@ -49,6 +49,7 @@ static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bo
  */
 static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 {
+	__u32 which = SCRATCH_SEND + SCRATCH_COUNT * copy;
 	struct task_calls *state;
 	struct scratch *s;
 
@@ -64,12 +65,12 @@ static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 	state->send.sk = 0;
 	if (result <= 0)
 		return;
-	s = scratch_for(SCRATCH_SEND, EVENT_SENT, sk, observed_role(sk, direct), direct);
+	s = scratch_for(which, EVENT_SENT, sk, observed_role(sk, direct), direct);
 	if (!s)
 		return;
 	s->event.time = state->send.time;
 	s->event.seq = state->send.seq;
-	submit_call(s, SCRATCH_SEND, &state->send.cursor, result);
+	submit_call(s, which, &state->send.cursor, result);
 }
 
 /* Where the function itself is probed, the user memory is known at the start only: the iterator advances. */
@@ -91,13 +92,14 @@ static __always_inline void receive_started(struct sock *sk, struct msghdr *msg,
 /* The end of a receive. */
 static __always_inline void received(struct sock *sk, __u8 role, struct cursor *cursor, int result, bool direct)
 {
-	struct scratch *s = scratch_for(SCRATCH_RECEIVE, EVENT_RECEIVED, sk, role, direct);
+	__u32 which = SCRATCH_RECEIVE + SCRATCH_COUNT * copy;
+	struct scratch *s = scratch_for(which, EVENT_RECEIVED, sk, role, direct);
 
 	if (!s)
 		return;
 	s->event.time = bpf_ktime_get_ns();
 	s->event.seq = received_offset(sk, direct) - result;
-	submit_call(s, SCRATCH_RECEIVE, cursor, result);
+	submit_call(s, which, cursor, result);
 }
 
 /* The end of a receive that receive_started() saw; sk and direct as in send_ended(). */
@@ -119,7 +121,26 @@ static __always_inline void receive_ended(struct sock *sk, int result, bool dire
 		received(sk, observed_role(sk, direct), &state->receive.cursor, result, direct);
 }
 
-/* recvmmsg receives into one message after the other, and calls the tracepoint for each; an error ends it. */
+/* Whether a copy of this program has seen this receive, where no start is seen: the next one of the socket ends further on. */
+static __always_inline bool seen_by_copy(struct sock *sk)
+{
+	struct task_calls *state;
+	__u32 end;
+
+	if (copies < 2)
+		return false;
+	state = current_calls();
+	if (!state)
+		return false;
+	end = TCP_FIELD(sk, copied_seq);
+	if (state->receive.sk == (__u64)sk && state->receive.seq == end)
+		return true;
+	state->receive.sk = (__u64)sk;
+	state->receive.seq = end;
+	return false;
+}
+
+/* recvmmsg receives into one message after the other, and calls the tracepoint for each; an error ends it, or the last one. */
 static __always_inline __u64 current_message(__u64 vector, __u64 count, int result)
 {
 	struct task_calls *state = current_calls();
@@ -128,7 +149,7 @@ static __always_inline __u64 current_message(__u64 vector, __u64 count, int resu
 	if (!state)
 		return vector;
 	index = state->messages == vector && state->next_message < count ? state->next_message : 0;
-	state->messages = result < 0 ? 0 : vector;
+	state->messages = result < 0 || index + 1 >= count ? 0 : vector;
 	state->next_message = index + 1;
 	return vector + index * sizeof(struct mmsghdr);
 }
