@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,7 +23,7 @@ const attachTime = 2 * time.Second
 
 var peers = []peer{
 	{label: "tcpdump", command: "tcpdump", debian: "tcpdump",
-		args: []string{"-i", "lo", "-s", "0", "-w", "/dev/null", "tcp port " + strconv.Itoa(redisPort)}},
+		args: []string{"-i", "lo", "-s", "0", "-Z", "root", "-w", "/dev/null", "tcp port " + strconv.Itoa(redisPort)}},
 	{label: "tshark", command: "tshark", debian: "tshark",
 		args: []string{"-i", "lo", "-l", "-n", "-d", "tcp.port==" + strconv.Itoa(redisPort) + ",resp", "-Y", "resp", "tcp port " + strconv.Itoa(redisPort)}},
 	{label: "MONITOR", command: "redis-cli", debian: "redis-tools",
@@ -53,7 +54,10 @@ func (p peer) start(ctx context.Context, _ *bench) (*process, error) {
 	case <-ctx.Done():
 	case <-time.After(attachTime):
 	}
-	return process, settle(process.pid())
+	if err := settle(process.pid()); err != nil {
+		return nil, errors.Join(err, process.stop())
+	}
+	return process, nil
 }
 
 // account leaves open what a peer saw: it writes where nobody reads, which is all that it is asked for here.
