@@ -98,7 +98,7 @@ func (b *bench) refused(ctx context.Context, n int) ([]string, error) {
 		}
 	}
 	if len(commands) < n {
-		return nil, errors.New("Redis knows too few commands that can be refused")
+		return nil, errors.New("list commands: too few that Redis refuses")
 	}
 	return commands[:n], nil
 }

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if b.dir, err = os.MkdirTemp("", "redis-observer-bench"); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	defer os.RemoveAll(b.dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	if b.redis, err = startRedis(ctx, b.dir); err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func overTCP() (near, far end, err error) {
 	if err != nil {
 		return near, far, err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	a, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
 		return near, far, err
