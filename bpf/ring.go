@@ -16,7 +16,8 @@ import (
 type ring struct {
 	consumer  *uint64 // position up to which the kernel may overwrite
 	producer  *uint64
-	data      []byte // the records, mapped twice in a row so that none is torn
+	data      []byte // the records; the kernel offers them twice in a row, but then twice as much counts as resident
+	torn      []byte // a copy of a record that begins at the end of data and goes on at its start
 	mask      uint64
 	position  uint64 // of the next record
 	published uint64 // what *consumer holds
@@ -38,7 +39,7 @@ func openRing(m *ebpf.Map) (*ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("map ring buffer position: %w", err)
 	}
-	records, err := unix.Mmap(m.FD(), int64(page), page+2*size, unix.PROT_READ, unix.MAP_SHARED)
+	records, err := unix.Mmap(m.FD(), int64(page), page+size, unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		_ = unix.Munmap(control)
 		return nil, fmt.Errorf("map ring buffer: %w", err)
@@ -75,9 +76,19 @@ func (r *ring) next() []byte {
 		length := uint64(header &^ (recordBusy | recordDiscard))
 		r.position += recordHeader + (length+7)&^7
 		if header&recordDiscard == 0 {
-			return r.data[start+recordHeader : start+recordHeader+length]
+			return r.record((start+recordHeader)&r.mask, length)
 		}
 	}
+}
+
+// record returns the bytes at a place in the ring.
+func (r *ring) record(start, length uint64) []byte {
+	if start+length <= uint64(len(r.data)) {
+		return r.data[start : start+length]
+	}
+	r.torn = append(r.torn[:0], r.data[start:]...)
+	r.torn = append(r.torn, r.data[:length-uint64(len(r.torn))]...)
+	return r.torn
 }
 
 // produced returns the position behind the newest record.
