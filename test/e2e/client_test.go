@@ -24,10 +24,20 @@ type client struct {
 
 func mustDial(tb testing.TB, address string) *client {
 	tb.Helper()
-	conn, err := net.Dial("tcp", address)
+	c, err := dial(address)
 	require.NoError(tb, err)
-	tb.Cleanup(func() { _ = conn.Close() }) // the test may have closed it
-	return &client{tb: tb, conn: conn.(*net.TCPConn), reader: bufio.NewReader(conn)}
+	c.tb = tb
+	tb.Cleanup(func() { _ = c.conn.Close() }) // the test may have closed it
+	return c
+}
+
+// dial connects a client that has no methods that must succeed.
+func dial(address string) (*client, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &client{conn: conn.(*net.TCPConn), reader: bufio.NewReader(conn)}, nil
 }
 
 // send writes commands in one write, without waiting for replies.

@@ -18,7 +18,7 @@ import (
 )
 
 // The observer under test: with the race detector, and as it is shipped, where the test is about keeping up.
-var binary, plainBinary string
+var raceBinary, plainBinary string
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -31,8 +31,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary, plainBinary = filepath.Join(dir, "redis-observer-race"), filepath.Join(dir, "redis-observer")
-	if err := errors.Join(build(binary, "-race"), build(plainBinary)); err != nil {
+	raceBinary, plainBinary = filepath.Join(dir, "redis-observer-race"), filepath.Join(dir, "redis-observer")
+	if err := errors.Join(build(raceBinary, "-race"), build(plainBinary)); err != nil {
 		fmt.Fprintln(os.Stderr, "build the observer:", err)
 		return 1
 	}
@@ -70,7 +70,7 @@ var verdict = sync.OnceValue(func() *unfitness {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return &unfitness{reason: "redis-server is not installed (make test installs it)"}
 	}
-	output, err := exec.Command(binary, "check", "--output", "json").Output()
+	output, err := exec.Command(raceBinary, "check", "--output", "json").Output()
 	if err == nil {
 		return nil
 	}
@@ -97,19 +97,24 @@ const firstPort, lastPort = 25000, 25999
 
 var lastGiven atomic.Int32
 
-// mustPort returns a port that nobody listens on. Two runs of the tests at once start at different places.
+// mustPort returns a port that nobody listens on.
 func mustPort(tb testing.TB) int {
+	tb.Helper()
+	listener := mustListener(tb)
+	require.NoError(tb, listener.Close())
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// mustListener listens on a port. Two runs of the tests at once start at different places.
+func mustListener(tb testing.TB) net.Listener {
 	tb.Helper()
 	lastGiven.CompareAndSwap(0, rand.Int32N(lastPort-firstPort))
 	for range lastPort - firstPort {
 		port := firstPort + int(lastGiven.Add(1))%(lastPort-firstPort+1)
-		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-		if err != nil {
-			continue
+		if listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return listener
 		}
-		require.NoError(tb, listener.Close())
-		return port
 	}
 	require.FailNow(tb, "no port is free")
-	return 0
+	return nil
 }

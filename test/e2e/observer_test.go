@@ -61,7 +61,7 @@ func (j *journal) String() string {
 // must then have been alive and have stopped in good order.
 func mustObserver(tb testing.TB, config string) *observer {
 	tb.Helper()
-	return mustObserverOf(tb, binary, config)
+	return mustObserverOf(tb, raceBinary, config)
 }
 
 func mustObserverOf(tb testing.TB, binary, config string) *observer {
@@ -184,9 +184,9 @@ func (o *observer) mustSee(what string, holds func(snapshot) bool) snapshot {
 	}
 }
 
-var residentSize = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
+var residentSize = regexp.MustCompile(`RssAnon:\s+(\d+) kB`)
 
-// mustResident returns how much memory the observer occupies, in MiB.
+// mustResident returns how much memory of its own the observer occupies, without the ring, in MiB.
 func (o *observer) mustResident() int {
 	o.tb.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", o.command.Process.Pid))

@@ -42,8 +42,8 @@ func TestBenchmarkIsCountedExactly(t *testing.T) {
 	}{
 		{"P=1", plainBinary, "", 20000, 1},
 		{"P=16", plainBinary, "", 20000, 16},
-		{"P=1 race", binary, roomy, 5000, 1},
-		{"P=16 race", binary, roomy, 10000, 16},
+		{"P=1 race", raceBinary, roomy, 5000, 1},
+		{"P=16 race", raceBinary, roomy, 10000, 16},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := mustRedis(t)

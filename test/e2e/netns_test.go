@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// mustElsewhere runs a function in another network namespace, which enter goes to, on this goroutine's thread.
+func mustElsewhere(tb testing.TB, enter, run func()) {
+	tb.Helper()
+	RequireBPF(tb)
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	require.NoError(tb, err)
+	defer home.Close()
+	// A thread that does not come home is not unlocked, and ends with its goroutine.
+	defer func() {
+		if assert.NoError(tb, unix.Setns(int(home.Fd()), unix.CLONE_NEWNET)) {
+			runtime.UnlockOSThread()
+		}
+	}()
+	enter()
+	run()
+}
+
+// mustNewNamespace goes to a new network namespace, whose loopback is up.
+func mustNewNamespace(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, unix.Unshare(unix.CLONE_NEWNET))
+	mustRaiseLoopback(tb)
+}
+
+// mustNamespaceOf goes to the network namespace of a process.
+func mustNamespaceOf(tb testing.TB, process *os.Process) {
+	tb.Helper()
+	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", process.Pid))
+	require.NoError(tb, err)
+	defer namespace.Close()
+	require.NoError(tb, unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET))
+}
+
+func mustRaiseLoopback(tb testing.TB) {
+	tb.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(tb, err)
+	defer unix.Close(fd)
+	var ifreq [40]byte
+	copy(ifreq[:], "lo")
+	binary.NativeEndian.PutUint16(ifreq[unix.IFNAMSIZ:], unix.IFF_UP)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&ifreq)))
+	require.Zero(tb, errno)
+}
+
+// Containers have network namespaces of their own: what is in them is observed, and listed, as well.
+func TestNetworkNamespace(t *testing.T) {
+	t.Parallel()
+	var r *redis
+	var old, fresh *client
+	mustElsewhere(t, func() { mustNewNamespace(t) }, func() {
+		r = mustRedis(t)
+		old = mustDial(t, r.address())
+	})
+	old.mustDo("PING")
+	_, err := dial(r.address())
+	require.Error(t, err, "the server is not in this namespace")
+
+	o := mustObserver(t, observing(r.port))
+	first := o.mustScrape()
+	available, inUse := first.pool("default")
+	assert.Equal(t, []int{1, 0}, []int{available, inUse}, "first scrape")
+
+	time.Sleep(200 * time.Millisecond) // so that the next request is known to be the only one outstanding
+	mustElsewhere(t, func() { mustNamespaceOf(t, r.command.Process) }, func() { fresh = mustDial(t, r.address()) })
+	r.mustResetStats()
+	for _, c := range []*client{old, fresh} {
+		for range 30 {
+			c.mustDo("SET", "key", "value")
+		}
+	}
+	assertExact(t, assertTruth(t, o, r, "default", nil))
+	fresh.mustSend(request("BLPOP", "empty", "0"))
+	o.mustSeePool("default", 1, 1)
+	require.NoError(t, old.conn.Close())
+	fresh.mustReset()
+	o.mustSeePool("default", 0, 0)
+}

@@ -1,0 +1,42 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What a small ring loses is counted as lost, what cannot be paired for it as unpaired; no command is counted twice or invented; and
+// when the flood is over the counts are exact again.
+func TestRingOverflow(t *testing.T) {
+	r := mustRedis(t)
+	o := mustObserver(t, observing(r.port)+"capture: {ring_size: 64KiB, flush_interval: 1s}\n")
+	kept := mustDial(t, r.address())
+	kept.mustDo("PING")
+	r.mustResetStats()
+	output, err := benchmark(r, "set,get", 30000, 16, "-d", "1000").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	time.Sleep(2 * time.Second) // connections whose end was lost are found out
+	kept.mustDo("ECHO", "back in step, whatever was lost, after a pause")
+	time.Sleep(200 * time.Millisecond)
+	s := o.mustSee("the end of the flood", func(s snapshot) bool { return s.sum("redis_pool_connections") == 1 })
+	truth, counted := r.mustStats(), s.commands("default")
+	assert.Positive(t, s.value("redis_observer_capture_lost_events_total", "reason=ring_full"))
+	assert.Positive(t, s.sum("redis_observer_unpaired_commands_total"))
+	for _, command := range []string{"set", "get"} {
+		assert.LessOrEqual(t, counted[command], truth[command], command)
+	}
+	assert.Less(t, counted.total(), truth.total())
+
+	r.mustResetStats()
+	fresh := mustDial(t, r.address())
+	for _, c := range []*client{kept, fresh} {
+		for range 50 {
+			c.mustDo("LPUSH", "list", "a")
+		}
+	}
+	after := assertTruth(t, o, r, "default", counted)
+	assert.Equal(t, s.losses(), after.losses())
+}
