@@ -1,0 +1,306 @@
+package pcap
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
+)
+
+func sample() *capturetest.Capture {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Exchange("PING\r\n", "+PONG\r\n")
+	k.Close()
+	c.Packets[3].Data = c.Packets[3].Data[:40]
+	return c
+}
+
+// read returns the packets of a file, and what ended it; nil at its proper end.
+func read(tb testing.TB, file []byte) ([]Packet, error) {
+	tb.Helper()
+	r, err := NewReader("test.pcap", bytes.NewReader(file))
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var packets []Packet
+	for {
+		var p Packet
+		err := r.Next(&p)
+		if errors.Is(err, io.EOF) {
+			return packets, nil
+		}
+		if err != nil {
+			return packets, err
+		}
+		p.Data = bytes.Clone(p.Data)
+		packets = append(packets, p)
+	}
+}
+
+func gzipped(tb testing.TB, data []byte) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write(data)
+	require.NoError(tb, err)
+	require.NoError(tb, w.Close())
+	return b.Bytes()
+}
+
+func zstandard(tb testing.TB, data []byte) []byte {
+	tb.Helper()
+	w, err := zstd.NewWriter(nil)
+	require.NoError(tb, err)
+	return w.EncodeAll(data, nil)
+}
+
+// swapped turns the headers of a pcap file into the other byte order.
+func swapped(file []byte) []byte {
+	file = bytes.Clone(file)
+	swap := func(at, width int) {
+		for i := range width / 2 {
+			file[at+i], file[at+width-1-i] = file[at+width-1-i], file[at+i]
+		}
+	}
+	for _, field := range [][2]int{{0, 4}, {4, 2}, {6, 2}, {8, 4}, {12, 4}, {16, 4}, {20, 4}} {
+		swap(field[0], field[1])
+	}
+	for at := fileHeader; at < len(file); {
+		kept := int(binary.LittleEndian.Uint32(file[at+8:]))
+		for i := range 4 {
+			swap(at+4*i, 4)
+		}
+		at += recordHeader + kept
+	}
+	return file
+}
+
+func TestFormats(t *testing.T) {
+	want := sample()
+	microseconds := want.Pcap()
+	binary.LittleEndian.PutUint32(microseconds, magicMicroseconds)
+	for at := fileHeader; at < len(microseconds); {
+		nanos := binary.LittleEndian.Uint32(microseconds[at+4:])
+		binary.LittleEndian.PutUint32(microseconds[at+4:], nanos/1000)
+		at += recordHeader + int(binary.LittleEndian.Uint32(microseconds[at+8:]))
+	}
+	files := map[string][]byte{
+		"pcap": want.Pcap(), "big endian": swapped(want.Pcap()), "microseconds": microseconds, "pcapng": want.PcapNG(),
+		"gzip": gzipped(t, want.Pcap()), "zstd": zstandard(t, want.PcapNG()),
+		"gzip in two parts": append(gzipped(t, want.Pcap()[:100]), gzipped(t, want.Pcap()[100:])...),
+	}
+	for name, file := range files {
+		t.Run(name, func(t *testing.T) {
+			packets, err := read(t, file)
+			require.NoError(t, err)
+			require.Len(t, packets, len(want.Packets))
+			for i, p := range packets {
+				assert.Equal(t, want.Packets[i].Time.UnixNano(), p.Time)
+				assert.Equal(t, want.Packets[i].Data, p.Data)
+				assert.Equal(t, want.Packets[i].Length, p.Length)
+				assert.EqualValues(t, layers.LinkTypeEthernet, p.Link)
+			}
+		})
+	}
+}
+
+// block returns a block of pcapng.
+func block(kind uint32, content []byte) []byte {
+	for len(content)%4 != 0 {
+		content = append(content, 0)
+	}
+	length := uint32(len(content) + blockFrame)
+	b := binary.LittleEndian.AppendUint32(nil, kind)
+	b = binary.LittleEndian.AppendUint32(b, length)
+	b = append(b, content...)
+	return binary.LittleEndian.AppendUint32(b, length)
+}
+
+func option(code uint16, value ...byte) []byte {
+	o := binary.LittleEndian.AppendUint16(nil, code)
+	o = binary.LittleEndian.AppendUint16(o, uint16(len(value)))
+	o = append(o, value...)
+	for len(o)%4 != 0 {
+		o = append(o, 0)
+	}
+	return o
+}
+
+func section() []byte {
+	return block(blockSection, append(binary.LittleEndian.AppendUint32(nil, byteOrder), 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255))
+}
+
+func described(link uint16, options ...[]byte) []byte {
+	content := append(binary.LittleEndian.AppendUint16(nil, link), 0, 0, 0, 0, 0, 0)
+	for _, o := range options {
+		content = append(content, o...)
+	}
+	return block(blockInterface, content)
+}
+
+func enhanced(of uint32, stamp uint64, data []byte) []byte {
+	content := binary.LittleEndian.AppendUint32(nil, of)
+	content = binary.LittleEndian.AppendUint32(content, uint32(stamp>>32))
+	content = binary.LittleEndian.AppendUint32(content, uint32(stamp))
+	content = binary.LittleEndian.AppendUint32(content, uint32(len(data)))
+	content = binary.LittleEndian.AppendUint32(content, uint32(len(data)))
+	return block(blockEnhancedPacket, append(content, data...))
+}
+
+func TestInterfaces(t *testing.T) {
+	const second = 1700000000
+	file := bytes.Join([][]byte{
+		section(),
+		described(1),
+		described(276, option(optionResolution, 9)),
+		described(101, option(optionResolution, 0x80|10)),
+		described(0, option(optionResolution, 3), option(optionOffset, 0, 0, 0, 0, 1, 0, 0, 0)),
+		block(0xbad, make([]byte, 3*bufferSize)), // of a type that nobody knows
+		enhanced(0, second*1e6+1, []byte("a")),
+		enhanced(1, second*1e9+1, []byte("bc")),
+		enhanced(2, second<<10+512, []byte("def")),
+		enhanced(3, 5, nil),
+		block(blockSimplePacket, append(binary.LittleEndian.AppendUint32(nil, 2), 'x', 'y')),
+		block(blockStatistics, append(make([]byte, 12), append(option(optionDroppedByDevice, 3, 0, 0, 0, 0, 0, 0, 0), option(optionDroppedBySystem, 4, 0, 0, 0, 0, 0, 0, 0)...)...)),
+		section(), described(113), enhanced(0, 0, []byte("z")),
+	}, nil)
+	packets, err := read(t, file)
+	require.NoError(t, err)
+	assert.Equal(t, []Packet{
+		{Time: second*1e9 + 1000, Link: 1, Length: 1, Data: []byte("a")},
+		{Time: second*1e9 + 1, Link: 276, Length: 2, Data: []byte("bc")},
+		{Time: second*1e9 + 5e8, Link: 101, Length: 3, Data: []byte("def")},
+		{Time: 1<<32*1e9 + 5e6, Link: 0, Length: 0, Data: []byte{}},
+		{Time: 1<<32*1e9 + 5e6, Link: 1, Length: 2, Data: []byte("xy")},
+		{Time: 0, Link: 113, Length: 1, Data: []byte("z")},
+	}, packets)
+
+	r, err := NewReader("", bytes.NewReader(file))
+	require.NoError(t, err)
+	var p Packet
+	for r.Next(&p) == nil {
+	}
+	assert.EqualValues(t, 7, r.Dropped())
+}
+
+func TestDamage(t *testing.T) {
+	pcap, ng := sample().Pcap(), sample().PcapNG()
+	change := func(file []byte, at int, to ...byte) []byte {
+		file = bytes.Clone(file)
+		copy(file[at:], to)
+		return file
+	}
+	tests := []struct {
+		name    string
+		file    []byte
+		packets int
+		offset  int64
+	}{
+		{"empty", nil, 0, 0},
+		{"no capture", []byte("#!/bin/sh\n"), 0, 0},
+		{"header of the file cut", pcap[:20], 0, 0},
+		{"version", change(pcap, 4, 9), 0, 0},
+		{"modified format", change(pcap, 0, 0x34, 0xcd, 0xb2, 0xa1), 0, 0},
+		{"header of a packet cut", pcap[:24+10], 0, 24},
+		{"packet cut", pcap[:len(pcap)-1], 7, int64(len(pcap) - recordHeader - 60)},
+		{"absurd length of a packet", change(pcap, 24+8, 0xff, 0xff, 0xff, 0xff), 0, 24},
+		{"gzip cut", gzipped(t, pcap)[:100], 0, -1},
+		{"gzip of nothing", []byte{0x1f, 0x8b, 9, 9, 9, 9, 9, 9, 9, 9}, 0, 0},
+		{"zstd cut", zstandard(t, pcap)[:20], 0, 0},
+		{"block cut", ng[:len(ng)-1], 7, -1},
+		{"absurd length of a block", change(section(), 4, 0xfc, 0xff, 0xff, 0xff), 0, 0},
+		{"length of a block is no multiple of 4", change(section(), 4, 29), 0, 0},
+		{"length of a block below its frame", change(section(), 4, 8), 0, 0},
+		{"lengths of a block differ", change(section(), 24, 99), 0, 0},
+		{"byte order", change(section(), 8, 1), 0, 0},
+		{"version of a section", change(section(), 12, 7), 0, 0},
+		{"interface that was not described", append(section(), enhanced(3, 0, nil)...), 0, 28},
+		{"interface in short", append(section(), block(blockInterface, []byte{1, 0, 0, 0})...), 0, 28},
+		{"resolution beyond 64 bits", append(section(), described(1, option(optionResolution, 20))...), 0, 28},
+		{"binary resolution beyond 64 bits", append(section(), described(1, option(optionResolution, 0x80|64))...), 0, 28},
+		{"packet longer than its block", append(append(section(), described(1)...), change(enhanced(0, 0, []byte("abc")), 20, 99)...), 0, 48},
+		{"packet without header", append(section(), block(blockEnhancedPacket, nil)...), 0, 28},
+		{"simple packet without interface", append(section(), block(blockSimplePacket, make([]byte, 8))...), 0, 28},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			packets, err := read(t, test.file)
+			var fault *Fault
+			require.ErrorAs(t, err, &fault)
+			t.Log(fault)
+			assert.Equal(t, "test.pcap", fault.File)
+			assert.NotEmpty(t, fault.Cause)
+			assert.NotEmpty(t, fault.Remedy)
+			if test.offset >= 0 {
+				assert.Equal(t, test.offset, fault.Offset)
+			}
+			if test.name != "gzip cut" {
+				assert.Len(t, packets, test.packets)
+			}
+		})
+	}
+}
+
+func TestNextAllocatesNothing(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	for range 1000 {
+		k.Exchange("PING\r\n", "+PONG\r\n")
+	}
+	for name, file := range map[string][]byte{"pcap": c.Pcap(), "pcapng": c.PcapNG()} {
+		r, err := NewReader(name, bytes.NewReader(file))
+		require.NoError(t, err)
+		var p Packet
+		assert.Zero(t, testing.AllocsPerRun(1000, func() { require.NoError(t, r.Next(&p)) }), name)
+	}
+}
+
+// FuzzReader: whatever a file says, packets are within their bounds, and what pcapgo reads of a pcap file is the same.
+func FuzzReader(f *testing.F) {
+	f.Add(sample().Pcap())
+	f.Add(sample().PcapNG())
+	f.Add(swapped(sample().Pcap()))
+	f.Add(gzipped(f, sample().Pcap()))
+	f.Add(bytes.Join([][]byte{section(), described(276, option(optionResolution, 0x80|10)), enhanced(0, 9, []byte("a"))}, nil))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		packets, err := read(t, file)
+		for _, p := range packets {
+			assert.LessOrEqual(t, len(p.Data), MaxPacket)
+			assert.GreaterOrEqual(t, p.Length, len(p.Data))
+		}
+		var fault *Fault
+		if err != nil {
+			require.ErrorAs(t, err, &fault)
+		}
+		compare(t, file, packets)
+	})
+}
+
+func compare(t *testing.T, file []byte, packets []Packet) {
+	t.Helper()
+	other, err := pcapgo.NewReader(bytes.NewReader(file))
+	if err != nil || len(file) > 2 && file[0] == 0x1f && file[1] == 0x8b {
+		return
+	}
+	other.SetSnaplen(MaxPacket)
+	for i := range packets {
+		data, info, err := other.ReadPacketData()
+		if err != nil {
+			return // it is stricter
+		}
+		assert.Equal(t, data, packets[i].Data)
+		assert.Equal(t, info.Length, packets[i].Length)
+	}
+}

@@ -1,0 +1,310 @@
+package capture_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
+)
+
+func mustOpen(tb testing.TB, files ...string) *capture.Replay {
+	tb.Helper()
+	r, err := capture.OpenReplay(capture.ReplayOptions{
+		Files:       files,
+		ClientPorts: []uint16{capturetest.Port},
+		Resolve:     func(capture.Role, *capture.Endpoints) bool { return true },
+	})
+	require.NoError(tb, err)
+	return r
+}
+
+func mustSave(tb testing.TB, content []byte) string {
+	tb.Helper()
+	name := filepath.Join(tb.TempDir(), "test.pcap")
+	require.NoError(tb, os.WriteFile(name, content, 0o600))
+	return name
+}
+
+// seen is an event without what all events of a test have in common.
+type seen struct {
+	Kind      capture.Kind
+	Direction capture.Direction
+	Conn      uint64
+	Seq       uint32
+	ReplySeq  uint32
+	Len       uint32
+	Data      string
+}
+
+func events(tb testing.TB, r *capture.Replay) []seen {
+	tb.Helper()
+	var all []seen
+	for {
+		var e capture.Event
+		err := r.Read(&e)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		require.NoError(tb, err)
+		all = append(all, seen{e.Kind, e.Direction, e.Conn, e.Seq, e.ReplySeq, e.Len, string(e.Data)})
+	}
+}
+
+func replayed(tb testing.TB, c *capturetest.Capture) []seen {
+	tb.Helper()
+	return events(tb, mustOpen(tb, mustSave(tb, c.Pcap())))
+}
+
+func request(conn uint64, seq uint32, data string) seen {
+	return seen{Kind: capture.Data, Conn: conn, Seq: seq, Data: data}
+}
+
+func reply(conn uint64, seq uint32, data string) seen {
+	return seen{Kind: capture.Data, Direction: capture.Reply, Conn: conn, Seq: seq, Data: data}
+}
+
+func life(kind capture.Kind, conn uint64, seq, replySeq uint32) seen {
+	return seen{Kind: kind, Conn: conn, Seq: seq, ReplySeq: replySeq}
+}
+
+func TestLifeOfAConnection(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Exchange("abc", "defg")
+	k.KeepAlive()
+	k.Close()
+	assert.Equal(t, []seen{
+		life(capture.Open, 1, 1001, 2001),
+		request(1, 1001, "abc"),
+		reply(1, 2001, "defg"),
+		life(capture.HalfClosed, 1, 1004, 2005),
+		life(capture.PeerClosed, 1, 1004, 2005),
+		life(capture.Closed, 1, 1004, 2005),
+	}, replayed(t, c))
+}
+
+func TestReset(t *testing.T) {
+	for byClient, kind := range map[bool]capture.Kind{true: capture.HalfClosed, false: capture.PeerClosed} {
+		c := capturetest.New()
+		k := c.Connect(40000)
+		k.Request("abc")
+		k.Reset(byClient)
+		k.Reply("late")
+		assert.Equal(t, []seen{
+			life(capture.Open, 1, 1001, 2001), request(1, 1001, "abc"), life(kind, 1, 1004, 2001), life(capture.Closed, 1, 1004, 2001),
+		}, replayed(t, c))
+	}
+}
+
+func TestForgedReset(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Request("abc")
+	forged := c.Join(40000, k.Client+1<<30, k.Server)
+	forged.Reset(true)
+	k.Reply("def")
+	assert.Equal(t, reply(1, 2001, "def"), replayed(t, c)[2])
+}
+
+func TestMidStream(t *testing.T) {
+	c := capturetest.New()
+	k := c.Join(40000, 50, 60)
+	k.KeepAlive()
+	k.Exchange("abc", "def")
+	assert.Equal(t, []seen{request(1, 50, "abc"), reply(1, 60, "def")}, replayed(t, c), "what is known of its beginning is nothing")
+}
+
+func TestPortReuse(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Exchange("a", "b")
+	k.Close()
+	k = c.ConnectAt(40000, 7000, 8000)
+	k.Request("c")
+	k = c.ConnectAt(40000, 17000, 18000) // and without an end before
+	k.Request("d")
+	assert.Equal(t, []seen{
+		life(capture.Open, 1, 1001, 2001), request(1, 1001, "a"), reply(1, 2001, "b"),
+		life(capture.HalfClosed, 1, 1002, 2002), life(capture.PeerClosed, 1, 1002, 2002), life(capture.Closed, 1, 1002, 2002),
+		life(capture.Open, 2, 7001, 8001), request(2, 7001, "c"),
+		life(capture.Open, 2, 17001, 18001), request(2, 17001, "d"),
+	}, replayed(t, c))
+}
+
+func TestSnappedPacket(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Request("0123456789")
+	c.Snap(14 + 20 + 20 + 4)
+	assert.Equal(t, []seen{
+		life(capture.Open, 1, 1001, 2001), request(1, 1001, "0123"), {Kind: capture.Gap, Conn: 1, Seq: 1005, Len: 6},
+	}, replayed(t, c))
+}
+
+func TestMissingSegment(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.RequestIn(3, "aaabbbccc")
+	k.Reply("ok")
+	c.Packets = append(c.Packets[:4], c.Packets[5:]...)
+	assert.Equal(t, []seen{
+		life(capture.Open, 1, 1001, 2001), request(1, 1001, "aaa"), request(1, 1007, "ccc"),
+		{Kind: capture.Gap, Conn: 1, Seq: 1004, Len: 3}, // as soon as the server acknowledges it
+		reply(1, 2001, "ok"),
+	}, replayed(t, c))
+}
+
+func TestSegmentSentAgain(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.RequestIn(3, "aaabbbccc")
+	k.Reply("ok")
+	p := c.Packets
+	c.Packets = []capturetest.Packet{p[0], p[1], p[2], p[3], p[5], p[3], p[4], p[4], p[6]}
+	assert.Equal(t, []seen{
+		life(capture.Open, 1, 1001, 2001), request(1, 1001, "aaa"), request(1, 1007, "ccc"), request(1, 1004, "bbb"), reply(1, 2001, "ok"),
+	}, replayed(t, c), "what was seen already is left out, what fills a hole is not")
+}
+
+func TestFloodEvictsNothing(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Request("abc")
+	for port := range 20000 {
+		c.ConnectAt(port+10000, uint32(port), 0)
+		c.Packets = c.Packets[:len(c.Packets)-1] // the client never answers
+	}
+	k.Reply("def")
+	all := replayed(t, c)
+	assert.Equal(t, reply(1, 2001, "def"), all[len(all)-1])
+	assert.Len(t, all, 3)
+}
+
+func TestServerRole(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Exchange("a", "b")
+	k.Reset(true)
+	r, err := capture.OpenReplay(capture.ReplayOptions{
+		Files:       []string{mustSave(t, c.Pcap())},
+		ServerPorts: []uint16{capturetest.Port},
+		Resolve:     func(role capture.Role, _ *capture.Endpoints) bool { return role == capture.Server },
+	})
+	require.NoError(t, err)
+	var kinds []capture.Kind
+	var e capture.Event
+	for r.Read(&e) == nil {
+		kinds = append(kinds, e.Kind)
+		assert.Equal(t, capture.Server, e.Role)
+		assert.Equal(t, "10.0.0.2:6379", e.Endpoints.LocalAddrPort().String())
+		assert.Equal(t, "10.0.0.1:40000", e.Endpoints.RemoteAddrPort().String())
+	}
+	assert.Equal(t, []capture.Kind{capture.Open, capture.Data, capture.Data, capture.PeerClosed, capture.Closed}, kinds)
+}
+
+func TestFilesInTheOrderOfTime(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Exchange("a", "b")
+	second := capturetest.New()
+	second.Now = c.Now
+	k = second.Join(40000, k.Client, k.Server)
+	k.Exchange("c", "d")
+	assert.Equal(t, []seen{
+		life(capture.Open, 1, 1001, 2001), request(1, 1001, "a"), reply(1, 2001, "b"), request(1, 1002, "c"), reply(1, 2002, "d"),
+	}, events(t, mustOpen(t, mustSave(t, second.Pcap()), mustSave(t, c.PcapNG()))))
+}
+
+func TestDamagedFile(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Request("a")
+	file := c.Pcap()
+	r := mustOpen(t, mustSave(t, file[:len(file)-1]), mustSave(t, file))
+	assert.Len(t, events(t, r), 2, "the other file is read all the same")
+	assert.ErrorContains(t, r.Fault(), "ends within a packet")
+
+	_, err := capture.OpenReplay(capture.ReplayOptions{Files: []string{mustSave(t, []byte("no capture")), "/does/not/exist"}})
+	assert.ErrorContains(t, err, "no capture file")
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestStatsOfAReplay(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Exchange("a", "b")
+	c.Pause(time.Second)
+	c.Add([]byte{0: 1, 12: 8, 13: 0, 14: 0x41, 40: 0})
+	r := mustOpen(t, mustSave(t, c.Pcap()))
+	events(t, r)
+	stats := r.Stats()
+	assert.EqualValues(t, 3, stats.Events)
+	assert.EqualValues(t, 2, stats.Bytes)
+	assert.EqualValues(t, 1, stats.Lost["malformed"])
+	assert.Equal(t, time.Second+4*capturetest.RTT, r.Span())
+	packets, octets, size := r.Progress()
+	assert.EqualValues(t, 6, packets)
+	assert.Equal(t, size, octets)
+}
+
+// FuzzReplay: whatever a capture holds, events are consistent and their number is bounded by that of the packets.
+func FuzzReplay(f *testing.F) {
+	for _, make := range captures {
+		f.Add(make().Pcap())
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		r, err := capture.OpenReplay(capture.ReplayOptions{
+			Files: []string{"-"}, Stdin: bytes.NewReader(file), ClientPorts: []uint16{capturetest.Port}, ServerPorts: []uint16{40000},
+			Resolve: func(role capture.Role, e *capture.Endpoints) bool { return role == capture.Client },
+		})
+		if err != nil {
+			return
+		}
+		opened := map[uint64]bool{}
+		var e capture.Event
+		for {
+			err := r.Read(&e)
+			if err != nil {
+				assert.ErrorIs(t, err, io.EOF)
+				break
+			}
+			assert.NotZero(t, e.Conn)
+			assert.Equal(t, e.Kind == capture.Data, len(e.Data) > 0)
+			assert.Equal(t, e.Kind == capture.Gap, e.Len > 0)
+			assert.False(t, opened[e.Conn], "an event after the end of its connection")
+			opened[e.Conn] = e.Kind == capture.Closed
+		}
+		packets, _, _ := r.Progress()
+		assert.LessOrEqual(t, r.Stats().Events, 24*packets)
+	})
+}
+
+// captures are the seeds of FuzzReplay.
+var captures = []func() *capturetest.Capture{
+	func() *capturetest.Capture {
+		c := capturetest.New()
+		k := c.Connect(40000)
+		k.Exchange("PING\r\n", "+PONG\r\n")
+		k.Close()
+		return c
+	},
+	func() *capturetest.Capture {
+		c := capturetest.New()
+		c.IPv6 = true
+		k := c.ConnectAt(40000, 1<<32-3, 1<<32-2)
+		k.RequestIn(2, "PING\r\n")
+		k.Reset(false)
+		c.Packets[4], c.Packets[5] = c.Packets[5], c.Packets[4]
+		c.Snap(76)
+		return c
+	},
+}
