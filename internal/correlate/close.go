@@ -63,7 +63,8 @@ func (c *conn) abandon(reason Reason) {
 }
 
 // end reports what is still outstanding as unanswered. What the server can never have run does not count:
-// what waits behind a command that blocks or that ends the server, and what was queued without an EXEC.
+// what waits behind a command that blocks, or by which the client had its own connection or the server ended, and what was
+// queued without an EXEC.
 func (c *conn) end(reason Reason, now int64) {
 	switch {
 	case c.mode == foreign || !c.asked && !c.spoke:
@@ -71,6 +72,9 @@ func (c *conn) end(reason Reason, now int64) {
 		c.recognise(KindNotRedis)
 	default:
 		c.heardServer() // a client that speaks RESP and is not answered is taken at its word
+	}
+	if c.killed && reason == ServerClosed {
+		c.tracker.stats.dropped.Add(uint64(c.forgetPending()))
 	}
 	queued := c.tx.open
 	first := uint32(0) // of those in the FIFO that are queued

@@ -60,6 +60,7 @@ type conn struct {
 	replied   bool // the server did
 	asked     bool // it sent a request
 	deaf      bool // the server reads no more requests
+	killed    bool // the last reply was that of a CLIENT KILL: should the server close now, the connection killed itself
 	monitors  bool
 	multi     bool // a MULTI was sent, and what would end it was not
 	quietAcks bool // a subscription was silenced: its acknowledgements may come all the same

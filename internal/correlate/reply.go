@@ -247,7 +247,9 @@ func (c *conn) finish(outcome Outcome, prefix command.Prefix) {
 		c.finishQueued(outcome, prefix)
 		return
 	}
-	c.emit(c.pending.at(0), outcome, prefix, NoReason, c.replying)
+	p := c.pending.at(0)
+	c.killed = p.verb == kill && outcome == Success
+	c.emit(p, outcome, prefix, NoReason, c.replying)
 	c.pending.pop(&c.tracker.slots)
 	if !c.pending.empty() {
 		c.settleSilent()

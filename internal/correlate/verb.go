@@ -22,6 +22,7 @@ const (
 	ping
 	monitor
 	shutdown
+	kill
 	psync
 	sync
 	syncSlots
@@ -49,7 +50,7 @@ var verbs = func() []verb {
 	}
 	for id, verb := range map[command.ID]verb{
 		command.Multi: multi, command.Exec: exec, command.Discard: discard, command.Reset: reset, command.Hello: hello, command.Quit: quit,
-		command.Ping: ping, command.Monitor: monitor, command.Shutdown: shutdown, command.Psync: psync, command.Sync: sync,
+		command.Ping: ping, command.Monitor: monitor, command.Shutdown: shutdown, command.ClientKill: kill, command.Psync: psync, command.Sync: sync,
 		command.ClusterSyncslots: syncSlots, command.Replconf: replconf, command.ClientReply: clientReply,
 		command.Subscribe: subscribe, command.Psubscribe: psubscribe, command.Ssubscribe: ssubscribe,
 		command.Unsubscribe: unsubscribe, command.Punsubscribe: punsubscribe, command.Sunsubscribe: sunsubscribe,

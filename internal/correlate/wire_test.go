@@ -35,6 +35,8 @@ func TestRequests(t *testing.T) {
 		{"value that looks like RESP", []string{"open", `c: *3\r\n$3\r\nSET\r\n$1\r\na\r\n$14\r\n*1\r\n$4\r\nPING\r\n\r\n`, "C: GET a", "S: +OK", `s: $13\r\n-ERR\r\n>3\r\n+OK\r\n\r\n`}, []string{"set success", "get success"}},
 		{"subcommand", []string{"open", "C: CONFIG GET maxmemory", "S: *0", "C: CONFIG", "S: -ERR wrong number", "C: CONFIG NONSENSE", "S: -ERR unknown subcommand"}, []string{"config|get success", "config error ERR", "other error ERR"}},
 		{"nothing counts behind QUIT", []string{"open", "C: GET a", "C: QUIT", "C: GET b", "S: $-1", "S: +OK", "peer-close", "close"}, []string{"get success", "quit success"}},
+		{"nothing counts behind a CLIENT KILL of oneself", []string{"open", "C: CLIENT KILL ID 1", "C: GET a", "S: :1", "peer-close", "close"}, []string{"client|kill success"}},
+		{"CLIENT KILL of another", []string{"open", "C: CLIENT KILL ID 1", "C: GET a", "C: GET b", "S: :1", "S: +1", "peer-close", "close"}, []string{"client|kill success", "get success", "get unanswered server_closed"}},
 		{"nothing counts behind a protocol error", []string{"open", "C: GET a", `c: *1\r\n+4\r\n`, "C: GET b", "S: $-1", "S: -ERR Protocol error: expected '$', got '+'", "close"}, []string{"get success"}},
 		{"protocol error where we saw a request", []string{"open", `c: *1\rX$4\rXPINGXX`, "C: GET b", "S: -ERR Protocol error: invalid CRLF", "close"}, nil},
 		{"POST closes", []string{"open", "C: GET a", `c: POST / HTTP/1.1\r\nHost: x\r\n\r\n`, "S: $-1", "peer-close", "close"}, []string{"get success"}},
