@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,10 @@ type Probes struct {
 	missedBefore atomic.Uint64
 	ring         *ring
 	waiter       *waiter
-	closed       atomic.Bool
+	closed       atomic.Bool // nothing writes to the ring any more
+
+	lock     sync.Mutex // of what is closed and freed, while Lost reads it
+	released bool
 }
 
 // Open loads the programs of the backend with that name, attaches them and lists nothing yet.
@@ -176,6 +180,11 @@ func (p *Probes) Produced() uint64 { return p.ring.produced() }
 
 // Lost returns what the probes lost since they were loaded, by reason.
 func (p *Probes) Lost() (map[string]uint64, error) {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	if p.released {
+		return nil, fmt.Errorf("read lost events: %w", os.ErrClosed)
+	}
 	lost := make(map[string]uint64)
 	for kind, reason := range map[observerLoss]string{
 		observerLossLOST_RING_FULL:  "ring_full",
@@ -220,7 +229,9 @@ func (p *Probes) missed() (uint64, error) {
 
 // Close detaches the programs. What is in the ring can still be read; release what remains with Release.
 func (p *Probes) Close() error {
-	if p.closed.Swap(true) {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	if p.closed.Load() {
 		return nil
 	}
 	var errs []error
@@ -228,6 +239,8 @@ func (p *Probes) Close() error {
 		p.missedBefore.Add(missedCalls(l))
 		errs = append(errs, l.Close())
 	}
+	// Not before: Next must not find the ring empty for good while probes still write.
+	p.closed.Store(true)
 	if p.waiter != nil {
 		p.waiter.interrupt()
 	}
@@ -238,6 +251,9 @@ func (p *Probes) Close() error {
 func (p *Probes) Release() { p.release() }
 
 func (p *Probes) release() {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	p.released = true
 	if p.ring != nil {
 		_ = p.ring.close()
 	}
