@@ -18,6 +18,8 @@ type backend struct {
 	programs []attachment
 	// missing tells cheaply what the kernel lacks for it; nil if nothing is known to be missing.
 	missing func() error
+	// preempted says that a preemptible kernel can preempt the programs; it runs probes of the other kind undisturbed.
+	preempted bool
 }
 
 // attachment is a program and how it is attached.
@@ -36,7 +38,8 @@ var backends = []backend{
 			{observerProgFentrySent, attachTracing},
 			{observerProgFentrySend, attachTracing},
 		},
-		missing: func() error { return missingFunctions("tcp_sendmsg_locked", "tcp_recvmsg") },
+		missing:   func() error { return missingFunctions("tcp_sendmsg_locked", "tcp_recvmsg") },
+		preempted: true,
 	},
 	{
 		name: "tracepoint",
@@ -45,7 +48,8 @@ var backends = []backend{
 			{observerProgTracepointSent, attachTracing},
 			{observerProgTracepointSend, attachTracing},
 		},
-		missing: func() error { return missingTracepoints("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length") },
+		missing:   func() error { return missingTracepoints("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length") },
+		preempted: true, // since 7.0: a46023d5616e "tracing: Guard __DECLARE_TRACE() use of __DO_TRACE_CALL() with SRCU-fast"
 	},
 	{
 		name: "kprobe",
@@ -142,11 +146,17 @@ func find(kernel *btf.Spec, name string, result any, none error) error {
 	return nil
 }
 
-// prune removes the programs that the backend does not use.
-func (b *backend) prune(spec *ebpf.CollectionSpec) {
-	used := slices.Clone(listings)
-	for _, a := range slices.Concat(lifecycle, b.programs) {
+// prune removes the programs that the backend does not use. Only the first copy has those that are no part of a call.
+func (b *backend) prune(spec *ebpf.CollectionSpec, copy uint32) {
+	var used []string
+	for _, a := range b.programs {
 		used = append(used, a.program)
+	}
+	if copy == 0 {
+		used = append(used, listings...)
+		for _, a := range lifecycle {
+			used = append(used, a.program)
+		}
 	}
 	for name := range spec.Programs {
 		if !slices.Contains(used, name) {

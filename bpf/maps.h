@@ -42,7 +42,7 @@ struct scratch {
 	__u8 payload[2 * EVENT_MAX_PAYLOAD];
 };
 
-/* Sent and received payload have a scratch each, because one probe can be preempted by the other. */
+/* Sent and received payload have a scratch each, and each copy of the programs, because one can be preempted by the other. */
 enum { SCRATCH_SEND, SCRATCH_RECEIVE, SCRATCH_COUNT };
 
 struct {
@@ -52,7 +52,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SCRATCH_COUNT);
+	__uint(max_entries, SCRATCH_COUNT); /* for each copy */
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
@@ -87,6 +87,14 @@ const volatile __u64 fill_mark = 1 << 20; /* bytes in the ring past which a slee
  * parameter from recvmsg() entities"); 7.2 has no addr_len behind them.
  */
 const volatile __u32 recvmsg_parameters = 5;
+
+/*
+ * Where a program can be preempted, the kernel skips it for the other tasks of that processor until it has ended. So there
+ * the loader attaches copies of the programs of the calls: the first that is not skipped does the work, and the others
+ * find it done.
+ */
+const volatile __u32 copies = 1;
+const volatile __u32 copy = 0; /* which of them this is */
 
 /* How the consumer of the ring waits; it writes this, and the probe that wakes it resets it. */
 enum consumer {

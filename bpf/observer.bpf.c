@@ -120,6 +120,8 @@ int BPF_PROG(tracepoint_received, struct sock *sk, int result, int flags)
 
 	if (role == ROLE_NONE || flags & NOT_A_READ)
 		return 0;
+	if (result > 0 && seen_by_copy(sk))
+		return 0;
 	cursor_of_syscall(&cursor, result);
 	if (result <= 0)
 		return 0;

@@ -154,6 +154,8 @@ const (
 	observerProgTracepointSent     = "tracepoint_sent"
 	observerVarClientPorts         = "client_ports"
 	observerVarConsumerState       = "consumer_state"
+	observerVarCopies              = "copies"
+	observerVarCopy                = "copy"
 	observerVarFillMark            = "fill_mark"
 	observerVarMaxBytes            = "max_bytes"
 	observerVarRecvmsgParameters   = "recvmsg_parameters"
@@ -241,6 +243,8 @@ type observerMapSpecs struct {
 type observerVariableSpecs struct {
 	ClientPorts       *ebpf.VariableSpec `ebpf:"client_ports"`
 	ConsumerState     *ebpf.VariableSpec `ebpf:"consumer_state"`
+	Copies            *ebpf.VariableSpec `ebpf:"copies"`
+	Copy              *ebpf.VariableSpec `ebpf:"copy"`
 	FillMark          *ebpf.VariableSpec `ebpf:"fill_mark"`
 	MaxBytes          *ebpf.VariableSpec `ebpf:"max_bytes"`
 	RecvmsgParameters *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
@@ -295,6 +299,8 @@ func (m *observerMaps) Close() error {
 type observerVariables struct {
 	ClientPorts       *ebpf.Variable `ebpf:"client_ports"`
 	ConsumerState     *ebpf.Variable `ebpf:"consumer_state"`
+	Copies            *ebpf.Variable `ebpf:"copies"`
+	Copy              *ebpf.Variable `ebpf:"copy"`
 	FillMark          *ebpf.Variable `ebpf:"fill_mark"`
 	MaxBytes          *ebpf.Variable `ebpf:"max_bytes"`
 	RecvmsgParameters *ebpf.Variable `ebpf:"recvmsg_parameters"`

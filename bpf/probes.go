@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -28,6 +29,7 @@ type Options struct {
 type Probes struct {
 	backend    string
 	collection *ebpf.Collection
+	spares     []*ebpf.Collection // the further copies of the backend's programs
 	links      []io.Closer
 	limits     []string
 	// missedBefore is what return probes had missed when they were detached.
@@ -63,17 +65,29 @@ func Open(name string, options Options) (probes *Probes, err error) {
 		return nil, err
 	}
 	removeStaleEvents()
-	for _, a := range slices.Concat(lifecycle, b.programs) {
-		attached, err := a.attach(p.collection.Programs[a.program])
+	if err := p.attach(lifecycle, p.collection); err != nil {
+		return nil, err
+	}
+	for _, collection := range append([]*ebpf.Collection{p.collection}, p.spares...) {
+		if err := p.attach(b.programs, collection); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *Probes) attach(attachments []attachment, collection *ebpf.Collection) error {
+	for _, a := range attachments {
+		attached, err := a.attach(collection.Programs[a.program])
 		if err != nil {
-			return nil, fmt.Errorf("attach %s: %w", a.program, err)
+			return fmt.Errorf("attach %s: %w", a.program, err)
 		}
 		p.links = append(p.links, attached)
 		if limited, ok := attached.(limitedLink); ok {
 			p.limits = append(p.limits, limited.limit)
 		}
 	}
-	return p, nil
+	return nil
 }
 
 func (p *Probes) load(b *backend, options Options) error {
@@ -84,12 +98,59 @@ func (p *Probes) load(b *backend, options Options) error {
 	if err := rlimit.RemoveMemlock(); err != nil && features.HaveMapType(ebpf.TaskStorage) != nil {
 		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w: %w", errMemlock, err)
 	}
+	if err := p.loadCopies(b, options); err != nil {
+		return err
+	}
+	if err := p.SetPorts(options.ClientPorts, options.ServerPorts); err != nil {
+		return err
+	}
+	events := p.collection.Maps[observerMapEvents]
+	var err error
+	if p.ring, err = openRing(events); err != nil {
+		return err
+	}
+	p.waiter, err = openWaiter(events, p.collection.Variables[observerVarConsumerState], options.FlushInterval)
+	return err
+}
+
+// loadCopies loads the programs as often as this kernel needs them. All copies share the maps of the first, but for their constants.
+func (p *Probes) loadCopies(b *backend, options Options) error {
+	copies := b.copies()
+	for copy := range copies {
+		spec, err := b.spec(options, copy, copies)
+		if err != nil {
+			return err
+		}
+		shared := make(map[string]*ebpf.Map)
+		if copy > 0 {
+			shared = maps.Clone(p.collection.Maps)
+			delete(shared, constants)
+		}
+		collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
+		if err != nil {
+			return fmt.Errorf("load programs: %w", err)
+		}
+		if copy == 0 {
+			p.collection = collection
+		} else {
+			p.spares = append(p.spares, collection)
+		}
+	}
+	return nil
+}
+
+// constants is the map of the variables that are set before loading.
+const constants = ".rodata"
+
+// spec returns the programs of one copy, made for this kernel.
+func (b *backend) spec(options Options, copy, copies uint32) (*ebpf.CollectionSpec, error) {
 	spec, err := loadObserver()
 	if err != nil {
-		return fmt.Errorf("read programs: %w", err)
+		return nil, fmt.Errorf("read programs: %w", err)
 	}
-	b.prune(spec)
+	b.prune(spec, copy)
 	spec.Maps[observerMapEvents].MaxEntries = options.RingSize
+	spec.Maps[observerMapScratches].MaxEntries *= copies
 	if features.HaveMapType(ebpf.TaskStorage) != nil {
 		// No program reaches it then (current_calls), but it must exist for the programs to load.
 		spec.Maps[observerMapCalls] = spec.Maps[observerMapCallsByThread].Copy()
@@ -98,29 +159,20 @@ func (p *Probes) load(b *backend, options Options) error {
 	}
 	recvmsg, err := kernelFunction("tcp_recvmsg")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for name, value := range map[string]any{
 		observerVarRecvmsgParameters: uint32(len(recvmsg.Params)),
 		observerVarMaxBytes:          options.MaxBytes,
 		observerVarFillMark:          uint64(options.RingSize / 4),
+		observerVarCopies:            copies,
+		observerVarCopy:              copy,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
-			return fmt.Errorf("set %s: %w", name, err)
+			return nil, fmt.Errorf("set %s: %w", name, err)
 		}
 	}
-	if p.collection, err = ebpf.NewCollection(spec); err != nil {
-		return fmt.Errorf("load programs: %w", err)
-	}
-	if err := p.SetPorts(options.ClientPorts, options.ServerPorts); err != nil {
-		return err
-	}
-	events := p.collection.Maps[observerMapEvents]
-	if p.ring, err = openRing(events); err != nil {
-		return err
-	}
-	p.waiter, err = openWaiter(events, p.collection.Variables[observerVarConsumerState], options.FlushInterval)
-	return err
+	return spec, nil
 }
 
 // Backend returns the name of the backend.
@@ -204,19 +256,23 @@ func (p *Probes) Lost() (map[string]uint64, error) {
 	return lost, err
 }
 
-// missed returns how often the kernel skipped one of the programs, because it was running already on that processor, or
-// because a return probe followed too many calls.
+// missed returns how often the kernel skipped a program and all of its copies, because they were running already on that
+// processor, or because a return probe followed too many calls. Of copies it is at most that often.
 func (p *Probes) missed() (uint64, error) {
 	var sum uint64
 	for name, program := range p.collection.Programs {
-		stats, err := program.Stats()
-		if errors.Is(err, ebpf.ErrNotSupported) {
-			continue
+		least, err := skipped(program)
+		for _, spare := range p.spares {
+			if program := spare.Programs[name]; program != nil && err == nil {
+				var n uint64
+				n, err = skipped(program)
+				least = min(least, n)
+			}
 		}
 		if err != nil {
 			return sum, fmt.Errorf("read statistics of %s: %w", name, err)
 		}
-		sum += stats.RecursionMisses
+		sum += least
 	}
 	sum += p.missedBefore.Load()
 	if !p.closed.Load() {
@@ -225,6 +281,18 @@ func (p *Probes) missed() (uint64, error) {
 		}
 	}
 	return sum, nil
+}
+
+// skipped returns how often the kernel skipped a program; 0 where it does not tell.
+func skipped(program *ebpf.Program) (uint64, error) {
+	stats, err := program.Stats()
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return stats.RecursionMisses, nil
 }
 
 // Close detaches the programs. What is in the ring can still be read; release what remains with Release.
@@ -259,6 +327,9 @@ func (p *Probes) release() {
 	}
 	if p.waiter != nil {
 		_ = p.waiter.close()
+	}
+	for _, spare := range p.spares {
+		spare.Close()
 	}
 	if p.collection != nil {
 		p.collection.Close()

@@ -22,6 +22,9 @@ func TestBackends(t *testing.T) {
 	binary := mustObserverBinary(t)
 	required := strings.FieldsFunc(os.Getenv("CONFORMANCE_REQUIRED"), func(r rune) bool { return r == ',' })
 	for _, backend := range mustProbe(t, binary) {
+		if backend.Name == "packet" {
+			continue // no probe: it sees packets, and existing connections not at all
+		}
 		passed := t.Run(backend.Name, func(t *testing.T) {
 			if backend.Usable {
 				testBackend(t, binary, backend.Name)

@@ -1,0 +1,95 @@
+package bpf
+
+import (
+	"bufio"
+	"compress/gzip"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// copiesIfPreemptible is how many copies of the programs of a call are attached to a kernel that can preempt them. Two tasks
+// that were preempted in the same program on the same processor at once are as many as may be expected.
+const copiesIfPreemptible = 3
+
+// copies returns how many copies of its programs the backend needs on this kernel.
+func (b *backend) copies() uint32 {
+	var name unix.Utsname
+	if !b.preempted || unix.Uname(&name) != nil {
+		return 1
+	}
+	release, version := unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:])
+	if preemptible(os.DirFS("/"), release, version) {
+		return copiesIfPreemptible
+	}
+	return 1
+}
+
+// preemptible tells whether tasks can be preempted in the kernel. Where that cannot be found out it is assumed.
+func preemptible(root fs.FS, release, version string) bool {
+	if !strings.Contains(version, "PREEMPT") {
+		return false
+	}
+	if strings.Contains(version, "PREEMPT_RT") {
+		return true
+	}
+	for _, model := range []string{modelInUse(root), modelOfBoot(root), modelOfBuild(root, release)} {
+		if model != "" {
+			return model == "full" || model == "lazy"
+		}
+	}
+	return true
+}
+
+// modelInUse reads what the scheduler says, such as "none voluntary (full) lazy".
+func modelInUse(root fs.FS) string {
+	text, _ := fs.ReadFile(root, "sys/kernel/debug/sched/preempt") // not mounted, or lockdown
+	_, rest, _ := strings.Cut(string(text), "(")
+	model, _, _ := strings.Cut(rest, ")")
+	return model
+}
+
+// modelOfBoot reads the kernel's command line.
+func modelOfBoot(root fs.FS) string {
+	text, _ := fs.ReadFile(root, "proc/cmdline")
+	model := ""
+	for parameter := range strings.FieldsSeq(string(text)) {
+		if value, found := strings.CutPrefix(parameter, "preempt="); found {
+			model = value
+		}
+	}
+	return model
+}
+
+var builtModel = regexp.MustCompile(`^CONFIG_PREEMPT(_NONE|_VOLUNTARY|_LAZY|)=y$`)
+
+// modelOfBuild reads the configuration that the kernel was built with, if it is there.
+func modelOfBuild(root fs.FS, release string) string {
+	for _, path := range []string{"proc/config.gz", "boot/config-" + release} {
+		file, err := root.Open(path)
+		if err != nil {
+			continue
+		}
+		defer file.Close()
+		var text io.Reader = file
+		if strings.HasSuffix(path, ".gz") {
+			if text, err = gzip.NewReader(file); err != nil {
+				continue
+			}
+		}
+		for lines := bufio.NewScanner(text); lines.Scan(); {
+			switch match := builtModel.FindStringSubmatch(lines.Text()); {
+			case match == nil:
+			case match[1] == "":
+				return "full"
+			default:
+				return strings.ToLower(match[1][1:])
+			}
+		}
+	}
+	return ""
+}
