@@ -12,6 +12,7 @@ const (
 	maxOpenings      = 1 << 16 // handshakes that are not complete
 	maxHoles         = 16      // of one stream
 	evictCandidates  = 8
+	recents          = 1 << 10    // so many look-ups are spared where no more conversations than that are busy
 	linger           = int64(2e9) // how long after its end late packets of a conversation are expected, in nanoseconds
 )
 
@@ -23,6 +24,7 @@ type conversations struct {
 	ports   atomic.Pointer[portSets]
 	resolve func(Role, *Endpoints) bool
 	table   map[Endpoints]*conversation // by the endpoints as the client has them
+	recent  [recents]*conversation      // those of the table that spoke of late, by the client's port
 	opening map[Endpoints]opening
 	ending  []*conversation // left by both ends, the first to be forgotten first
 	ids     uint64
@@ -210,7 +212,13 @@ func swap(e *Endpoints) Endpoints {
 
 // find returns the conversation of a segment, a new one if the segment shows that there is one.
 func (t *conversations) find(key Endpoints, d Direction, s *frame.Segment, now int64) *conversation {
-	c := t.table[key]
+	recent := &t.recent[key.LocalPort%recents]
+	c := *recent
+	if c == nil || c.gone || c.key != key {
+		if c = t.table[key]; c != nil {
+			*recent = c
+		}
+	}
 	if c != nil && !c.reopening {
 		return c
 	}
