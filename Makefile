@@ -30,6 +30,12 @@ test: ## install what the tests need, run unit and end-to-end tests with the rac
 	./test/install.sh redis
 	REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -race -timeout 20m ./...
 
+.PHONY: test-kernels
+test-kernels: ## run the conformance test on this kernel and on Debian's 5.10, 6.1, 6.12 and 7.2 in QEMU (as root)
+	./test/install.sh redis
+	./test/install.sh kernels
+	./test/kernels/run.sh
+
 .PHONY: generate
 generate: ## regenerate the eBPF objects and the command table (clang 14)
 	./test/install.sh clang

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs from Debian's packages what the tests and generators need, where it is missing.
-#   install.sh redis|clang
+#   install.sh redis|clang|kernels
 set -euo pipefail
 
 packages() {
 	case $1 in
 	redis) have redis-server redis-cli redis-benchmark || echo redis-server redis-tools ;;
 	clang) have clang-14 clang-format-14 llvm-strip-14 shellcheck || echo clang-14 clang-format-14 llvm-14 shellcheck ;;
-	*) echo "install.sh: unknown: $1 (redis or clang)" >&2 && exit 2 ;;
+	kernels) have qemu-system-x86_64 busybox cpio zstd || echo qemu-system-x86 busybox-static cpio zstd ;;
+	*) echo "install.sh: unknown: $1 (redis, clang or kernels)" >&2 && exit 2 ;;
 	esac
 }
 
