@@ -170,13 +170,13 @@ func (o *observer) mustScrape() snapshot {
 	return newSnapshot(families)
 }
 
-// mustSee scrapes until something holds, and returns that scrape.
+// mustSee scrapes until something holds, and returns the next scrape: families of one are not read at the same moment.
 func (o *observer) mustSee(what string, holds func(snapshot) bool) snapshot {
 	o.tb.Helper()
 	for deadline := time.Now().Add(settled); ; time.Sleep(20 * time.Millisecond) {
 		s := o.mustScrape()
 		if holds(s) {
-			return s
+			return o.mustScrape()
 		}
 		if time.Now().After(deadline) {
 			require.FailNow(o.tb, "not seen: "+what, "%s", s)
