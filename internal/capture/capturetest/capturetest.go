@@ -213,7 +213,8 @@ func (c *Capture) Pcap() []byte {
 // PcapNG returns the capture as a pcapng file.
 func (c *Capture) PcapNG() []byte {
 	var file bytes.Buffer
-	w, err := pcapgo.NewNgWriter(&file, layers.LinkTypeEthernet)
+	of := pcapgo.NgInterface{LinkType: layers.LinkTypeEthernet, SnapLength: SnapLen, TimestampResolution: 9}
+	w, err := pcapgo.NewNgWriterInterface(&file, of, pcapgo.NgWriterOptions{}) // the default writes down this machine
 	mustWrite(err)
 	for _, p := range c.Packets {
 		mustWrite(w.WritePacket(gopacket.CaptureInfo{Timestamp: p.Time, CaptureLength: len(p.Data), Length: p.Length}, p.Data))

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the captures and the golden files of testdata/replay anew")
+
+// replayFile runs the command over a capture.
+func replayFile(tb testing.TB, args ...string) (status int, stdout, stderr string) {
+	tb.Helper()
+	var out, errs bytes.Buffer
+	status = program{}.run(context.Background(), append([]string{"replay"}, args...), &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+// golden is the part of the output that does not differ between two builds: the series that are not zero, and the losses.
+func golden(status int, stdout, stderr string) string {
+	var b strings.Builder
+	for line := range strings.Lines(stdout) {
+		of := func(prefix string) bool { return strings.HasPrefix(line, prefix) }
+		if of("#") || of("redis_observer_build") || of("redis_observer_config") || strings.Contains(line, "_bucket{") || strings.HasSuffix(line, " 0\n") {
+			continue
+		}
+		b.WriteString(line)
+	}
+	if status != 0 {
+		b.WriteString("exit status 1\n")
+	}
+	return b.String() + stderr
+}
+
+// TestGoldenCaptures holds each capture of testdata/replay against what is to come of it. With -update both are written anew;
+// the golden file is then to be read before it is committed.
+func TestGoldenCaptures(t *testing.T) {
+	t.Chdir(filepath.Join("testdata", "replay"))
+	for _, script := range scripts {
+		t.Run(script.name, func(t *testing.T) {
+			file, expected := script.name+".pcap", script.name+".txt"
+			if *update {
+				require.NoError(t, os.WriteFile(file, script.file(), 0o644))
+			}
+			content, err := os.ReadFile(file)
+			require.NoError(t, err)
+			assert.Equal(t, script.file(), content, "run with -update after a change of the script")
+			got := golden(replayFile(t, file))
+			if *update {
+				require.NoError(t, os.WriteFile(expected, []byte(got), 0o644))
+			}
+			want, err := os.ReadFile(expected)
+			require.NoError(t, err)
+			assert.Equal(t, string(want), got)
+		})
+	}
+}
+
+func TestReplayOutputs(t *testing.T) {
+	file := filepath.Join("testdata", "replay", "resp2.pcap")
+	status, table, stderr := replayFile(t, "--output", "table", file)
+	require.Zero(t, status, stderr)
+	assert.Equal(t, strings.Fields("name command commands rate/s p50 p90 p99 max errors"), strings.Fields(table)[:9])
+	assert.Contains(t, stderr, "nothing was lost")
+
+	status, text, stderr := replayFile(t, "--output", "json", file)
+	require.Zero(t, status, stderr)
+	var result outcome
+	require.NoError(t, json.Unmarshal([]byte(text), &result))
+	assert.Empty(t, result.Losses)
+	assert.NotZero(t, result.Packets)
+	require.NotEmpty(t, result.Commands)
+	assert.Equal(t, "default", result.Commands[0].Name)
+	assert.Positive(t, result.Commands[0].P50)
+}
+
+func TestReplayRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		says string
+	}{
+		"no file":        {nil, "requires at least 1 arg"},
+		"unknown output": {[]string{"--output", "xml", "-"}, "allowed prometheus, table, json"},
+		"missing file":   {[]string{"/does/not/exist.pcap"}, "no such file"},
+		"no capture":     {[]string{"replay_test.go"}, "no capture file"},
+		"bad config":     {[]string{"--config", "/does/not/exist.yaml", "-"}, "/does/not/exist.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, stdout, stderr := replayFile(t, test.args...)
+			assert.Equal(t, 1, status)
+			assert.Empty(t, stdout)
+			assert.Contains(t, stderr, test.says)
+		})
+	}
+}
