@@ -30,6 +30,15 @@ test: ## install what the tests need, run unit and end-to-end tests with the rac
 	./test/install.sh redis
 	REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -race -timeout 20m ./...
 
+# TRUTH='-servers redis-7.0,valkey-9 -clients go-redis,raw -count 5' says what; docs/accuracy.md says more.
+.PHONY: test-truth
+test-truth: build ## compare the counts with the servers' own: every server, every client (as root, about six minutes)
+	$(GO) run ./test/truth -observer $(BINARY) $(TRUTH)
+
+.PHONY: test-truth-short
+test-truth-short: ## the same for one server with threads and one without
+	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io'
+
 .PHONY: test-kernels
 test-kernels: ## run the conformance test on this kernel and on Debian's 5.10, 6.1, 6.12 and 7.2 in QEMU (as root)
 	./test/install.sh redis

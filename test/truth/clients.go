@@ -7,6 +7,7 @@ type client struct {
 	name    string
 	needs   string             // a package that fetch.sh knows, or needsNode
 	options []string           // of the server
+	cluster bool               // the server is a node of a cluster
 	wants   func(*server) bool // nil for every server
 	run     func(context.Context, *round) error
 }
@@ -42,5 +43,5 @@ var clients = []client{
 	{name: "replica", run: replication},
 	{name: "sentinel", run: sentinel},
 	{name: "migrate", run: migration},
-	{name: "cluster", options: []string{"--cluster-enabled", "yes"}, run: cluster},
+	{name: "cluster", cluster: true, run: cluster},
 }

@@ -7,7 +7,7 @@ set -eu
 
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
-libraries='lib[^/]*|gcc-[0-9]*-base|zlib1g'
+libraries='lib[^/]*|gcc-[0-9]*-base|zlib1g|lua-[^/]*'
 
 # source_of NAME prints the suite, which of their dependencies are wanted (as a pattern), and the packages.
 source_of() {

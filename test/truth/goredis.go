@@ -108,6 +108,11 @@ func goRedisPubSub(ctx context.Context, db *goredis.Client) error {
 			return errors.New("no message came")
 		}
 	}
+	go func() {
+		for range messages { // until the subscription is closed
+		}
+	}()
+	defer time.Sleep(aLittle) // the server would not read what came before a reset
 	return errors.Join(sub.Unsubscribe(ctx, "a", "nothing"), sub.PUnsubscribe(ctx), sub.Unsubscribe(ctx))
 }
 
@@ -137,6 +142,7 @@ func goRedisScripts(ctx context.Context, r *round, db *goredis.Client) error {
 	}
 	r.allow(scriptInner, "setnx", exactly(times), exactly(0))
 	r.allow(scriptInner, "get", exactly(times), exactly(0))
+	r.allowEngine(1)
 	return db.ScriptFlush(ctx).Err()
 }
 

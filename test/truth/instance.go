@@ -35,7 +35,8 @@ func startServer(ctx context.Context, s *server, cache, folder string, port int,
 	}
 	i = &instance{server: s, port: port, folder: folder, exited: make(chan struct{})}
 	socket := filepath.Join(folder, "s")
-	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "::1", "--unixsocket", socket, "--dir", folder, "--save", "", "--appendonly", "no"}
+	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "::1", "--unixsocket", socket, "--dir", folder, "--save", "", "--appendonly", "no",
+		"--repl-diskless-sync-delay", "0"}
 	if s.since(7.0, 0) {
 		args = append(args, "--enable-debug-command", "yes")
 	}

@@ -109,7 +109,7 @@ func migration(ctx context.Context, r *round) error {
 
 // cluster makes a cluster of two and uses it with clients that follow redirections, and with one that does not.
 func cluster(ctx context.Context, r *round) error {
-	peer, err := r.another(ctx, true, "--cluster-enabled", "yes")
+	peer, err := r.another(ctx, true, r.server.clusterOptions(r.server.port+1)...)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,11 @@ func cluster(ctx context.Context, r *round) error {
 			return err
 		}
 	}
-	if _, err := r.admin.do("CLUSTER MEET 127.0.0.1 " + strconv.Itoa(peer.port)); err != nil {
+	meet := fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", peer.port)
+	if r.server.version >= 7 {
+		meet += " " + strconv.Itoa(peer.port+clusterBus)
+	}
+	if _, err := r.admin.do(meet); err != nil {
 		return err
 	}
 	for _, node := range []*instance{r.instance, peer} {

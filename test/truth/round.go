@@ -55,9 +55,13 @@ func (r result) good() bool { return r.err == nil && len(r.differences) == 0 && 
 func (s *suite) run(ctx context.Context, server *server, c client) []result {
 	begin := time.Now()
 	r := &round{suite: s, client: c, folder: filepath.Join(s.work, server.name+"-"+c.name)}
+	settings := c.options
+	if c.cluster {
+		settings = server.clusterOptions(server.port)
+	}
 	before, err := s.look(ctx, server.name)
 	if err == nil {
-		r.instance, err = startServer(ctx, server, s.cache, filepath.Join(r.folder, "1"), server.port, c.options...)
+		r.instance, err = startServer(ctx, server, s.cache, filepath.Join(r.folder, "1"), server.port, settings...)
 	}
 	if err == nil {
 		err = r.play(ctx)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -26,9 +27,10 @@ type server struct {
 	port    int // it and the following one belong to this server; observed
 }
 
-// servers are what is tried. The ports lie apart, so that nothing of one server is taken for another's.
+// servers are what is tried. The ports lie apart, so that nothing of one server is taken for another's. Redis 6.0 has its cluster
+// bus 10000 above its port, and there it must lie below those that the kernel gives to clients.
 var servers = []server{
-	{"redis-6.0", redis, 6.0, "redis-6.0", nil, 23100},
+	{"redis-6.0", redis, 6.0, "redis-6.0", nil, 22700},
 	{"redis-7.0", redis, 7.0, "redis-7.0", nil, 23110},
 	{"redis-8.0", redis, 8.0, "redis-8.0", nil, 23120},
 	{"valkey-8", valkey, 8.1, "valkey-8", nil, 23130},
@@ -42,6 +44,17 @@ var ioThreads = []string{"--io-threads", "3", "--io-threads-do-reads", "yes"}
 
 // unobserved is added to a port to get those of replicas and sentinels, which no observer watches.
 const unobserved = 500
+
+// clusterOptions are those of a node of a cluster.
+func (s *server) clusterOptions(port int) []string {
+	if s.version < 7 {
+		return []string{"--cluster-enabled", "yes"}
+	}
+	return []string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(port + clusterBus)}
+}
+
+// clusterBus is added to a port to get that of the cluster bus, where it can be chosen.
+const clusterBus = 600
 
 // since reports whether the server has what came with these versions of Redis and of Valkey.
 func (s *server) since(redisVersion, valkeyVersion float64) bool {

@@ -11,7 +11,7 @@ const automatic = new Redis(port, { enableAutoPipelining: true });
 const listener = new Redis(port);
 const blocked = new Redis(port);
 
-await Promise.all(Array.from({ length: 500 }, (_, i) => automatic.set(`key:${i}`, 'x'.repeat(i * 20))));
+await Promise.all(Array.from({ length: 500 }, (_, i) => automatic.set(`key:${i}`, 'x'.repeat(i * 4))));
 await Promise.all(Array.from({ length: 500 }, (_, i) => automatic.getBuffer(`key:${i}`)));
 
 const pipeline = db.pipeline();
