@@ -1,0 +1,143 @@
+package packets
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
+)
+
+func TestSameNumbers(t *testing.T) {
+	skipUnless(t, os.Getuid() == 0, "root")
+	for _, tool := range []string{"redis-server", "redis-cli", "redis-benchmark"} {
+		_, err := exec.LookPath(tool)
+		skipUnless(t, err == nil, tool)
+	}
+	dir := t.TempDir()
+	observer := filepath.Join(dir, "redis-observer")
+	mustRun(t, "go", "build", "-o", observer, "../../cmd/redis-observer")
+	config := filepath.Join(dir, "observer.yaml")
+	endpoint := fmt.Sprintf("ports: []\nendpoints: [{name: cache, addresses: [\"127.0.0.1:%d\"]}]\n", redisPort)
+	require.NoError(t, os.WriteFile(config, []byte(endpoint+"capture: {ring_size: 64MiB}\n"), 0o600))
+
+	socket, file := filepath.Join(dir, "redis.sock"), filepath.Join(dir, "traffic.pcap")
+	mustStart(t, exec.Command("redis-server", "--port", strconv.Itoa(redisPort), "--bind", "127.0.0.1", "--save", "", "--dir", dir, "--unixsocket", socket))
+	probes := mustStart(t, exec.Command(observer, "--config", config, "--listen", probesAt))
+	packets := exec.Command(observer, "--config", config, "--listen", packetsAt)
+	packets.Env = append(os.Environ(), "REDIS_OBSERVER_CAPTURE_BACKEND=packet")
+	mustStart(t, packets)
+	dump := mustStart(t, tcpdump(t, "-Z", "root", "-i", "lo", "-B", "262144", "-w", file, "port", strconv.Itoa(redisPort)))
+	for _, address := range []string{probesAt, packetsAt} {
+		require.Eventually(t, func() bool { _, err := get("http://" + address + "/readyz"); return err == nil }, patience, 50*time.Millisecond, address)
+	}
+	require.Eventually(t, func() bool { _, err := os.Stat(file); return err == nil }, patience, 50*time.Millisecond, "tcpdump")
+	mustRun(t, "redis-cli", "-s", socket, "config", "resetstat")
+
+	traffic(t)
+
+	time.Sleep(2 * time.Second) // rings and tcpdump's buffer
+	want := truth(t, "cache", mustRun(t, "redis-cli", "-s", socket, "info", "commandstats"))
+	mustEnd(t, dump)
+	// The server counts as a success what was blocked when its client reset the connection; nobody else can.
+	want["cache blpop error"]++
+	delete(want, "cache blpop success")
+
+	live, err := get("http://" + probesAt + "/metrics")
+	require.NoError(t, err)
+	captured, err := get("http://" + packetsAt + "/metrics")
+	require.NoError(t, err)
+	replayed := mustRun(t, observer, "replay", "--config", config, file)
+	for name, metrics := range map[string]string{"probes": live, "packets": captured, "replay": replayed} {
+		assert.Equal(t, want, parse(t, metrics), name)
+		assert.Empty(t, seriesOfLoss.FindAllString(metrics, -1), name)
+	}
+	mustEnd(t, probes)
+	mustEnd(t, packets)
+}
+
+// traffic is all that a client may do to Redis, by clients of others and by hand.
+func traffic(t *testing.T) {
+	t.Helper()
+	port := strconv.Itoa(redisPort)
+	mustRun(t, "redis-benchmark", "-p", port, "-q", "-n", "20000", "-c", "20", "-t", "get,set,incr,lpush,lpop,mset")
+	mustRun(t, "redis-benchmark", "-p", port, "-q", "-n", "100000", "-c", "20", "-P", "16", "-t", "get,set")
+	mustRun(t, "redis-benchmark", "-p", port, "-q", "-n", "40", "-c", "2", "-d", "1000000", "-t", "get,set")
+	mustRun(t, "redis-cli", "-p", port, "-3", "config", "get", "maxmemory")
+
+	k := mustDial(t)
+	k.ask(1, capturetest.Command("SET", "s", "text"))
+	k.ask(1, capturetest.Command("LPUSH", "s", "x"))
+	k.ask(1, capturetest.Command("GET"))
+	k.ask(1, capturetest.Command("MULTI"))
+	k.ask(1, capturetest.Command("INCR", "n"))
+	k.ask(1, capturetest.Command("INCR", "s"))
+	k.ask(3, capturetest.Command("EXEC"))
+	for b := range strings.SplitSeq(capturetest.Command("GET", "n"), "") { // byte by byte
+		k.write(b)
+	}
+	k.read(2)
+
+	subscriber := mustDial(t)
+	subscriber.ask(12, capturetest.Command("SUBSCRIBE", "a", "b"))
+	k.ask(1, capturetest.Command("PUBLISH", "a", "hello"))
+	subscriber.read(7)
+	subscriber.ask(12, capturetest.Command("UNSUBSCRIBE"))
+
+	blocked := mustDial(t)
+	blocked.write(capturetest.Command("BLPOP", "nothing", "0"))
+	time.Sleep(200 * time.Millisecond)
+	require.NoError(t, blocked.SetLinger(0))
+	require.NoError(t, blocked.Close())
+}
+
+// client writes and reads by hand.
+type client struct {
+	*net.TCPConn
+	t *testing.T
+}
+
+func mustDial(t *testing.T) client {
+	t.Helper()
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", redisPort))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() }) // it may be closed
+	return client{c.(*net.TCPConn), t}
+}
+
+// ask sends a request and reads a number of lines.
+func (c client) ask(lines int, request string) {
+	c.t.Helper()
+	c.write(request)
+	c.read(lines)
+}
+
+func (c client) write(text string) {
+	c.t.Helper()
+	_, err := io.WriteString(c, text)
+	require.NoError(c.t, err)
+}
+
+// read takes exactly so many lines, one byte after the other, so that nothing of the next reply is lost.
+func (c client) read(lines int) {
+	c.t.Helper()
+	require.NoError(c.t, c.SetReadDeadline(time.Now().Add(patience)))
+	var b [1]byte
+	for lines > 0 {
+		_, err := io.ReadFull(c, b[:])
+		require.NoError(c.t, err)
+		if b[0] == '\n' {
+			lines--
+		}
+	}
+}
