@@ -3,7 +3,7 @@
 #ifndef OBSERVER_EMIT_H
 #define OBSERVER_EMIT_H
 
-#include "connection.h"
+#include "skip.h"
 
 /*
  * The most steps of copying one call: pieces of memory, of which a call has 1024 at most (UIO_MAXIOV), and full events
@@ -138,12 +138,85 @@ static __always_inline __u32 copy_pieces(struct scratch *s, __u32 which, struct 
 	return c->left;
 }
 
+/*
+ * One step over a long call: to the end of a body, and on to the next that begins there. Returns 0 to go on. A global
+ * function for the same reason as copy_step().
+ */
+__noinline int skip_step(__u32 which)
+{
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &which);
+	struct copying *c;
+	__u32 n, length;
+	__u64 look;
+
+	if (!s)
+		return -1;
+	c = &s->copying;
+	if (c->body) {
+		n = c->body < c->left ? c->body : c->left;
+		c->base += n;
+		c->left -= n;
+		c->body -= n;
+		s->event.seq += n;
+		c->lead = 2; /* behind a body */
+	}
+	if (c->left < (c->lead ? SKIP_AGAIN : SKIP_CALL))
+		return 1;
+	look = c->left < SKIP_LOOK ? c->left : SKIP_LOOK;
+	one_copy(look);
+	if (look > SKIP_LOOK || bpf_probe_read_user(s->payload, look, (void *)c->base))
+		return 1;
+	s->payload[look] = 0; /* ends any number */
+	length = find_body(s, c->lead);
+	if (!length)
+		return 1;
+	n = c->head + SKIP_KEEP;
+	if (n > c->left)
+		n = c->left;
+	c->body = length - (n - c->head);
+	c->base += n;
+	c->left -= n;
+	submit_payload(s, n);
+	return !c->left;
+}
+
+/* Passes over the long bodies in a call of n bytes. Returns how many bytes are left to copy, from cursor on. */
+static __always_inline __u32 skip_bodies(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
+{
+	struct stream stream = {.sk = s->event.conn, .direction = which % SCRATCH_COUNT};
+	__u32 *until = bpf_map_lookup_elem(&skips, &stream), end, step;
+	struct copying *c = &s->copying;
+
+	c->base = cursor->base;
+	c->left = n;
+	c->lead = 0;
+	c->body = until ? *until - s->event.seq : 0;
+	if (c->body > SKIP_LONGEST)
+		c->body = 0; /* it lies behind */
+	for (step = 0; step < SKIP_TIMES; step++)
+		if (skip_step(which))
+			break;
+	end = s->event.seq + c->body;
+	if (c->body)
+		bpf_map_update_elem(&skips, &stream, &end, BPF_ANY);
+	else if (until)
+		bpf_map_delete_elem(&skips, &stream);
+	cursor->base = c->base;
+	return c->left;
+}
+
 /* Submits the payload of a call of n bytes, whole or with the rest as a gap of known length. */
 static __always_inline void submit_call(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
 {
-	__u64 wanted = n;
+	__u64 wanted;
 	__u32 missing;
 
+	if (cursor->memory == MEMORY_USER && n >= SKIP_CALL) {
+		n = skip_bodies(s, which, cursor, n);
+		if (!n)
+			return;
+	}
+	wanted = n;
 	one_copy(wanted);
 	if (cursor->memory == MEMORY_USER && wanted <= EVENT_MAX_PAYLOAD) {
 		if (bpf_probe_read_user(s->payload, wanted, (void *)cursor->base))
@@ -176,6 +249,16 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
 	s->event.passive = 0;
 	put_connection(&s->event, sk, role, direct);
 	return s;
+}
+
+/* Forgets the body in the middle of which a connection ended. */
+static __always_inline void forget_skips(struct sock *sk)
+{
+	struct stream stream = {.sk = (__u64)sk, .direction = SCRATCH_SEND};
+
+	bpf_map_delete_elem(&skips, &stream);
+	stream.direction = SCRATCH_RECEIVE;
+	bpf_map_delete_elem(&skips, &stream);
 }
 
 /* Submits an event that has no payload. */

@@ -33,6 +33,10 @@ struct copying {
 	__u32 memory; /* enum memory */
 	__u32 left;   /* bytes of the call left to copy */
 	__u32 filled; /* bytes in the scratch that are not submitted yet */
+	__u32 body;   /* skip.h: bytes left of a body that is passed over, */
+	__u32 lead;   /* where behind it something begins, */
+	__u32 head;   /* and where the next body begins */
+	__u32 pad;
 };
 
 /* Where an event is put together: the verifier wants room for the longest piece after any shorter one. */
@@ -87,7 +91,6 @@ const volatile __u64 fill_mark = 1 << 20; /* bytes in the ring past which a slee
  * parameter from recvmsg() entities"); 7.2 has no addr_len behind them.
  */
 const volatile __u32 recvmsg_parameters = 5;
-
 /*
  * Where a program can be preempted, the kernel skips it for the other tasks of that processor until it has ended. So there
  * the loader attaches copies of the programs of the calls: the first that is not skipped does the work, and the others

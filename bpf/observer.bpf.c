@@ -158,8 +158,10 @@ int BPF_PROG(connection_end, struct sock *sk)
 {
 	__u8 role = observed_role(sk, true);
 
-	if (role != ROLE_NONE)
-		submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), false, true);
+	if (role == ROLE_NONE)
+		return 0;
+	forget_skips(sk);
+	submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), false, true);
 	return 0;
 }
 

@@ -87,9 +87,19 @@ type observerScratch struct {
 		Memory uint32
 		Left   uint32
 		Filled uint32
+		Body   uint32
+		Lead   uint32
+		Head   uint32
+		Pad    uint32
 	}
 	Event   observerEvent
 	Payload [16384]uint8
+}
+
+type observerStream struct {
+	_         structs.HostLayout
+	Sk        uint64
+	Direction uint64
 }
 
 type observerTaskCalls struct {
@@ -137,6 +147,7 @@ const (
 	observerMapEvents              = "events"
 	observerMapLost                = "lost"
 	observerMapScratches           = "scratches"
+	observerMapSkips               = "skips"
 	observerProgConnectionEnd      = "connection_end"
 	observerProgConnectionList     = "connection_list"
 	observerProgConnectionListHeld = "connection_list_held"
@@ -235,6 +246,7 @@ type observerMapSpecs struct {
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
+	Skips         *ebpf.MapSpec `ebpf:"skips"`
 }
 
 // observerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -281,6 +293,7 @@ type observerMaps struct {
 	Events        *ebpf.Map `ebpf:"events"`
 	Lost          *ebpf.Map `ebpf:"lost"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
+	Skips         *ebpf.Map `ebpf:"skips"`
 }
 
 func (m *observerMaps) Close() error {
@@ -290,6 +303,7 @@ func (m *observerMaps) Close() error {
 		m.Events,
 		m.Lost,
 		m.Scratches,
+		m.Skips,
 	)
 }
 

@@ -71,7 +71,7 @@ func Default() *Config {
 			Backend:         "auto",
 			RingSize:        16 << 20,
 			FlushInterval:   5 * time.Millisecond,
-			MaxBytesPerCall: 64 << 10,
+			MaxBytesPerCall: 1 << 20,
 			Interfaces:      []string{},
 		},
 		Ports:           []int{6379},

@@ -35,7 +35,7 @@ func TestFaults(t *testing.T) {
 		{"duration without unit", "capture: {flush_interval: 5}", []string{"capture.flush_interval: is a whole number without a unit (allowed a duration such as 5ms or 30s)"}},
 		{"no duration", "capture: {flush_interval: fast}", []string{`capture.flush_interval: "fast" is not a duration (allowed a duration such as 5ms or 30s)`}},
 		{"duration out of range", "capture: {flush_interval: 2s}", []string{"capture.flush_interval: 2s is out of range (allowed 100µs to 1s)"}},
-		{"bytes per call", "capture: {max_bytes_per_call: 2MiB}", []string{"capture.max_bytes_per_call: 2MiB is out of range (allowed 256 to 1MiB)"}},
+		{"bytes per call", "capture: {max_bytes_per_call: 16MiB}", []string{"capture.max_bytes_per_call: 16MiB is out of range (allowed 256 to 8MiB)"}},
 		{"interface", "capture: {interfaces: [eth0, 'a/b']}", []string{`capture.interfaces[1]: "a/b" is not the name of an interface (allowed a name such as eth0)`}},
 		{"ports", "ports: [0, 6379, 70000]", []string{"ports[0]: 0 is not a port (allowed 1 to 65535)", "ports[2]: 70000 is not a port (allowed 1 to 65535)"}},
 		{"port as text", "ports: [redis]", []string{`ports[0]: "redis" is no whole number (allowed a whole number)`}},

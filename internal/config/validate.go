@@ -22,7 +22,7 @@ const (
 	minRingSize      = 64 << 10
 	maxRingSize      = 1 << 30
 	minBytesPerCall  = 256
-	maxBytesPerCall  = 1 << 20
+	maxBytesPerCall  = 8 << 20
 	minFlush         = 100 * time.Microsecond
 	maxFlush         = time.Second
 	minResolve       = time.Second
@@ -93,7 +93,7 @@ func (c *Capture) validate(found *faultList) {
 		found.add("capture.flush_interval", &Fault{Cause: c.FlushInterval.String() + " is out of range", Allowed: "allowed 100µs to 1s"})
 	}
 	if c.MaxBytesPerCall < minBytesPerCall || c.MaxBytesPerCall > maxBytesPerCall {
-		found.add("capture.max_bytes_per_call", &Fault{Cause: c.MaxBytesPerCall.String() + " is out of range", Allowed: "allowed 256 to 1MiB"})
+		found.add("capture.max_bytes_per_call", &Fault{Cause: c.MaxBytesPerCall.String() + " is out of range", Allowed: "allowed 256 to 8MiB"})
 	}
 	for i, name := range c.Interfaces {
 		if name == "" || len(name) > 15 || strings.ContainsAny(name, "/ \t\n") {

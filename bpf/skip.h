@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Passing over the bodies of long bulk strings. A call that is long and begins with a request or a reply is looked at: if a
+ * long bulk string begins near its start, its body is not copied, in this call and in those that follow, up to its end.
+ * User space sees a jump of the offsets inside a bulk string, where it does no harm.
+ *
+ * What a call begins with may be the middle of a payload that looks like this. User space then sees a jump where it is not
+ * allowed, which puts the connection out of step: counted, and never a wrong number.
+ */
+#ifndef OBSERVER_SKIP_H
+#define OBSERVER_SKIP_H
+
+#include "connection.h"
+
+enum {
+	SKIP_CALL = 2048,	/* a call that is shorter is copied whole */
+	SKIP_AGAIN = 16,	/* what is left behind a body is looked at from this length on */
+	SKIP_BULK = 4096,	/* a bulk string that is shorter is copied whole */
+	SKIP_LONGEST = 1 << 29, /* no server takes a longer one (proto-max-bulk-len) */
+	SKIP_KEEP = 64,		/* bytes of a body that the parser may want to see */
+	SKIP_LOOK = 256,	/* bytes of a call that are looked at */
+	SKIP_PARTS = 8,		/* arguments that are looked at */
+	SKIP_TIMES = 256,	/* bodies in one call */
+};
+
+struct stream {
+	__u64 sk;
+	__u64 direction; /* SCRATCH_SEND or SCRATCH_RECEIVE */
+};
+
+/* The streams in the middle of a long body, and up to which offset. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct stream);
+	__type(value, __u32);
+} skips SEC(".maps");
+
+/* A number as RESP writes it, up to the end of its line. at is moved behind it; 0 and no move if there is none. */
+static __always_inline __u32 read_number(const __u8 *text, __u32 *at)
+{
+	__u64 value = 0;
+	__u32 i;
+
+	for (i = 0; i < 10; i++) {
+		__u8 c = text[(*at + i) & (SKIP_LOOK - 1)];
+
+		if (c == '\r') {
+			*at += i + 2;
+			return value <= SKIP_LONGEST ? value : 0;
+		}
+		if (c < '0' || c > '9')
+			break;
+		value = value * 10 + c - '0';
+	}
+	return 0;
+}
+
+/*
+ * Looks for a long bulk string in the first SKIP_LOOK bytes of payload, where a request or a reply begins at lead. Returns
+ * the length of its body, 0 if there is none, and in copying.head where its body begins.
+ */
+static __always_inline __u32 find_body(struct scratch *s, __u32 lead)
+{
+	__u32 at = lead, parts = 1, length, i;
+
+	if (s->payload[at & (SKIP_LOOK - 1)] == '*') {
+		at++;
+		parts = read_number(s->payload, &at);
+	}
+	for (i = 0; i < SKIP_PARTS && i < parts; i++) {
+		if (at > SKIP_LOOK - SKIP_KEEP - 16 || s->payload[at & (SKIP_LOOK - 1)] != '$')
+			return 0;
+		at++;
+		length = read_number(s->payload, &at);
+		if (length >= SKIP_BULK) {
+			s->copying.head = at;
+			return length;
+		}
+		if (!length && s->payload[(at - 1) & (SKIP_LOOK - 1)] != '\n')
+			return 0;
+		at += length + 2;
+	}
+	return 0;
+}
+
+#endif
