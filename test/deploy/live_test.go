@@ -1,0 +1,145 @@
+package deploy
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const plainScrape = `  - job_name: redis-observer
+    static_configs: [{targets: ["127.0.0.1:24110"]}]
+`
+
+// alertTime is what an alert may take: a scrape, an evaluation, and another of each, because a rate needs two samples.
+const alertTime = 10 * time.Second
+
+// The alerts fire on real traffic in a real Prometheus, and only where there is a reason; the panels of the dashboard show it.
+func TestLive(t *testing.T) {
+	requireRoot(t)
+	for port := 24111; port <= 24114; port++ {
+		mustStart(t, "redis-server", "--port", itoa(port), "--save", "", "--enable-debug-command", "local").awaitLog(t, "Ready to accept connections")
+	}
+	config := mustWrite(t, "observer.yaml", `
+listen: 127.0.0.1:24110
+endpoints:
+  - {name: errors, addresses: ["127.0.0.1:24111"]}
+  - {name: slow, addresses: ["127.0.0.1:24112"]}
+  - {name: exhausted, addresses: ["127.0.0.1:24113"]}
+  - {name: healthy, addresses: ["127.0.0.1:24114"]}
+  - {name: unused, addresses: ["127.0.0.1:24115"]}
+`)
+	mustStart(t, mustBuild(t), "--config", config).awaitLog(t, "redis-observer observes")
+	p := mustPrometheus(t, 24116, plainScrape)
+
+	// Every name has an idle connection from before, and every command its series, so that what follows is all that happens.
+	var clients []*client
+	for port := 24111; port <= 24114; port++ {
+		c := mustDial(t, port)
+		c.do(t, "SET key text", "GET key", "LPUSH list 1")
+		clients = append(clients, c)
+		mustDial(t, port).do(t, "PING")
+	}
+	require.Eventually(t, func() bool {
+		samples, err := p.query(`count_over_time(redis_commands_total{command="get",status="success"}[1m]) >= 2`)
+		return err == nil && len(samples) == 4
+	}, alertTime, 200*time.Millisecond, "each name is scraped twice")
+	for _, alert := range []string{"RedisCommandErrors", "RedisSlowGet", "RedisPoolExhausted"} {
+		samples, err := p.query(fmt.Sprintf(`ALERTS{alertname=%q}`, alert))
+		require.NoError(t, err)
+		assert.Empty(t, samples, alert)
+	}
+	healthy := clients[3]
+	fires := func(alert, name string, cause func()) {
+		t.Helper()
+		begin := time.Now()
+		cause()
+		require.Eventually(t, func() bool {
+			healthy.do(t, "GET key")
+			return p.firing(alert, "name", name)
+		}, alertTime, 200*time.Millisecond, "%s of %s", alert, name)
+		t.Logf("%s fired %s after its cause began", alert, time.Since(begin).Round(100*time.Millisecond))
+		assert.False(t, p.firing(alert, "name", "healthy"))
+		assert.False(t, p.firing(alert, "name", "unused"))
+	}
+	fires("RedisCommandErrors", "errors", func() {
+		for range 200 {
+			clients[0].do(t, "GET list")
+		}
+	})
+	fires("RedisSlowGet", "slow", func() {
+		for range 20 {
+			sleeper := mustDial(t, 24112)
+			sleeper.send(t, "DEBUG SLEEP 0.1")
+			time.Sleep(20 * time.Millisecond) // the server has begun to sleep
+			clients[1].do(t, "GET key")
+			sleeper.receive(t)
+			sleeper.Close()
+		}
+	})
+	fires("RedisPoolExhausted", "exhausted", func() {
+		for _, c := range append(connections[24113], clients[2]) {
+			c.send(t, "BLPOP nothing 30")
+		}
+	})
+	samples, err := p.query(`ALERTS{alertname=~"RedisObserver.*",alertstate="firing"}`)
+	require.NoError(t, err)
+	assert.Empty(t, samples, "the observer itself is well")
+
+	t.Run("dashboard", func(t *testing.T) { assertPanels(t, p) })
+	t.Run("privacy", func(t *testing.T) {
+		body, err := get("http://127.0.0.1:24110/metrics")
+		require.NoError(t, err)
+		for _, secret := range []string{"nothing", "list", "text", "WRONGTYPE Operation"} {
+			assert.NotContains(t, withoutHelp(body), secret)
+		}
+	})
+}
+
+// withoutHelp leaves the samples of a scrape.
+func withoutHelp(body string) string {
+	var samples []string
+	for line := range strings.Lines(body) {
+		if !strings.HasPrefix(line, "#") {
+			samples = append(samples, line)
+		}
+	}
+	return strings.Join(samples, "")
+}
+
+// TLS and basic authentication of the endpoint, as a Prometheus with the same secrets sees it.
+func TestLiveWithTLS(t *testing.T) {
+	requireRoot(t)
+	folder := t.TempDir()
+	mustOutput(t, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+		"-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder+"/key.pem", "-out", folder+"/cert.pem")
+	web := mustWrite(t, "web.yml", "tls_server_config: {cert_file: "+folder+"/cert.pem, key_file: "+folder+"/key.pem}\n"+
+		"basic_auth_users: {prometheus: "+passwordHash+"}\n")
+	mustStart(t, mustBuild(t), "--listen", "127.0.0.1:24120", "--web-config", web, "--ports", "24121").awaitLog(t, "redis-observer observes")
+	p := mustPrometheus(t, 24122, `  - job_name: redis-observer
+    scheme: https
+    tls_config: {ca_file: `+folder+`/cert.pem}
+    basic_auth: {username: prometheus, password: secret}
+    static_configs: [{targets: ["127.0.0.1:24120"]}]
+  - job_name: redis-observer-stranger
+    scheme: https
+    tls_config: {ca_file: `+folder+`/cert.pem}
+    static_configs: [{targets: ["127.0.0.1:24120"]}]
+`)
+	require.Eventually(t, func() bool {
+		friend, _ := p.query(`up{job="redis-observer"} == 1`)
+		stranger, _ := p.query(`up{job="redis-observer-stranger"} == 0`)
+		return len(friend) == 1 && len(stranger) == 1
+	}, alertTime, 200*time.Millisecond)
+	_, err := net.DialTimeout("tcp", "127.0.0.1:24120", time.Second)
+	assert.NoError(t, err)
+	_, err = get("http://127.0.0.1:24120/metrics")
+	assert.Error(t, err, "nothing is served in the clear")
+}
+
+// passwordHash is that of "secret".
+const passwordHash = "$2a$04$VwRMKFek2QvOl5ya3zQrgugaq.PPDSxsdojckWOJex6N/jUMabz3G"

@@ -1,0 +1,134 @@
+package deploy
+
+import (
+	"bytes"
+	"testing"
+
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+// objects are decoded manifests, by kind.
+type objects map[string]any
+
+// mustDecode reads manifests by the types of Kubernetes' own API, in which an unknown field is an error.
+func mustDecode(tb testing.TB, manifests []byte) objects {
+	tb.Helper()
+	all := objects{}
+	for document := range bytes.SplitSeq(manifests, []byte("\n---\n")) {
+		var head struct {
+			APIVersion, Kind string
+			Metadata         struct{ Name string }
+		}
+		require.NoError(tb, yaml.Unmarshal(document, &head), "%s", document)
+		if head.Kind == "" {
+			continue
+		}
+		object := emptyObject(head.APIVersion + " " + head.Kind)
+		require.NotNil(tb, object, "an object of a kind that this test does not know: %s %s", head.APIVersion, head.Kind)
+		require.NoError(tb, yaml.UnmarshalStrict(document, object), "%s", document)
+		assert.Empty(tb, validation.IsDNS1123Subdomain(head.Metadata.Name), head.Metadata.Name)
+		assert.NotContains(tb, all, head.Kind, "one object of each kind")
+		all[head.Kind] = object
+	}
+	return all
+}
+
+func emptyObject(kind string) any {
+	switch kind {
+	case "v1 Namespace":
+		return new(core.Namespace)
+	case "v1 ServiceAccount":
+		return new(core.ServiceAccount)
+	case "v1 ConfigMap":
+		return new(core.ConfigMap)
+	case "v1 Service":
+		return new(core.Service)
+	case "apps/v1 DaemonSet":
+		return new(apps.DaemonSet)
+	case "monitoring.coreos.com/v1 PodMonitor":
+		return new(monitoring.PodMonitor)
+	case "monitoring.coreos.com/v1 ServiceMonitor":
+		return new(monitoring.ServiceMonitor)
+	case "monitoring.coreos.com/v1 PrometheusRule":
+		return new(monitoring.PrometheusRule)
+	}
+	return nil
+}
+
+func mustKustomize(tb testing.TB, path string) []byte {
+	tb.Helper()
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), path)
+	require.NoError(tb, err)
+	manifests, err := resources.AsYaml()
+	require.NoError(tb, err)
+	return manifests
+}
+
+func TestKubernetes(t *testing.T) {
+	all := mustDecode(t, mustKustomize(t, deployRoot+"/kubernetes"))
+	assert.Len(t, all, 5)
+	assertDaemonSet(t, all)
+	assert.Equal(t, "redis-observer", all["Service"].(*core.Service).Spec.Selector["app.kubernetes.io/name"])
+	assert.Contains(t, all["ConfigMap"].(*core.ConfigMap).Data, "observer.yaml")
+	for kind, object := range all {
+		if kind != "Namespace" {
+			assert.Equal(t, "redis-observer", object.(interface{ GetNamespace() string }).GetNamespace(), kind)
+		}
+	}
+}
+
+func TestKubernetesMonitoring(t *testing.T) {
+	all := mustDecode(t, mustKustomize(t, deployRoot+"/kubernetes/monitoring"))
+	assert.Len(t, all, 2)
+	assert.Equal(t, "metrics", *all["PodMonitor"].(*monitoring.PodMonitor).Spec.PodMetricsEndpoints[0].Port)
+	assertRules(t, all["PrometheusRule"].(*monitoring.PrometheusRule))
+}
+
+// assertRules says that an object holds the rules of deploy/prometheus/alerts.yaml and no others.
+func assertRules(tb testing.TB, rule *monitoring.PrometheusRule) {
+	tb.Helper()
+	var want monitoring.PrometheusRuleSpec
+	require.NoError(tb, yaml.UnmarshalStrict(mustRead(tb, deployRoot, "prometheus/alerts.yaml"), &want))
+	assert.Equal(tb, want, rule.Spec)
+}
+
+// assertDaemonSet checks what is promised in docs/security.md and docs/deployment.md.
+func assertDaemonSet(tb testing.TB, all objects) {
+	tb.Helper()
+	set := all["DaemonSet"].(*apps.DaemonSet)
+	pod := set.Spec.Template.Spec
+	assert.Subset(tb, set.Spec.Template.Labels, set.Spec.Selector.MatchLabels)
+	assert.Equal(tb, all["ServiceAccount"].(*core.ServiceAccount).Name, pod.ServiceAccountName)
+	assert.False(tb, *pod.AutomountServiceAccountToken)
+	assert.False(tb, pod.HostNetwork)
+	assert.True(tb, pod.HostPID)
+
+	require.Len(tb, pod.Containers, 1)
+	container := pod.Containers[0]
+	security := container.SecurityContext
+	assert.Equal(tb, []core.Capability{"ALL"}, security.Capabilities.Drop)
+	assert.Equal(tb, []core.Capability{"BPF", "PERFMON"}, security.Capabilities.Add)
+	assert.True(tb, *security.ReadOnlyRootFilesystem)
+	assert.False(tb, *security.AllowPrivilegeEscalation)
+	assert.False(tb, *security.Privileged)
+	assert.Equal(tb, core.SeccompProfileTypeRuntimeDefault, security.SeccompProfile.Type)
+	assert.Equal(tb, "metrics", container.Ports[0].Name)
+	assert.NotNil(tb, container.ReadinessProbe)
+	assert.NotNil(tb, container.LivenessProbe)
+	assert.False(tb, container.Resources.Requests.Memory().IsZero())
+	for _, mount := range container.VolumeMounts {
+		assert.True(tb, mount.ReadOnly, mount.Name)
+		assert.Empty(tb, mount.SubPath, "a file mounted by subPath never changes")
+	}
+	for _, volume := range pod.Volumes {
+		assert.Nil(tb, volume.HostPath, volume.Name)
+	}
+}
