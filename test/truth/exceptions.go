@@ -1,44 +1,55 @@
 package main
 
-// exception names a reason for which a server's count and the observer's may differ. There are no others.
+// exception names a reason for which a server's count and the observer's may differ.
 type exception struct {
 	name   string
 	reason string
 }
 
+// exceptions are all that there are. docs/accuracy.md lists them.
+var exceptions []exception
+
+func except(name, reason string) exception {
+	e := exception{name, reason}
+	exceptions = append(exceptions, e)
+	return e
+}
+
 var (
-	scriptInner = exception{"script-inner",
-		"commands that a script or function calls are counted by the server and are not on the wire"}
-	scriptEngine = exception{"script-engine",
-		"the script engine of Valkey 9 reads the configuration by CONFIG GET whenever its scripts are flushed"}
-	blockedGone = exception{"blocked-gone",
-		"a client that goes while it is blocked: Redis up to 7.0 counts the command when it blocks, later ones when it is served, so never; the observer counts an unanswered command"}
-	unblockError = exception{"unblock-error",
-		"CLIENT UNBLOCK ERROR fails without an error reply of its own, and Valkey counts the command that it ended once more as rejected"}
-	unblockTimeout = exception{"unblock-timeout",
-		"CLIENT UNBLOCK TIMEOUT is counted as a failed call by Redis 7.0, although no error was sent"}
-	waitTwice = exception{"wait-twice",
-		"WAIT is counted when it blocks and again when it is done, from Redis 7.2 on"}
-	silentFailure = exception{"silent-failure",
-		"a command fails whose reply CLIENT REPLY withheld: nothing on the wire tells"}
-	unanswered = exception{"unanswered",
-		"the connection ended with the command outstanding: an error for its caller, whatever the server made of it"}
-	neverRead = exception{"never-read",
-		"the client closed or was killed before the server had read or run what it had sent"}
-	quitUncounted = exception{"quit-uncounted",
-		"Redis 6 answers QUIT before it looks commands up, and does not count it"}
-	unknownSubcommand = exception{"unknown-subcommand",
-		"Redis 6 counts a subcommand that it does not know for the container; later versions do not count it, and the observer calls it other"}
-	protocolError = exception{"protocol-error",
-		"the server counts its complaint about a breach of the protocol among the error replies, and the observer among protocol errors: it answers no command"}
-	laxQuotes = exception{"lax-quotes",
-		"Valkey 9 takes text after a closing quote as a part of the argument, where every other version sees a breach of the protocol and closes"}
-	httpWord = exception{"http-word",
-		"Redis 6 counts POST, with which it closes the connection, as a command"}
-	httpUnanswered = exception{"http-unanswered",
-		"a browser's GET is answered by closing at its Host line: nothing on that connection shows that it speaks to a Redis server"}
-	scriptErrors = exception{"script-errors",
-		"errors within scripts are counted among the error replies once, twice or not at all, by version"}
+	scriptInner = except("script-inner",
+		"commands that a script or function calls are counted by the server and are not on the wire")
+	scriptEngine = except("script-engine",
+		"the script engine of Valkey 9 reads the configuration by CONFIG GET whenever its scripts are flushed")
+	blockedGone = except("blocked-gone",
+		"a client that goes while it is blocked: Redis up to 7.0 counts the command when it blocks, later ones when it is served, so never; the observer counts an unanswered command")
+	unblockError = except("unblock-error",
+		"CLIENT UNBLOCK ERROR fails without an error reply of its own, and Valkey counts the command that it ended once more as rejected")
+	unblockTimeout = except("unblock-timeout",
+		"CLIENT UNBLOCK TIMEOUT is counted as a failed call by Redis 7.0, although no error was sent")
+	waitTwice = except("wait-twice",
+		"WAIT is counted when it blocks and again when it is done, from Redis 7.2 on")
+	silentFailure = except("silent-failure",
+		"a command fails whose reply CLIENT REPLY withheld: nothing on the wire tells")
+	unanswered = except("unanswered",
+		"the connection ended with the command outstanding: an error for its caller, whatever the server made of it")
+	neverRead = except("never-read",
+		"the client closed or was killed before the server had read or run what it had sent")
+	quitUncounted = except("quit-uncounted",
+		"Redis 6 answers QUIT before it looks commands up, and does not count it")
+	unknownSubcommand = except("unknown-subcommand",
+		"Redis 6 counts a subcommand that it does not know for the container; later versions do not count it, and the observer calls it other")
+	protocolError = except("protocol-error",
+		"the server counts its complaint about a breach of the protocol among the error replies, and the observer among protocol errors: it answers no command")
+	protocolErrorTwice = except("protocol-error-twice",
+		"Redis 8.0 with I/O threads counts that complaint a second time")
+	laxQuotes = except("lax-quotes",
+		"Valkey 9 takes text after a closing quote as a part of the argument, where every other version sees a breach of the protocol and closes")
+	httpWord = except("http-word",
+		"Redis 6 counts POST, with which it closes the connection, as a command")
+	httpUnanswered = except("http-unanswered",
+		"a browser's GET is answered by closing at its Host line: nothing on that connection shows that it speaks to a Redis server")
+	scriptErrors = except("script-errors",
+		"errors within scripts are counted among the error replies once, twice or not at all, by version")
 )
 
 // span is how much more than the observer the server may count.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -74,5 +75,13 @@ func TestNamesAndPortsAreUnique(t *testing.T) {
 	for _, c := range clients {
 		assert.False(t, seen[c.name], c.name)
 		seen[c.name] = true
+	}
+}
+
+func TestExceptionsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/accuracy.md")
+	require.NoError(t, err)
+	for _, e := range exceptions {
+		assert.Contains(t, string(text), "| `"+e.name+"` | "+e.reason+" |")
 	}
 }

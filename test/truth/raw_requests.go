@@ -157,6 +157,9 @@ func rawLimits(_ context.Context, r *round) error {
 		return breachAndMore(w, breach)
 	})
 	r.allow(protocolError, other, exactly(4), exactly(4))
+	if r.server.product == redis && r.server.version == 8.0 && r.server.options != nil {
+		r.allow(protocolErrorTwice, other, exactly(len(breaches)+4), exactly(len(breaches)+4))
+	}
 	if r.server.product == valkey && r.server.version >= 9 {
 		r.allow(laxQuotes, other, exactly(-1), exactly(-1))
 		r.allow(laxQuotes, "set", exactly(2), exactly(1))
