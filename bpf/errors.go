@@ -59,7 +59,7 @@ func remedy(err error, facts Facts) string {
 		return "inlined or renamed; set capture.backend to another"
 	case errors.Is(err, errNoTracepoint):
 		return fmt.Sprintf("needs Linux 6.16 or later, running %s; set capture.backend to another", facts.Kernel)
-	case errors.Is(err, errMemlock):
+	case errors.Is(err, errMemlock) && len(missingCapabilities(facts)) == 0: // without CAP_BPF nobody can tell whether it matters
 		return "needs CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity in the service, before Linux 5.11"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return refusal(facts)
@@ -69,14 +69,20 @@ func remedy(err error, facts Facts) string {
 	return ""
 }
 
-// refusal names the capability that is missing to load and attach programs, or else who can have refused.
-func refusal(facts Facts) string {
+// missingCapabilities are those that loading and attaching programs takes. Both were part of CAP_SYS_ADMIN until Linux 5.8.
+func missingCapabilities(facts Facts) []string {
 	var missing []string
-	for _, needed := range []string{"CAP_BPF", "CAP_PERFMON"} { // both were part of CAP_SYS_ADMIN until Linux 5.8
+	for _, needed := range []string{"CAP_BPF", "CAP_PERFMON"} {
 		if !slices.Contains(facts.Capabilities, needed) && !slices.Contains(facts.Capabilities, "CAP_SYS_ADMIN") {
 			missing = append(missing, needed)
 		}
 	}
+	return missing
+}
+
+// refusal names the capability that is missing, or else who can have refused.
+func refusal(facts Facts) string {
+	missing := missingCapabilities(facts)
 	switch {
 	case len(missing) > 0:
 		return "missing " + strings.Join(missing, " and ") + "; grant it, or run as root"
