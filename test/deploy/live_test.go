@@ -60,6 +60,7 @@ endpoints:
 		cause()
 		require.Eventually(t, func() bool {
 			healthy.do(t, "GET key")
+			clients[0].do(t, "GET list") // the rate of a counter needs two scrapes that differ
 			return p.firing(alert, "name", name)
 		}, alertTime, 200*time.Millisecond, "%s of %s", alert, name)
 		t.Logf("%s fired %s after its cause began", alert, time.Since(begin).Round(100*time.Millisecond))
