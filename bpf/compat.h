@@ -116,7 +116,14 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct inet_connection_sock {
+	struct {
+		__u32 lrcvtime;
+	} icsk_ack;
+};
+
 struct tcp_sock {
+	__u32 lsndtime;
 	__u32 copied_seq;
 	__u32 write_seq;
 	__u32 rcv_nxt;

@@ -89,6 +89,15 @@ static __always_inline void put_connection(struct event *e, struct sock *sk, __u
 	*(struct in6_addr *)e->remote = FIELD(direct, sk, __sk_common.skc_v6_daddr);
 }
 
+/* Whether the client's payload was the last that passed. The kernel notes that in ticks: within one nobody can tell. */
+static __always_inline bool reply_awaited(struct sock *sk, __u8 role)
+{
+	__u32 sent = TCP_FIELD(sk, lsndtime);
+	__u32 received = BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_ack.lrcvtime);
+
+	return (__s32)(role == ROLE_CLIENT ? sent - received : received - sent) > 0;
+}
+
 /* tcp_fin() counted the FIN as one more byte of the stream. */
 static __always_inline __u32 fin_received(struct sock *sk, bool direct)
 {

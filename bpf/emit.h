@@ -246,7 +246,7 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
 		return 0;
 	s->event.kind = kind;
 	s->event.reason = 0;
-	s->event.passive = 0;
+	s->event.flags = 0;
 	put_connection(&s->event, sk, role, direct);
 	return s;
 }
@@ -262,7 +262,7 @@ static __always_inline void forget_skips(struct sock *sk)
 }
 
 /* Submits an event that has no payload. */
-static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, __u32 received_seq, bool passive,
+static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, __u32 received_seq, __u8 flags,
 					 bool direct)
 {
 	struct event e = {};
@@ -272,7 +272,7 @@ static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, 
 	e.time = bpf_ktime_get_ns();
 	e.seq = TCP_FIELD(sk, write_seq);
 	e.received_seq = received_seq;
-	e.passive = passive;
+	e.flags = flags;
 	submit(&e, sizeof(e));
 }
 

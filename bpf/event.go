@@ -28,6 +28,12 @@ const (
 	GapNotInMemory = uint8(observerGapReasonGAP_NOT_IN_MEMORY)
 )
 
+// Flags of events.
+const (
+	Accepted = uint8(observerEventFlagFLAG_ACCEPTED)
+	Awaited  = uint8(observerEventFlagFLAG_AWAITED)
+)
+
 const eventSize = int(unsafe.Sizeof(Event{}))
 
 // decode splits a record into its head and its payload, both in the memory of the record. ok is false if it is too short.

@@ -25,6 +25,12 @@ enum event_role {
 	ROLE_NONE,
 };
 
+/* What else an event tells. */
+enum event_flag {
+	FLAG_ACCEPTED = 1, /* EVENT_OPEN: this end accepted the connection */
+	FLAG_AWAITED = 2,  /* EVENT_EXISTING: the client sent last, so it awaits a reply */
+};
+
 /* Why bytes were not captured. */
 enum gap_reason {
 	GAP_TRUNCATED = 1, /* beyond max_bytes of one call */
@@ -57,11 +63,11 @@ struct event {
 	__u8 kind;
 	__u8 role;
 	__u8 reason;
-	__u8 passive; /* EVENT_OPEN: this end accepted */
+	__u8 flags; /* enum event_flag */
 };
 
 _Static_assert(sizeof(struct event) == 64, "an event's head is one cache line");
 _Static_assert(__builtin_offsetof(struct event, seq) == 48, "no hidden padding");
-_Static_assert(__builtin_offsetof(struct event, passive) == 63, "no hidden padding");
+_Static_assert(__builtin_offsetof(struct event, flags) == 63, "no hidden padding");
 
 #endif

@@ -14,6 +14,7 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 /* Makes the generator write the types that no map holds. */
 const enum event_kind *unused_kind __attribute__((unused));
 const enum event_role *unused_role __attribute__((unused));
+const enum event_flag *unused_flag __attribute__((unused));
 const enum gap_reason *unused_reason __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum consumer *unused_consumer __attribute__((unused));
@@ -141,15 +142,16 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 	if (role == ROLE_NONE)
 		return 0;
 	if (to == TCP_ESTABLISHED)
-		submit_state(sk, role, EVENT_OPEN, TCP_FIELD(sk, copied_seq), from == TCP_SYN_RECV, true);
+		submit_state(sk, role, EVENT_OPEN, TCP_FIELD(sk, copied_seq), from == TCP_SYN_RECV ? FLAG_ACCEPTED : 0,
+			     true);
 	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
-		submit_state(sk, role, EVENT_HALF_CLOSED, TCP_FIELD(sk, copied_seq), false, true);
+		submit_state(sk, role, EVENT_HALF_CLOSED, TCP_FIELD(sk, copied_seq), 0, true);
 	else if (to == TCP_CLOSE && (from == TCP_SYN_SENT || from == TCP_LISTEN))
 		return 0;
 	else if (to == TCP_CLOSE && aborted_here(sk, from))
-		submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), false, true);
+		submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), 0, true);
 	else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
-		submit_state(sk, role, EVENT_PEER_CLOSED, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true), false, true);
+		submit_state(sk, role, EVENT_PEER_CLOSED, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true), 0, true);
 	return 0;
 }
 
@@ -161,7 +163,7 @@ int BPF_PROG(connection_end, struct sock *sk)
 	if (role == ROLE_NONE)
 		return 0;
 	forget_skips(sk);
-	submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), false, true);
+	submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), 0, true);
 	return 0;
 }
 
@@ -172,7 +174,8 @@ static __always_inline void list_connection(struct sock *sk)
 	__u8 role = observed_role(sk, false);
 
 	if (role != ROLE_NONE && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_ESTABLISHED)
-		submit_state(sk, role, EVENT_EXISTING, received_offset(sk, false), false, false);
+		submit_state(sk, role, EVENT_EXISTING, received_offset(sk, false),
+			     reply_awaited(sk, role) ? FLAG_AWAITED : 0, false);
 }
 
 /* Those of the observer's own network namespace, the ones included that wait to be accepted. */

@@ -34,8 +34,15 @@ type observerEvent struct {
 	Kind       uint8
 	Role       uint8
 	Reason     uint8
-	Passive    uint8
+	Flags      uint8
 }
+
+type observerEventFlag uint32
+
+const (
+	observerEventFlagFLAG_ACCEPTED observerEventFlag = 1
+	observerEventFlagFLAG_AWAITED  observerEventFlag = 2
+)
 
 type observerEventKind uint32
 
@@ -172,6 +179,7 @@ const (
 	observerVarRecvmsgParameters   = "recvmsg_parameters"
 	observerVarServerPorts         = "server_ports"
 	observerVarUnusedConsumer      = "unused_consumer"
+	observerVarUnusedFlag          = "unused_flag"
 	observerVarUnusedKind          = "unused_kind"
 	observerVarUnusedLoss          = "unused_loss"
 	observerVarUnusedReason        = "unused_reason"
@@ -262,6 +270,7 @@ type observerVariableSpecs struct {
 	RecvmsgParameters *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
 	ServerPorts       *ebpf.VariableSpec `ebpf:"server_ports"`
 	UnusedConsumer    *ebpf.VariableSpec `ebpf:"unused_consumer"`
+	UnusedFlag        *ebpf.VariableSpec `ebpf:"unused_flag"`
 	UnusedKind        *ebpf.VariableSpec `ebpf:"unused_kind"`
 	UnusedLoss        *ebpf.VariableSpec `ebpf:"unused_loss"`
 	UnusedReason      *ebpf.VariableSpec `ebpf:"unused_reason"`
@@ -320,6 +329,7 @@ type observerVariables struct {
 	RecvmsgParameters *ebpf.Variable `ebpf:"recvmsg_parameters"`
 	ServerPorts       *ebpf.Variable `ebpf:"server_ports"`
 	UnusedConsumer    *ebpf.Variable `ebpf:"unused_consumer"`
+	UnusedFlag        *ebpf.Variable `ebpf:"unused_flag"`
 	UnusedKind        *ebpf.Variable `ebpf:"unused_kind"`
 	UnusedLoss        *ebpf.Variable `ebpf:"unused_loss"`
 	UnusedReason      *ebpf.Variable `ebpf:"unused_reason"`

@@ -72,6 +72,7 @@ type Event struct {
 	Direction Direction
 	Role      Role
 	Reason    Reason
+	Awaited   bool // of Existing: the client sent last, so that it awaits a reply
 	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte of the request stream (the others), modulo 2^32.
 	Seq uint32
 	// ReplySeq is the offset of the next byte of the reply stream. Not set for Data and Gap.

@@ -290,7 +290,7 @@ func (l *Live) translate(event *Event, head *bpf.Event, payload []byte) bool {
 	}
 	event.Data = payload
 	if event.Kind != Data && event.Kind != Gap {
-		event.Seq, event.ReplySeq = head.Seq, head.Len
+		event.Seq, event.ReplySeq, event.Awaited = head.Seq, head.Len, head.Flags&bpf.Awaited != 0
 		if server {
 			event.Seq, event.ReplySeq = head.Len, head.Seq
 		}
@@ -311,7 +311,7 @@ func (l *Live) translate(event *Event, head *bpf.Event, payload []byte) bool {
 // ignore knows the connections that match by accident: one that this end accepted has as its remote port, and one that this
 // end opened has as its local port, an ephemeral one, which may be the number of an observed port.
 func (l *Live) ignore(head *bpf.Event) bool {
-	if head.Kind == bpf.Opened && (head.Passive != 0) != (head.Role == bpf.RoleServer) {
+	if head.Kind == bpf.Opened && (head.Flags&bpf.Accepted != 0) != (head.Role == bpf.RoleServer) {
 		l.foreign[head.Conn] = struct{}{}
 		return true
 	}

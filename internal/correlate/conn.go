@@ -110,6 +110,9 @@ func (c *conn) existing(e *capture.Event) {
 	c.flows[capture.Request].start(e.Seq)
 	c.flows[capture.Reply].start(e.ReplySeq)
 	c.resync.heard(e.Time, capture.Reply)
+	if e.Awaited {
+		c.resync.heard(e.Time, capture.Request)
+	}
 }
 
 // midStream is the state of a connection of which nothing is known.

@@ -182,3 +182,12 @@ func TestListedForgetsWhatWasNotHeardOf(t *testing.T) {
 	assert.EqualValues(t, 1, p.tracker.Stats().LostConnections)
 	assert.Equal(t, []string{"unpaired 1 lost_close", "get success"}, p.play("S: $-1"))
 }
+
+func TestExistingConnectionThatAwaitsAReplyIsInUse(t *testing.T) {
+	p := newPlayer(t)
+	p.event(capture.Event{Kind: capture.Existing, Seq: 10, ReplySeq: 20, Awaited: true})
+	assert.Equal(t, Pool{0, 0, 1}, p.pool())
+	p.event(capture.Event{Kind: capture.Data, Direction: capture.Reply, Seq: 20, Data: []byte("*-1\r\n")})
+	assert.Equal(t, Pool{0, 1, 0}, p.pool())
+	assert.Empty(t, p.got)
+}

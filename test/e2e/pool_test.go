@@ -45,14 +45,16 @@ func TestPoolOfConnectionsOlderThanTheObserver(t *testing.T) {
 	}
 	idle[0].mustDo("PING") // the others never said anything
 	for range 3 {
-		c := mustDial(t, r.address())
+		blocked = append(blocked, mustDial(t, r.address()))
+	}
+	time.Sleep(50 * time.Millisecond) // the kernel notes in ticks of up to 10 ms which end sent last
+	for _, c := range blocked {
 		c.mustSend(request("BLPOP", "empty", "0"))
-		blocked = append(blocked, c)
 	}
 	o := mustObserver(t, observing(r.port))
-	// What an old connection waits for cannot be known before it speaks: it counts as available.
 	first := o.mustScrape()
-	assert.Equal(t, 8, first.sum("redis_pool_connections"), "first scrape")
+	available, inUse := first.pool("default")
+	assert.Equal(t, []int{5, 3}, []int{available, inUse}, "available and in use at the first scrape")
 	assert.Equal(t, 8, first.value("redis_observer_tracked_connections"))
 
 	time.Sleep(200 * time.Millisecond) // so that the next request is known to be the only one outstanding
