@@ -101,12 +101,8 @@ func (p *Packets) SetPorts(client, server []uint16) error {
 
 // Read implements Source.
 func (p *Packets) Read(event *Event) error {
-	for {
-		if p.conversations.events.pop(event) {
-			p.events++
-			p.bytes += uint64(len(event.Data))
-			return nil
-		}
+	events := &p.conversations.events
+	for events.begin(event); !events.filled; {
 		if p.conversations.expire(p.packet.Time) {
 			continue
 		}
@@ -133,6 +129,9 @@ func (p *Packets) Read(event *Event) error {
 		}
 		p.ticked = false
 	}
+	p.events++
+	p.bytes += uint64(len(event.Data))
+	return nil
 }
 
 // take turns one packet into events.

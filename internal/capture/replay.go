@@ -112,12 +112,8 @@ func beginning(name string) (begin, size int64, err error) {
 
 // Read implements Source. It returns io.EOF behind the last file, whether all were read to their end or not.
 func (r *Replay) Read(event *Event) error {
-	for {
-		if r.conversations.events.pop(event) {
-			r.events++
-			r.bytes += uint64(len(event.Data))
-			return nil
-		}
+	events := &r.conversations.events
+	for events.begin(event); !events.filled; {
 		if r.closed.Load() {
 			r.leave()
 			return os.ErrClosed
@@ -145,6 +141,9 @@ func (r *Replay) Read(event *Event) error {
 		}
 		r.take()
 	}
+	r.events++
+	r.bytes += uint64(len(event.Data))
+	return nil
 }
 
 // take turns one packet into events.

@@ -91,27 +91,33 @@ func (t *conversations) event(c *conversation, kind Kind, now int64) *Event {
 	return e
 }
 
-// eventQueue holds the events of one segment. There are never more than it has room for: those of all holes that were
-// acknowledged, the end of an earlier conversation and the beginning of this one, payload, what is missing of it, and its end.
+// eventQueue takes the events of one segment: the first goes straight to whoever reads, the others wait here. There are never
+// more than it has room for: those of all holes that were acknowledged, the end of an earlier conversation and the beginning of
+// this one, payload, what is missing of it, and its end.
 type eventQueue struct {
-	events     [maxHoles + 8]Event
+	reader     *Event // where the next event is to go
+	filled     bool   // it went there
+	waiting    [maxHoles + 8]Event
 	next, size int
 }
 
+// begin hands the reader's event over to be filled, which it is at once if one waits.
+func (q *eventQueue) begin(event *Event) {
+	q.reader, q.filled = event, q.next < q.size
+	if q.filled {
+		*event = q.waiting[q.next]
+		q.next++
+	}
+}
+
 func (q *eventQueue) push() *Event {
+	if !q.filled {
+		q.filled = true
+		return q.reader
+	}
 	if q.next == q.size {
 		q.next, q.size = 0, 0
 	}
 	q.size++
-	return &q.events[q.size-1]
-}
-
-// pop takes the first event out.
-func (q *eventQueue) pop(event *Event) bool {
-	if q.next == q.size {
-		return false
-	}
-	*event = q.events[q.next]
-	q.next++
-	return true
+	return &q.waiting[q.size-1]
 }

@@ -40,8 +40,12 @@ func filter(ports []uint16, interfaces []int, snap uint32) ([]bpf.RawInstruction
 	program = append(program, ip(0, ports, accept)...)
 	tagged := append([]bpf.Instruction{bpf.LoadAbsolute{Off: innerType, Size: 2}}, ip(tagVLAN, ports, accept)...)
 	tagged = append(tagged, bpf.RetConstant{})
-	program = append(program, when(bpf.JumpEqual, frame.TypeVLAN, tagged...)...)
-	program = append(program, when(bpf.JumpEqual, frame.TypeQinQ, tagged...)...)
+	program = append(program,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: frame.TypeVLAN, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: frame.TypeQinQ, SkipTrue: 1},
+		bpf.Jump{Skip: uint32(len(tagged))},
+	)
+	program = append(program, tagged...)
 	program = append(program, bpf.RetConstant{})
 	raw, err := bpf.Assemble(program)
 	if err != nil {

@@ -1,0 +1,79 @@
+package capture_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+func mustCapture(t *testing.T, interfaces ...string) *capture.Packets {
+	t.Helper()
+	p, err := capture.OpenPackets(capture.LiveOptions{
+		RingSize: 1 << 20, FlushInterval: time.Millisecond, MaxBytesPerCall: 1 << 12, Interfaces: interfaces,
+		Resolve: func(capture.Role, *capture.Endpoints) bool { return true },
+		Logger:  slog.New(slog.DiscardHandler),
+	})
+	if errors.Is(err, os.ErrPermission) && os.Getenv("REDIS_OBSERVER_TEST_REQUIRE") != "1" {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	return p
+}
+
+// TestPacketsOnLoopback: each packet is seen twice there, and may count once only.
+func TestPacketsOnLoopback(t *testing.T) {
+	for _, interfaces := range [][]string{nil, {"lo"}} {
+		p := mustCapture(t, interfaces...)
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		require.NoError(t, p.SetPorts([]uint16{uint16(listener.Addr().(*net.TCPAddr).Port)}, nil))
+		go func() {
+			c, err := listener.Accept()
+			if err == nil {
+				_, _ = io.Copy(c, c) // until the client leaves
+				_ = c.Close()
+			}
+		}()
+		c, err := net.Dial("tcp", listener.Addr().String())
+		require.NoError(t, err)
+		echo := make([]byte, 10000)
+		_, err = c.Write(echo)
+		require.NoError(t, err)
+		_, err = io.ReadFull(c, echo)
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+		time.Sleep(50 * time.Millisecond)
+		require.NoError(t, listener.Close())
+		require.NoError(t, p.Close())
+
+		var bytes [2]int
+		kinds := map[capture.Kind]int{}
+		var e capture.Event
+		for err = p.Read(&e); err == nil; err = p.Read(&e) {
+			kinds[e.Kind]++
+			bytes[e.Direction] += len(e.Data) + int(e.Len)
+		}
+		assert.ErrorIs(t, err, os.ErrClosed)
+		assert.Equal(t, [2]int{len(echo), len(echo)}, bytes)
+		for _, kind := range []capture.Kind{capture.Open, capture.HalfClosed, capture.PeerClosed} {
+			assert.Equal(t, 1, kinds[kind], kind)
+		}
+		assert.Zero(t, p.Stats().Lost["ring_full"])
+		require.NoError(t, p.Close(), "twice is no fault")
+	}
+}
+
+func TestPacketsOfNoInterface(t *testing.T) {
+	require.NoError(t, mustCapture(t).Close()) // or skip
+	_, err := capture.OpenPackets(capture.LiveOptions{RingSize: 1 << 20, Interfaces: []string{"nonesuch0"}, Logger: slog.New(slog.DiscardHandler)})
+	assert.ErrorContains(t, err, `interface "nonesuch0"`)
+}
