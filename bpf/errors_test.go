@@ -32,7 +32,7 @@ func TestExplain(t *testing.T) {
 			"attach kprobe_send: token tcp_sendmsg_locked: not found: no such file or directory (the function is inlined or renamed; set capture.backend to another)"},
 		{"no tracepoint", fmt.Errorf("look up btf_trace_sock_send_length: %w", errNoTracepoint), Facts{Kernel: "6.1.176"},
 			"look up btf_trace_sock_send_length: the kernel has no such tracepoint (needs Linux 6.16 or later, running 6.1.176; set capture.backend to another)"},
-		{"locked memory", fmt.Errorf("raise RLIMIT_MEMLOCK: %w", errMemlock), Facts{},
+		{"locked memory", fmt.Errorf("raise RLIMIT_MEMLOCK: %w", errMemlock), Facts{Capabilities: root},
 			"raise RLIMIT_MEMLOCK: the limit of locked memory cannot be raised (needs CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity in the service, before Linux 5.11)"},
 		{"lockdown, without the library's guess", fmt.Errorf("load program: %w (MEMLOCK may be too low, consider rlimit.RemoveMemlock)", unix.EPERM),
 			Facts{Capabilities: root, Lockdown: "integrity"},
