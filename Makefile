@@ -57,17 +57,29 @@ generate-check: generate ## fail if what is generated differs from what is commi
 .PHONY: format
 format: ## format Go and C
 	./test/install.sh clang
-	gofmt -w .
+	gofmt -w $$(git ls-files '*.go')
 	clang-format-14 -i bpf/*.c bpf/*.h
 
 .PHONY: lint
 lint: ## run the linters
 	./test/install.sh clang
-	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run make format"; exit 1; }
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run make format"; exit 1; }
 	clang-format-14 --dry-run --Werror bpf/*.c bpf/*.h
-	shellcheck .ci/run $$(git ls-files '*.sh')
+	shellcheck -S warning .ci/run $$(git ls-files '*.sh')
 	$(GO) vet ./...
 	$(GO) run $(GOLANGCI_LINT) run ./...
+
+# SOAK_TIME=30m for a long run.
+SOAK_TIME ?= 2m
+.PHONY: soak
+soak: build ## load, kills, churn and reloads for SOAK_TIME: nothing may grow or be lost (as root)
+	./test/install.sh redis
+	$(GO) run ./test/soak -observer $(BINARY) -duration $(SOAK_TIME)
+
+.PHONY: deploy-check
+deploy-check: ## check container, manifests, chart, unit, dashboard and alerts, with a real Prometheus (as root)
+	./test/install.sh redis
+	cd test/deploy && REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -timeout 10m ./...
 
 .PHONY: fuzz
 fuzz: ## run each fuzzer for FUZZ_TIME
