@@ -97,7 +97,6 @@ func (c *conn) settleQueued() {
 			silent = true
 			c.silenceBehind(true)
 		case p.verb == replyOn && silent:
-			silent = false
 			c.silenceBehind(false)
 			return
 		case p.verb == replySkip:

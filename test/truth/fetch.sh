@@ -47,6 +47,7 @@ archives() {
 for wanted in "$@"; do
 	target="$cache/$wanted"
 	[ -d "$target" ] && continue
+	# shellcheck disable=SC2046 # a list of words
 	set -- $(source_of "$wanted")
 	apt_for "$1" update >&2
 	rm -rf "$target.new" && mkdir -p "$target.new"
