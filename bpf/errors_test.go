@@ -34,6 +34,8 @@ func TestExplain(t *testing.T) {
 			"look up btf_trace_sock_send_length: the kernel has no such tracepoint (needs Linux 6.16 or later, running 6.1.176; set capture.backend to another)"},
 		{"locked memory", fmt.Errorf("raise RLIMIT_MEMLOCK: %w", errMemlock), Facts{Capabilities: root},
 			"raise RLIMIT_MEMLOCK: the limit of locked memory cannot be raised (needs CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity in the service, before Linux 5.11)"},
+		{"locked memory, perhaps", fmt.Errorf("raise RLIMIT_MEMLOCK: %w: %w", errMemlock, unix.EPERM), Facts{Capabilities: []string{"CAP_PERFMON"}},
+			"raise RLIMIT_MEMLOCK: the limit of locked memory cannot be raised: operation not permitted (missing CAP_BPF; grant it, or run as root)"},
 		{"lockdown, without the library's guess", fmt.Errorf("load program: %w (MEMLOCK may be too low, consider rlimit.RemoveMemlock)", unix.EPERM),
 			Facts{Capabilities: root, Lockdown: "integrity"},
 			"load program: operation not permitted (not for want of CAP_BPF or CAP_PERFMON: kernel lockdown (integrity) or function tracing refused)"},
