@@ -6,6 +6,7 @@ root=$PWD/.cache/tcpdump
 [ -x "$root/usr/bin/tcpdump" ] && exit 0
 mkdir -p "$root"
 cd "$root"
+apt-get update -qq
 apt-get download tcpdump libpcap0.8
 for package in ./*.deb; do
 	dpkg -x "$package" .
