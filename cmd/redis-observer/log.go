@@ -7,13 +7,13 @@ import (
 	"github.com/redis-observer/redis-observer/internal/config"
 )
 
-// newLogger returns a logger and the level that a reload may change.
+// newLogger returns a logger that does not repeat itself without end, and the level that a reload may change.
 func newLogger(w io.Writer, c config.Log) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
 	level.Set(c.Level)
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == config.JSONFormat {
-		return slog.New(slog.NewJSONHandler(w, options)), level
+		return slog.New(limit(slog.NewJSONHandler(w, options))), level
 	}
-	return slog.New(slog.NewTextHandler(w, options)), level
+	return slog.New(limit(slog.NewTextHandler(w, options))), level
 }
