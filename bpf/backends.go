@@ -18,7 +18,7 @@ type backend struct {
 	programs []attachment
 	// missing tells cheaply what the kernel lacks for it; nil if nothing is known to be missing.
 	missing func() error
-	// preempted says that a preemptible kernel can preempt the programs; it runs probes of the other kind undisturbed.
+	// preempted says that a preemptible kernel can preempt the programs; kprobes it runs undisturbed.
 	preempted bool
 }
 
@@ -146,17 +146,22 @@ func find(kernel *btf.Spec, name string, result any, none error) error {
 	return nil
 }
 
-// prune removes the programs that the backend does not use. Only the first copy has those that are no part of a call.
+// attachments returns the programs of one copy. Only those that can be preempted are copied.
+func (b *backend) attachments(copy uint32) []attachment {
+	if copy > 0 && !b.preempted {
+		return lifecycle
+	}
+	return slices.Concat(lifecycle, b.programs)
+}
+
+// prune removes the programs that one copy does not use.
 func (b *backend) prune(spec *ebpf.CollectionSpec, copy uint32) {
 	var used []string
-	for _, a := range b.programs {
-		used = append(used, a.program)
-	}
 	if copy == 0 {
-		used = append(used, listings...)
-		for _, a := range lifecycle {
-			used = append(used, a.program)
-		}
+		used = slices.Clone(listings)
+	}
+	for _, a := range b.attachments(copy) {
+		used = append(used, a.program)
 	}
 	for name := range spec.Programs {
 		if !slices.Contains(used, name) {

@@ -121,6 +121,22 @@ static __always_inline void receive_ended(struct sock *sk, int result, bool dire
 		received(sk, observed_role(sk, direct), &state->receive.cursor, result, direct);
 }
 
+/* Whether a copy of this program has told of this change of a connection: no two changes in a row are the same. */
+static __always_inline bool told_by_copy(struct sock *sk, __u64 change)
+{
+	__u64 key = (__u64)sk;
+	__u64 *latest;
+
+	if (copies < 2)
+		return false;
+	change = change << 32 | TCP_FIELD(sk, write_seq);
+	latest = bpf_map_lookup_elem(&changes, &key);
+	if (latest && *latest == change)
+		return true;
+	bpf_map_update_elem(&changes, &key, &change, BPF_ANY);
+	return false;
+}
+
 /* Whether a copy of this program has seen this receive, where no start is seen: the next one of the socket ends further on. */
 static __always_inline bool seen_by_copy(struct sock *sk)
 {

@@ -83,6 +83,14 @@ struct {
 	__type(value, struct task_calls);
 } calls_by_thread SEC(".maps");
 
+/* The latest change of each connection, where copies of a program see it. The loader makes it small where there are none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u64);
+} changes SEC(".maps");
+
 /* Set before loading. */
 const volatile __u32 max_bytes = 65536;	  /* payload copied of one call */
 const volatile __u64 fill_mark = 1 << 20; /* bytes in the ring past which a sleeping consumer is woken */
@@ -93,7 +101,7 @@ const volatile __u64 fill_mark = 1 << 20; /* bytes in the ring past which a slee
 const volatile __u32 recvmsg_parameters = 5;
 /*
  * Where a program can be preempted, the kernel skips it for the other tasks of that processor until it has ended. So there
- * the loader attaches copies of the programs of the calls: the first that is not skipped does the work, and the others
+ * the loader attaches copies of the programs: the first that is not skipped does the work, and the others
  * find it done.
  */
 const volatile __u32 copies = 1;

@@ -139,7 +139,7 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 {
 	__u8 role = observed_role(sk, true);
 
-	if (role == ROLE_NONE)
+	if (role == ROLE_NONE || told_by_copy(sk, 1 << 16 | from << 8 | to))
 		return 0;
 	if (to == TCP_ESTABLISHED)
 		submit_state(sk, role, EVENT_OPEN, TCP_FIELD(sk, copied_seq), from == TCP_SYN_RECV ? FLAG_ACCEPTED : 0,
@@ -160,7 +160,7 @@ int BPF_PROG(connection_end, struct sock *sk)
 {
 	__u8 role = observed_role(sk, true);
 
-	if (role == ROLE_NONE)
+	if (role == ROLE_NONE || told_by_copy(sk, 1))
 		return 0;
 	forget_skips(sk);
 	submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), 0, true);

@@ -151,6 +151,7 @@ type observerTaskCalls struct {
 const (
 	observerMapCalls               = "calls"
 	observerMapCallsByThread       = "calls_by_thread"
+	observerMapChanges             = "changes"
 	observerMapEvents              = "events"
 	observerMapLost                = "lost"
 	observerMapScratches           = "scratches"
@@ -251,6 +252,7 @@ type observerProgramSpecs struct {
 type observerMapSpecs struct {
 	Calls         *ebpf.MapSpec `ebpf:"calls"`
 	CallsByThread *ebpf.MapSpec `ebpf:"calls_by_thread"`
+	Changes       *ebpf.MapSpec `ebpf:"changes"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
@@ -299,6 +301,7 @@ func (o *observerObjects) Close() error {
 type observerMaps struct {
 	Calls         *ebpf.Map `ebpf:"calls"`
 	CallsByThread *ebpf.Map `ebpf:"calls_by_thread"`
+	Changes       *ebpf.Map `ebpf:"changes"`
 	Events        *ebpf.Map `ebpf:"events"`
 	Lost          *ebpf.Map `ebpf:"lost"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
@@ -309,6 +312,7 @@ func (m *observerMaps) Close() error {
 	return _ObserverClose(
 		m.Calls,
 		m.CallsByThread,
+		m.Changes,
 		m.Events,
 		m.Lost,
 		m.Scratches,

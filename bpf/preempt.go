@@ -12,15 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copiesIfPreemptible is how many copies of the programs of a call are attached to a kernel that can preempt them. Two tasks
+// copiesIfPreemptible is how many copies of the programs are attached to a kernel that can preempt them. Two tasks
 // that were preempted in the same program on the same processor at once are as many as may be expected.
 const copiesIfPreemptible = 3
 
-// copies returns how many copies of its programs the backend needs on this kernel.
-func (b *backend) copies() uint32 {
+// copiesHere returns how many copies of the programs this kernel needs.
+func copiesHere() uint32 {
 	var name unix.Utsname
-	if !b.preempted || unix.Uname(&name) != nil {
-		return 1
+	if unix.Uname(&name) != nil {
+		return copiesIfPreemptible
 	}
 	release, version := unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:])
 	if preemptible(os.DirFS("/"), release, version) {

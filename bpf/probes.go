@@ -65,11 +65,8 @@ func Open(name string, options Options) (probes *Probes, err error) {
 		return nil, err
 	}
 	removeStaleEvents()
-	if err := p.attach(lifecycle, p.collection); err != nil {
-		return nil, err
-	}
-	for _, collection := range append([]*ebpf.Collection{p.collection}, p.spares...) {
-		if err := p.attach(b.programs, collection); err != nil {
+	for i, collection := range append([]*ebpf.Collection{p.collection}, p.spares...) {
+		if err := p.attach(b.attachments(uint32(i)), collection); err != nil {
 			return nil, err
 		}
 	}
@@ -115,7 +112,7 @@ func (p *Probes) load(b *backend, options Options) error {
 
 // loadCopies loads the programs as often as this kernel needs them. All copies share the maps of the first, but for their constants.
 func (p *Probes) loadCopies(b *backend, options Options) error {
-	copies := b.copies()
+	copies := copiesHere()
 	for copy := range copies {
 		spec, err := b.spec(options, copy, copies)
 		if err != nil {
@@ -151,6 +148,9 @@ func (b *backend) spec(options Options, copy, copies uint32) (*ebpf.CollectionSp
 	b.prune(spec, copy)
 	spec.Maps[observerMapEvents].MaxEntries = options.RingSize
 	spec.Maps[observerMapScratches].MaxEntries *= copies
+	if copies == 1 {
+		spec.Maps[observerMapChanges].MaxEntries = 1
+	}
 	if features.HaveMapType(ebpf.TaskStorage) != nil {
 		// No program reaches it then (current_calls), but it must exist for the programs to load.
 		spec.Maps[observerMapCalls] = spec.Maps[observerMapCallsByThread].Copy()
