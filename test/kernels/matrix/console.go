@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +16,11 @@ type result struct {
 	up       bool              // the guest began the test
 	status   string            // of the test; "" if it did not come to its end
 	boots    int
+}
+
+// failed reports whether a backend failed the test, however the run ended.
+func (r result) failed() bool {
+	return slices.Contains(slices.Collect(maps.Values(r.outcomes)), "FAIL")
 }
 
 // verdict says in a word how the run ended.

@@ -32,7 +32,10 @@ func runGuest(ctx context.Context, r row, cache string, log io.Writer) (result, 
 		case "0":
 			return last, nil
 		case "":
-			continue
+			if !last.failed() {
+				continue
+			}
+			last.status = "unknown: the guest ended behind a failure"
 		}
 		return last, fmt.Errorf("the test failed with status %s (see %s)", last.status, filepath.Join(cache, r.kernel+".log"))
 	}
