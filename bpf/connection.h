@@ -31,7 +31,7 @@ static __always_inline __u16 local_port(struct sock *sk, bool direct)
 	return __builtin_bswap16(read_beyond(sk, bpf_core_field_offset(struct inet_sock, inet_sport), sizeof(__be16)));
 }
 
-/* Until 6.6 the verifier does not know that swapping the bytes of a port leaves 16 bits, and the compiler drops a mask. */
+/* The verifiers of 5.10, 6.1 and 6.12 do not know that swapping the bytes of a port leaves 16 bits; the compiler drops a mask. */
 static __always_inline bool port_observed(const __u8 *ports, __u64 port)
 {
 	asm volatile("%0 &= 0xffff" : "+r"(port));
