@@ -166,18 +166,15 @@ __noinline int skip_step(__u32 which)
 	one_copy(look);
 	if (look > SKIP_LOOK || bpf_probe_read_user(s->payload, look, (void *)c->base))
 		return 1;
-	s->payload[look] = 0; /* ends any number */
-	length = find_body(s, c->lead);
-	if (!length)
-		return 1;
+	length = find_body(s, c->lead, look);
 	n = c->head + SKIP_KEEP;
-	if (n > c->left)
-		n = c->left;
-	c->body = length - (n - c->head);
+	if (!length || n > c->left)
+		return 1;
+	c->body = length - SKIP_KEEP;
 	c->base += n;
 	c->left -= n;
 	submit_payload(s, n);
-	return !c->left;
+	return 0;
 }
 
 /* Passes over the long bodies in a call of n bytes. Returns how many bytes are left to copy, from cursor on. */

@@ -57,22 +57,27 @@ static __always_inline __u32 read_number(const __u8 *text, __u32 *at)
 }
 
 /*
- * Looks for a long bulk string in the first SKIP_LOOK bytes of payload, where a request or a reply begins at lead. Returns
- * the length of its body, 0 if there is none, and in copying.head where its body begins.
+ * Looks for a long bulk string in the first bytes of payload, SKIP_LOOK at most, where a request or a reply begins at lead.
+ * Returns the length of its body, 0 if there is none, and in copying.head where its body begins. What lies in payload
+ * behind those bytes is of earlier calls.
  */
-static __always_inline __u32 find_body(struct scratch *s, __u32 lead)
+static __always_inline __u32 find_body(struct scratch *s, __u32 lead, __u32 bytes)
 {
 	__u32 at = lead, parts = 1, length, i;
 
+	if (lead && s->payload[0] != '\r')
+		return 0;
 	if (s->payload[at & (SKIP_LOOK - 1)] == '*') {
 		at++;
 		parts = read_number(s->payload, &at);
 	}
 	for (i = 0; i < SKIP_PARTS && i < parts; i++) {
-		if (at > SKIP_LOOK - SKIP_KEEP - 16 || s->payload[at & (SKIP_LOOK - 1)] != '$')
+		if (at >= bytes || at > SKIP_LOOK - SKIP_KEEP - 16 || s->payload[at & (SKIP_LOOK - 1)] != '$')
 			return 0;
 		at++;
 		length = read_number(s->payload, &at);
+		if (at > bytes)
+			return 0;
 		if (length >= SKIP_BULK) {
 			s->copying.head = at;
 			return length;
