@@ -256,23 +256,20 @@ func (p *Probes) Lost() (map[string]uint64, error) {
 	return lost, err
 }
 
-// missed returns how often the kernel skipped a program and all of its copies, because they were running already on that
-// processor, or because a return probe followed too many calls. Of copies it is at most that often.
+// missed returns how often the kernel skipped a program because it was running already on that processor, or because a
+// return probe followed too many calls. Of a program that has copies nobody can tell which calls all of them missed, but
+// by the gap that such a call leaves in its stream.
 func (p *Probes) missed() (uint64, error) {
 	var sum uint64
 	for name, program := range p.collection.Programs {
-		least, err := skipped(program)
-		for _, spare := range p.spares {
-			if program := spare.Programs[name]; program != nil && err == nil {
-				var n uint64
-				n, err = skipped(program)
-				least = min(least, n)
-			}
+		if p.hasCopies(name) {
+			continue
 		}
+		n, err := skipped(program)
 		if err != nil {
 			return sum, fmt.Errorf("read statistics of %s: %w", name, err)
 		}
-		sum += least
+		sum += n
 	}
 	sum += p.missedBefore.Load()
 	if !p.closed.Load() {
@@ -281,6 +278,10 @@ func (p *Probes) missed() (uint64, error) {
 		}
 	}
 	return sum, nil
+}
+
+func (p *Probes) hasCopies(program string) bool {
+	return slices.ContainsFunc(p.spares, func(spare *ebpf.Collection) bool { return spare.Programs[program] != nil })
 }
 
 // skipped returns how often the kernel skipped a program; 0 where it does not tell.
