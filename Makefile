@@ -40,11 +40,12 @@ test-truth: build ## compare the counts with the servers' own: every server, eve
 test-truth-short: ## the same for one server with threads and one without
 	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io'
 
+KERNELS ?= 5.10,6.1,6.12,7.2,native
 .PHONY: test-kernels
 test-kernels: ## run the conformance test on this kernel and on Debian's 5.10, 6.1, 6.12 and 7.2 in QEMU (as root)
 	./test/install.sh redis
 	./test/install.sh kernels
-	./test/kernels/run.sh
+	./test/kernels/run.sh -only $(KERNELS)
 
 .PHONY: generate
 generate: ## regenerate the eBPF objects and the command table (clang 14)
