@@ -23,12 +23,13 @@ func mustLoad(tb testing.TB, r *redis, clients int) *load {
 	tb.Helper()
 	l := &load{errors: make(chan error, clients)}
 	for i := range clients {
-		l.clients = append(l.clients, mustDial(tb, r.address()))
+		c := mustDial(tb, r.address())
+		l.clients = append(l.clients, c)
 		batch, replies := request("SET", "key", "value"), 1
 		if i%2 == 1 {
 			batch, replies = append(repeat(8, "GET", "key"), repeat(8, "INCR", "counter")...), 16
 		}
-		l.running.Go(func() { l.run(l.clients[i], batch, replies) })
+		l.running.Go(func() { l.run(c, batch, replies) })
 	}
 	return l
 }
