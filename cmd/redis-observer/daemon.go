@@ -69,21 +69,11 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, s
 	logger, level := newLogger(stderr, c.Log)
 	names := config.NewNames(ctx, c, p.resolver, logger)
 	o = &observer{
-		config:  c,
-		logger:  logger,
-		drop:    p.drop,
-		names:   names,
-		tracker: correlate.New(correlate.Options{Commands: table, Resolve: names.Resolve}),
-		recorder: metrics.New(metrics.Options{
-			Buckets:          c.Metrics.Buckets,
-			NativeHistograms: c.Metrics.NativeHistograms,
-			Commands:         table,
-			Style:            c.Metrics.Style(),
-			NameOf:           names.Registry().Name,
-			Version:          version,
-			Revision:         sourceRevision(),
-			Logger:           logger,
-		}),
+		config:   c,
+		logger:   logger,
+		drop:     p.drop,
+		names:    names,
+		recorder: newRecorder(c, table, names, logger),
 	}
 	o.recorder.ConfigRead(true, time.Now())
 	o.endpoint, err = server.Listen(server.Options{
