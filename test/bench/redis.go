@@ -9,6 +9,8 @@ import (
 	"time"
 
 	client "github.com/redis/go-redis/v9"
+
+	"github.com/redis-observer/redis-observer/test/commandstats"
 )
 
 const (
@@ -64,7 +66,7 @@ func (r *redis) read(ctx context.Context) (ledger, error) {
 	}
 	l := ledger{calls: make(map[string]float64)}
 	for line := range strings.Lines(commands) {
-		if name, calls, ok := commandStat(line); ok && name != "info" {
+		if name, calls, ok := commandstats.Line(line); ok && name != "info" {
 			l.calls[name] = calls
 		}
 	}
@@ -83,27 +85,4 @@ func (l ledger) since(before ledger) ledger {
 		}
 	}
 	return d
-}
-
-// spelling makes the label of a command of what Redis calls it.
-var spelling = strings.NewReplacer("|", "_", "-", "_")
-
-// commandStat reads a line of INFO commandstats: cmdstat_NAME:calls=…,rejected_calls=…
-func commandStat(line string) (name string, calls float64, ok bool) {
-	name, fields, found := strings.Cut(strings.TrimSpace(line), ":")
-	name, isStat := strings.CutPrefix(name, "cmdstat_")
-	if !found || !isStat {
-		return "", 0, false
-	}
-	for field := range strings.SplitSeq(fields, ",") {
-		key, value, _ := strings.Cut(field, "=")
-		if key == "calls" || key == "rejected_calls" {
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return "", 0, false
-			}
-			calls += n
-		}
-	}
-	return spelling.Replace(name), calls, true
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/commandstats"
 )
 
 func TestSummaries(t *testing.T) {
@@ -33,11 +35,11 @@ func TestParseCSV(t *testing.T) {
 }
 
 func TestCommandStat(t *testing.T) {
-	name, calls, ok := commandStat("cmdstat_config|get:calls=2,usec=15,usec_per_call=7.50,rejected_calls=1,failed_calls=1\r\n")
+	name, calls, ok := commandstats.Line("cmdstat_config|get:calls=2,usec=15,usec_per_call=7.50,rejected_calls=1,failed_calls=1\r\n")
 	assert.True(t, ok)
 	assert.Equal(t, "config_get", name)
 	assert.Equal(t, 3.0, calls, "a failed call is among the calls, a rejected one is not")
-	_, _, ok = commandStat("# Commandstats\r\n")
+	_, _, ok = commandstats.Line("# Commandstats\r\n")
 	assert.False(t, ok)
 }
 

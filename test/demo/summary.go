@@ -6,13 +6,13 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/redis-observer/redis-observer/internal/report"
+	"github.com/redis-observer/redis-observer/test/commandstats"
 )
 
 var contract = []string{
@@ -58,30 +58,10 @@ func compare(out io.Writer, server *redis, rows []report.Row) error {
 	lines := bufio.NewScanner(conn)
 	// The reply is a bulk string: its length, a heading, the lines, and an empty one.
 	for lines.Scan() && lines.Text() != "" {
-		name, count, ok := commandStat(lines.Text())
+		name, count, ok := commandstats.Line(lines.Text())
 		if ok {
 			fmt.Fprintf(out, "%-12s %12.0f %12.0f\n", name, count, observed[name])
 		}
 	}
 	return lines.Err()
-}
-
-// commandStat reads a line of INFO commandstats: cmdstat_NAME:calls=…,rejected_calls=…
-func commandStat(line string) (name string, count float64, ok bool) {
-	name, fields, found := strings.Cut(line, ":")
-	name, isStat := strings.CutPrefix(name, "cmdstat_")
-	if !found || !isStat {
-		return "", 0, false
-	}
-	for field := range strings.SplitSeq(fields, ",") {
-		key, value, _ := strings.Cut(field, "=")
-		if key == "calls" || key == "rejected_calls" {
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return "", 0, false
-			}
-			count += n
-		}
-	}
-	return strings.ReplaceAll(name, "|", "_"), count, true
 }
