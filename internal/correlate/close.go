@@ -76,29 +76,28 @@ func (c *conn) end(reason Reason, now int64) {
 	if c.killed && reason == ServerClosed {
 		c.tracker.stats.dropped.Add(uint64(c.forgetPending()))
 	}
-	queued := c.tx.open
 	first := uint32(0) // of those in the FIFO that are queued
 	for i := range c.pending.count {
 		p := c.pending.at(i)
-		if queued && p.verb.queued() {
+		if c.tx.open && p.verb.queued() {
 			continue
 		}
 		switch p.verb {
 		case multi:
-			if !queued {
-				queued, first = true, i+1
+			if !c.tx.open {
+				c.tx.open, first = true, i+1
 			}
 		case exec:
-			if queued {
+			if c.tx.open {
 				c.unanswerQueued(first, i, reason, now)
 			}
-			queued = false
+			c.tx.open = false
 		case discard, reset:
 			c.tx.queue.clear(&c.tracker.slots)
-			queued = false
+			c.tx.open = false
 		}
 		c.unanswer(p, reason, now)
-		if p.flags&blocks != 0 || p.verb == shutdown {
+		if p.flags&blocks != 0 || p.verb == shutdown || p.verb == quit {
 			c.tracker.stats.dropped.Add(uint64(c.pending.count - i - 1))
 			break
 		}
@@ -123,7 +122,9 @@ func (c *conn) unanswerQueued(first, end uint32, reason Reason, now int64) {
 
 // unanswer reports a command that gets no reply any more, because there is none by design or because the connection ended.
 func (c *conn) unanswer(p *pending, reason Reason, now int64) {
-	if p.silent() || p.verb == shutdown && reason == ServerClosed {
+	silent := c.isSilent(p)
+	c.pass(p)
+	if silent || p.verb == shutdown && reason == ServerClosed {
 		c.emit(p, Silent, command.OtherPrefix, NoReason, p.time)
 		return
 	}

@@ -18,15 +18,6 @@ const (
 	foreign             // encrypted or not Redis, or at its end: nothing is read any more
 )
 
-// silence is what CLIENT REPLY asked for.
-type silence uint8
-
-const (
-	answering silence = iota
-	skipNext
-	silenced
-)
-
 // conn is the state of one connection.
 type conn struct {
 	tracker   *Tracker
@@ -62,12 +53,12 @@ type conn struct {
 	deaf      bool // the server reads no more requests
 	killed    bool // the last reply was that of a CLIENT KILL: should the server close now, the connection killed itself
 	monitors  bool
-	multi     bool // a MULTI was sent, and what would end it was not
 	quietAcks bool // a subscription was silenced: its acknowledgements may come all the same
 	header    bool // the frame being read is the header of EXEC's reply
 	awaited   bool // something was outstanding when the frame being read began
 	released  bool // the frame being read began when letGo was set
 	letGo     bool // a held reply is being released: what answers nothing is dropped
+	outdated  bool // the replies being read are older than the oldest request, and do not answer it
 	waiting   bool // on the tracker's list
 	gone      bool // established no more
 }
@@ -171,8 +162,14 @@ func (c *conn) hold(d capture.Direction, p piece) {
 func (c *conn) drain(d capture.Direction) {
 	f := &c.flows[d]
 	for f.ready() {
-		if d == capture.Reply && c.mode == paired && c.early() {
-			return
+		if d == capture.Reply && c.mode == paired {
+			if c.early() {
+				return
+			}
+			if c.stale(f.held[0].time) {
+				c.force(d) // which goes on with what follows
+				return
+			}
 		}
 		if p, fresh := f.take(&c.tracker.shelf); fresh && !c.deliver(d, p) {
 			return
@@ -205,10 +202,11 @@ func (c *conn) force(d capture.Direction) {
 		c.jump(d, f.missing())
 	}
 	c.letGo = true
+	c.outdated = d == capture.Reply && c.mode == paired && c.stale(f.held[0].time)
 	if p, fresh := f.take(&c.tracker.shelf); fresh {
 		c.deliver(d, p)
 	}
-	c.letGo = false
+	c.letGo, c.outdated = false, false
 	c.drain(d)
 }
 
@@ -297,7 +295,7 @@ func (c *conn) lose(reason Reason, d capture.Direction) {
 	c.unpaired(reason, c.forgetPending())
 	c.requests.Reset()
 	c.replies.Reset()
-	c.mode, c.unknown, c.silence, c.multi = lost, true, answering, false
+	c.mode, c.unknown, c.silence = lost, true, answering
 	c.resync = resync{reason: reason}
 	c.resync.heard(c.tracker.now, d)
 }

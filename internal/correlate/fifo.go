@@ -15,12 +15,9 @@ type pendingFlags uint8
 
 const (
 	noReply pendingFlags = 1 << iota // never answered, by its nature: REPLCONF ACK
-	muted                            // not answered, because of CLIENT REPLY
 	blocks                           // its reply may wait for other clients
 	odd                              // EXEC with arguments: a refusal need not end the transaction
 )
-
-func (p *pending) silent() bool { return p.flags&(noReply|muted) != 0 }
 
 const (
 	firstSlots = 4    // a ring's first size
@@ -62,6 +59,11 @@ func (f *fifo) pop(s *slots) {
 	if f.count == 0 && len(f.ring) > keptSlots {
 		f.release(s)
 	}
+}
+
+// truncate keeps the n oldest.
+func (f *fifo) truncate(n uint32) {
+	f.count = n
 }
 
 func (f *fifo) grow(s *slots) bool {

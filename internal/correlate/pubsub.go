@@ -98,6 +98,9 @@ func (c *conn) isMessage(r *parser.Reply) bool {
 	switch {
 	case c.header || !hasMessageShape(r):
 		return false
+	case c.tx.running:
+		// Up to Redis 7.0 one that the transaction publishes to its own connection stands before PUBLISH's reply.
+		return c.proto == 2 && c.sub.any() && c.expected().verb == publish
 	case c.sub.any():
 		return c.proto == 2
 	case c.unknown:

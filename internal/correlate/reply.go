@@ -63,7 +63,7 @@ func (c *conn) readReplies(data []byte, time int64) (rest []byte) {
 
 // beginFrame looks at the first byte of a frame. It reports false if the frame may not be read before a request is there that it answers.
 func (c *conn) beginFrame(kind byte) bool {
-	c.awaited = !c.pending.empty()
+	c.awaited = !c.pending.empty() && !c.outdated
 	c.header, c.released = false, c.letGo
 	if !c.awaited {
 		return kind == '>' || !c.patient()
@@ -82,6 +82,11 @@ func (c *conn) beginFrame(kind byte) bool {
 // early reports whether what is held of the replies has still to wait for a request.
 func (c *conn) early() bool {
 	return c.pending.empty() && c.patient() && c.replies.Boundary()
+}
+
+// stale reports whether a reply that was held came before the oldest request was sent: it waited in vain.
+func (c *conn) stale(time int64) bool {
+	return !c.pending.empty() && c.replies.Boundary() && time < c.pending.at(0).time
 }
 
 // patient reports whether a reply that answers nothing is likely to be ahead of its request, rather than one of those that have none.
@@ -128,22 +133,33 @@ func (c *conn) frame(r *parser.Reply, canWait bool) bool {
 
 // orphan is a frame that answers no command we know of.
 func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
-	if c.deaf {
-		return true // what the server still says after QUIT or about a protocol error
-	}
-	if canWait && c.silence != silenced {
+	switch {
+	case isProtocolError(r):
+		// Our own reading of the requests may have come to that already, or not to their end.
+		if !c.deaf {
+			c.tracker.stats.protocolErrors.Add(1)
+			c.deafen()
+		}
+		return true
+	case canWait && c.silence != silenced && !c.deaf:
 		return false
-	}
-	if !c.asked {
+	case !c.asked:
 		c.tracker.stats.unsolicited.Add(1)
 		return true
 	}
 	c.unpaired(Unsolicited, 1)
-	if c.unknown || c.silence == silenced || !c.requests.Boundary() {
-		// We were wrong about what was outstanding, or about CLIENT REPLY, or this answers the request whose end we have not seen.
+	if c.unknown || c.silence == silenced || c.deaf || !c.requests.Boundary() {
+		// We were wrong about what was outstanding, or about CLIENT REPLY, or about the server having turned away,
+		// or this answers the request whose end we have not seen.
+		c.deaf = false
 		c.lose(Unsolicited, capture.Reply)
 	}
 	return true
+}
+
+// isProtocolError recognises the last words of a server to a client that does not speak RESP.
+func isProtocolError(r *parser.Reply) bool {
+	return r.Type == '-' && bytes.HasPrefix(r.Text, []byte("ERR Protocol error"))
 }
 
 // expected returns the command that the next reply answers: a queued one while the array of EXEC is read, else the oldest.
@@ -158,6 +174,8 @@ func (c *conn) expected() *pending {
 func (c *conn) answer(r *parser.Reply) {
 	p := c.expected()
 	switch {
+	case p.verb == reset && c.silence != answering && !bytes.Equal(r.Text, []byte("RESET")):
+		c.resetSilently(r)
 	case r.Type == '-' || r.Type == '!':
 		c.refuse(p, r)
 	case c.isQueued(p, r):
@@ -170,7 +188,7 @@ func (c *conn) answer(r *parser.Reply) {
 
 // refuse ends a command by an error reply.
 func (c *conn) refuse(p *pending, r *parser.Reply) {
-	if bytes.HasPrefix(r.Text, []byte("ERR Protocol error")) && !c.tx.running {
+	if isProtocolError(r) && !c.tx.running && p.verb != script {
 		// The server stopped reading at what we took for a command.
 		c.tracker.stats.protocolErrors.Add(1)
 		c.tracker.stats.dropped.Add(uint64(c.forgetPending()))
@@ -215,8 +233,7 @@ func (c *conn) effect(v verb, r *parser.Reply) bool {
 	case discard:
 		c.tx.end(&c.tracker.slots)
 	case reset:
-		c.tx.end(&c.tracker.slots)
-		c.sub, c.proto, c.monitors, c.quietAcks, c.unknown = subscriptions{}, 2, false, false, false
+		c.begin()
 	case hello:
 		c.proto = 2
 		if r.Type == '%' {
@@ -224,9 +241,10 @@ func (c *conn) effect(v verb, r *parser.Reply) bool {
 		}
 	case monitor:
 		c.monitors = true
-	case replySkip, replyOff:
-		// It was answered, so it was not run as we thought: an old server, or a proxy.
+	case replyOn:
 		c.silence = answering
+	case quit:
+		c.hangUp(1)
 	case psync:
 		if bytes.HasPrefix(r.Text, []byte("FULLRESYNC")) || bytes.HasPrefix(r.Text, []byte("CONTINUE")) || bytes.HasPrefix(r.Text, []byte("RDBCHANNELSYNC")) {
 			c.finish(Success, command.OtherPrefix)

@@ -59,12 +59,13 @@ func (c *conn) take(r *parser.Request) {
 	if id != command.Other {
 		p.flags = blocking(id, r)
 	}
-	if p.verb != ordinary || c.silence != answering {
-		if p.verb == forbidden {
-			c.deafen()
-			return
-		}
-		c.special(&p, r)
+	switch {
+	case p.verb == ordinary:
+	case p.verb == forbidden:
+		c.deafen()
+		return
+	default:
+		special(&p, r)
 	}
 	if c.mode == replica {
 		p.flags |= noReply
@@ -74,7 +75,9 @@ func (c *conn) take(r *parser.Request) {
 		c.unpaired(Overflow, 1)
 		return
 	}
-	c.settleSilent()
+	if c.pending.count == 1 {
+		c.settleSilent()
+	}
 }
 
 // blocking tells whether the reply of a command may wait for other clients.
@@ -86,85 +89,18 @@ func blocking(id command.ID, r *parser.Request) pendingFlags {
 	return 0
 }
 
-// special looks after the requests that change what the following ones get.
-func (c *conn) special(p *pending, r *parser.Request) {
+// special notes what a request tells of its own reply.
+func special(p *pending, r *parser.Request) {
 	switch p.verb {
-	case multi:
-		c.multi = true
 	case exec:
-		c.multi = false
 		if r.Args != 1 {
 			p.flags |= odd
 		}
-	case discard:
-		c.multi = false
-	case reset:
-		// RESET is answered whatever the client asked for before.
-		c.multi, c.silence = false, answering
 	case replconf:
-		if bytes.EqualFold(r.Argv[1], []byte("ack")) || bytes.EqualFold(r.Argv[1], []byte("getack")) {
+		if r.Args%2 == 1 && (bytes.EqualFold(r.Argv[1], []byte("ack")) || bytes.EqualFold(r.Argv[1], []byte("getack"))) {
 			p.flags |= noReply
 		}
-	case quit:
-		defer c.deafen()
 	case subscribe, psubscribe, ssubscribe, unsubscribe, punsubscribe, sunsubscribe:
 		p.acks = int32(r.Args - 1)
-	}
-	c.mute(p)
-}
-
-// mute notes whether CLIENT REPLY silences a request. Inside MULTI it does so when EXEC runs it, see transaction.go.
-func (c *conn) mute(p *pending) {
-	switch {
-	case p.verb == replyOn && !c.multi:
-		c.silence = answering
-	case p.verb == replyOff && !c.multi:
-		c.silence = silenced
-		p.flags |= muted
-	case p.verb == replySkip && !c.multi:
-		if c.silence != silenced {
-			c.silence = skipNext
-		}
-		p.flags |= muted
-	case c.silence == skipNext:
-		c.silence = answering
-		p.flags |= muted
-	case c.silence == silenced:
-		p.flags |= muted
-	}
-}
-
-// settleSilent takes the commands that get no reply off the head of the FIFO, as if they had succeeded.
-func (c *conn) settleSilent() {
-	for !c.pending.empty() && !c.tx.running {
-		p := c.pending.at(0)
-		if !p.silent() && !(p.verb == monitor && c.monitors) {
-			return // a second MONITOR is not answered
-		}
-		if c.tx.open && p.verb.queued() {
-			c.enqueue(p)
-			continue
-		}
-		if p.verb == exec && !c.runSilently() {
-			return
-		}
-		silent := *p
-		c.pending.pop(&c.tracker.slots)
-		c.emit(&silent, Silent, command.OtherPrefix, NoReason, silent.time)
-		c.silentEffect(&silent)
-	}
-}
-
-// silentEffect does what a command does whose reply nobody sees.
-func (c *conn) silentEffect(p *pending) {
-	switch {
-	case p.verb == multi:
-		c.tx.begin()
-	case p.verb == discard:
-		c.tx.end(&c.tracker.slots)
-	case p.verb == monitor:
-		c.monitors = true
-	case p.verb.subscribes():
-		c.quietAcks = true
 	}
 }

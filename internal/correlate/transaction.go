@@ -95,12 +95,15 @@ func (c *conn) settleQueued() {
 		switch {
 		case p.verb == replyOff:
 			silent = true
-			c.silenceBehind(true)
+			c.silence = silenced
 		case p.verb == replyOn && silent:
-			c.silenceBehind(false)
+			c.silence = answering
 			return
 		case p.verb == replySkip:
-			c.skipBehind()
+			if c.silence == answering {
+				c.silence = skipNext // for the request after EXEC
+			}
+		case p.flags&noReply != 0:
 		case p.verb == monitor && c.monitors: // a second MONITOR
 		case !silent:
 			return
@@ -112,36 +115,6 @@ func (c *conn) settleQueued() {
 	c.finish(Success, command.OtherPrefix)
 }
 
-// silenceBehind applies a CLIENT REPLY that EXEC ran to the requests that were read since.
-func (c *conn) silenceBehind(silent bool) {
-	for i := uint32(1); i < c.pending.count; i++ {
-		p := c.pending.at(i)
-		switch {
-		case p.verb == replyOn || p.verb == replyOff || p.verb == reset:
-			return // these had their own effect
-		case silent:
-			p.flags |= muted
-		default:
-			p.flags &^= muted
-		}
-	}
-	c.silence = answering
-	if silent {
-		c.silence = silenced
-	}
-}
-
-// skipBehind silences the request after EXEC.
-func (c *conn) skipBehind() {
-	if c.pending.count > 1 {
-		c.pending.at(1).flags |= muted
-		return
-	}
-	if c.silence == answering {
-		c.silence = skipNext
-	}
-}
-
 // runSilently counts what an EXEC ran whose reply nobody sees. It reports false if a CLIENT REPLY ON among
 // that lets the rest be seen: the array has no header then, and EXEC ends with its last element.
 func (c *conn) runSilently() bool {
@@ -149,7 +122,7 @@ func (c *conn) runSilently() bool {
 		p := c.tx.queue.at(0)
 		if p.verb == replyOn {
 			c.tx.running = true
-			c.silenceBehind(false)
+			c.silence = answering
 			return false
 		}
 		c.emit(p, Silent, command.OtherPrefix, NoReason, p.time)

@@ -20,6 +20,7 @@ const (
 	hello
 	quit
 	ping
+	publish
 	monitor
 	shutdown
 	kill
@@ -50,7 +51,7 @@ var verbs = func() []verb {
 	}
 	for id, verb := range map[command.ID]verb{
 		command.Multi: multi, command.Exec: exec, command.Discard: discard, command.Reset: reset, command.Hello: hello, command.Quit: quit,
-		command.Ping: ping, command.Monitor: monitor, command.Shutdown: shutdown, command.ClientKill: kill, command.Psync: psync, command.Sync: sync,
+		command.Ping: ping, command.Publish: publish, command.Spublish: publish, command.Monitor: monitor, command.Shutdown: shutdown, command.ClientKill: kill, command.Psync: psync, command.Sync: sync,
 		command.ClusterSyncslots: syncSlots, command.Replconf: replconf, command.ClientReply: clientReply,
 		command.Subscribe: subscribe, command.Psubscribe: psubscribe, command.Ssubscribe: ssubscribe,
 		command.Unsubscribe: unsubscribe, command.Punsubscribe: punsubscribe, command.Sunsubscribe: sunsubscribe,

@@ -87,6 +87,11 @@ func TestReplyModes(t *testing.T) {
 		{"refused inside MULTI", []string{"open", "C: MULTI", "S: +OK", "C: CLIENT REPLY OFF", "S: -ERR not allowed", "C: EXEC", "S: -EXECABORT Transaction"}, []string{"multi success", "client|reply error ERR", "exec error EXECABORT"}},
 		{"RESET ends it", []string{"open", "C: CLIENT REPLY OFF", "C: RESET", "S: +RESET", "C: GET a", "S: $-1"}, []string{"client|reply silent", "reset success", "get success"}},
 		{"acknowledgements in spite of it", []string{"open", "C: CLIENT REPLY OFF", "C: SUBSCRIBE a", `s: *3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`}, []string{"client|reply silent", "subscribe silent"}},
+		{"off behind a refused MULTI", []string{"open", "C: MULTI x", "C: CLIENT REPLY OFF", "C: GET a", "C: CLIENT REPLY ON", `s: -ERR wrong number of arguments\r\n+OK\r\n`}, []string{"multi error ERR", "client|reply silent", "get silent", "client|reply success"}},
+		{"skip behind a refused EXEC", []string{"open", "C: MULTI", "C: EXEC x", "C: CLIENT REPLY SKIP", "C: EXEC", `s: +OK\r\n-ERR wrong number\r\n+QUEUED\r\n-EXECABORT x\r\n`}, []string{"multi success", "exec error ERR", "exec error EXECABORT"}},
+		{"skip before RESET", []string{"open", "C: CLIENT REPLY SKIP", "C: RESET", "C: GET a", "S: $-1"}, []string{"client|reply silent", "reset silent", "get success"}},
+		{"RESET that the server does not know", []string{"open", "C: CLIENT REPLY OFF", "C: RESET", "C: GET a", "C: CLIENT REPLY ON", "S: +OK"}, []string{"client|reply silent", "reset silent", "get silent", "client|reply success"}},
+		{"skip refused", []string{"open", "C: CLIENT REPLY SKIP", "C: GET a", "S: -NOPERM no", "S: $-1", "C: SET a 1", "S: +OK", "+60ms"}, []string{"client|reply silent", "get silent", "unpaired 1 unsolicited", "unpaired 1 unsolicited", "set success"}},
 		{"QUIT while off", []string{"open", "C: CLIENT REPLY OFF", "C: QUIT", "C: GET a", "close"}, []string{"client|reply silent", "quit silent"}},
 	})
 }
@@ -108,6 +113,11 @@ func TestTransactions(t *testing.T) {
 		{"discard", []string{"open", "C: MULTI", "S: +OK", "C: SET a 1", "S: +QUEUED", "C: DISCARD", "S: +OK", "C: GET a", "S: $-1"}, []string{"multi success", "discard success", "get success"}},
 		{"reset", []string{"open", "C: MULTI", "S: +OK", "C: SET a 1", "S: +QUEUED", "C: RESET", "S: +RESET", "C: GET a", "S: $-1"}, []string{"multi success", "reset success", "get success"}},
 		{"quit", []string{"open", "C: MULTI", "S: +OK", "C: SET a 1", "S: +QUEUED", "C: QUIT", "S: +OK", "close"}, []string{"multi success", "quit success"}},
+		{"QUIT refused", []string{"open", "C: QUIT", "C: GET a", "S: -NOPERM no", "S: $-1"}, []string{"quit error NOPERM", "get success"}},
+		{"behind QUIT", []string{"open", "C: QUIT", "C: GET a", "S: +OK", "C: GET b", "close"}, []string{"quit success"}},
+		{"no reply by nature inside", []string{"open", "C: MULTI", "C: REPLCONF ACK 1", "C: GET a", "C: EXEC", "C: PING", `s: +OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$-1\r\n+PONG\r\n`}, []string{"multi success", "replconf silent", "get success", "exec success", "ping success"}},
+		{"an array like a message, and a message", []string{"open", "C: MULTI", "C: SUBSCRIBE a", "C: LRANGE l 0 1", "C: PUBLISH a x", "C: EXEC", `s: +OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n*3\r\n+subscribe\r\n+a\r\n:1\r\n*3\r\n+message\r\n+a\r\n+b\r\n*3\r\n+message\r\n+a\r\n+x\r\n:1\r\n`},
+			[]string{"multi success", "subscribe success", "lrange success", "publish success", "exec success"}},
 		{"nested MULTI and WATCH", []string{"open", "C: MULTI", "S: +OK", "C: MULTI", "S: -ERR MULTI calls can not be nested", "C: WATCH a", "S: -ERR WATCH inside MULTI", "C: GET a", "S: +QUEUED", "C: EXEC", `s: *1\r\n$-1\r\n`},
 			[]string{"multi success", "multi error ERR", "watch error ERR", "get success", "exec success"}},
 		{"MULTI refused", []string{"open", "C: MULTI", "S: -LOADING Redis", "C: GET a", "S: $-1", "C: EXEC", "S: -ERR EXEC without MULTI"}, []string{"multi error LOADING", "get success", "exec error ERR"}},

@@ -12,7 +12,7 @@ const (
 	hexSecond                 // in "...", after \x and a digit
 	single                    // in '...'
 	singleBack                // in '...', after a backslash
-	closed                    // after a closing quote: a blank has to follow
+	closed                    // after a closing quote: a blank should follow
 	unbalanced                // behind a fault: the server reports it at the end of the line
 	stalled                   // behind a NUL: the server does not find the end of the line any more
 )
@@ -42,9 +42,9 @@ func (s *RequestStream) readInline() (done, more bool) {
 // endInline closes an inline command at its '\n'. It returns false if it is empty or at fault.
 func (s *RequestStream) endInline() bool {
 	switch s.quoting {
-	case plain:
+	case plain, closed:
 		s.endArgument()
-	case between, closed:
+	case between:
 	default:
 		s.state = atViolation
 		return false
@@ -73,8 +73,11 @@ func (s *RequestStream) split(c byte) quoting {
 		return s.splitSingle(c)
 	case closed:
 		if isBlank(c) {
+			s.endArgument()
 			return between
 		}
+		// Valkey 9 goes on with the argument. For all others this is a breach of the protocol, which their answer will tell.
+		return s.splitPlain(c)
 	}
 	return unbalanced
 }
@@ -121,7 +124,6 @@ func (s *RequestStream) splitDouble(c byte) quoting {
 	case '\\':
 		return escape
 	case '"':
-		s.endArgument()
 		return closed
 	}
 	s.put(c)
@@ -141,7 +143,6 @@ func (s *RequestStream) splitSingle(c byte) quoting {
 	case '\\':
 		return singleBack
 	case '\'':
-		s.endArgument()
 		return closed
 	}
 	s.put(c)

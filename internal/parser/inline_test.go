@@ -32,6 +32,8 @@ var validInlines = []struct {
 	{"cut", "ECHO " + long + " x\n", []string{`3 "ECHO" "` + long[:64] + `" "x" inline`}},
 	{"NUL hides the end", "PING\x00\r\nPING\r\n", nil},
 	{"TLS", "\x16\x03\x01\x02\x00\x01\n", nil},
+	{"text behind quotes", `SET "a"b 'c'd` + "\n", []string{`3 "SET" "ab" "cd" inline`}},
+	{"quotes behind quotes", `SET "a"'b'` + "\n", []string{`2 "SET" "ab" inline`}},
 	{"unfinished", "PING", nil},
 	{"unfinished quotes", `PING "a`, nil},
 }
@@ -52,9 +54,6 @@ func TestInlineMalformed(t *testing.T) {
 		{"open by backslash", `SET "a\` + "\n"},
 		{"open by hexadecimal", `SET "\x2` + "\n"},
 		{"open by single escape", `SET 'a\'` + "\n"},
-		{"text behind double", `SET "a"b` + "\n"},
-		{"text behind single", `SET 'a'b` + "\n"},
-		{"quotes behind quotes", `SET "a"'b'` + "\n"},
 		{"open by two backslashes", `SET 'a\\'` + "\n"},
 		{"only a quote", `"` + "\n"},
 	} {

@@ -42,8 +42,6 @@ var (
 		"the server counts its complaint about a breach of the protocol among the error replies, and the observer among protocol errors: it answers no command")
 	protocolErrorTwice = except("protocol-error-twice",
 		"Redis 8.0 with I/O threads counts that complaint a second time")
-	laxQuotes = except("lax-quotes",
-		"Valkey 9 takes text after a closing quote as a part of the argument, where every other version sees a breach of the protocol and closes")
 	httpWord = except("http-word",
 		"Redis 6 counts POST, with which it closes the connection, as a command")
 	httpUnanswered = except("http-unanswered",

@@ -143,8 +143,11 @@ func splits(n int) (all []int) {
 func rawLimits(_ context.Context, r *round) error {
 	breaches := []string{
 		"*x\r\n", "*1\r\n$x\r\n", "*1\r\nPING\r\n", "*1\r\n$-1\r\n", "*2147483648\r\n", "*1\r\n$999999999999\r\n",
-		"*+1\r\n$4\r\nPING\r\n", "*1\r\n$04\r\nPING\r\n", "SET \"unbalanced\r\n", "SET 'a'b\r\n",
+		"*+1\r\n$4\r\nPING\r\n", "*1\r\n$04\r\nPING\r\n", "SET \"unbalanced\r\n",
 		"*1" + strings.Repeat("1", 66000), strings.Repeat("x", 66000),
+	}
+	if r.server.product != valkey || r.server.version < 9 {
+		breaches = append(breaches, "SET 'a'b\r\n")
 	}
 	alone := each(r, breaches, func(w *wire, breach string) error {
 		return breachAndMore(w, breach)
@@ -157,13 +160,8 @@ func rawLimits(_ context.Context, r *round) error {
 		return breachAndMore(w, breach)
 	})
 	r.allow(protocolError, other, exactly(4), exactly(4))
-	if r.server.product == redis && r.server.version == 8.0 && r.server.options != nil {
+	if r.server.doublesComplaints() {
 		r.allow(protocolErrorTwice, other, exactly(len(breaches)+4), exactly(len(breaches)+4))
-	}
-	if r.server.product == valkey && r.server.version >= 9 {
-		r.allow(laxQuotes, other, exactly(-1), exactly(-1))
-		r.allow(laxQuotes, "set", exactly(2), exactly(1))
-		r.allow(laxQuotes, "get", exactly(1), exactly(0))
 	}
 	return errors.Join(alone, after)
 }

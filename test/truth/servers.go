@@ -67,6 +67,11 @@ func (s *server) since(redisVersion, valkeyVersion float64) bool {
 // countsErrors: INFO commandstats tells failed and rejected calls.
 func (s *server) countsErrors() bool { return s.since(6.2, 0) }
 
+// doublesComplaints: breaches of the protocol are counted twice.
+func (s *server) doublesComplaints() bool {
+	return s.product == redis && s.version == 8.0 && s.options != nil
+}
+
 // program returns the command line of one of the server's programs ("server", "cli", "benchmark"), run by the C library it came with.
 func (s *server) program(cache, name string, args ...string) *exec.Cmd {
 	root := filepath.Join(cache, s.folder)

@@ -1,0 +1,113 @@
+package correlate
+
+import (
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/parser"
+)
+
+// silence is what CLIENT REPLY asked for, as of the oldest command that is outstanding: what the requests behind it will be
+// told is not known before the server has run it.
+type silence uint8
+
+const (
+	answering silence = iota
+	skipNext
+	silenced
+)
+
+// isSilent tells whether the oldest command gets no reply.
+func (c *conn) isSilent(p *pending) bool {
+	switch {
+	case c.silence == silenced && p.verb == reset:
+		return false
+	case c.silence != answering:
+		return p.verb != replyOn || c.tx.open
+	case c.tx.open:
+		return false // it is answered when it is queued
+	case p.verb == monitor:
+		return c.monitors // a second MONITOR is not answered
+	}
+	return p.verb == replyOff || p.verb == replySkip || p.flags&noReply != 0
+}
+
+// pass notes what a command, once run outside of a transaction, leaves of the silence.
+func (c *conn) pass(p *pending) {
+	switch {
+	case p.verb == replyOn || p.verb == reset:
+		c.silence = answering
+	case p.verb == replyOff:
+		c.silence = silenced
+	case c.silence == silenced:
+	case p.verb == replySkip:
+		c.silence = skipNext
+	default:
+		c.silence = answering
+	}
+}
+
+// settleSilent takes the commands that get no reply off the head of the FIFO, as if they had succeeded.
+func (c *conn) settleSilent() {
+	for !c.pending.empty() && !c.tx.running {
+		p := c.pending.at(0)
+		if !c.isSilent(p) {
+			return
+		}
+		if c.tx.open && p.verb.queued() {
+			c.enqueue(p)
+			continue
+		}
+		if p.verb == exec && !c.runSilently() {
+			return
+		}
+		silent := *p
+		c.pending.pop(&c.tracker.slots)
+		c.emit(&silent, Silent, command.OtherPrefix, NoReason, silent.time)
+		c.silentEffect(&silent)
+	}
+}
+
+// silentEffect does what a command does whose reply nobody sees.
+func (c *conn) silentEffect(p *pending) {
+	c.pass(p)
+	switch {
+	case p.verb == multi:
+		c.tx.begin()
+	case p.verb == discard:
+		c.tx.end(&c.tracker.slots)
+	case p.verb == reset:
+		c.begin()
+	case p.verb == monitor:
+		c.monitors = true
+	case p.verb == quit:
+		c.hangUp(0)
+	case p.verb.subscribes():
+		c.quietAcks = true
+	}
+}
+
+// begin is what RESET makes of a connection.
+func (c *conn) begin() {
+	c.tx.end(&c.tracker.slots)
+	c.sub, c.proto, c.monitors, c.quietAcks, c.unknown, c.silence = subscriptions{}, 2, false, false, false, answering
+}
+
+// hangUp: the server reads no more requests, and runs no more than the n oldest of those that it has.
+func (c *conn) hangUp(n uint32) {
+	c.tracker.stats.dropped.Add(uint64(c.pending.count - n))
+	c.pending.truncate(n)
+	c.deafen()
+}
+
+// resetSilently takes a RESET off the FIFO that a reply behind it does not answer: the server is older than the command, and
+// CLIENT REPLY withheld its complaint. The reply is that of a later command.
+func (c *conn) resetSilently(r *parser.Reply) {
+	p := c.pending.at(0)
+	c.emit(p, Silent, command.OtherPrefix, NoReason, p.time)
+	c.pending.pop(&c.tracker.slots)
+	c.settleSilent()
+	if c.awaited = !c.pending.empty(); c.awaited {
+		c.answer(r)
+		return
+	}
+	c.orphan(r, false)
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// loosely plays requests of which nobody says what will be answered: each in a write of its own, all in one write, and byte by
+// byte with replies read in small pieces.
+func (r *round) loosely(requests ...string) error {
+	return errors.Join(r.separately(requests), r.atOnce(requests), r.bytewise(requests))
+}
+
+// shortly is longer than a server takes to answer.
+const shortly = 6 * time.Millisecond
+
+func (r *round) separately(requests []string) error {
+	return r.onNew(func(w *wire) error {
+		for _, request := range requests {
+			if w.send(commands(request)) != nil {
+				return nil // the server has closed
+			}
+			if err := w.drain(shortly); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (r *round) atOnce(requests []string) error {
+	return r.onNew(func(w *wire) error {
+		return errors.Join(w.send(commands(requests...)), w.drain(r.lull()))
+	})
+}
+
+func (r *round) bytewise(requests []string) error {
+	return r.onNew(func(w *wire) error {
+		go func() {
+			for _, b := range []byte(commands(requests...)) {
+				if _, err := w.Write([]byte{b}); err != nil {
+					return // the server has closed, or we have
+				}
+			}
+		}()
+		return w.sip(3, r.lull())
+	})
+}
+
+// lull is longer than the server takes to answer. Redis 8.0 with I/O threads leaves a request lying now and then.
+func (r *round) lull() time.Duration {
+	if r.server.doublesComplaints() {
+		return 5 * aLittle
+	}
+	return aLittle
+}
+
+// sip reads a few bytes at a time until there are no more for a while.
+func (w *wire) sip(size int, silence time.Duration) error {
+	few := make([]byte, size)
+	for {
+		if err := w.SetReadDeadline(time.Now().Add(silence)); err != nil {
+			return err
+		}
+		if _, err := w.Read(few); err != nil {
+			return nil //nolint:nilerr // the end of what comes is what is waited for, whichever way it is told
+		}
+	}
+}
+
+// onNew uses a new connection and closes it.
+func (r *round) onNew(use func(*wire) error) error {
+	w, err := r.dial()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	return use(w)
+}
+
+// rawRefused has the server refuse what would have changed the connection, in every way.
+func rawRefused(_ context.Context, r *round) error {
+	if _, err := r.admin.do("ACL SETUSER less on >x ~* +@all -multi -quit -monitor -subscribe -hello -exec"); err != nil {
+		return err
+	}
+	r.allow(silentFailure, other, span{-6, 6}, span{-6, 6})
+	r.allow(silentFailure, "reset", exactly(0), span{0, 6})
+	var all []error
+	if r.server.since(6.2, 0) {
+		all = append(all, r.loosely("CLIENT REPLY SKIP", "RESET", "PING", "GET a"), r.loosely("CLIENT REPLY OFF", "RESET", "PING", "GET a"),
+			r.loosely("CLIENT REPLY OFF", "RESET x", "GET a", "CLIENT REPLY ON", "PING"))
+	}
+	return errors.Join(append(all,
+		r.loosely("MULTI x", "CLIENT REPLY OFF", "GET a", "CLIENT REPLY ON", "PING", "GET a"),
+		r.loosely("MULTI", "EXEC x", "CLIENT REPLY SKIP", "GET a", "EXEC", "GET a", "PING"),
+		r.loosely("MULTI", "DISCARD x", "SET a 1", "CLIENT REPLY SKIP", "EXEC", "GET a", "PING", "PING"),
+		r.loosely("MULTI", "MULTI x", "WATCH", "EXEC", "CLIENT REPLY SKIP", "PING", "GET a"),
+		r.loosely("AUTH less x", "MULTI", "CLIENT REPLY SKIP", "GET a", "PING", "GET a", "EXEC"),
+		r.loosely("AUTH less x", "SUBSCRIBE a b", "PING", "MONITOR", "GET a", "HELLO 3", "GET none", "QUIT", "GET a", "PING"),
+		r.loosely("CLIENT REPLY OFF", "SELECT 1", "QUIT", "GET a"),
+		r.loosely("CLIENT REPLY SKIP", "QUIT", "GET a"),
+		r.loosely("REPLCONF ACK", "PING", "REPLCONF ACK 1", "PING", "REPLCONF", "GET a"),
+		r.loosely("MULTI", "REPLCONF ACK 1", "GET a", "EXEC", "PING"),
+		r.loosely("PSYNC", "PSYNC x", "SYNC x", "MONITOR x", "SUBSCRIBE", "UNSUBSCRIBE", "PING"),
+		r.loosely("DEL l", "RPUSH l message a text", "MULTI", "SUBSCRIBE a", "LRANGE l 0 -1", "PUBLISH a x", "LRANGE l 0 -1", "EXEC", "PING"),
+		r.loosely("CLIENT NO-EVICT on", "client no-evict OFF", "CLIENT", "client nosuch", "CoNfIg GeT save", "OBJECT help", "xinfo HELP", "CONFIG", "config get"),
+		r.protocolErrorText())...)
+}
+
+// protocolErrorText has a script answer what looks like the server's last words.
+func (r *round) protocolErrorText() error {
+	r.allow(scriptErrors, other, span{-3, 3}, span{-3, 3})
+	request := multibulk("EVAL", "return redis.error_reply('ERR Protocol error: none')", "0")
+	return r.onNew(func(w *wire) error {
+		for range 3 {
+			if err := w.send(request + commands("GET a")); err != nil {
+				return err
+			}
+			if _, err := w.read(2); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// rawStates has the server refuse what it cannot do in the state that it is in.
+func rawStates(_ context.Context, r *round) error {
+	requests := []string{"SET a 1", "GET a", "MULTI", "SET a 1", "GET a", "EXEC", "SUBSCRIBE a", "PING", "UNSUBSCRIBE", "PUBLISH a x", "WATCH a", "HELLO 3", "LPUSH a x", "EVALSHA x 0", "QUIT"}
+	settings := [][2]string{
+		{"CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"},
+		{"REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"},
+	}
+	var all []error
+	for _, setting := range settings {
+		_, err := r.admin.do(setting[0])
+		all = append(all, err, r.loosely(requests...))
+		_, err = r.admin.do(setting[1])
+		all = append(all, err)
+	}
+	for _, setting := range []string{"CONFIG SET replica-serve-stale-data no", "REPLICAOF 127.0.0.1 1"} {
+		_, err := r.admin.do(setting)
+		all = append(all, err)
+	}
+	all = append(all, r.loosely(requests...))
+	for _, setting := range []string{"REPLICAOF NO ONE", "CONFIG SET replica-serve-stale-data yes"} {
+		_, err := r.admin.do(setting)
+		all = append(all, err)
+	}
+	return errors.Join(append(all, r.occupied(requests), r.unknown())...)
+}
+
+// occupied asks while a script runs that does not end by itself.
+func (r *round) occupied(requests []string) error {
+	if _, err := r.admin.do("CONFIG SET lua-time-limit 5"); err != nil {
+		return err
+	}
+	return r.onNew(func(w *wire) error {
+		if err := w.send(multibulk("EVAL", "while true do end", "0")); err != nil {
+			return err
+		}
+		time.Sleep(aLittle)
+		busy := r.loosely(requests...)
+		if _, err := r.admin.do("SCRIPT KILL"); err != nil {
+			return err
+		}
+		_, err := w.read(1)
+		return errors.Join(busy, err)
+	})
+}
+
+// unknown is refused as a stranger who sends more than a stranger may.
+func (r *round) unknown() error {
+	if !r.server.since(6.2, 0) {
+		return nil
+	}
+	if _, err := r.admin.do("CONFIG SET requirepass secret"); err != nil {
+		return err
+	}
+	long := multibulk("SET", "a", strings.Repeat("v", 20000))
+	many := commands("MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7")
+	r.allow(protocolError, other, exactly(6), exactly(6))
+	if r.server.doublesComplaints() {
+		r.allow(protocolErrorTwice, other, span{0, 6}, span{0, 6})
+		r.allow(neverRead, "set", span{-3, 0}, span{-3, 0}) // nor does it close, or answer what it read with the breach
+	}
+	var all []error
+	for _, request := range []string{long, many} {
+		for _, first := range []int{len(request), 28, 5} {
+			all = append(all, r.onNew(func(w *wire) error {
+				if err := w.send(commands("GET a") + request[:first]); err != nil {
+					return err
+				}
+				time.Sleep(pace)
+				_, _ = io.WriteString(w, request[first:]) // the server may have closed
+				return w.drain(aLittle)
+			}))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// rawHuge sends requests of very many arguments and reads replies of very many elements.
+func rawHuge(_ context.Context, r *round) error {
+	const n, piece = 100000, 512 << 10 // the observers copy up to 1 MiB of a call
+	var fields []string
+	for i := range n {
+		fields = append(fields, fmt.Sprintf("\r\n$4\r\nPING:%d", i))
+	}
+	requests := multibulk(append([]string{"RPUSH", "huge"}, fields...)...) + commands("LRANGE huge 0 -1", "GET none") +
+		multibulk(append([]string{"DEL"}, fields...)...) + commands("MULTI", "LRANGE huge 0 -1", "LLEN huge", "EXEC", "DEL huge")
+	return r.onNew(func(w *wire) error {
+		failure := make(chan error, 1)
+		go func() {
+			for len(requests) > piece {
+				if err := w.send(requests[:piece]); err != nil {
+					failure <- err
+					return
+				}
+				requests = requests[piece:]
+			}
+			failure <- w.send(requests)
+		}()
+		_, err := w.read(9)
+		return errors.Join(err, <-failure)
+	})
+}
