@@ -98,15 +98,15 @@ func newConversations(client, server []uint16, resolve func(Role, *Endpoints) bo
 
 // segment takes a segment and queues what it tells.
 func (t *conversations) segment(s *frame.Segment, now int64) {
-	key, direction, observed := t.orient(s)
+	direction, observed := t.orient(s)
 	if !observed {
 		return
 	}
 	if s.Flags&frame.SYN != 0 {
-		t.handshake(key, direction, s)
+		t.handshake(keyOf(s, direction), direction, s)
 		return
 	}
-	c := t.find(key, direction, s, now)
+	c := t.find(direction, s, now)
 	if c == nil {
 		return
 	}
@@ -137,18 +137,17 @@ func (t *conversations) segment(s *frame.Segment, now int64) {
 }
 
 // orient finds out which end is the server: the one whose port is observed.
-func (t *conversations) orient(s *frame.Segment) (key Endpoints, d Direction, observed bool) {
+func (t *conversations) orient(s *frame.Segment) (d Direction, observed bool) {
 	ports := t.ports.Load()
 	toServer, fromServer := ports.has(s.DestinationPort), ports.has(s.SourcePort)
 	switch {
-	case !toServer && !fromServer:
-		return key, Request, false
 	case toServer && fromServer:
-		d = t.guess(s)
+		return t.guess(s), true
 	case fromServer:
-		d = Reply
+		return Reply, true
+	default:
+		return Request, toServer
 	}
-	return keyOf(s, d), d, true
 }
 
 func keyOf(s *frame.Segment, d Direction) Endpoints {
@@ -210,15 +209,34 @@ func swap(e *Endpoints) Endpoints {
 	return Endpoints{Local: e.Remote, Remote: e.Local, LocalPort: e.RemotePort, RemotePort: e.LocalPort}
 }
 
-// find returns the conversation of a segment, a new one if the segment shows that there is one.
-func (t *conversations) find(key Endpoints, d Direction, s *frame.Segment, now int64) *conversation {
-	recent := &t.recent[key.LocalPort%recents]
-	c := *recent
-	if c == nil || c.gone || c.key != key {
-		if c = t.table[key]; c != nil {
-			*recent = c
-		}
+// has reports whether a segment is of the conversation.
+func (c *conversation) has(s *frame.Segment, d Direction) bool {
+	client, server := &c.key.Local, &c.key.Remote
+	if d == Request {
+		return s.SourcePort == c.key.LocalPort && s.DestinationPort == c.key.RemotePort && s.Source == *client && s.Destination == *server
 	}
+	return s.SourcePort == c.key.RemotePort && s.DestinationPort == c.key.LocalPort && s.Source == *server && s.Destination == *client
+}
+
+// find returns the conversation of a segment, a new one if the segment shows that there is one.
+func (t *conversations) find(d Direction, s *frame.Segment, now int64) *conversation {
+	port := s.SourcePort
+	if d == Reply {
+		port = s.DestinationPort
+	}
+	recent := &t.recent[port%recents]
+	if c := *recent; c != nil && c.has(s, d) && !c.gone && !c.reopening {
+		return c
+	}
+	c := t.lookUp(d, s, now)
+	*recent = c
+	return c
+}
+
+// lookUp is find for a conversation that is not a recent one.
+func (t *conversations) lookUp(d Direction, s *frame.Segment, now int64) *conversation {
+	key := keyOf(s, d)
+	c := t.table[key]
 	if c != nil && !c.reopening {
 		return c
 	}

@@ -113,7 +113,9 @@ func (t *conversations) close(c *conversation, now int64) {
 
 // expire forgets the conversations that have ended long enough ago, up to the first of which that is still to be told. It
 // reports whether there was one.
-func (t *conversations) expire(now int64) bool {
+func (t *conversations) expire(now int64) bool { return len(t.ending) > 0 && t.forgetEnded(now) }
+
+func (t *conversations) forgetEnded(now int64) bool {
 	for len(t.ending) > 0 {
 		c := t.ending[0]
 		if !c.gone && c.forgetAt > now {

@@ -87,7 +87,9 @@ func (t *conversations) life(c *conversation, kind Kind, now int64) {
 
 func (t *conversations) event(c *conversation, kind Kind, now int64) *Event {
 	e := t.events.push()
-	*e = Event{Kind: kind, Role: c.role, Conn: c.id, Time: now, Endpoints: c.endpoints}
+	*e = Event{}
+	e.Kind, e.Role, e.Conn, e.Time = kind, c.role, c.id, now
+	e.Endpoints = c.endpoints
 	return e
 }
 

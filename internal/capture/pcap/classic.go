@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 )
 
 const (
@@ -15,41 +16,48 @@ const (
 // classic reads the pcap format.
 type classic struct {
 	*window
-	order binary.ByteOrder
-	unit  int64 // nanoseconds
-	link  Link
+	swapped bool  // its numbers are big-endian
+	unit    int64 // nanoseconds
+	link    Link
 }
 
-func newClassic(w *window, order binary.ByteOrder, unit int64) (*classic, error) {
+func newClassic(w *window, swapped bool, unit int64) (*classic, error) {
+	c := &classic{window: w, swapped: swapped, unit: unit}
 	header, err := w.peek(fileHeader)
 	if err != nil {
 		return nil, w.cut(err, "ends within the header of the file")
 	}
-	if major := order.Uint16(header[4:]); major != 2 {
+	major := binary.LittleEndian.Uint16(header[4:])
+	if swapped {
+		major = bits.ReverseBytes16(major)
+	}
+	if major != 2 {
 		return nil, w.fault(fmt.Sprintf("is of version %d of the pcap format", major), "version 2 is read")
 	}
 	// The upper half of the link type says how long a frame check sequence is, which lies beyond the IP packet anyway.
-	c := &classic{window: w, order: order, unit: unit, link: Link(order.Uint32(header[20:]))}
+	c.link = Link(c.number(header[20:]))
 	w.take(fileHeader)
 	return c, nil
 }
 
+// number reads a number of 32 bits.
+func (c *classic) number(b []byte) uint32 {
+	n := binary.LittleEndian.Uint32(b)
+	if c.swapped {
+		n = bits.ReverseBytes32(n)
+	}
+	return n
+}
+
 func (c *classic) next(packet *Packet) error {
 	header, err := c.peek(recordHeader)
-	if errors.Is(err, io.EOF) {
-		return io.EOF
-	}
 	if err != nil {
+		if errors.Is(err, io.EOF) {
+			return io.EOF
+		}
 		return c.cut(err, "ends within the header of a packet")
 	}
-	var seconds, fraction, kept, length uint32
-	if c.order == binary.LittleEndian {
-		seconds, fraction = binary.LittleEndian.Uint32(header), binary.LittleEndian.Uint32(header[4:])
-		kept, length = binary.LittleEndian.Uint32(header[8:]), binary.LittleEndian.Uint32(header[12:])
-	} else {
-		seconds, fraction = binary.BigEndian.Uint32(header), binary.BigEndian.Uint32(header[4:])
-		kept, length = binary.BigEndian.Uint32(header[8:]), binary.BigEndian.Uint32(header[12:])
-	}
+	seconds, fraction, kept, length := c.number(header), c.number(header[4:]), c.number(header[8:]), c.number(header[12:])
 	if kept > MaxPacket {
 		return c.fault(fmt.Sprintf("a packet claims to hold %d bytes", kept), "the file is damaged from here on; what came before was read")
 	}

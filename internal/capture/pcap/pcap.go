@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math/bits"
 )
 
 // Link is a link type, by its number in the registry of tcpdump.org.
@@ -73,14 +74,18 @@ func identify(w *window) (format, error) {
 	if err != nil {
 		return nil, w.cut(err, "begins with no header of a capture file")
 	}
-	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		switch order.Uint32(magic) {
+	number := binary.LittleEndian.Uint32(magic)
+	for _, swapped := range []bool{false, true} {
+		if swapped {
+			number = bits.ReverseBytes32(number)
+		}
+		switch number {
 		case magicSection:
 			return newBlocks(w), nil
 		case magicMicroseconds:
-			return newClassic(w, order, 1000)
+			return newClassic(w, swapped, 1000)
 		case magicNanoseconds:
-			return newClassic(w, order, 1)
+			return newClassic(w, swapped, 1)
 		case magicModified:
 			return nil, w.fault("is of the modified pcap format of old Red Hat kernels", "convert it: editcap -F pcap FILE NEW")
 		}
