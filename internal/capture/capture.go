@@ -96,6 +96,11 @@ type Endpoints struct {
 	LocalPort, RemotePort uint16
 }
 
+// Equal reports whether both are the same. It compares word by word what was written so, which == does not.
+func (e *Endpoints) Equal(other *Endpoints) bool {
+	return e.LocalPort == other.LocalPort && e.RemotePort == other.RemotePort && e.Local == other.Local && e.Remote == other.Remote
+}
+
 // LocalAddrPort returns the local address, IPv4-mapped ones as IPv4.
 func (e *Endpoints) LocalAddrPort() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(e.Local).Unmap(), e.LocalPort)

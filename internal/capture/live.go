@@ -280,10 +280,8 @@ func (l *Live) translate(event *Event, head *bpf.Event, payload []byte) bool {
 	event.Kind = kinds[head.Kind]
 	event.Conn = head.Conn
 	event.Time = int64(head.Time)
-	event.Endpoints = Endpoints{
-		Local: head.Local, Remote: head.Remote,
-		LocalPort: head.LocalPort, RemotePort: head.RemotePort,
-	}
+	event.Endpoints.Local, event.Endpoints.LocalPort = head.Local, head.LocalPort
+	event.Endpoints.Remote, event.Endpoints.RemotePort = head.Remote, head.RemotePort
 	event.Role = Client
 	if server {
 		event.Role = Server

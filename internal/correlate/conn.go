@@ -131,8 +131,10 @@ func (c *conn) arrive(d capture.Direction, p piece) {
 	default:
 		c.hold(d, p)
 	}
-	c.drain(capture.Request)
-	c.drain(capture.Reply)
+	if len(c.flows[capture.Request].held)+len(c.flows[capture.Reply].held) > 0 {
+		c.drain(capture.Request)
+		c.drain(capture.Reply)
+	}
 }
 
 // hold keeps a piece for later. Where there is no room, what waits already is given up until the piece's turn has come.
@@ -368,12 +370,16 @@ func (c *conn) setUse(u use) {
 
 // emit reports the outcome of a command.
 func (c *conn) emit(p *pending, outcome Outcome, prefix command.Prefix, reason Reason, end int64) {
-	x := Exchange{Name: c.name, Command: p.command, Outcome: outcome, Prefix: prefix, Reason: reason, Count: 1, Duration: max(0, end-p.time)}
-	if last := len(c.tracker.out) - 1; last >= 0 && c.tracker.out[last].alike(&x) {
-		c.tracker.out[last].Count++
-		return
+	t := c.tracker
+	n := len(t.out)
+	t.out = append(t.out, Exchange{})
+	x := &t.out[n]
+	x.Name, x.Command, x.Outcome, x.Prefix, x.Reason, x.Count = c.name, p.command, outcome, prefix, reason, 1
+	x.Duration = max(0, end-p.time)
+	if n > 0 && t.out[n-1].alike(x) {
+		t.out[n-1].Count++
+		t.out = t.out[:n]
 	}
-	c.tracker.out = append(c.tracker.out, x)
 }
 
 // unpaired reports commands that will not be paired.

@@ -52,6 +52,7 @@ func defaultTo[T int | time.Duration](value *T, fallback T) {
 type Tracker struct {
 	options Options
 	conns   map[uint64]*conn
+	recent  [recents]*conn      // those of conns that were last found, by a hash of the identity: look-ups spared
 	ignored map[uint64]stranger // connections that Resolve refused
 	waiting []*conn             // connections that hold pieces
 	wake    int64               // when the first of them gives up
@@ -61,6 +62,28 @@ type Tracker struct {
 	pools   pools
 	stats   counters
 	out     []Exchange
+}
+
+// recents is how many connections are found without a look-up at best: 2^recentBits.
+const (
+	recentBits = 10
+	recents    = 1 << recentBits
+)
+
+// recentOf returns the place of a connection among the recent ones.
+func (t *Tracker) recentOf(id uint64) **conn {
+	const golden = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio: identities are addresses, which differ in few bits
+	return &t.recent[id*golden>>(64-recentBits)]
+}
+
+// known returns the connection that is tracked under an identity, nil if there is none.
+func (t *Tracker) known(id uint64) *conn {
+	recent := t.recentOf(id)
+	if c := *recent; c != nil && c.id == id {
+		return c
+	}
+	*recent = t.conns[id]
+	return *recent
 }
 
 // stranger is a connection that is not observed.
@@ -120,8 +143,8 @@ func (t *Tracker) Flush() []Exchange {
 
 // find returns the connection of an event, a new one if need be, or nil if the event is of none that is observed.
 func (t *Tracker) find(event *capture.Event) *conn {
-	if c := t.conns[event.Conn]; c != nil {
-		if c.endpoints == event.Endpoints && !(event.Kind == capture.Open && c.seen) {
+	if c := t.known(event.Conn); c != nil {
+		if c.endpoints.Equal(&event.Endpoints) && !(event.Kind == capture.Open && c.seen) {
 			return c
 		}
 		t.stats.lostConnections.Add(1)
@@ -167,6 +190,9 @@ func (t *Tracker) forget(c *conn) {
 	c.setUse(notPooled)
 	if t.conns[c.id] == c {
 		delete(t.conns, c.id)
+	}
+	if recent := t.recentOf(c.id); *recent == c {
+		*recent = nil
 	}
 	t.stats.tracked.Store(uint64(len(t.conns)))
 }

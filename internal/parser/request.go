@@ -57,8 +57,14 @@ func (s *RequestStream) Feed(chunk []byte) {
 // Next reads the next request: nil, ErrShort (all that was fed is consumed) or ErrMalformed (what the server answers with a protocol error).
 // Empty requests, which the server passes over, are passed over. request holds nothing useful after an error.
 func (s *RequestStream) Next(request *Request) error {
-	if s.state == atRequest && s.whole(request) {
-		return nil
+	if s.state == atRequest {
+		if s.in.empty() {
+			s.in.drop()
+			return ErrShort
+		}
+		if s.whole(request) {
+			return nil
+		}
 	}
 	for {
 		done, more := s.step()
