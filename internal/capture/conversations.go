@@ -10,6 +10,7 @@ import (
 const (
 	maxConversations = 1 << 18 // as many as the tracker keeps
 	maxOpenings      = 1 << 16 // handshakes that are not complete
+	maxEarly         = 1 << 8  // SYNs that carry data
 	maxHoles         = 16      // of one stream
 	evictCandidates  = 8
 	recents          = 1 << 10    // so many look-ups are spared where no more conversations than that are busy
@@ -19,13 +20,14 @@ const (
 // conversations turn segments into events: they know which end is the server, which conversation a segment is of, and when that
 // begins and ends. Putting a stream into order is left to the tracker, which does it for every Source.
 //
-// A SYN is not remembered, and the answer to it in a small table only: a flood of them evicts no conversation.
+// A SYN is not remembered unless it carries data, and the answer to it in a small table only: a flood of them evicts no conversation.
 type conversations struct {
 	ports   atomic.Pointer[portSets]
 	resolve func(Role, *Endpoints) bool
 	table   map[Endpoints]*conversation // by the endpoints as the client has them
 	recent  [recents]*conversation      // those of the table that spoke of late, by the client's port
 	opening map[Endpoints]opening
+	early   map[Endpoints]early
 	ending  []*conversation // left by both ends, the first to be forgotten first
 	ids     uint64
 	events  eventQueue
@@ -56,6 +58,13 @@ func (s *portSets) has(port uint16) bool {
 
 // opening is a handshake of which the server's part was seen: the first offset of either stream.
 type opening struct{ offsets [2]uint32 }
+
+// early is what the SYN of a client carried (TCP Fast Open). The server's acknowledgement says whether it took it.
+type early struct {
+	seq  uint32 // of the first byte
+	data []byte
+	time int64
+}
 
 // conversation is a TCP connection as packets show it.
 type conversation struct {
@@ -90,6 +99,7 @@ func newConversations(client, server []uint16, resolve func(Role, *Endpoints) bo
 		resolve: resolve,
 		table:   make(map[Endpoints]*conversation),
 		opening: make(map[Endpoints]opening),
+		early:   make(map[Endpoints]early),
 		lost:    lost,
 	}
 	c.ports.Store(newPortSets(client, server))
@@ -103,7 +113,7 @@ func (t *conversations) segment(s *frame.Segment, now int64) {
 		return
 	}
 	if s.Flags&frame.SYN != 0 {
-		t.handshake(keyOf(s, direction), direction, s)
+		t.handshake(keyOf(s, direction), direction, s, now)
 		return
 	}
 	c := t.find(direction, s, now)

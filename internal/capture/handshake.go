@@ -1,10 +1,20 @@
 package capture
 
-import "github.com/redis-observer/redis-observer/internal/capture/frame"
+import (
+	"slices"
+
+	"github.com/redis-observer/redis-observer/internal/capture/frame"
+)
 
 // handshake takes a segment with SYN. Only the server's tells where both streams begin, and that there is someone who answers.
-func (t *conversations) handshake(key Endpoints, d Direction, s *frame.Segment) {
-	if s.Flags&frame.ACK == 0 || s.Flags&frame.RST != 0 {
+func (t *conversations) handshake(key Endpoints, d Direction, s *frame.Segment, now int64) {
+	if s.Flags&frame.RST != 0 {
+		return
+	}
+	if s.Flags&frame.ACK == 0 {
+		if d == Request && len(s.Payload) > 0 {
+			t.keep(key, early{seq: s.Seq + 1, data: slices.Clone(s.Payload), time: now})
+		}
 		return
 	}
 	c := t.table[key]
@@ -30,6 +40,15 @@ func (t *conversations) handshake(key Endpoints, d Direction, s *frame.Segment) 
 	}
 }
 
+// keep remembers what a SYN carried until its handshake is complete.
+func (t *conversations) keep(key Endpoints, e early) {
+	if len(t.early) >= maxEarly {
+		t.lost.add(lostHandshake, uint64(len(t.early)))
+		clear(t.early)
+	}
+	t.early[key] = e
+}
+
 // open begins a conversation whose handshake was seen, in the place of an earlier one between the same ports if there is one.
 func (t *conversations) open(earlier *conversation, key Endpoints, o opening, now int64) *conversation {
 	id := uint64(0)
@@ -50,7 +69,17 @@ func (t *conversations) open(earlier *conversation, key Endpoints, o opening, no
 	for d := range c.streams {
 		c.streams[d] = stream{end: o.offsets[d], known: true}
 	}
+	e := t.early[key]
+	delete(t.early, key)
+	// The server has taken all of it, or the first bytes, or none and the client sends it again.
+	taken := o.offsets[Request] - e.seq
+	if taken == 0 || taken > uint32(len(e.data)) {
+		t.life(c, Open, now)
+		return c
+	}
+	c.streams[Request].end = e.seq
 	t.life(c, Open, now)
+	t.payload(c, Request, &frame.Segment{Seq: e.seq, Payload: e.data[:taken]}, e.time)
 	return c
 }
 

@@ -189,6 +189,39 @@ func TestFloodEvictsNothing(t *testing.T) {
 	assert.Len(t, all, 3)
 }
 
+func TestFastOpen(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		taken int
+		want  []seen
+	}{
+		{"taken", 3, []seen{life(capture.Open, 1, 1001, 2001), request(1, 1001, "abc"), request(1, 1004, "def"), reply(1, 2001, "ok")}},
+		{"taken in part", 2, []seen{life(capture.Open, 1, 1001, 2001), request(1, 1001, "ab"), request(1, 1003, "cdef"), reply(1, 2001, "ok")}},
+		{"not taken", 0, []seen{life(capture.Open, 1, 1001, 2001), request(1, 1001, "abcdef"), reply(1, 2001, "ok")}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := capturetest.New()
+			k := c.FastOpen(40000, "abc", test.taken)
+			c.Packets = append(c.Packets, c.Packets[1]) // the server's SYN again
+			k.Request("abcdef"[test.taken:])
+			c.Join(40000, 1001, 2001).Request("abc") // sent again
+			k.Reply("ok")
+			assert.Equal(t, test.want, replayed(t, c))
+		})
+	}
+}
+
+func TestFastOpenBeginsWithItsSYN(t *testing.T) {
+	c := capturetest.New()
+	c.FastOpen(40000, "abc", 3).Reply("ok")
+	r := mustOpen(t, mustSave(t, c.Pcap()))
+	var e capture.Event
+	require.NoError(t, r.Read(&e))
+	require.NoError(t, r.Read(&e))
+	assert.Equal(t, "abc", string(e.Data))
+	assert.Equal(t, capturetest.Begin.Add(capturetest.RTT).UnixNano(), e.Time)
+}
+
 func TestServerRole(t *testing.T) {
 	c := capturetest.New()
 	k := c.Connect(40000)
@@ -305,6 +338,11 @@ var captures = []func() *capturetest.Capture{
 		k.Reset(false)
 		c.Packets[4], c.Packets[5] = c.Packets[5], c.Packets[4]
 		c.Snap(76)
+		return c
+	},
+	func() *capturetest.Capture {
+		c := capturetest.New()
+		c.FastOpen(40000, "PING\r\n", 6).Reply("+PONG\r\n")
 		return c
 	},
 }

@@ -94,8 +94,8 @@ func (t *conversations) event(c *conversation, kind Kind, now int64) *Event {
 }
 
 // eventQueue takes the events of one segment: the first goes straight to whoever reads, the others wait here. There are never
-// more than it has room for: those of all holes that were acknowledged, the end of an earlier conversation and the beginning of
-// this one, payload, what is missing of it, and its end.
+// more than it has room for: those of all holes that were acknowledged, the end of an earlier conversation, the beginning of
+// this one and what its SYN carried, payload, what is missing of it, and its end.
 type eventQueue struct {
 	reader     *Event // where the next event is to go
 	filled     bool   // it went there

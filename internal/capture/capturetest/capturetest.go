@@ -73,6 +73,17 @@ func (c *Capture) ConnectAt(port int, client, server uint32) *Conn {
 	return k
 }
 
+// FastOpen establishes a connection whose SYN carries the first request, of which the server takes some bytes (TCP Fast Open).
+func (c *Capture) FastOpen(port int, request string, taken int) *Conn {
+	k := c.Join(port, 1000, 2000)
+	k.send(true, request, func(t *layers.TCP) { t.SYN, t.ACK = true, false })
+	k.Client += 1 + uint32(taken)
+	k.send(false, "", func(t *layers.TCP) { t.SYN = true })
+	k.Server++
+	k.send(true, "", nil)
+	return k
+}
+
 // Request sends bytes from the client to the server, in as many segments as it takes.
 func (k *Conn) Request(text string) { k.RequestIn(MSS, text) }
 
