@@ -91,10 +91,11 @@ func (r *replay) run(ctx context.Context, write writer, stdout, stderr io.Writer
 	if err != nil {
 		return fmt.Errorf("gather metrics: %w", err)
 	}
-	if err := write(stdout, families, r.source); err != nil {
+	found := result{families: families, source: r.source, outstanding: r.tracker.Outstanding()}
+	if err := write(stdout, found); err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
-	writeLoss(stderr, families, r.source)
+	writeLoss(stderr, found)
 	if ctx.Err() != nil {
 		return fmt.Errorf("replay: %w (the result is of what was read until then)", context.Cause(ctx))
 	}

@@ -96,6 +96,15 @@ var scripts = []script{
 		k.Exchange(get, bulk)
 		k.Request(set)
 	}},
+	{name: "fastopen", make: func(c *capturetest.Capture) {
+		k := c.FastOpen(40000, get, len(get))
+		k.Reply(bulk)
+		k.Exchange(set, ok)
+		k.Close()
+		k = c.FastOpen(40001, get, 0) // the server takes nothing of it
+		k.Exchange(get, bulk)
+		k.Close()
+	}},
 	{name: "midstream", make: func(c *capturetest.Capture) {
 		k := c.Join(40000, 1<<32-10, 1<<32-20) // its offsets wrap around soon
 		k.Reply(bulk)

@@ -76,10 +76,20 @@ func TestReplayOutputs(t *testing.T) {
 	var result outcome
 	require.NoError(t, json.Unmarshal([]byte(text), &result))
 	assert.Empty(t, result.Losses)
+	assert.Zero(t, result.Outstanding)
 	assert.NotZero(t, result.Packets)
 	require.NotEmpty(t, result.Commands)
 	assert.Equal(t, "default", result.Commands[0].Name)
 	assert.Positive(t, result.Commands[0].P50)
+}
+
+func TestReplayTellsWhatIsOutstanding(t *testing.T) {
+	status, text, stderr := replayFile(t, "--output", "json", filepath.Join("testdata", "replay", "unfinished.pcap"))
+	require.Zero(t, status, stderr)
+	var result outcome
+	require.NoError(t, json.Unmarshal([]byte(text), &result))
+	assert.Equal(t, 1, result.Outstanding)
+	assert.Contains(t, stderr, "not counted: 1\n")
 }
 
 func TestReplayRefuses(t *testing.T) {

@@ -16,13 +16,20 @@ import (
 )
 
 // writer prints the result of a replay.
-type writer func(w io.Writer, families []*dto.MetricFamily, source *capture.Replay) error
+type writer func(w io.Writer, r result) error
+
+// result is what a replay found.
+type result struct {
+	families    []*dto.MetricFamily
+	source      *capture.Replay
+	outstanding int // commands whose replies came after the end, if at all
+}
 
 var writers = map[string]writer{"prometheus": writePrometheus, "table": writeTable, "json": writeJSON}
 
 // writePrometheus prints what a scrape would return, without what it says of this process.
-func writePrometheus(w io.Writer, families []*dto.MetricFamily, _ *capture.Replay) error {
-	for _, family := range families {
+func writePrometheus(w io.Writer, r result) error {
+	for _, family := range r.families {
 		if !strings.HasPrefix(family.GetName(), "redis_") {
 			continue
 		}
@@ -34,20 +41,21 @@ func writePrometheus(w io.Writer, families []*dto.MetricFamily, _ *capture.Repla
 }
 
 // rows are those of the whole replay: nothing was counted before it.
-func rows(families []*dto.MetricFamily, source *capture.Replay) []report.Row {
-	return report.Rows(families, []*dto.MetricFamily{}, max(source.Span(), 1))
+func (r result) rows() []report.Row {
+	return report.Rows(r.families, []*dto.MetricFamily{}, max(r.source.Span(), 1))
 }
 
-func writeTable(w io.Writer, families []*dto.MetricFamily, source *capture.Replay) error {
-	return report.Print(w, rows(families, source))
+func writeTable(w io.Writer, r result) error {
+	return report.Print(w, r.rows())
 }
 
 // outcome is the JSON form of a result, which is part of the command's contract. Durations are in seconds.
 type outcome struct {
-	Seconds  float64         `json:"seconds"`
-	Packets  uint64          `json:"packets"`
-	Commands []commandResult `json:"commands"`
-	Losses   []lossResult    `json:"losses"`
+	Seconds     float64         `json:"seconds"`
+	Packets     uint64          `json:"packets"`
+	Commands    []commandResult `json:"commands"`
+	Outstanding int             `json:"outstanding"` // commands not counted, because the capture ended before their replies
+	Losses      []lossResult    `json:"losses"`
 }
 
 type commandResult struct {
@@ -62,10 +70,12 @@ type commandResult struct {
 	Max     *float64 `json:"max"` // the bound of the highest bucket in use; null if that has none
 }
 
-func writeJSON(w io.Writer, families []*dto.MetricFamily, source *capture.Replay) error {
-	packets, _, _ := source.Progress()
-	result := outcome{Seconds: source.Span().Seconds(), Packets: packets, Commands: []commandResult{}, Losses: losses(families)}
-	for _, row := range rows(families, source) {
+func writeJSON(w io.Writer, r result) error {
+	packets, _, _ := r.source.Progress()
+	printed := outcome{
+		Seconds: r.source.Span().Seconds(), Packets: packets, Commands: []commandResult{}, Outstanding: r.outstanding, Losses: losses(r.families),
+	}
+	for _, row := range r.rows() {
 		command := commandResult{
 			Name: row.Name, Command: row.Command, Count: row.Count, Errors: row.Errors, Rate: math.Round(row.Rate*1e3) / 1e3,
 			P50: row.P50.Seconds(), P90: row.P90.Seconds(), P99: row.P99.Seconds(),
@@ -74,12 +84,12 @@ func writeJSON(w io.Writer, families []*dto.MetricFamily, source *capture.Replay
 			bound := row.Max.Seconds()
 			command.Max = &bound
 		}
-		result.Commands = append(result.Commands, command)
+		printed.Commands = append(printed.Commands, command)
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(result)
+	return encoder.Encode(printed)
 }
 
 // lossResult is a counter of loss that is not zero.
@@ -126,10 +136,13 @@ func losses(families []*dto.MetricFamily) []lossResult {
 }
 
 // writeLoss prints what was read and what was lost. It goes to standard error, where a failure to write cannot be told.
-func writeLoss(w io.Writer, families []*dto.MetricFamily, source *capture.Replay) {
-	packets, octets, _ := source.Progress()
-	fmt.Fprintf(w, "%d packets, %d bytes, %s from the first to the last\n", packets, octets, source.Span())
-	found := losses(families)
+func writeLoss(w io.Writer, r result) {
+	packets, octets, _ := r.source.Progress()
+	fmt.Fprintf(w, "%d packets, %d bytes, %s from the first to the last\n", packets, octets, r.source.Span())
+	if r.outstanding > 0 {
+		fmt.Fprintf(w, "commands whose replies the captures do not hold, not counted: %d\n", r.outstanding)
+	}
+	found := losses(r.families)
 	if len(found) == 0 {
 		fmt.Fprintln(w, "nothing was lost")
 	}

@@ -141,6 +141,15 @@ func (t *Tracker) Flush() []Exchange {
 	return t.out
 }
 
+// Outstanding returns how many commands await their outcome. It is for the goroutine that calls Track.
+func (t *Tracker) Outstanding() int {
+	n := 0
+	for _, c := range t.conns {
+		n += int(c.pending.count + c.tx.queue.count)
+	}
+	return n
+}
+
 // find returns the connection of an event, a new one if need be, or nil if the event is of none that is observed.
 func (t *Tracker) find(event *capture.Event) *conn {
 	if c := t.known(event.Conn); c != nil {
