@@ -172,6 +172,13 @@ struct task_struct {
 	struct thread_info thread_info;
 };
 
+#if defined(__TARGET_ARCH_arm64)
+struct pt_regs___kernel {
+	__u64 orig_x0;
+	__s32 syscallno;
+};
+#endif
+
 /* The values of these are relocated: they changed over time (6.0 added ITER_UBUF at the end, 6.4 moved it to the front). */
 enum iter_type {
 	ITER_IOVEC = 100,
@@ -200,6 +207,7 @@ enum {
 	MSG_PEEK = 0x2,
 	MSG_TRUNC = 0x20,
 	MSG_ERRQUEUE = 0x2000,
+	ENOSYS = 38,
 	SOCK_DONE_BIT = 1, /* enum sock_flags: set by tcp_fin(), nowhere else */
 };
 
@@ -310,11 +318,17 @@ static __always_inline bool compat_task(const struct task_struct *task)
 {
 	return task->thread_info.status & 2;
 }
+/* Whether the registers are those of a call that runs: the entry sets the result to -ENOSYS until there is one. */
+static __always_inline bool in_syscall(const struct pt_regs *regs)
+{
+	return (__s64)regs->ax == -ENOSYS;
+}
 enum { NR_READ = 0, NR_READV = 19, NR_RECVFROM = 45, NR_RECVMSG = 47, NR_RECVMMSG = 299, NR_PREADV2 = 327 };
 #else
+/* -1 when the call is over and the signals are looked at, with the registers put back for its restart. */
 static __always_inline __u64 syscall_number(const struct pt_regs *regs)
 {
-	return regs->regs[8];
+	return ((const struct pt_regs___kernel *)regs)->syscallno;
 }
 static __always_inline __u64 syscall_argument_2(const struct pt_regs *regs)
 {
@@ -329,12 +343,18 @@ static __always_inline bool compat_task(const struct task_struct *task)
 {
 	return task->thread_info.flags & (1UL << 22);
 }
+/* Whether the registers are those of a call that runs: the result takes the place of the first argument. */
+static __always_inline bool in_syscall(const struct pt_regs *regs)
+{
+	return regs->regs[0] == ((const struct pt_regs___kernel *)regs)->orig_x0;
+}
 enum { NR_READ = 63, NR_READV = 65, NR_RECVFROM = 207, NR_RECVMSG = 212, NR_RECVMMSG = 243, NR_PREADV2 = 286 };
 #endif
 
+/* What io_uring receives when a call has ended already, on the way back to the program, has nothing to do with that call. */
 static __always_inline enum syscall_shape syscall_shape(const struct task_struct *task, const struct pt_regs *regs)
 {
-	if (compat_task(task))
+	if (compat_task(task) || !in_syscall(regs))
 		return SYSCALL_OTHER;
 	switch (syscall_number(regs)) {
 	case NR_READ:

@@ -61,6 +61,8 @@ func remedy(err error, facts Facts) string {
 		return fmt.Sprintf("needs Linux 6.16 or later, running %s; set capture.backend to another", facts.Kernel)
 	case errors.Is(err, errMemlock) && len(missingCapabilities(facts)) == 0: // without CAP_BPF nobody can tell whether it matters
 		return "needs CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity in the service, before Linux 5.11"
+	case errors.Is(err, unix.EACCES) && paranoidRefusal(facts):
+		return fmt.Sprintf("kernel.perf_event_paranoid is %d, which asks for CAP_SYS_ADMIN; set it to 2, or set capture.backend to another", facts.paranoid)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return refusal(facts)
 	case errors.Is(err, unix.ENOENT):
@@ -78,6 +80,11 @@ func missingCapabilities(facts Facts) []string {
 		}
 	}
 	return missing
+}
+
+// paranoidRefusal tells whether all that is missing is what a paranoid kernel asks for perf events besides.
+func paranoidRefusal(facts Facts) bool {
+	return facts.paranoid > 2 && len(missingCapabilities(facts)) == 0 && !slices.Contains(facts.Capabilities, "CAP_SYS_ADMIN")
 }
 
 // refusal names the capability that is missing, or else who can have refused.

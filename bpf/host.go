@@ -21,6 +21,7 @@ type Facts struct {
 	BTF, RingBuffer      error
 	Capabilities         []string // the effective ones that matter here
 	Lockdown             string   // none, integrity, confidentiality or unknown
+	paranoid             int      // kernel.perf_event_paranoid; Debian's kernels know 3, upstream's 2 at most
 }
 
 // Host looks at this machine, and tries what it can do.
@@ -41,6 +42,7 @@ func machine() Facts {
 		Architecture: runtime.GOARCH,
 		Capabilities: capabilities(),
 		Lockdown:     lockdown(),
+		paranoid:     paranoid(),
 	}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
@@ -111,6 +113,19 @@ var relevantCapabilities = []struct {
 	{"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE},
 	{"CAP_SYS_RESOURCE", unix.CAP_SYS_RESOURCE},
 	{"CAP_NET_RAW", unix.CAP_NET_RAW},
+}
+
+// paranoid returns kernel.perf_event_paranoid; 0 if it cannot be read.
+func paranoid() int {
+	text, err := os.ReadFile("/proc/sys/kernel/perf_event_paranoid")
+	if err != nil {
+		return 0
+	}
+	level, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return level
 }
 
 // lockdown returns the state of the kernel's lockdown: the word in brackets in the security file system.

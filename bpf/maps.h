@@ -11,7 +11,7 @@ struct call {
 	__u64 time;
 	__u64 length; /* what the application asked for, in bytes */
 	__u32 seq;    /* stream offset of its first byte */
-	__u32 flags;
+	__u32 pad;
 	struct cursor cursor;
 };
 

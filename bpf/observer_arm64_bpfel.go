@@ -117,7 +117,7 @@ type observerTaskCalls struct {
 		Time   uint64
 		Length uint64
 		Seq    uint32
-		Flags  uint32
+		Pad    uint32
 		Cursor struct {
 			_      structs.HostLayout
 			Base   uint64
@@ -132,7 +132,7 @@ type observerTaskCalls struct {
 		Time   uint64
 		Length uint64
 		Seq    uint32
-		Flags  uint32
+		Pad    uint32
 		Cursor struct {
 			_      structs.HostLayout
 			Base   uint64

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Packs the root file system of a guest: busybox, redis-server with its libraries, the observer and the conformance test.
+# Packs the root file system of a guest: busybox, redis-server with its libraries, the observer and the conformance test,
+# the latter also as a binary of 32 bits.
 #
-# usage: initramfs.sh OUTPUT OBSERVER TEST
+# usage: initramfs.sh OUTPUT OBSERVER TEST NARROW_TEST
 set -eu
 
-output=$1 observer=$2 test=$3
+output=$1 observer=$2 test=$3 narrow=$4
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 
@@ -13,6 +14,7 @@ cp "$(dirname "$0")/init" "$root/init"
 cp "$(command -v busybox)" "$root/bin/busybox"
 cp "$observer" "$root/redis-observer"
 cp "$test" "$root/conformance.test"
+cp "$narrow" "$root/narrow.test"
 redis=$(readlink -f "$(command -v redis-server)")
 ldd "$redis" | grep -o '/[^ ]*' | while read -r library; do
 	mkdir -p "$root/$(dirname "$library")"

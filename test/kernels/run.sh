@@ -13,6 +13,7 @@ mkdir -p "$cache"
 "$here/fetch.sh" "$cache" 5.10 6.1 6.12 7.2
 CGO_ENABLED=0 go build -o "$cache/redis-observer" ./cmd/redis-observer
 CGO_ENABLED=0 go test -c -o "$cache/conformance.test" ./test/kernels/conformance
+CGO_ENABLED=0 GOARCH=386 go test -c -ldflags '-s -w' -o "$cache/narrow.test" ./test/kernels/conformance
 go build -o "$cache/matrix" ./test/kernels/matrix
-"$here/initramfs.sh" "$cache/initramfs" "$cache/redis-observer" "$cache/conformance.test"
+"$here/initramfs.sh" "$cache/initramfs" "$cache/redis-observer" "$cache/conformance.test" "$cache/narrow.test"
 exec "$cache/matrix" -cache "$cache" "$@"

@@ -33,7 +33,7 @@ func mustConnect(t *testing.T, port int, address string, way way) *client {
 	c := &client{fd: fd, way: way}
 	c.reader = bufio.NewReaderSize(c, 16<<10)
 	t.Cleanup(c.close)
-	limit := unix.Timeval{Sec: int64(patience.Seconds())}
+	limit := unix.NsecToTimeval(patience.Nanoseconds())
 	require.NoError(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
 	require.NoError(t, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 	require.NoError(t, unix.Connect(fd, remote))

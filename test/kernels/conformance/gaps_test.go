@@ -1,8 +1,10 @@
 package conformance
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -14,16 +16,25 @@ import (
 // quiet is well over the pause after which an idle connection is known to be in step.
 const quiet = 500 * time.Millisecond
 
-// testGaps sends what is not in user memory, or throws away what it receives: no probe can read that. It must be accounted
-// for, and the connection must be in step again afterwards.
+// testGaps passes bytes that a probe cannot read: they are not in user memory, or it does not know where. They must be
+// accounted for, and the connection must be in step again afterwards.
 func testGaps(t *testing.T, o *observer, server *redisServer) {
-	for _, test := range []struct {
+	tests := []struct {
 		name string
 		pass func(*testing.T, *client)
 	}{
 		{"sendfile", sendFile},
+		{"splice to the socket", spliceRequest},
+		{"splice from the socket", spliceReply},
 		{"discarded reply", discardReply},
-	} {
+	}
+	if o.backend == "tracepoint" {
+		tests = append(tests, struct {
+			name string
+			pass func(*testing.T, *client)
+		}{"io_uring", receiveThroughUring})
+	}
+	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := mustConnect(t, server.port, "127.0.0.1", plain)
 			c.mustCall(t, "PING")
@@ -56,6 +67,85 @@ func sendFile(t *testing.T, c *client) {
 	require.NoError(t, err)
 	require.Equal(t, len(content), n)
 	require.Equal(t, "OK", c.mustReply(t))
+}
+
+func mustPipe(t *testing.T) (reader, writer int) {
+	t.Helper()
+	var ends [2]int
+	require.NoError(t, unix.Pipe2(ends[:], unix.O_CLOEXEC))
+	t.Cleanup(func() { unix.Close(ends[0]) })
+	t.Cleanup(func() { unix.Close(ends[1]) })
+	return ends[0], ends[1]
+}
+
+func spliceRequest(t *testing.T, c *client) {
+	reader, writer := mustPipe(t)
+	content := request("PING")
+	_, err := unix.Write(writer, content)
+	require.NoError(t, err)
+	n, err := unix.Splice(reader, nil, c.fd, nil, len(content), 0)
+	require.NoError(t, err)
+	require.EqualValues(t, len(content), n)
+	require.Equal(t, "PONG", c.mustReply(t))
+}
+
+func spliceReply(t *testing.T, c *client) {
+	reader, writer := mustPipe(t)
+	_, err := c.Write(request("PING"))
+	require.NoError(t, err)
+	var reply [len("+PONG\r\n")]byte
+	n, err := unix.Splice(c.fd, nil, writer, nil, len(reply), 0)
+	require.NoError(t, err)
+	require.EqualValues(t, len(reply), n)
+	_, err = unix.Read(reader, reply[:])
+	require.NoError(t, err)
+	require.Equal(t, "+PONG\r\n", string(reply[:]))
+}
+
+func receiveThroughUring(t *testing.T, c *client) {
+	c.way = ringed
+	require.Equal(t, "PONG", c.mustCall(t, "PING"))
+	c.way = plain
+}
+
+// testLateReceive has io_uring receive a reply while its thread is on the way back from a read of something else, which
+// returned what looks like another reply. The registers that the probe of a receive can see are those of that read.
+func testLateReceive(t *testing.T, o *observer, server *redisServer) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	c := mustConnect(t, server.port, "127.0.0.1", plain)
+	c.mustCall(t, "PING")
+	r, err := openUring() // its own, because work is done by the thread that gave it
+	require.NoError(t, err)
+	defer unix.Close(r.fd)
+	before := o.mustScrape(t)
+	reader, writer := mustPipe(t)
+	reply, other := make([]byte, len("+PONG\r\n")), []byte("-ERRX\r\n")
+	require.NoError(t, r.submit(uringReceive, c.fd, reply))
+	_, ended, _ := r.result()
+	require.False(t, ended, "a reply before the request")
+	_, err = c.Write(request("PING"))
+	require.NoError(t, err)
+	time.AfterFunc(quiet, func() { unix.Write(writer, other) })
+	for n := 0; n == 0; {
+		n, err = unix.Read(reader, other)
+		require.True(t, err == nil || errors.Is(err, unix.EINTR), "%v", err)
+	}
+	n, err := r.wait()
+	require.NoError(t, err)
+	require.Equal(t, "+PONG\r\n", string(reply[:n]))
+	c.close()
+	var counts map[string]count
+	eventually(t, func() bool {
+		after := o.mustScrape(t)
+		counts = observed(before, after, server.role)
+		return counts["ping"] == count{calls: 1} || after.sum("redis_observer_gap_bytes_total") > before.sum("redis_observer_gap_bytes_total")
+	}, "the reply was neither seen nor accounted for")
+	if o.backend == "tracepoint" {
+		assert.Zero(t, counts["ping"].errors, "what the other read returned was taken for the reply")
+	} else {
+		assert.Equal(t, count{calls: 1}, counts["ping"])
+	}
 }
 
 func discardReply(t *testing.T, c *client) {

@@ -83,4 +83,26 @@ func mustBeGone(t *testing.T, objects []object) {
 	for _, o := range objects {
 		eventually(t, func() bool { return !o.exists() }, "%s %d remains", o.kind, o.id)
 	}
+	pins, err := filepath.Glob("/sys/fs/bpf/*redis*")
+	require.NoError(t, err)
+	assert.Empty(t, pins, "pinned objects remain")
+	if os.Getenv("CONFORMANCE_ALONE") == "" {
+		return
+	}
+	// Whatever the process did not hold itself.
+	for kind, command := range map[string]uintptr{
+		"programs": unix.BPF_PROG_GET_NEXT_ID, "maps": unix.BPF_MAP_GET_NEXT_ID, "links": unix.BPF_LINK_GET_NEXT_ID,
+	} {
+		eventually(t, func() bool { return none(command) }, "%s remain", kind)
+	}
+	pins, err = filepath.Glob("/sys/fs/bpf/*")
+	require.NoError(t, err)
+	assert.Empty(t, pins, "pinned objects remain")
+}
+
+// none says whether the kernel knows no object at all of a kind.
+func none(nextID uintptr) bool {
+	attributes := [8]uint32{0}
+	_, _, errno := unix.Syscall(unix.SYS_BPF, nextID, uintptr(unsafe.Pointer(&attributes)), unsafe.Sizeof(attributes))
+	return errno == unix.ENOENT
 }

@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,9 +20,13 @@ func TestBackends(t *testing.T) {
 	}
 	binary := mustObserverBinary(t)
 	required := strings.FieldsFunc(os.Getenv("CONFORMANCE_REQUIRED"), func(r rune) bool { return r == ',' })
+	var usable []string
 	for _, backend := range mustProbe(t, binary) {
 		if backend.Name == "packet" {
 			continue // no probe: it sees packets, and existing connections not at all
+		}
+		if backend.Usable {
+			usable = append(usable, backend.Name)
 		}
 		passed := t.Run(backend.Name, func(t *testing.T) {
 			if backend.Usable {
@@ -35,6 +38,7 @@ func TestBackends(t *testing.T) {
 		required = slices.DeleteFunc(required, func(name string) bool { return name == backend.Name })
 		fmt.Printf("CONFORMANCE\t%s\t%s\t%s\n", backend.Name, outcome(backend.Usable, passed), backend.Reason)
 	}
+	t.Run("reasons", func(t *testing.T) { testReasons(t, binary, usable) })
 	require.Empty(t, required, "backends that the observer does not know")
 }
 
@@ -64,10 +68,16 @@ func testBackend(t *testing.T, binary, backend string) {
 			compare(t, o, server, func(t *testing.T) { testExchanges(t, before[i]) })
 		})
 		t.Run(server.role, func(t *testing.T) { testTraffic(t, o, server) })
+		t.Run(server.role+"/program of 32 bits", func(t *testing.T) { testNarrow(t, o, server) })
 	}
 	t.Run("gaps", func(t *testing.T) { testGaps(t, o, servers[0]) })
+	t.Run("late receive", func(t *testing.T) { testLateReceive(t, o, servers[0]) })
 	t.Run("kill leaves nothing", func(t *testing.T) { testKill(t, o) })
 	t.Run("stop leaves nothing", func(t *testing.T) { testStop(t, mustStartObserver(t, binary, backend, servers)) })
+	t.Run("few privileges", func(t *testing.T) { testPrivileges(t, binary, backend, servers) })
+	if backend == "kprobe" {
+		t.Run("no tracefs", func(t *testing.T) { testWithoutTracefs(t, binary, backend, servers) })
+	}
 }
 
 // mustObserverBinary builds the observer unless it was given.
@@ -93,12 +103,10 @@ type backendReport struct {
 // mustProbe asks the observer which backends work here.
 func mustProbe(t *testing.T, binary string) []backendReport {
 	t.Helper()
-	// The status says whether auto would work; the output is whole in both cases.
-	output, _ := exec.Command(binary, "check", "--output", "json").Output()
-	var verdict struct {
-		Kernel struct{ Backends []backendReport }
-	}
-	require.NoError(t, json.Unmarshal(output, &verdict), "%s", output)
-	require.NotEmpty(t, verdict.Kernel.Backends)
-	return verdict.Kernel.Backends
+	return mustReport(t, []string{binary, "check", "--output", "json"})
+}
+
+func outputOf(command []string) []byte {
+	output, _ := exec.Command(command[0], command[1:]...).Output()
+	return output
 }

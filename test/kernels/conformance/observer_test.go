@@ -22,18 +22,21 @@ const patience = 30 * time.Second
 
 // observer is a running redis-observer.
 type observer struct {
+	backend string
 	command *exec.Cmd
 	address string
 	log     *bytes.Buffer // read it after the process has ended
 	ended   chan error
 }
 
-func mustStartObserver(t *testing.T, binary, backend string, servers []*redisServer) *observer {
+// mustStartObserver starts it behind the words of another command, if any are given, that becomes the observer.
+func mustStartObserver(t *testing.T, binary, backend string, servers []*redisServer, under ...string) *observer {
 	t.Helper()
-	o := &observer{address: fmt.Sprintf("127.0.0.1:%d", mustFreePort(t)), log: new(bytes.Buffer), ended: make(chan error, 1)}
+	o := &observer{backend: backend, address: fmt.Sprintf("127.0.0.1:%d", mustFreePort(t)), log: new(bytes.Buffer), ended: make(chan error, 1)}
 	path := filepath.Join(t.TempDir(), "observer.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(o.configuration(backend, servers)), 0o600))
-	o.command = exec.Command(binary, "--config", path)
+	words := append(under, binary, "--config", path)
+	o.command = exec.Command(words[0], words[1:]...)
 	o.command.Stderr = o.log
 	require.NoError(t, o.command.Start())
 	go func() { o.ended <- o.command.Wait() }()

@@ -18,6 +18,11 @@ func testTraffic(t *testing.T, o *observer, server *redisServer) {
 			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.port, "127.0.0.1", way)) })
 		})
 	}
+	if o.backend != "tracepoint" || server.role == "server" {
+		t.Run(ringed.name, func(t *testing.T) {
+			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.port, "127.0.0.1", ringed)) })
+		})
+	}
 	for _, address := range []string{"::1", "::ffff:127.0.0.1"} {
 		t.Run(address, func(t *testing.T) {
 			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.port, address, plain)) })
