@@ -146,9 +146,17 @@ func find(kernel *btf.Spec, name string, result any, none error) error {
 	return nil
 }
 
-// attachments returns the programs of one copy. Only those that can be preempted are copied.
+// copies returns how many copies of the backend's own programs this kernel needs.
+func (b *backend) copies() uint32 {
+	if !b.preempted {
+		return 1
+	}
+	return copiesHere()
+}
+
+// attachments returns the programs of one copy.
 func (b *backend) attachments(copy uint32) []attachment {
-	if copy > 0 && !b.preempted {
+	if copy >= b.copies() {
 		return lifecycle
 	}
 	return slices.Concat(lifecycle, b.programs)

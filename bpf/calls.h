@@ -127,8 +127,6 @@ static __always_inline bool told_by_copy(struct sock *sk, __u64 change)
 	__u64 key = (__u64)sk;
 	__u64 *latest;
 
-	if (copies < 2)
-		return false;
 	change = change << 32 | TCP_FIELD(sk, write_seq);
 	latest = bpf_map_lookup_elem(&changes, &key);
 	if (latest && *latest == change)

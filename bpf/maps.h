@@ -83,7 +83,7 @@ struct {
 	__type(value, struct task_calls);
 } calls_by_thread SEC(".maps");
 
-/* The latest change of each connection, where copies of a program see it. The loader makes it small where there are none. */
+/* The latest change of each connection, which every copy of a program sees. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -102,7 +102,8 @@ const volatile __u32 recvmsg_parameters = 5;
 /*
  * Where a program can be preempted, the kernel skips it for the other tasks of that processor until it has ended. So there
  * the loader attaches copies of the programs: the first that is not skipped does the work, and the others
- * find it done.
+ * find it done. Those of the life of connections have copies on every kernel: a process that closes a socket runs
+ * them with soft interrupts enabled, and these end connections too.
  */
 const volatile __u32 copies = 1;
 const volatile __u32 copy = 0; /* which of them this is */

@@ -16,6 +16,10 @@ import (
 // that were preempted in the same program on the same processor at once are as many as may be expected.
 const copiesIfPreemptible = 3
 
+// leastLifecycleCopies is how many copies of the programs that follow the life of connections every kernel needs: one for the
+// processes, and one for the soft interrupts that interrupt them there.
+const leastLifecycleCopies = 2
+
 // copiesHere returns how many copies of the programs this kernel needs.
 func copiesHere() uint32 {
 	var name unix.Utsname

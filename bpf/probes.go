@@ -112,9 +112,8 @@ func (p *Probes) load(b *backend, options Options) error {
 
 // loadCopies loads the programs as often as this kernel needs them. All copies share the maps of the first, but for their constants.
 func (p *Probes) loadCopies(b *backend, options Options) error {
-	copies := copiesHere()
-	for copy := range copies {
-		spec, err := b.spec(options, copy, copies)
+	for copy := range max(leastLifecycleCopies, copiesHere()) {
+		spec, err := b.spec(options, copy)
 		if err != nil {
 			return err
 		}
@@ -140,17 +139,14 @@ func (p *Probes) loadCopies(b *backend, options Options) error {
 const constants = ".rodata"
 
 // spec returns the programs of one copy, made for this kernel.
-func (b *backend) spec(options Options, copy, copies uint32) (*ebpf.CollectionSpec, error) {
+func (b *backend) spec(options Options, copy uint32) (*ebpf.CollectionSpec, error) {
 	spec, err := loadObserver()
 	if err != nil {
 		return nil, fmt.Errorf("read programs: %w", err)
 	}
 	b.prune(spec, copy)
 	spec.Maps[observerMapEvents].MaxEntries = options.RingSize
-	spec.Maps[observerMapScratches].MaxEntries *= copies
-	if copies == 1 {
-		spec.Maps[observerMapChanges].MaxEntries = 1
-	}
+	spec.Maps[observerMapScratches].MaxEntries *= b.copies()
 	if features.HaveMapType(ebpf.TaskStorage) != nil {
 		// No program reaches it then (current_calls), but it must exist for the programs to load.
 		spec.Maps[observerMapCalls] = spec.Maps[observerMapCallsByThread].Copy()
@@ -165,7 +161,7 @@ func (b *backend) spec(options Options, copy, copies uint32) (*ebpf.CollectionSp
 		observerVarRecvmsgParameters: uint32(len(recvmsg.Params)),
 		observerVarMaxBytes:          options.MaxBytes,
 		observerVarFillMark:          uint64(options.RingSize / 4),
-		observerVarCopies:            copies,
+		observerVarCopies:            b.copies(),
 		observerVarCopy:              copy,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
