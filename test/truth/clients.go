@@ -40,6 +40,7 @@ var clients = []client{
 	{name: "raw-refused", run: rawRefused},
 	{name: "raw-states", run: rawStates},
 	{name: "raw-huge", run: rawHuge},
+	{name: "raw-midstream", wants: (*server).countsErrors, run: rawMidstream},
 	{name: "raw-endings", run: rawEndings},
 	{name: "raw-full", options: []string{"--maxclients", "12"}, run: rawFull},
 	{name: "raw-renamed", options: []string{"--rename-command", "GET", "XGET"}, run: rawRenamed},

@@ -107,8 +107,9 @@ func prepare(ctx context.Context, o options, servers []server, clients []client,
 			return nil, err
 		}
 	}
+	s.binary = o.observer
 	for i, role := range []string{"client", "server"} {
-		observer, err := startObserver(ctx, o.observer, s.work, role, o.port+i)
+		observer, err := startObserver(ctx, o.observer, s.work, role, "1MiB", o.port+i)
 		if err != nil {
 			return nil, err
 		}

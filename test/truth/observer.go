@@ -42,13 +42,13 @@ var lossFamilies = map[string]string{
 	"redis_observer_gaps_total":                "broken",
 }
 
-// startObserver starts an observer of all the servers, at one end of their connections.
-func startObserver(ctx context.Context, binary, folder, role string, port int) (*observer, error) {
+// startObserver starts an observer of all the servers, at one end of their connections, that copies up to limit of a call.
+func startObserver(ctx context.Context, binary, folder, role, limit string, port int) (*observer, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(folder, "observer-"+role+".yaml")
-	if err := os.WriteFile(file, []byte(configuration(role, port)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(configuration(role, limit, port)), 0o600); err != nil {
 		return nil, err
 	}
 	o := &observer{role: role, url: fmt.Sprintf("http://127.0.0.1:%d/metrics", port)}
@@ -71,9 +71,9 @@ func startObserver(ctx context.Context, binary, folder, role string, port int) (
 	}
 }
 
-func configuration(role string, port int) string {
+func configuration(role, limit string, port int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "listen: 127.0.0.1:%d\nports: []\nrenamed_commands: {XGET: get}\ncapture: {max_bytes_per_call: 1MiB, ring_size: 64MiB}\nendpoints:\n", port)
+	fmt.Fprintf(&b, "listen: 127.0.0.1:%d\nports: []\nrenamed_commands: {XGET: get}\ncapture: {max_bytes_per_call: %s, ring_size: 64MiB}\nendpoints:\n", port, limit)
 	for _, s := range servers {
 		fmt.Fprintf(&b, "  - {name: %s, role: %s, addresses: [\"*:%d\", \"*:%d\"]}\n", s.name, role, s.port, s.port+1)
 	}

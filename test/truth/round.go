@@ -22,6 +22,7 @@ const (
 // suite is what all rounds share.
 type suite struct {
 	cache     string
+	binary    string // the observer's
 	work      string
 	observers []*observer
 	verbose   bool

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// worker is a connection that is in use, of a kind of its own, when an observer starts.
+type worker struct {
+	kind  string
+	wire  *wire
+	work  func(*wire) error // some requests, of which none is left without an answer
+	small bool              // no call carries more than an observer sees that copies little
+}
+
+const (
+	settled      = 300 * time.Millisecond // longer than a connection must be silent to come into step
+	littleCopied = "1KiB"                 // less than the writes of most workers
+)
+
+// rawMidstream starts observers beside clients that are busy: one that copies all, and one that has gaps in most of what it sees.
+// What they count may never be more than the server has counted since. After a pause it is the same.
+func rawMidstream(ctx context.Context, r *round) error {
+	workers, err := r.workers()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, w := range workers {
+			_ = w.wire.Close() // nothing is outstanding
+		}
+	}()
+	var all []error
+	for i, role := range []string{"client", "server"} {
+		for j, limit := range []string{"1MiB", littleCopied} {
+			all = append(all, r.lateObserver(ctx, workers, role, limit, r.port+100+2*i+j))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// lateObserver starts an observer in the midst of the work, and judges it.
+func (r *round) lateObserver(ctx context.Context, workers []worker, role, limit string, port int) error {
+	var o *observer
+	var atStart ledger
+	err := during(workers, func() (err error) {
+		time.Sleep(aLittle)
+		if atStart, err = r.admin.read(); err != nil {
+			return err
+		}
+		o, err = startObserver(ctx, r.binary, filepath.Join(r.folder, role+limit), role, limit, port)
+		time.Sleep(settled)
+		return err
+	})
+	if o != nil {
+		defer o.stop()
+	}
+	if err != nil {
+		return err
+	}
+	server, seen, err := r.compared(ctx, o)
+	if err != nil {
+		return err
+	}
+	all := []error{notMore(seen.commands, server.less(atStart))}
+	if limit == littleCopied {
+		workers = smallOnes(workers)
+	}
+	if err := during(workers, func() error { time.Sleep(settled); return nil }); err != nil {
+		return err
+	}
+	server2, seen2, err := r.compared(ctx, o)
+	if err != nil {
+		return err
+	}
+	late := seen2.less(seen)
+	for _, d := range compare(server2.less(server), late.commands, nil, true) {
+		all = append(all, errors.New(d.String()))
+	}
+	for loss, n := range late.losses {
+		if strings.Contains(loss, "unpaired") || limit != littleCopied {
+			all = append(all, fmt.Errorf("lost %s: %d", loss, n))
+		}
+	}
+	if err := errors.Join(all...); err != nil {
+		return fmt.Errorf("observer of role %s that copies %s: %w", role, limit, err)
+	}
+	return nil
+}
+
+// compared returns what the server and the observer counted, when neither counts any more.
+func (r *round) compared(ctx context.Context, o *observer) (ledger, sighting, error) {
+	time.Sleep(settled)
+	server, err := r.admin.read()
+	if err != nil {
+		return nil, sighting{}, err
+	}
+	seen, err := o.see(ctx, r.server.name)
+	return server, seen, err
+}
+
+// notMore demands that no count is larger than the server's.
+func notMore(observer, server ledger) error {
+	var all []error
+	for label, c := range observer {
+		if s := server[label]; c.total > s.total || c.errors > s.errors {
+			all = append(all, errors.New(difference{label, s, c}.String()))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// less returns what was counted since an earlier ledger.
+func (l ledger) less(before ledger) ledger {
+	d := ledger{}
+	for label, c := range l {
+		b := before[label]
+		if c != b {
+			d[label] = count{c.total - b.total, c.errors - b.errors}
+		}
+	}
+	return d
+}
+
+// during has all workers work while a function runs.
+func during(workers []worker, f func() error) error {
+	ctx, stop := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	failures := make([]error, len(workers))
+	for i, w := range workers {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for ctx.Err() == nil && failures[i] == nil {
+				if err := w.work(w.wire); err != nil {
+					failures[i] = fmt.Errorf("%s: %w", w.kind, err)
+				}
+			}
+		}()
+	}
+	err := f()
+	stop()
+	all.Wait()
+	return errors.Join(append(failures, err)...)
+}
+
+func smallOnes(workers []worker) (small []worker) {
+	for _, w := range workers {
+		if w.small {
+			small = append(small, w)
+		}
+	}
+	return small
+}
+
+// workers are connections of every kind.
+func (r *round) workers() ([]worker, error) {
+	workers := []worker{
+		{kind: "busy", work: busy, small: true},
+		{kind: "pipelined", work: pipelined},
+		{kind: "multiplexed", work: multiplexed},
+		{kind: "subscribed", work: subscribed},
+		{kind: "blocked", work: blockedNow},
+		{kind: "monitor", work: monitoring},
+	}
+	for i := range workers {
+		w, err := r.dial()
+		if err != nil {
+			return nil, err
+		}
+		workers[i].wire = w
+	}
+	_, err := workers[3].wire.ask("SUBSCRIBE news")
+	_, err2 := workers[5].wire.ask("MONITOR")
+	return workers, errors.Join(err, err2)
+}
+
+// busy asks and waits.
+func busy(w *wire) error {
+	for _, line := range []string{"SET a 1", "GET a", "PUBLISH news text", "RPUSH list x", "LPUSH a x", "INCR n"} {
+		if _, err := w.ask(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pipelined asks for much at a time, and waits for all of it.
+func pipelined(w *wire) error {
+	lines := []string{"MULTI", "INCR n", "LPUSH a x", "EXEC"}
+	for range 20 {
+		lines = append(lines, "GET a", "LRANGE none 0 -1", "HGET a f")
+	}
+	_, err := w.ask(lines...)
+	return err
+}
+
+// multiplexed reads while it writes, as clients do whose connection is shared.
+func multiplexed(w *wire) error {
+	const n = 100
+	failure := make(chan error, 1)
+	go func() {
+		for range n {
+			if err := w.send(commands("GET a", "LPUSH a x")); err != nil {
+				failure <- err
+				return
+			}
+		}
+		failure <- nil
+	}()
+	_, err := w.read(2 * n)
+	return errors.Join(err, <-failure)
+}
+
+// subscribed asks for a sign of life between the messages.
+func subscribed(w *wire) error {
+	if err := w.send(commands("PING")); err != nil {
+		return err
+	}
+	for {
+		frames, err := w.read(1)
+		if err != nil {
+			return err
+		}
+		if first := frames[0]; len(first.elements) == 2 && first.elements[0].text == "pong" {
+			time.Sleep(5 * time.Millisecond)
+			return nil
+		}
+	}
+}
+
+// blockedNow waits for what others push, or in vain.
+func blockedNow(w *wire) error {
+	if err := w.send(commands("BLPOP list 1")); err != nil {
+		return err
+	}
+	_, err := w.read(1)
+	return err
+}
+
+// monitoring takes what comes.
+func monitoring(w *wire) error {
+	if err := w.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, w.replies) // ends by the deadline
+	return nil
+}
