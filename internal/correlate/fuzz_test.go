@@ -105,7 +105,7 @@ func (s *session) events(d *dice) []capture.Event {
 	put := func(direction capture.Direction, data string) {
 		for len(data) > 0 {
 			n := len(data)
-			if d.roll(3) == 0 {
+			if d.roll(3) == 1 { // not when the dice are used up: an event for each byte would take all the time
 				n = 1 + d.roll(n)
 			}
 			n = min(n, len(data))

@@ -45,6 +45,7 @@ var clients = []client{
 	{name: "raw-full", options: []string{"--maxclients", "12"}, run: rawFull},
 	{name: "raw-renamed", options: []string{"--rename-command", "GET", "XGET"}, run: rawRenamed},
 	{name: "replica", run: replication},
+	{name: "replica-dual", options: []string{"--dual-channel-replication-enabled", "yes"}, wants: (*server).hasDualChannels, run: replication},
 	{name: "sentinel", run: sentinel},
 	{name: "migrate", run: migration},
 	{name: "cluster", cluster: true, run: cluster},

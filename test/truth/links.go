@@ -17,7 +17,7 @@ const linkTime = 20 * time.Second
 
 // replication attaches a real replica to the server, writes, lets the link break and come back, and detaches it.
 func replication(ctx context.Context, r *round) error {
-	replica, err := r.another(ctx, false, "--replicaof", "127.0.0.1", strconv.Itoa(r.port))
+	replica, err := r.another(ctx, false, append([]string{"--replicaof", "127.0.0.1", strconv.Itoa(r.port)}, r.client.options...)...)
 	if err != nil {
 		return err
 	}

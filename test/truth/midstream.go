@@ -20,8 +20,9 @@ type worker struct {
 }
 
 const (
-	settled      = 300 * time.Millisecond // longer than a connection must be silent to come into step
-	littleCopied = "1KiB"                 // less than the writes of most workers
+	settled      = 250 * time.Millisecond // longer than a connection must be silent to come into step
+	allCopied    = "1MiB"
+	littleCopied = "1KiB" // less than the writes of most workers
 )
 
 // rawMidstream starts observers beside clients that are busy: one that copies all, and one that has gaps in most of what it sees.
@@ -36,73 +37,115 @@ func rawMidstream(ctx context.Context, r *round) error {
 			_ = w.wire.Close() // nothing is outstanding
 		}
 	}()
-	var all []error
-	for i, role := range []string{"client", "server"} {
-		for j, limit := range []string{"1MiB", littleCopied} {
-			all = append(all, r.lateObserver(ctx, workers, role, limit, r.port+100+2*i+j))
-		}
+	late, err := r.lateObservers(ctx, workers)
+	for _, l := range late {
+		defer l.stop()
 	}
-	return errors.Join(all...)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.judgeLate(ctx, late, workers, false), r.judgeLate(ctx, late, smallOnes(workers), true))
 }
 
-// lateObserver starts an observer in the midst of the work, and judges it.
-func (r *round) lateObserver(ctx context.Context, workers []worker, role, limit string, port int) error {
-	var o *observer
+// lateObserver is an observer that was started in the midst of the work.
+type lateObserver struct {
+	*observer
+	limit string // how much it copies of a call
+	seen  sighting
+}
+
+// lateObservers starts them, and judges what they have counted by the first pause.
+func (r *round) lateObservers(ctx context.Context, workers []worker) ([]*lateObserver, error) {
+	var late []*lateObserver
 	var atStart ledger
 	err := during(workers, func() (err error) {
 		time.Sleep(aLittle)
 		if atStart, err = r.admin.read(); err != nil {
 			return err
 		}
-		o, err = startObserver(ctx, r.binary, filepath.Join(r.folder, role+limit), role, limit, port)
+		for _, role := range []string{"client", "server"} {
+			for _, limit := range []string{allCopied, littleCopied} {
+				o, err := startObserver(ctx, r.binary, filepath.Join(r.folder, limit), role, limit, r.port+100+len(late))
+				if err != nil {
+					return err
+				}
+				late = append(late, &lateObserver{observer: o, limit: limit})
+			}
+		}
 		time.Sleep(settled)
-		return err
+		return nil
 	})
-	if o != nil {
-		defer o.stop()
+	if err != nil {
+		return late, err
 	}
+	server, err := r.settled(ctx, late)
+	if err != nil {
+		return late, err
+	}
+	var all []error
+	for _, l := range late {
+		all = append(all, l.wrap(notMore(l.seen.commands, server.less(atStart))))
+	}
+	return late, errors.Join(all...)
+}
+
+// judgeLate has workers work once more. Observers without gaps count the same as the server, those with gaps not more.
+func (r *round) judgeLate(ctx context.Context, late []*lateObserver, workers []worker, small bool) error {
+	server, err := r.settled(ctx, late)
 	if err != nil {
 		return err
 	}
-	server, seen, err := r.compared(ctx, o)
-	if err != nil {
-		return err
-	}
-	all := []error{notMore(seen.commands, server.less(atStart))}
-	if limit == littleCopied {
-		workers = smallOnes(workers)
+	before := make([]sighting, len(late))
+	for i, l := range late {
+		before[i] = l.seen
 	}
 	if err := during(workers, func() error { time.Sleep(settled); return nil }); err != nil {
 		return err
 	}
-	server2, seen2, err := r.compared(ctx, o)
+	after, err := r.settled(ctx, late)
 	if err != nil {
 		return err
 	}
-	late := seen2.less(seen)
-	for _, d := range compare(server2.less(server), late.commands, nil, true) {
-		all = append(all, errors.New(d.String()))
-	}
-	for loss, n := range late.losses {
-		if strings.Contains(loss, "unpaired") || limit != littleCopied {
-			all = append(all, fmt.Errorf("lost %s: %d", loss, n))
+	counted := after.less(server)
+	var all []error
+	for i, l := range late {
+		seen := l.seen.less(before[i])
+		if l.limit == littleCopied && !small {
+			all = append(all, l.wrap(notMore(seen.commands, counted)))
+			continue
+		}
+		for _, d := range compare(counted, seen.commands, nil, true) {
+			all = append(all, l.wrap(errors.New(d.String())))
+		}
+		for loss, n := range seen.losses {
+			if strings.Contains(loss, "unpaired") || l.limit == allCopied {
+				all = append(all, l.wrap(fmt.Errorf("lost %s: %d", loss, n)))
+			}
 		}
 	}
-	if err := errors.Join(all...); err != nil {
-		return fmt.Errorf("observer of role %s that copies %s: %w", role, limit, err)
-	}
-	return nil
+	return errors.Join(all...)
 }
 
-// compared returns what the server and the observer counted, when neither counts any more.
-func (r *round) compared(ctx context.Context, o *observer) (ledger, sighting, error) {
+func (l *lateObserver) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("observer of role %s that copies %s: %w", l.role, l.limit, err)
+}
+
+// settled returns what the server has counted, and has the observers say what they have, when neither counts any more.
+func (r *round) settled(ctx context.Context, late []*lateObserver) (ledger, error) {
 	time.Sleep(settled)
 	server, err := r.admin.read()
 	if err != nil {
-		return nil, sighting{}, err
+		return nil, err
 	}
-	seen, err := o.see(ctx, r.server.name)
-	return server, seen, err
+	for _, l := range late {
+		if l.seen, err = l.see(ctx, r.server.name); err != nil {
+			return nil, err
+		}
+	}
+	return server, nil
 }
 
 // notMore demands that no count is larger than the server's.

@@ -67,6 +67,9 @@ func (s *server) since(redisVersion, valkeyVersion float64) bool {
 // countsErrors: INFO commandstats tells failed and rejected calls.
 func (s *server) countsErrors() bool { return s.since(6.2, 0) }
 
+// hasDualChannels: the data set and the changes to it may take a connection each on their way to a replica.
+func (s *server) hasDualChannels() bool { return s.product == valkey }
+
 // doublesComplaints: breaches of the protocol are counted twice.
 func (s *server) doublesComplaints() bool {
 	return s.product == redis && s.version == 8.0 && s.options != nil
