@@ -7,6 +7,6 @@ time=${1:?usage: fuzz.sh TIME}
 go list ./... | while read -r package; do
 	for fuzzer in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
 		echo "== $package $fuzzer"
-		go test -run '^$' -fuzz "^$fuzzer\$" -fuzztime "$time" "$package" </dev/null
+		go test -run '^$' -fuzz "^$fuzzer\$" -fuzztime "$time" -fuzzminimizetime 1s "$package" </dev/null
 	done
 done

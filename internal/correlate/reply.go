@@ -91,7 +91,7 @@ func (c *conn) stale(time int64) bool {
 
 // patient reports whether a reply that answers nothing is likely to be ahead of its request, rather than one of those that have none.
 func (c *conn) patient() bool {
-	return !(c.letGo || c.deaf || c.sub.any() || c.monitors || c.silence == silenced)
+	return !(c.letGo || c.deaf || c.sub.any() || c.monitors)
 }
 
 func (c *conn) nextFrame(r *parser.Reply) error {
@@ -141,7 +141,7 @@ func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
 			c.deafen()
 		}
 		return true
-	case canWait && c.silence != silenced && !c.deaf:
+	case canWait && !c.deaf:
 		return false
 	case !c.asked:
 		c.tracker.stats.unsolicited.Add(1)
