@@ -93,6 +93,13 @@ bench: build ## measure what observing costs (as root, about a quarter of an hou
 	./test/install.sh redis
 	$(GO) run ./test/bench -json build/bench.json $(BENCH) $(BINARY)
 
+# The compiler takes cmd/redis-observer/default.pgo by itself. Commit what this writes; the benchmarks need not be repeated for small changes.
+.PHONY: profile
+profile: ## collect anew the profile by which the compiler optimises the path from events to metrics
+	mkdir -p build
+	$(GO) test -trimpath -run '^$$' -bench 'Replay|Path' -cpu 1 -benchtime 3s \
+		-o build/capture.test -cpuprofile cmd/redis-observer/default.pgo ./internal/capture
+
 .PHONY: bench-smoke
 bench-smoke: ## run each Go benchmark once
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
