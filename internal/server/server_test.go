@@ -45,7 +45,7 @@ func mustServe(tb testing.TB, o Options) string {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()
 	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		assert.NoError(tb, server.Shutdown(ctx))
 		assert.NoError(tb, <-served)
