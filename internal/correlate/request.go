@@ -59,9 +59,9 @@ func (c *conn) take(r *parser.Request) {
 	if id != command.Other {
 		p.flags = blocking(id, r)
 	}
-	switch {
-	case p.verb == ordinary:
-	case p.verb == forbidden:
+	switch p.verb {
+	case ordinary:
+	case forbidden:
 		c.deafen()
 		return
 	default:
