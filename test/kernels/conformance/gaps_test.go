@@ -119,15 +119,15 @@ func testLateReceive(t *testing.T, o *observer, server *redisServer) {
 	defer unix.Close(r.fd)
 	before := o.mustScrape(t)
 	reader, writer := mustPipe(t)
-	reply, other := make([]byte, len("+PONG\r\n")), []byte("-ERRX\r\n")
+	reply, read := make([]byte, len("+PONG\r\n")), make([]byte, len("-ERRX\r\n"))
 	require.NoError(t, r.submit(uringReceive, c.fd, reply))
 	_, ended, _ := r.result()
 	require.False(t, ended, "a reply before the request")
 	_, err = c.Write(request("PING"))
 	require.NoError(t, err)
-	time.AfterFunc(quiet, func() { unix.Write(writer, other) })
+	time.AfterFunc(quiet, func() { unix.Write(writer, []byte("-ERRX\r\n")) })
 	for n := 0; n == 0; {
-		n, err = unix.Read(reader, other)
+		n, err = unix.Read(reader, read)
 		require.True(t, err == nil || errors.Is(err, unix.EINTR), "%v", err)
 	}
 	n, err := r.wait()
