@@ -51,9 +51,9 @@ func (r *round) bytewise(requests []string) error {
 	})
 }
 
-// lull is longer than the server takes to answer. Redis 8.0 with I/O threads leaves a request lying now and then.
+// lull is longer than the server takes to answer. I/O threads leave a request lying now and then: they are more than the processors.
 func (r *round) lull() time.Duration {
-	if r.server.doublesComplaints() {
+	if r.server.threaded() {
 		return 5 * aLittle
 	}
 	return aLittle
@@ -200,7 +200,7 @@ func (r *round) unknown() error {
 				}
 				time.Sleep(pace)
 				_, _ = io.WriteString(w, request[first:]) // the server may have closed
-				return w.drain(aLittle)
+				return w.drain(r.lull())
 			}))
 		}
 	}

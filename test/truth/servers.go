@@ -72,8 +72,11 @@ func (s *server) hasDualChannels() bool { return s.product == valkey }
 
 // doublesComplaints: breaches of the protocol are counted twice.
 func (s *server) doublesComplaints() bool {
-	return s.product == redis && s.version == 8.0 && s.options != nil
+	return s.product == redis && s.version == 8.0 && s.threaded()
 }
+
+// threaded: I/O threads read and write.
+func (s *server) threaded() bool { return s.options != nil }
 
 // program returns the command line of one of the server's programs ("server", "cli", "benchmark"), run by the C library it came with.
 func (s *server) program(cache, name string, args ...string) *exec.Cmd {
