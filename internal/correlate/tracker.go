@@ -206,10 +206,11 @@ func (t *Tracker) forget(c *conn) {
 	t.stats.tracked.Store(uint64(len(t.conns)))
 }
 
-// sweep forgets the connections that were not heard of since every one that exists was told of: their end was lost.
+// sweep forgets the connections that were not heard of since every established one was told of: their end was lost. One that is
+// half closed is not told of, and its end is still to come.
 func (t *Tracker) sweep(since int64) {
 	for _, c := range t.conns {
-		if c.active < since {
+		if c.active < since && !c.gone {
 			t.stats.lostConnections.Add(1)
 			c.abandon(LostClose)
 		}

@@ -183,6 +183,15 @@ func TestListedForgetsWhatWasNotHeardOf(t *testing.T) {
 	assert.Equal(t, []string{"unpaired 1 lost_close", "get success"}, p.play("S: $-1"))
 }
 
+func TestListedKeepsWhatIsHalfClosed(t *testing.T) {
+	p := newPlayer(t)
+	p.play("open", "C: GET a", "half-close")
+	p.event(capture.Event{Kind: capture.Listed, Time: p.now + 1})
+
+	assert.Zero(t, p.tracker.Stats().LostConnections)
+	assert.Equal(t, []string{"get success"}, p.play("S: $-1", "close"))
+}
+
 func TestExistingConnectionThatAwaitsAReplyIsInUse(t *testing.T) {
 	p := newPlayer(t)
 	p.event(capture.Event{Kind: capture.Existing, Seq: 10, ReplySeq: 20, Awaited: true})
