@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,8 +21,8 @@ const copiesIfPreemptible = 3
 // processes, and one for the soft interrupts that interrupt them there.
 const leastLifecycleCopies = 2
 
-// copiesHere returns how many copies of the programs this kernel needs.
-func copiesHere() uint32 {
+// copiesHere returns how many copies of the programs this kernel needs. It looks once: the answer has to be the same for all.
+var copiesHere = sync.OnceValue(func() uint32 {
 	var name unix.Utsname
 	if unix.Uname(&name) != nil {
 		return copiesIfPreemptible
@@ -31,7 +32,7 @@ func copiesHere() uint32 {
 		return copiesIfPreemptible
 	}
 	return 1
-}
+})
 
 // preemptible tells whether tasks can be preempted in the kernel. Where that cannot be found out it is assumed.
 func preemptible(root fs.FS, release, version string) bool {

@@ -66,8 +66,8 @@ func (r *redis) read(ctx context.Context) (ledger, error) {
 	}
 	l := ledger{calls: make(map[string]float64)}
 	for line := range strings.Lines(commands) {
-		if name, calls, ok := commandstats.Line(line); ok && name != "info" {
-			l.calls[name] = calls
+		if name, c, ok := commandstats.Line(line); ok && name != "info" {
+			l.calls[name] = c.Calls
 		}
 	}
 	in, err1 := field(stats, "total_net_input_bytes:")

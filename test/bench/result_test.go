@@ -35,10 +35,10 @@ func TestParseCSV(t *testing.T) {
 }
 
 func TestCommandStat(t *testing.T) {
-	name, calls, ok := commandstats.Line("cmdstat_config|get:calls=2,usec=15,usec_per_call=7.50,rejected_calls=1,failed_calls=1\r\n")
+	name, c, ok := commandstats.Line("cmdstat_config|get:calls=2,usec=15,usec_per_call=7.50,rejected_calls=1,failed_calls=1\r\n")
 	assert.True(t, ok)
 	assert.Equal(t, "config_get", name)
-	assert.Equal(t, 3.0, calls, "a failed call is among the calls, a rejected one is not")
+	assert.Equal(t, commandstats.Count{Calls: 3, Errors: 2}, c, "a failed call is among the calls, a rejected one is not")
 	_, _, ok = commandstats.Line("# Commandstats\r\n")
 	assert.False(t, ok)
 }

@@ -58,9 +58,9 @@ func compare(out io.Writer, server *redis, rows []report.Row) error {
 	lines := bufio.NewScanner(conn)
 	// The reply is a bulk string: its length, a heading, the lines, and an empty one.
 	for lines.Scan() && lines.Text() != "" {
-		name, count, ok := commandstats.Line(lines.Text())
+		name, c, ok := commandstats.Line(lines.Text())
 		if ok {
-			fmt.Fprintf(out, "%-12s %12.0f %12.0f\n", name, count, observed[name])
+			fmt.Fprintf(out, "%-12s %12.0f %12.0f\n", name, c.Calls, observed[name])
 		}
 	}
 	return lines.Err()

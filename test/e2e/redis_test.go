@@ -7,7 +7,6 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/commandstats"
 )
 
 // redis is a running redis-server.
@@ -93,18 +94,14 @@ func (r *redis) mustResetStats() {
 	require.Equal(r.tb, "+OK", r.mustControl("CONFIG", "RESETSTAT"))
 }
 
-var commandStat = regexp.MustCompile(`(?m)^cmdstat_([^:]+):calls=(\d+),.*rejected_calls=(\d+)`)
-
 // mustStats returns what the server counted since mustResetStats, by label, without what only measures.
 func (r *redis) mustStats() counts {
 	r.tb.Helper()
 	c := make(counts)
-	for _, match := range commandStat.FindAllStringSubmatch(r.mustControl("INFO", "commandstats"), -1) {
-		calls, err := strconv.Atoi(match[2])
-		require.NoError(r.tb, err)
-		rejected, err := strconv.Atoi(match[3])
-		require.NoError(r.tb, err)
-		c[strings.NewReplacer("|", "_", "-", "_").Replace(match[1])] = calls + rejected
+	for line := range strings.Lines(r.mustControl("INFO", "commandstats")) {
+		if name, count, ok := commandstats.Line(line); ok {
+			c[name] = int(count.Calls)
+		}
 	}
 	delete(c, "info")
 	delete(c, "config_resetstat")

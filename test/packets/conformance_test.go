@@ -47,7 +47,7 @@ func TestSameNumbers(t *testing.T) {
 	traffic(t)
 
 	time.Sleep(2 * time.Second) // rings and tcpdump's buffer
-	want := truth(t, "cache", mustRun(t, "redis-cli", "-s", socket, "info", "commandstats"))
+	want := truth("cache", mustRun(t, "redis-cli", "-s", socket, "info", "commandstats"))
 	mustEnd(t, dump)
 	// The server counts as a success what was blocked when its client reset the connection; nobody else can.
 	want["cache blpop error"]++

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/commandstats"
 )
 
 const (
@@ -108,7 +110,6 @@ type counts map[string]int
 var (
 	seriesOfCommands = regexp.MustCompile(`(?m)^redis_commands_total\{command="(.*?)",name="(.*?)",status="(.*?)"\} (.*)$`)
 	seriesOfLoss     = regexp.MustCompile(`(?m)^redis_observer_(capture_lost_events_total|unpaired_commands_total|held_overflow_total|lost_connections_total|gaps_total\{effect="broken").* [1-9].*$`)
-	lineOfStats      = regexp.MustCompile(`(?m)^cmdstat_(\S+?):calls=(\d+),.*rejected_calls=(\d+),failed_calls=(\d+)`)
 )
 
 func parse(tb testing.TB, metrics string) counts {
@@ -125,26 +126,18 @@ func parse(tb testing.TB, metrics string) counts {
 }
 
 // truth returns what Redis counted, but for what the test itself asked it over its Unix socket.
-func truth(tb testing.TB, name, stats string) counts {
-	tb.Helper()
+func truth(name, stats string) counts {
 	found := counts{}
-	for _, match := range lineOfStats.FindAllStringSubmatch(stats, -1) {
-		if match[1] == "info" || match[1] == "config|resetstat" {
+	for line := range strings.Lines(stats) {
+		command, c, ok := commandstats.Line(line)
+		if !ok || command == "info" || command == "config_resetstat" {
 			continue
 		}
-		var n [3]int
-		for i := range n {
-			var err error
-			n[i], err = strconv.Atoi(match[2+i])
-			require.NoError(tb, err)
+		if c.Calls > c.Errors {
+			found[name+" "+command+" success"] = int(c.Calls - c.Errors)
 		}
-		calls, rejected, failed := n[0], n[1], n[2]
-		command := name + " " + strings.ReplaceAll(match[1], "|", "_")
-		if calls > failed {
-			found[command+" success"] = calls - failed
-		}
-		if failed+rejected > 0 {
-			found[command+" error"] = failed + rejected
+		if c.Errors > 0 {
+			found[name+" "+command+" error"] = int(c.Errors)
 		}
 	}
 	return found

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redis-observer/redis-observer/test/commandstats"
 )
 
 // sample is what the observer's process holds at one time.
@@ -124,11 +126,13 @@ func checkStable(all families, port int) error {
 	}
 	var faults []error
 	for line := range strings.Lines(string(text)) {
-		name, values, found := strings.Cut(strings.TrimSpace(strings.TrimPrefix(line, "cmdstat_")), ":")
-		if !found || !strings.HasPrefix(line, "cmdstat_") {
-			continue
+		name, c, ok := commandstats.Line(line)
+		switch {
+		case ok:
+			faults = append(faults, checkCommand(all, name, c))
+		case strings.HasPrefix(line, "cmdstat_"):
+			faults = append(faults, fmt.Errorf("the server's count cannot be read: %q", line))
 		}
-		faults = append(faults, checkCommand(all, name, values))
 	}
 	if len(faults) == 0 {
 		faults = append(faults, errors.New("the server told of no commands"))
@@ -136,19 +140,12 @@ func checkStable(all families, port int) error {
 	return errors.Join(faults...)
 }
 
-func checkCommand(all families, name, values string) error {
-	stats := map[string]float64{}
-	for pair := range strings.SplitSeq(values, ",") {
-		key, value, _ := strings.Cut(pair, "=")
-		stats[key], _ = strconv.ParseFloat(value, 64)
-	}
-	errs := stats["failed_calls"] + stats["rejected_calls"]
-	total := stats["calls"] + stats["rejected_calls"]
+func checkCommand(all families, name string, c commandstats.Count) error {
 	success := all[fmt.Sprintf(`redis_commands_total{command=%q,name="stable",status="success"}`, name)]
 	failed := all[fmt.Sprintf(`redis_commands_total{command=%q,name="stable",status="error"}`, name)]
-	fmt.Printf("stable %-8s server %.0f, errors %.0f; observer %.0f, errors %.0f\n", name, total, errs, success+failed, failed)
-	if success+failed != total || failed != errs {
-		return fmt.Errorf("%s on stable: the server counts %v with %v errors, the observer %v with %v", name, total, errs, success+failed, failed)
+	fmt.Printf("stable %-8s server %.0f, errors %.0f; observer %.0f, errors %.0f\n", name, c.Calls, c.Errors, success+failed, failed)
+	if success+failed != c.Calls || failed != c.Errors {
+		return fmt.Errorf("%s on stable: the server counts %v with %v errors, the observer %v with %v", name, c.Calls, c.Errors, success+failed, failed)
 	}
 	return nil
 }

@@ -62,14 +62,10 @@ func (r *round) lull() time.Duration {
 // sip reads a few bytes at a time until there are no more for a while.
 func (w *wire) sip(size int, silence time.Duration) error {
 	few := make([]byte, size)
-	for {
-		if err := w.SetReadDeadline(time.Now().Add(silence)); err != nil {
-			return err
-		}
-		if _, err := w.Read(few); err != nil {
-			return nil //nolint:nilerr // the end of what comes is what is waited for, whichever way it is told
-		}
-	}
+	return w.untilSilent(silence, func() error {
+		_, err := w.Read(few)
+		return err
+	})
 }
 
 // onNew uses a new connection and closes it.

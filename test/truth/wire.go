@@ -88,11 +88,19 @@ func (w *wire) read(n int) ([]reply, error) {
 
 // drain reads until the server closes or is silent for a while.
 func (w *wire) drain(silence time.Duration) error {
+	return w.untilSilent(silence, func() error {
+		_, err := w.replies.Discard(1)
+		return err
+	})
+}
+
+// untilSilent repeats a read until the server closes or is silent for a while.
+func (w *wire) untilSilent(silence time.Duration, read func() error) error {
 	for {
 		if err := w.SetReadDeadline(time.Now().Add(silence)); err != nil {
 			return err
 		}
-		if _, err := w.replies.Discard(1); err != nil {
+		if err := read(); err != nil {
 			return nil //nolint:nilerr // the end of what comes is what is waited for, whichever way it is told
 		}
 	}

@@ -19,20 +19,18 @@ const quiet = 500 * time.Millisecond
 // testGaps passes bytes that a probe cannot read: they are not in user memory, or it does not know where. They must be
 // accounted for, and the connection must be in step again afterwards.
 func testGaps(t *testing.T, o *observer, server *redisServer) {
-	tests := []struct {
+	type passing struct {
 		name string
 		pass func(*testing.T, *client)
-	}{
+	}
+	tests := []passing{
 		{"sendfile", sendFile},
 		{"splice to the socket", spliceRequest},
 		{"splice from the socket", spliceReply},
 		{"discarded reply", discardReply},
 	}
 	if o.backend == "tracepoint" {
-		tests = append(tests, struct {
-			name string
-			pass func(*testing.T, *client)
-		}{"io_uring", receiveThroughUring})
+		tests = append(tests, passing{"io_uring", receiveThroughUring})
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

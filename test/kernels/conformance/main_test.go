@@ -103,10 +103,5 @@ type backendReport struct {
 // mustProbe asks the observer which backends work here.
 func mustProbe(t *testing.T, binary string) []backendReport {
 	t.Helper()
-	return mustReport(t, []string{binary, "check", "--output", "json"})
-}
-
-func outputOf(command []string) []byte {
-	output, _ := exec.Command(command[0], command[1:]...).Output()
-	return output
+	return mustReport(t, binary, "check", "--output", "json")
 }

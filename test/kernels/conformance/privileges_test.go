@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
@@ -94,7 +95,7 @@ func mustNotBeParanoid(t *testing.T) {
 // testReasons demands that a backend that works otherwise either works with few privileges and little locked memory, or
 // says what it takes.
 func testReasons(t *testing.T, binary string, usable []string) {
-	for _, report := range mustReport(t, append(underRestriction(t, "65536"), binary, "check", "--output", "json")) {
+	for _, report := range mustReport(t, append(underRestriction(t, "65536"), binary, "check", "--output", "json")...) {
 		if !report.Usable && slices.Contains(usable, report.Name) {
 			assert.Regexp(t, "LimitMEMLOCK=infinity|kernel.perf_event_paranoid", report.Reason)
 		}
@@ -126,10 +127,10 @@ func mustStop(t *testing.T, o *observer) {
 	require.NoError(t, <-o.ended, "%s", o.log)
 }
 
-func mustReport(t *testing.T, command []string) []backendReport {
+func mustReport(t *testing.T, command ...string) []backendReport {
 	t.Helper()
 	// The status says whether auto would work; the output is whole in both cases.
-	output := outputOf(command)
+	output, _ := exec.Command(command[0], command[1:]...).Output()
 	var verdict struct {
 		Kernel struct{ Backends []backendReport }
 	}
