@@ -21,7 +21,7 @@ const (
 // subscriptions are the sizes of the sets, as the server's acknowledgements tell them.
 type subscriptions struct {
 	size    [sets]int64
-	guessed bool // a message was seen before any acknowledgement: the sizes are not known
+	guessed bool // what looked like a message was seen before any acknowledgement: the sizes are not known
 }
 
 func (s *subscriptions) counted() bool {
@@ -93,7 +93,6 @@ func hasMessageShape(r *parser.Reply) bool {
 }
 
 // isMessage reports whether an array is a message: in RESP2 while subscribed, when no other reply can look like it.
-// Where the history is not known it is one if nothing is outstanding, or nothing that could be answered like this.
 func (c *conn) isMessage(r *parser.Reply) bool {
 	switch {
 	case c.header || !hasMessageShape(r):
@@ -101,12 +100,21 @@ func (c *conn) isMessage(r *parser.Reply) bool {
 	case c.tx.running:
 		// Up to Redis 7.0 one that the transaction publishes to its own connection stands before PUBLISH's reply.
 		return c.proto == 2 && c.sub.any() && c.expected().verb == publish
-	case c.sub.any():
-		return c.proto == 2
+	default:
+		return c.inSubscribedMode()
+	}
+}
+
+// inSubscribedMode reports whether an array that looks like one of a RESP2 subscription is one. On a connection of unknown history it is
+// if nothing is outstanding, or nothing that could be answered like this.
+func (c *conn) inSubscribedMode() bool {
+	switch {
+	case c.proto != 2:
+		return false
 	case c.unknown:
 		return !c.awaited || c.expected().verb.inSubscribedMode()
 	default:
-		return false
+		return c.sub.counted()
 	}
 }
 
@@ -121,12 +129,19 @@ func (c *conn) push(r *parser.Reply, canWait bool) bool {
 	return true
 }
 
-// mayAcknowledge reports whether an array that looks like an acknowledgement is one, as it always does in RESP2 while subscribed.
+// mayAcknowledge reports whether an array that looks like an acknowledgement is one. In EXEC's reply only the elements of the subscribe
+// family are: a transaction may subscribe and then run what a subscribed connection may not.
 func (c *conn) mayAcknowledge() bool {
-	if c.header {
+	switch {
+	case c.header:
 		return false
+	case c.awaited && c.expected().verb.subscribes():
+		return true
+	case c.tx.running:
+		return false
+	default:
+		return c.inSubscribedMode() || !c.awaited && c.quietAcks
 	}
-	return c.awaited && c.expected().verb.subscribes() || c.proto == 2 && c.sub.any() || !c.awaited && (c.quietAcks || c.unknown)
 }
 
 // acknowledgement takes an acknowledgement of a change of subscriptions. It reports false if it should wait for its request.

@@ -207,6 +207,9 @@ var execAborted = command.LookupPrefix([]byte("EXECABORT "))
 
 // accept ends a command by a reply that is no error, and does what the command did to the connection.
 func (c *conn) accept(p *pending, r *parser.Reply) {
+	if c.unknown && c.proto == 2 && c.sub.any() && !c.tx.running && !p.verb.inSubscribedMode() {
+		c.sub = subscriptions{} // a subscribed connection would have been refused this
+	}
 	switch p.verb {
 	case ordinary:
 	case script:

@@ -13,8 +13,9 @@ import (
 //   - Quiet. The server was heard last, nothing that was asked since is unanswered, and then both directions were silent for
 //     Options.Quiet. A server answers in order and at once; only a blocked one is silent, and then its client was heard last.
 //   - Lockstep. In many rounds without a break, the client sent whole requests in chunks that begin with one, the server answered
-//     with exactly as many whole frames, and only then the next chunk came. A client that keeps a window of several
-//     requests open breaks this soon, because two replies arrive together, or two requests leave before one does.
+//     with exactly as many whole frames, and only then the next chunk was sent: events may come in another order, their times
+//     tell. A client that keeps a window of several requests open breaks this soon, because two replies arrive together, or
+//     two requests leave before one does.
 //     At the server's end few rounds are enough: it answers all that it has read before it reads again.
 //
 // Should a proof fail us all the same, a reply is left over at the next pause, and the connection is out of step again (Unsolicited).
@@ -57,7 +58,7 @@ func (c *conn) lostRequest(data []byte, time int64) {
 		c.request(data, time)
 		return
 	}
-	c.tryRequest(data)
+	c.tryRequest(data, time)
 	s.heard(time, capture.Request)
 }
 
@@ -71,7 +72,7 @@ func (c *conn) isBoundary(time int64) bool {
 	if c.role == capture.Server {
 		needed = serverRounds
 	}
-	return s.trial.on && s.trial.rounds >= needed && c.requests.Boundary() && c.replies.Boundary()
+	return s.trial.on && s.trial.rounds >= needed && time >= s.when && c.requests.Boundary() && c.replies.Boundary()
 }
 
 func (c *conn) enterStep() {
@@ -81,14 +82,14 @@ func (c *conn) enterStep() {
 }
 
 // tryRequest follows a request chunk in the trial, and counts what is in it as unpaired.
-func (c *conn) tryRequest(data []byte) {
+func (c *conn) tryRequest(data []byte, time int64) {
 	s := &c.resync
 	switch continues := s.trial.on && !c.requests.Boundary(); {
 	case continues:
 	case !startsRequest(data):
 		s.trial = trial{}
 		return
-	case s.trial.on && s.last == capture.Reply && s.trial.outstanding == 0 && c.replies.Boundary():
+	case s.trial.on && s.last == capture.Reply && time >= s.when && s.trial.outstanding == 0 && c.replies.Boundary():
 		s.trial.rounds++
 	case s.trial.on && s.last == capture.Request:
 		// More requests before a reply are no offence: a large pipeline leaves in several chunks.
