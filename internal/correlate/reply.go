@@ -91,7 +91,7 @@ func (c *conn) stale(time int64) bool {
 
 // patient reports whether a reply that answers nothing is likely to be ahead of its request, rather than one of those that have none.
 func (c *conn) patient() bool {
-	return !(c.letGo || c.deaf || c.sub.any() || c.monitors)
+	return !(c.letGo || c.deaf || c.monitors || c.sub.any() && c.proto == 2)
 }
 
 func (c *conn) nextFrame(r *parser.Reply) error {
