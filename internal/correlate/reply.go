@@ -242,6 +242,10 @@ func (c *conn) effect(v verb, r *parser.Reply) bool {
 		if r.Type == '%' {
 			c.proto = 3
 		}
+	case ping:
+		if c.unknown && c.proto == 2 && !c.sub.counted() {
+			c.sub.guessed = r.Type == '*' // only a subscribed connection is answered so
+		}
 	case monitor:
 		c.monitors = true
 	case replyOn:

@@ -75,7 +75,11 @@ func (c *conn) isBoundary(time int64) bool {
 	return s.trial.on && s.trial.rounds >= needed && time >= s.when && c.requests.Boundary() && c.replies.Boundary()
 }
 
+// enterStep begins to pair. In RESP2 what looked like messages may have been replies: whether it is subscribed has to show again.
 func (c *conn) enterStep() {
+	if c.proto == 2 {
+		c.sub = subscriptions{}
+	}
 	c.requests.Reset()
 	c.replies.Reset()
 	c.mode = paired

@@ -200,3 +200,12 @@ func TestExistingConnectionThatAwaitsAReplyIsInUse(t *testing.T) {
 	assert.Equal(t, Pool{0, 1, 0}, p.pool())
 	assert.Empty(t, p.got)
 }
+
+func TestPongTellsOfASubscriptionInMidStream(t *testing.T) {
+	p := newPlayer(t)
+	p.play("existing", "+100ms", "C: PING", `s: *2\r\n$4\r\npong\r\n$0\r\n\r\n`)
+	assert.Equal(t, Pool{0, 0, 1}, p.pool())
+	p.play("C: UNSUBSCRIBE a", `s: *3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n`, "C: PING", "S: +PONG")
+	assert.Equal(t, Pool{0, 1, 0}, p.pool())
+	assert.Equal(t, []string{"ping success", "unsubscribe success", "ping success"}, p.got)
+}
