@@ -12,12 +12,13 @@ import (
 
 // applications are the programs that use Redis.
 type applications struct {
-	group  sync.WaitGroup
-	lock   sync.Mutex
-	errors []error
+	clients []*client.Client
+	workers sync.WaitGroup
+	lock    sync.Mutex
+	errors  []error
 }
 
-// startApplications starts them; they end with ctx.
+// startApplications starts them; they rest when ctx ends, with their connections open.
 func startApplications(ctx context.Context) *applications {
 	a := &applications{}
 	a.start(ctx, "127.0.0.1", useCache)
@@ -28,9 +29,9 @@ func startApplications(ctx context.Context) *applications {
 // start lets four workers of an application repeat a round every two milliseconds.
 func (a *applications) start(ctx context.Context, host string, round func(context.Context, *client.Client, int) error) {
 	db := client.NewClient(&client.Options{Addr: fmt.Sprintf("%s:%d", host, port), DisableIdentity: true})
-	var workers sync.WaitGroup
+	a.clients = append(a.clients, db)
 	for worker := range 4 {
-		workers.Go(func() {
+		a.workers.Go(func() {
 			for i := worker; ctx.Err() == nil; i += 4 {
 				// A round that began is finished, so that the counts at the end are whole.
 				if err := round(context.WithoutCancel(ctx), db, i); err != nil {
@@ -41,10 +42,6 @@ func (a *applications) start(ctx context.Context, host string, round func(contex
 			}
 		})
 	}
-	a.group.Go(func() {
-		workers.Wait()
-		_ = db.Close()
-	})
 }
 
 func (a *applications) failed(err error) {
@@ -53,9 +50,17 @@ func (a *applications) failed(err error) {
 	a.errors = append(a.errors, err)
 }
 
+// wait returns when they rest.
 func (a *applications) wait() error {
-	a.group.Wait()
+	a.workers.Wait()
 	return errors.Join(a.errors...)
+}
+
+// close closes their connections.
+func (a *applications) close() {
+	for _, db := range a.clients {
+		_ = db.Close()
+	}
 }
 
 // useCache reads and writes sessions, with a pipeline, and with an error now and then.

@@ -79,6 +79,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, duration)
 	defer cancel()
 	applications := startApplications(ctx)
+	defer applications.close()
 	if err := watch(ctx, out); err != nil {
 		return err
 	}
