@@ -106,15 +106,17 @@ func (c *conn) isMessage(r *parser.Reply) bool {
 }
 
 // inSubscribedMode reports whether an array that looks like one of a RESP2 subscription is one. On a connection of unknown history it is
-// if nothing is outstanding, or nothing that could be answered like this.
+// if nothing is outstanding, not even a request whose end is missing, or nothing that could be answered like this.
 func (c *conn) inSubscribedMode() bool {
 	switch {
 	case c.proto != 2:
 		return false
-	case c.unknown:
-		return !c.awaited || c.expected().verb.inSubscribedMode()
-	default:
+	case !c.unknown:
 		return c.sub.counted()
+	case c.awaited:
+		return c.expected().verb.inSubscribedMode()
+	default:
+		return c.requests.Boundary()
 	}
 }
 
