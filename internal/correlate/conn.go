@@ -56,7 +56,8 @@ type conn struct {
 	quietAcks bool // a subscription was silenced: its acknowledgements may come all the same
 	header    bool // the frame being read is the header of EXEC's reply
 	awaited   bool // something was outstanding when the frame being read began
-	released  bool // the frame being read began when letGo was set
+	released  bool // the frame being read began when letGo was set,
+	blind     bool // or when a request was not read to its end
 	letGo     bool // a held reply is being released: what answers nothing is dropped
 	outdated  bool // the replies being read are older than the oldest request, and do not answer it
 	waiting   bool // on the tracker's list

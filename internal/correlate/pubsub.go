@@ -116,7 +116,7 @@ func (c *conn) inSubscribedMode() bool {
 	case c.awaited:
 		return c.expected().verb.inSubscribedMode()
 	default:
-		return c.requests.Boundary()
+		return !c.blind && !c.unread()
 	}
 }
 

@@ -66,6 +66,7 @@ func (c *conn) beginFrame(kind byte) bool {
 	c.awaited = !c.pending.empty() && !c.outdated
 	c.header, c.released = false, c.letGo
 	if !c.awaited {
+		c.blind = c.unread()
 		return kind == '>' || !c.patient()
 	}
 	switch head := c.pending.at(0); {
@@ -77,6 +78,11 @@ func (c *conn) beginFrame(kind byte) bool {
 		c.link()
 	}
 	return true
+}
+
+// unread reports whether a request has begun whose end has not been read.
+func (c *conn) unread() bool {
+	return !c.requests.Boundary() || len(c.flows[capture.Request].held) > 0
 }
 
 // early reports whether what is held of the replies has still to wait for a request.
@@ -148,9 +154,9 @@ func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
 		return true
 	}
 	c.unpaired(Unsolicited, 1)
-	if c.unknown || c.silence == silenced || c.deaf || !c.requests.Boundary() {
+	if c.unknown || c.silence == silenced || c.deaf || c.blind || c.unread() {
 		// We were wrong about what was outstanding, or about CLIENT REPLY, or about the server having turned away,
-		// or this answers the request whose end we have not seen.
+		// or this answers a request that we have not seen, or not to its end.
 		c.deaf = false
 		c.lose(Unsolicited, capture.Reply)
 	}
