@@ -41,10 +41,13 @@ func (s *session) op() op {
 	if s.lossy && choice > 17 {
 		choice -= 6
 	}
-	if len(s.model.subscribed) > 0 && !s.model.multi && !s.model.resp3 {
+	if s.model.inSubscribedMode() && !s.model.multi {
 		// A RESP2 connection may do little else now.
-		if s.dice.roll(2) == 0 {
+		switch s.dice.roll(4) {
+		case 0, 2:
 			return op{name: "unsubscribe", args: []string{"UNSUBSCRIBE"}}
+		case 3:
+			return op{name: "client|reply", args: []string{"CLIENT", "REPLY", "OFF"}, reply: "-ERR Can't execute\r\n", want: "error ERR"}
 		}
 		return op{name: "ping", args: []string{"PING"}, reply: "*2\r\n$4\r\npong\r\n$0\r\n\r\n", want: "success"}
 	}

@@ -49,12 +49,13 @@ func (m *model) run(o op) string {
 	quiet := m.off || m.skip
 	m.skip = false
 	reply, outcome := m.execute(o)
+	obeys := !m.multi && !m.inSubscribedMode()
 	switch {
-	case o.name == "client|reply" && !m.multi && (o.args[2] == "OFF" || o.args[2] == "SKIP"):
+	case o.name == "client|reply" && obeys && (o.args[2] == "OFF" || o.args[2] == "SKIP"):
 		m.off, m.skip = m.off || o.args[2] == "OFF", o.args[2] == "SKIP" && !m.off
 		m.count(o, "silent")
 		return ""
-	case o.name == "client|reply" && !m.multi:
+	case o.name == "client|reply" && obeys:
 		m.off, quiet = false, false
 	}
 	if quiet && outcome != "" {
@@ -69,6 +70,9 @@ func (m *model) run(o op) string {
 	}
 	return reply
 }
+
+// inSubscribedMode reports whether most commands are refused.
+func (m *model) inSubscribedMode() bool { return len(m.subscribed) > 0 && !m.resp3 }
 
 // execute returns the reply, and what is to be counted now, "" if that is not the command itself.
 func (m *model) execute(o op) (reply, outcome string) {

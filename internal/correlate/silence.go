@@ -15,30 +15,39 @@ const (
 	silenced
 )
 
+// asObeyed returns the verb of the oldest command as the server takes it: a RESP2 connection that is subscribed is refused CLIENT REPLY.
+func (c *conn) asObeyed(v verb) verb {
+	if v.setsSilence() && c.proto == 2 && !c.unknown && c.sub.counted() {
+		return ordinary
+	}
+	return v
+}
+
 // isSilent tells whether the oldest command gets no reply.
 func (c *conn) isSilent(p *pending) bool {
+	v := c.asObeyed(p.verb)
 	switch {
-	case c.silence == silenced && p.verb == reset:
+	case c.silence == silenced && v == reset:
 		return false
 	case c.silence != answering:
-		return p.verb != replyOn || c.tx.open
+		return v != replyOn || c.tx.open
 	case c.tx.open:
 		return false // it is answered when it is queued
-	case p.verb == monitor:
+	case v == monitor:
 		return c.monitors // a second MONITOR is not answered
 	}
-	return p.verb == replyOff || p.verb == replySkip || p.flags&noReply != 0
+	return v == replyOff || v == replySkip || p.flags&noReply != 0
 }
 
 // pass notes what a command, once run outside of a transaction, leaves of the silence.
 func (c *conn) pass(p *pending) {
-	switch {
-	case p.verb == replyOn || p.verb == reset:
+	switch v := c.asObeyed(p.verb); {
+	case v == replyOn || v == reset:
 		c.silence = answering
-	case p.verb == replyOff:
+	case v == replyOff:
 		c.silence = silenced
 	case c.silence == silenced:
-	case p.verb == replySkip:
+	case v == replySkip:
 		c.silence = skipNext
 	default:
 		c.silence = answering

@@ -98,6 +98,9 @@ func replyVerb(r *parser.Request) verb {
 	}
 }
 
+// setsSilence reports whether the verb is a CLIENT REPLY.
+func (v verb) setsSilence() bool { return v >= replyOn && v <= replySkip }
+
 // subscribes reports whether the verb is answered by acknowledgements.
 func (v verb) subscribes() bool { return v >= subscribe && v <= sunsubscribe }
 

@@ -91,6 +91,13 @@ func TestReplyModes(t *testing.T) {
 		{"skip behind a refused EXEC", []string{"open", "C: MULTI", "C: EXEC x", "C: CLIENT REPLY SKIP", "C: EXEC", `s: +OK\r\n-ERR wrong number\r\n+QUEUED\r\n-EXECABORT x\r\n`}, []string{"multi success", "exec error ERR", "exec error EXECABORT"}},
 		{"skip before RESET", []string{"open", "C: CLIENT REPLY SKIP", "C: RESET", "C: GET a", "S: $-1"}, []string{"client|reply silent", "reset silent", "get success"}},
 		{"RESET that the server does not know", []string{"open", "C: CLIENT REPLY OFF", "C: RESET", "C: GET a", "C: CLIENT REPLY ON", "S: +OK"}, []string{"client|reply silent", "reset silent", "get silent", "client|reply success"}},
+		{"refused while subscribed", []string{"open", "C: SUBSCRIBE a", `s: *3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`, "C: CLIENT REPLY OFF", "C: PING", "C: CLIENT REPLY SKIP", "C: UNSUBSCRIBE", "C: GET a",
+			`s: -ERR Can't execute\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n-ERR Can't execute\r\n*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n$-1\r\n`},
+			[]string{"subscribe success", "client|reply error ERR", "ping success", "client|reply error ERR", "unsubscribe success", "get success"}},
+		{"on refused while subscribed in silence", []string{"open", "C: CLIENT REPLY OFF", "C: SUBSCRIBE a", `s: *3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`, "+60ms", "C: CLIENT REPLY ON", "C: RESET", "S: +RESET", "C: GET a", "S: $-1"},
+			[]string{"client|reply silent", "subscribe silent", "client|reply silent", "reset success", "get success"}},
+		{"obeyed while subscribed in RESP3", []string{"open", "C: HELLO 3", `s: %1\r\n+proto\r\n:3\r\n`, "C: SUBSCRIBE a", `s: >3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`, "C: CLIENT REPLY SKIP", "C: GET a", "C: PING", "S: +PONG"},
+			[]string{"hello success", "subscribe success", "client|reply silent", "get silent", "ping success"}},
 		{"skip refused", []string{"open", "C: CLIENT REPLY SKIP", "C: GET a", "S: -NOPERM no", "S: $-1", "C: SET a 1", "S: +OK", "+60ms"}, []string{"client|reply silent", "get silent", "unpaired 1 unsolicited", "unpaired 1 unsolicited", "set success"}},
 		{"QUIT while off", []string{"open", "C: CLIENT REPLY OFF", "C: QUIT", "C: GET a", "close"}, []string{"client|reply silent", "quit silent"}},
 	})
