@@ -77,6 +77,9 @@ func (c *conn) settleSilent() {
 
 // silentEffect does what a command does whose reply nobody sees.
 func (c *conn) silentEffect(p *pending) {
+	if c.mode == replica {
+		return // a link stays what it is, whatever runs through it
+	}
 	c.pass(p)
 	switch {
 	case p.verb == multi:

@@ -183,6 +183,8 @@ func TestReplicas(t *testing.T) {
 		{"refused", []string{"open", "C: PSYNC a 1", "S: -NOMASTERLINK Can't SYNC", "C: PING", "S: +PONG"}, []string{"psync error NOMASTERLINK", "ping success"}},
 		{"ACK from no replica", []string{"open", "C: REPLCONF ACK 1", "C: REPLCONF GETACK *", "C: PING", "S: +PONG"}, []string{"replconf silent", "replconf silent", "ping success"}},
 		{"slot migration", []string{"open", "C: CLUSTER SYNCSLOTS ESTABLISH x", "S: +OK", `s: *1\r\n$4\r\nPING\r\n`, "C: CLUSTER SYNCSLOTS ACK 1"}, []string{"cluster|syncslots success", "cluster|syncslots silent"}},
+		{"transaction in a slot migration", []string{"open", "C: CLUSTER SYNCSLOTS ESTABLISH x", "S: +OK", "C: SELECT 0", "C: MULTI", "C: SET a 1", "C: EXEC", "C: SUBSCRIBE a", "C: CLUSTER SYNCSLOTS ACK", "close"},
+			[]string{"cluster|syncslots success", "select silent", "multi silent", "set silent", "exec silent", "subscribe silent", "cluster|syncslots silent"}},
 	})
 }
 
