@@ -35,41 +35,47 @@ func newClassic(w *window, swapped bool, unit int64) (*classic, error) {
 		return nil, w.fault(fmt.Sprintf("is of version %d of the pcap format", major), "version 2 is read")
 	}
 	// The upper half of the link type says how long a frame check sequence is, which lies beyond the IP packet anyway.
-	c.link = Link(c.number(header[20:]))
+	link := binary.LittleEndian.Uint32(header[20:])
+	if swapped {
+		link = bits.ReverseBytes32(link)
+	}
+	c.link = Link(link)
 	w.take(fileHeader)
 	return c, nil
 }
 
-// number reads a number of 32 bits.
-func (c *classic) number(b []byte) uint32 {
-	n := binary.LittleEndian.Uint32(b)
-	if c.swapped {
-		n = bits.ReverseBytes32(n)
-	}
-	return n
-}
-
 func (c *classic) next(packet *Packet) error {
-	header, err := c.peek(recordHeader)
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			return io.EOF
+	if c.end-c.start < recordHeader {
+		if err := c.fill(recordHeader); err != nil {
+			if errors.Is(err, io.EOF) {
+				return io.EOF
+			}
+			return c.cut(err, "ends within the header of a packet")
 		}
-		return c.cut(err, "ends within the header of a packet")
 	}
-	seconds, fraction, kept, length := c.number(header), c.number(header[4:]), c.number(header[8:]), c.number(header[12:])
+	record := c.ahead()
+	header := (*[recordHeader]byte)(record)
+	seconds, fraction := binary.LittleEndian.Uint32(header[0:]), binary.LittleEndian.Uint32(header[4:])
+	kept, length := binary.LittleEndian.Uint32(header[8:]), binary.LittleEndian.Uint32(header[12:])
+	if c.swapped {
+		seconds, fraction = bits.ReverseBytes32(seconds), bits.ReverseBytes32(fraction)
+		kept, length = bits.ReverseBytes32(kept), bits.ReverseBytes32(length)
+	}
 	if kept > MaxPacket {
 		return c.fault(fmt.Sprintf("a packet claims to hold %d bytes", kept), "the file is damaged from here on; what came before was read")
 	}
-	record, err := c.peek(recordHeader + int(kept))
-	if err != nil {
-		return c.cut(err, "ends within a packet")
+	size := recordHeader + int(kept)
+	if len(record) < size {
+		if err := c.fill(size); err != nil {
+			return c.cut(err, "ends within a packet")
+		}
+		record = c.ahead()
 	}
 	packet.Time = int64(seconds)*1e9 + int64(fraction)*c.unit
 	packet.Link = c.link
-	packet.Length = max(int(length), int(kept))
-	packet.Data = record[recordHeader:]
-	c.take(len(record))
+	packet.Length = int(max(length, kept))
+	packet.Data = record[recordHeader:size]
+	c.take(size)
 	return nil
 }
 

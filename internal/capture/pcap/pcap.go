@@ -60,7 +60,7 @@ func NewReader(name string, input io.Reader) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &window{name: name, input: plain, buffer: make([]byte, bufferSize)}
+	w := newWindow(name, plain)
 	r := &Reader{close: closeInput}
 	if r.format, err = identify(w); err != nil {
 		closeInput()
