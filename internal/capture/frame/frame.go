@@ -47,6 +47,9 @@ type Decoder struct {
 
 // Decode finds the segment in a packet that was length bytes long on the wire. The time is that of the capture.
 func (d *Decoder) Decode(link uint16, data []byte, length int, time int64, segment *Segment) Verdict {
+	if link == linkEthernet && len(data) >= headerEthernet && plain(binary.BigEndian.Uint16(data[12:]), data[headerEthernet:], segment) {
+		return Whole
+	}
 	ethertype, head, verdict := network(link, data)
 	if verdict != Whole {
 		if verdict == Snapped && length <= len(data) {
@@ -54,11 +57,18 @@ func (d *Decoder) Decode(link uint16, data []byte, length int, time int64, segme
 		}
 		return verdict
 	}
-	return d.DecodeIP(ethertype, data[head:], length-head, time, segment)
+	return d.ip(ethertype, data[head:], length-head, time, segment)
 }
 
 // DecodeIP finds the segment in a packet without its link header.
 func (d *Decoder) DecodeIP(ethertype uint16, data []byte, length int, time int64, segment *Segment) Verdict {
+	if plain(ethertype, data, segment) {
+		return Whole
+	}
+	return d.ip(ethertype, data, length, time, segment)
+}
+
+func (d *Decoder) ip(ethertype uint16, data []byte, length int, time int64, segment *Segment) Verdict {
 	for isVLAN(ethertype) {
 		if len(data) < 4 {
 			return short(data, length)
@@ -92,7 +102,7 @@ func network(link uint16, data []byte) (ethertype uint16, head int, verdict Verd
 	at := 0 // of the EtherType
 	switch link {
 	case linkEthernet:
-		at, head = 12, 14
+		at, head = 12, headerEthernet
 	case linkSLL:
 		at, head = 14, 16
 	case linkSLL2:

@@ -3,11 +3,38 @@ package frame
 import "encoding/binary"
 
 const (
-	headerIPv4   = 20 // without options
-	headerIPv6   = 40
-	headerTCP    = 20 // without options
-	maxExtension = 8  // headers between those of IPv6 and TCP
+	headerEthernet = 14
+	headerIPv4     = 20 // without options
+	headerIPv6     = 40
+	headerTCP      = 20     // without options
+	maxExtension   = 8      // headers between those of IPv6 and TCP
+	anyFragment    = 0x3fff // more fragments follow, or this is not the first
 )
+
+// plain finds the segment in what nearly every packet is: a whole one of IPv4 without options, of which the capture kept
+// everything. It returns false for any other, which is then looked at step by step.
+func plain(ethertype uint16, data []byte, segment *Segment) bool {
+	if ethertype != TypeIPv4 || len(data) < headerIPv4+headerTCP {
+		return false
+	}
+	ip := (*[headerIPv4 + headerTCP]byte)(data)
+	total := int(binary.BigEndian.Uint16(ip[2:]))
+	header := headerIPv4 + int(ip[32]>>4)*4
+	if ip[0] != 4<<4|headerIPv4/4 || ip[9] != protocolTCP || binary.BigEndian.Uint16(ip[6:])&anyFragment != 0 ||
+		header < headerIPv4+headerTCP || header > total || total > len(data) {
+		return false
+	}
+	mapIPv4(&segment.Source, ip[12:16])
+	mapIPv4(&segment.Destination, ip[16:20])
+	segment.SourcePort = binary.BigEndian.Uint16(ip[20:])
+	segment.DestinationPort = binary.BigEndian.Uint16(ip[22:])
+	segment.Seq = binary.BigEndian.Uint32(ip[24:])
+	segment.Ack = binary.BigEndian.Uint32(ip[28:])
+	segment.Flags = ip[33]
+	segment.Missing = 0
+	segment.Payload = data[header:total]
+	return true
+}
 
 func (d *Decoder) ipv4(data []byte, length int, time int64, segment *Segment) Verdict {
 	if len(data) < headerIPv4 {
@@ -31,7 +58,7 @@ func (d *Decoder) ipv4(data []byte, length int, time int64, segment *Segment) Ve
 	mapIPv4(&segment.Destination, data[16:20])
 	missing := max(0, total-len(data))
 	payload := data[header:min(total, len(data))]
-	if fragment := binary.BigEndian.Uint16(data[6:]); fragment&0x3fff != 0 {
+	if fragment := binary.BigEndian.Uint16(data[6:]); fragment&anyFragment != 0 {
 		return d.fragment(piece{
 			id: uint32(binary.BigEndian.Uint16(data[4:])), offset: int(fragment&0x1fff) * 8, more: fragment&0x2000 != 0,
 			data: payload, missing: missing,
