@@ -41,11 +41,17 @@ func (s *RequestStream) whole(request *Request) bool {
 // size reads an unsigned integer and the two bytes after it at b[p:]. It returns the value and the position behind, which is
 // beyond b if the integer is malformed, too large to be a size, or not complete in b; the value is 0 then.
 func size(b []byte, p int) (n, next int) {
-	if p+2 < len(b) && b[p+1] == '\r' && b[p]-'0' <= 9 {
-		return int(b[p] - '0'), p + 3
+	if p+2 < len(b) { // nearly all have one digit or two
+		first, second := b[p]-'0', b[p+1]-'0'
+		switch {
+		case b[p+1] == '\r' && first <= 9:
+			return int(first), p + 3
+		case b[p+2] == '\r' && p+3 < len(b) && first-1 <= 8 && second <= 9:
+			return int(first)*10 + int(second), p + 4
+		}
 	}
 	for i := p; i+1 < len(b); i++ {
-		if b[i] == '\r' && i > p+1 {
+		if b[i] == '\r' && i > p {
 			return n, i + 2
 		}
 		digit := b[i] - '0'

@@ -67,8 +67,14 @@ func (s *ReplyStream) Header(reply *Reply) error {
 }
 
 func (s *ReplyStream) read(reply *Reply, header bool) error {
-	if s.state == atFrame && s.whole(reply) {
-		return nil
+	if s.state == atFrame {
+		if s.in.empty() {
+			s.in.drop()
+			return ErrShort
+		}
+		if s.whole(reply) {
+			return nil
+		}
 	}
 	for {
 		done, more := s.step(header)
