@@ -17,12 +17,11 @@ func observe(source capture.Source, names *config.Names, tracker *correlate.Trac
 	var event capture.Event
 	named := names.Version()
 	for {
-		err := source.Read(&event)
-		if errors.Is(err, os.ErrClosed) || errors.Is(err, io.EOF) {
-			record(recorder, tracker.Flush())
-			return nil
-		}
-		if err != nil {
+		if err := source.Read(&event); err != nil {
+			if errors.Is(err, os.ErrClosed) || errors.Is(err, io.EOF) {
+				record(recorder, tracker.Flush())
+				return nil
+			}
 			return fmt.Errorf("read events: %w", err)
 		}
 		// The tracker belongs to this goroutine: a reload and the resolution of host names only leave word.
