@@ -33,6 +33,7 @@ const (
 	HalfClosed                 // the observed end sent its FIN; it may still read
 	PeerClosed                 // the other end closed or reset; its stream ends at Seq (role server) or ReplySeq (role client)
 	Closed                     // the socket is gone; nothing follows
+	Vanished                   // the connection is no more, and its end was not seen; nothing follows
 	Tick                       // time has passed; Time is set and nothing else
 	Listed                     // every connection that was there at Time has been told of; one not heard of since is gone
 )

@@ -11,10 +11,13 @@ const (
 	maxConversations = 1 << 18 // as many as the tracker keeps
 	maxOpenings      = 1 << 16 // handshakes that are not complete
 	maxEarly         = 1 << 8  // SYNs that carry data
+	maxEarlyBytes    = 1 << 16 // that one of them carries
 	maxHoles         = 16      // of one stream
 	evictCandidates  = 8
 	recents          = 1 << 10    // so many look-ups are spared where no more conversations than that are busy
 	linger           = int64(2e9) // how long after its end late packets of a conversation are expected, in nanoseconds
+	maxEnding        = 1 << 16    // of those that ended, and of which late packets are expected
+	plausible        = 1 << 26    // how many bytes off its place a segment may be: more than are under way on any network
 )
 
 // conversations turn segments into events: they know which end is the server, which conversation a segment is of, and when that
@@ -120,6 +123,12 @@ func (t *conversations) segment(s *frame.Segment, now int64) {
 	if c == nil {
 		return
 	}
+	st := &c.streams[direction&1] // spares the check of the index
+	if s.Seq != st.end && c.isOver(st, s, now) {
+		t.dismiss(c, now)
+		c = t.meet(c.key, now)
+		st = &c.streams[direction&1]
+	}
 	c.active = now
 	if c.closed {
 		return
@@ -135,11 +144,11 @@ func (t *conversations) segment(s *frame.Segment, now int64) {
 		t.reset(c, direction, s, now)
 		return
 	}
-	if s.Flags&frame.ACK != 0 && len(c.streams[1-direction].holes) > 0 {
+	if len(c.streams[direction&1^1].holes) > 0 && s.Flags&frame.ACK != 0 {
 		t.acknowledged(c, 1-direction, s.Ack, now)
 	}
 	if len(s.Payload) > 0 || s.Missing > 0 {
-		t.payload(c, direction, s, now)
+		t.payload(c, st, direction, s, now)
 	}
 	if s.Flags&frame.FIN != 0 {
 		t.finish(c, direction, s.Seq+uint32(len(s.Payload))+s.Missing, now)
@@ -255,15 +264,31 @@ func (t *conversations) lookUp(d Direction, s *frame.Segment, now int64) *conver
 		return t.open(c, key, o, now)
 	}
 	if c == nil && s.Flags&frame.RST == 0 && uint64(len(s.Payload))+uint64(s.Missing) > 1 { // a single byte may be a keep-alive, which repeats an old one
-		return t.meet(key)
+		return t.meet(key, now)
 	}
 	return c
 }
 
+// isOver reports whether a segment with payload can only be of a later connection between the same ports, the beginning of which
+// was not seen. In a capture that goes back in time, what lies far behind was seen already.
+func (c *conversation) isOver(st *stream, s *frame.Segment, now int64) bool {
+	if !st.known || now < c.active || uint64(len(s.Payload))+uint64(s.Missing) <= 1 || s.Flags&frame.RST != 0 {
+		return false
+	}
+	off := int32(s.Seq - st.end)
+	switch {
+	case off < -plausible:
+		return true
+	case c.closed: // by a reset, which what was under way may follow
+		return off > plausible
+	}
+	return off > 0 && st.finished
+}
+
 // meet begins a conversation of which nothing is known.
-func (t *conversations) meet(key Endpoints) *conversation {
+func (t *conversations) meet(key Endpoints, now int64) *conversation {
 	if len(t.table) >= maxConversations {
-		t.evict()
+		t.evict(now)
 	}
 	t.ids++
 	c := &conversation{key: key, id: t.ids}
@@ -277,7 +302,7 @@ func (t *conversations) meet(key Endpoints) *conversation {
 }
 
 // evict forgets the most silent of a few conversations. Should it go on, it is taken for one in mid-stream.
-func (t *conversations) evict() {
+func (t *conversations) evict(now int64) {
 	var silent *conversation
 	left := evictCandidates
 	for _, c := range t.table {
@@ -289,7 +314,20 @@ func (t *conversations) evict() {
 		}
 	}
 	t.lost.add(lostConversation, 1)
-	t.forget(silent)
+	t.dismiss(silent, now)
+}
+
+// dismiss forgets a conversation because another has its ports, or needs its place.
+func (t *conversations) dismiss(c *conversation, now int64) {
+	switch {
+	case c.closed || c.foreign:
+	case c.forgetAt != 0:
+		t.close(c, now)
+	default:
+		c.closed = true
+		t.life(c, Vanished, now)
+	}
+	t.forget(c)
 }
 
 func (t *conversations) forget(c *conversation) {

@@ -12,7 +12,7 @@ func (t *conversations) handshake(key Endpoints, d Direction, s *frame.Segment, 
 		return
 	}
 	if s.Flags&frame.ACK == 0 {
-		if d == Request && len(s.Payload) > 0 {
+		if d == Request && len(s.Payload) > 0 && len(s.Payload) <= maxEarlyBytes {
 			t.keep(key, early{seq: s.Seq + 1, data: slices.Clone(s.Payload), time: now})
 		}
 		return
@@ -21,7 +21,7 @@ func (t *conversations) handshake(key Endpoints, d Direction, s *frame.Segment, 
 	if d == Request {
 		// The end whose port is observed has connected somewhere: its port is an ephemeral one that happens to be of that number.
 		if c == nil {
-			c = t.meet(key)
+			c = t.meet(key, now)
 		}
 		c.foreign = true
 		return
@@ -51,20 +51,10 @@ func (t *conversations) keep(key Endpoints, e early) {
 
 // open begins a conversation whose handshake was seen, in the place of an earlier one between the same ports if there is one.
 func (t *conversations) open(earlier *conversation, key Endpoints, o opening, now int64) *conversation {
-	id := uint64(0)
 	if earlier != nil {
-		switch {
-		case earlier.forgetAt != 0:
-			t.close(earlier, now)
-		case !earlier.foreign:
-			id = earlier.id // the tracker sees that the end of the earlier one was missed
-		}
-		t.forget(earlier)
+		t.dismiss(earlier, now)
 	}
-	c := t.meet(key)
-	if id != 0 {
-		c.id = id
-	}
+	c := t.meet(key, now)
 	c.start, c.opened = o, true
 	for d := range c.streams {
 		c.streams[d] = stream{end: o.offsets[d], known: true}
@@ -79,7 +69,7 @@ func (t *conversations) open(earlier *conversation, key Endpoints, o opening, no
 	}
 	c.streams[Request].end = e.seq
 	t.life(c, Open, now)
-	t.payload(c, Request, &frame.Segment{Seq: e.seq, Payload: e.data[:taken]}, e.time)
+	t.payload(c, &c.streams[Request], Request, &frame.Segment{Seq: e.seq, Payload: e.data[:taken]}, e.time)
 	return c
 }
 
@@ -101,17 +91,17 @@ func (t *conversations) reset(c *conversation, d Direction, s *frame.Segment, no
 	t.close(c, now)
 }
 
-// finish notes the end of a stream.
+// finish notes the end of a stream. An end before what was seen, or far behind it, is of another conversation, or forged.
 func (t *conversations) finish(c *conversation, d Direction, at uint32, now int64) {
 	st := &c.streams[d]
-	if st.finished {
+	off := int32(at - st.end)
+	if st.finished || st.known && (off < 0 || off > plausible) {
 		return
 	}
-	st.finished = true
-	if st.known && int32(at-st.end) > 0 {
+	if st.known && off > 0 {
 		st.digs(hole{st.end, at})
 	}
-	st.end, st.known = at, true
+	st.end, st.known, st.finished = at, true, true
 	t.life(c, endOf(c, d), now)
 	if c.streams[1-d].finished {
 		t.leave(c, now)
@@ -147,7 +137,7 @@ func (t *conversations) expire(now int64) bool { return len(t.ending) > 0 && t.f
 func (t *conversations) forgetEnded(now int64) bool {
 	for len(t.ending) > 0 {
 		c := t.ending[0]
-		if !c.gone && c.forgetAt > now {
+		if !c.gone && c.forgetAt > now && len(t.ending) <= maxEnding {
 			return false
 		}
 		t.ending[0] = nil

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket/layers"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -135,9 +136,70 @@ func TestPortReuse(t *testing.T) {
 	assert.Equal(t, []seen{
 		life(capture.Open, 1, 1001, 2001), request(1, 1001, "a"), reply(1, 2001, "b"),
 		life(capture.HalfClosed, 1, 1002, 2002), life(capture.PeerClosed, 1, 1002, 2002), life(capture.Closed, 1, 1002, 2002),
-		life(capture.Open, 2, 7001, 8001), request(2, 7001, "c"),
-		life(capture.Open, 2, 17001, 18001), request(2, 17001, "d"),
+		life(capture.Open, 2, 7001, 8001), request(2, 7001, "c"), life(capture.Vanished, 2, 7002, 8001),
+		life(capture.Open, 3, 17001, 18001), request(3, 17001, "d"),
 	}, replayed(t, c))
+}
+
+// TestPortReuseUnseen: where neither the end of a connection nor the handshake of the next was captured, the next may not be
+// taken for old bytes of the first.
+func TestPortReuseUnseen(t *testing.T) {
+	const behind, ahead = 1001 - 1<<30, 1001 + 1<<30
+	for _, test := range []struct {
+		name string
+		end  func(k *capturetest.Conn)
+		seq  uint32
+		want []capture.Kind
+	}{
+		{"open, behind", func(*capturetest.Conn) {}, behind & 0xffffffff, []capture.Kind{capture.Vanished}},
+		{"closed, behind", (*capturetest.Conn).Close, behind & 0xffffffff, []capture.Kind{capture.HalfClosed, capture.PeerClosed, capture.Closed}},
+		{"closed, ahead", (*capturetest.Conn).Close, ahead, []capture.Kind{capture.HalfClosed, capture.PeerClosed, capture.Closed}},
+		{"reset, behind", func(k *capturetest.Conn) { k.Reset(true) }, behind & 0xffffffff, []capture.Kind{capture.HalfClosed, capture.Closed}},
+		{"reset, ahead", func(k *capturetest.Conn) { k.Reset(true) }, ahead, []capture.Kind{capture.HalfClosed, capture.Closed}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := capturetest.New()
+			k := c.Connect(40000)
+			k.Exchange("abc", "def")
+			test.end(k)
+			k = c.Join(40000, test.seq, 3<<30)
+			k.Exchange("ghi", "jkl")
+			var kinds []capture.Kind
+			all := replayed(t, c)[3:]
+			for _, e := range all[:len(all)-2] {
+				assert.EqualValues(t, 1, e.Conn)
+				kinds = append(kinds, e.Kind)
+			}
+			assert.Equal(t, test.want, kinds)
+			assert.Equal(t, []seen{request(2, test.seq, "ghi"), reply(2, 3<<30, "jkl")}, all[len(all)-2:])
+		})
+	}
+}
+
+// TestBackInTime: a second capture of the same traffic tells nothing new.
+func TestBackInTime(t *testing.T) {
+	c := capturetest.New()
+	k := c.Join(40000, 1000, 2000)
+	k.Exchange("abc", "def")
+	k.Client += 1 << 27 // of which the second capture misses the most
+	k.Exchange("ghi", "jkl")
+	file := mustSave(t, c.Pcap())
+	assert.Len(t, events(t, mustOpen(t, file, file)), 5, "the gap, and four pieces")
+}
+
+func TestForgedEnd(t *testing.T) {
+	for name, off := range map[string]uint32{"far ahead": 1 << 30, "far behind": 3 << 30, "behind": 1<<32 - 2} {
+		t.Run(name, func(t *testing.T) {
+			c := capturetest.New()
+			k := c.Connect(40000)
+			k.Request("abc")
+			c.Add(c.Frame(true, &layers.TCP{SrcPort: 40000, DstPort: capturetest.Port, Seq: k.Client + off, Ack: k.Server, ACK: true, FIN: true}, nil))
+			k.Exchange("def", "ghi")
+			all := replayed(t, c)
+			assert.Contains(t, all, request(1, 1004, "def"))
+			assert.Contains(t, all, reply(1, 2001, "ghi"))
+		})
+	}
 }
 
 func TestSnappedPacket(t *testing.T) {

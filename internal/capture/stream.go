@@ -7,8 +7,7 @@ import (
 )
 
 // payload passes on what a segment carries, unless all of it was seen before.
-func (t *conversations) payload(c *conversation, d Direction, s *frame.Segment, now int64) {
-	st := &c.streams[d]
+func (t *conversations) payload(c *conversation, st *stream, d Direction, s *frame.Segment, now int64) {
 	if st.known && s.Seq == st.end && s.Missing == 0 { // nearly always
 		st.end += uint32(len(s.Payload))
 		e := t.event(c, Data, now)

@@ -81,6 +81,10 @@ func (c *conn) event(e *capture.Event) {
 	case capture.Closed:
 		c.close(e)
 		return
+	case capture.Vanished:
+		c.tracker.stats.lostConnections.Add(1)
+		c.abandon(LostClose)
+		return
 	}
 	c.seen = true
 	c.checkEnd()

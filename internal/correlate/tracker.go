@@ -160,13 +160,13 @@ func (t *Tracker) find(event *capture.Event) *conn {
 		c.abandon(LostClose)
 	}
 	if s, ok := t.ignored[event.Conn]; ok {
-		if s.endpoints == event.Endpoints && event.Kind != capture.Closed {
+		if s.endpoints == event.Endpoints && event.Kind != capture.Closed && event.Kind != capture.Vanished {
 			return nil
 		}
 		delete(t.ignored, event.Conn)
 	}
 	switch event.Kind {
-	case capture.HalfClosed, capture.PeerClosed, capture.Closed:
+	case capture.HalfClosed, capture.PeerClosed, capture.Closed, capture.Vanished:
 		return nil // the end of a connection that showed nothing else
 	}
 	return t.meet(event.Conn, event.Role, event.Endpoints)

@@ -1,0 +1,67 @@
+package capture
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/redis-observer/redis-observer/internal/capture/frame"
+)
+
+// drain reads the events of a segment, and returns how many there were.
+func (t *conversations) drain(s *frame.Segment) (events int) {
+	var e Event
+	t.events.begin(&e)
+	t.segment(s, 1)
+	for filled := t.events.filled; filled; filled = t.events.filled {
+		events++
+		t.events.begin(&e)
+	}
+	return events
+}
+
+// TestMemoryWhenTimeStandsStill: a capture may say that everything happened at once. Nothing of it may be kept for ever.
+func TestMemoryWhenTimeStandsStill(t *testing.T) {
+	var lost losses
+	c := newConversations([]uint16{6379}, nil, func(Role, *Endpoints) bool { return true }, &lost)
+	var e Event
+	for n := range uint32(3 * maxEnding) {
+		request := frame.Segment{SourcePort: uint16(n), DestinationPort: 6379, Seq: 1, Flags: frame.ACK, Payload: []byte("PING\r\n")}
+		request.Source[0], request.Source[1] = byte(n>>16), 1
+		if c.drain(&request) != 1 { // not by assert, which costs more than all that is tested
+			t.Fatal("want one event")
+		}
+		request.Seq, request.Payload, request.Flags = 7, nil, frame.RST
+		c.drain(&request)
+		for c.events.begin(&e); c.expire(1); c.events.begin(&e) {
+		}
+	}
+	assert.LessOrEqual(t, len(c.ending), maxEnding)
+	assert.LessOrEqual(t, len(c.table), maxEnding+1)
+	assert.LessOrEqual(t, cap(c.ending), 4*maxEnding)
+}
+
+// TestMemoryOfSYNs: nor of those that carry data, or are answered and go no further.
+func TestMemoryOfSYNs(t *testing.T) {
+	var lost losses
+	c := newConversations([]uint16{6379}, nil, func(Role, *Endpoints) bool { return true }, &lost)
+	data := make([]byte, maxEarlyBytes+1)
+	for n := range uint32(2 * maxOpenings) {
+		syn := frame.Segment{SourcePort: uint16(n), DestinationPort: 6379, Flags: frame.SYN, Payload: data[:1]}
+		if n%256 < 2 {
+			syn.Payload = data[:maxEarlyBytes+n%256]
+		}
+		syn.Source[0] = byte(n >> 16)
+		answer := frame.Segment{Destination: syn.Source, SourcePort: 6379, DestinationPort: uint16(n), Flags: frame.SYN | frame.ACK}
+		if c.drain(&syn)+c.drain(&answer) != 0 {
+			t.Fatal("want no event")
+		}
+	}
+	assert.Empty(t, c.table)
+	assert.LessOrEqual(t, len(c.opening), maxOpenings)
+	assert.LessOrEqual(t, len(c.early), maxEarly)
+	for _, e := range c.early {
+		assert.LessOrEqual(t, len(e.data), maxEarlyBytes)
+	}
+	assert.NotZero(t, lost.byReason()["handshake"])
+}
