@@ -1,8 +1,11 @@
 package frame
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -109,6 +112,88 @@ func TestExtensionHeaders(t *testing.T) {
 	options = append(options, 6, 0, 0, 0, 1, 2, 3, 4)                           // a fragment that is the whole
 	data = append(append(head, options...), data[40:]...)
 	assert.Equal(t, payload, string(mustDecode(t, 101, data, len(data)).Payload))
+}
+
+// extended returns the IPv6 packet with a chain of extension headers between those of IP and TCP.
+func extended(tb testing.TB, chain ...[]byte) []byte {
+	tb.Helper()
+	data := ip(tb, true)
+	head := append([]byte{}, data[:40]...)
+	head[6] = protocolDestination
+	options := bytes.Join(chain, nil)
+	binary.BigEndian.PutUint16(head[4:], uint16(len(data)-40+len(options)))
+	return append(append(head, options...), data[40:]...)
+}
+
+func TestChainsOfExtensionHeaders(t *testing.T) {
+	options := []byte{protocolDestination, 0, 1, 4, 0, 0, 0, 0}
+	last := []byte{protocolTCP, 0, 1, 4, 0, 0, 0, 0}
+	chain := func(n int, end ...byte) []byte {
+		return extended(t, append(slices.Repeat([][]byte{options}, n-1), end)...)
+	}
+	longest := chain(maxExtension-1, last...)
+	assert.Equal(t, payload, string(mustDecode(t, 101, longest, len(longest)).Payload))
+	for name, test := range map[string]struct {
+		data    []byte
+		verdict Verdict
+	}{
+		"without end":                {chain(100, options...), Malformed},
+		"one longer than the packet": {chain(2, protocolTCP, 255, 1, 4, 0, 0, 0, 0), Malformed},
+		"no TCP behind":              {chain(2, 17, 0, 1, 4, 0, 0, 0, 0), Other},
+		"none behind":                {chain(2, 59, 0, 1, 4, 0, 0, 0, 0), Other},
+		"encrypted":                  {chain(2, 50, 0, 1, 4, 0, 0, 0, 0), Other},
+		"a fragment of UDP":          {chain(2, append([]byte{protocolFragment, 0, 1, 4, 0, 0, 0, 0}, 17, 0, 0, 1, 0, 0, 0, 1)...), Other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s Segment
+			assert.Equal(t, test.verdict, new(Decoder).Decode(101, test.data, len(test.data), 0, &s))
+		})
+	}
+}
+
+func TestFragmentsOfIPv6(t *testing.T) {
+	whole := ip(t, true)
+	part := func(from, to int, more byte) []byte {
+		head := append(append([]byte{}, whole[:40]...), protocolTCP, 0, byte(from>>8), byte(from)|more, 1, 2, 3, 4)
+		head[6] = protocolFragment
+		head = append(head, whole[40+from:40+to]...)
+		binary.BigEndian.PutUint16(head[4:], uint16(len(head)-40))
+		return head
+	}
+	var d Decoder
+	var s Segment
+	size := len(whole) - 40
+	for _, p := range [][]byte{part(16, size, 0), part(0, 8, 1)} {
+		require.Equal(t, Pending, d.Decode(101, p, len(p), 0, &s))
+	}
+	middle := part(8, 16, 1)
+	require.Equal(t, Whole, d.Decode(101, middle, len(middle), 0, &s))
+	assert.Equal(t, payload, string(s.Payload))
+}
+
+// TestOptionsOfTCP: nothing of them is read, so that they may be what they like.
+func TestOptionsOfTCP(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		for _, options := range []string{"\x02\x00\x00\x00", "\x08\xff\x08\xff", "\x05\x01\x00\x00", strings.Repeat("\x1e\x00", 20)} {
+			c := capturetest.New()
+			c.IPv6 = v6
+			tcp := segment()
+			data := c.Frame(true, tcp, []byte(options+payload))
+			at := len(data) - len(options+payload) - 8 // of the header's length
+			data[at] = byte(5+len(options)/4) << 4
+			assert.Equal(t, payload, string(mustDecode(t, linkEthernet, data, len(data)).Payload))
+		}
+	}
+}
+
+func TestOtherProtocols(t *testing.T) {
+	whole := ip(t, false)
+	sll2 := append(binary.BigEndian.AppendUint16(nil, 0x0806), append(make([]byte, 18), whole...)...)
+	llc := append(append(make([]byte, 12), 0, 46), whole...)
+	for link, data := range map[uint16][]byte{linkSLL2: sll2, linkEthernet: llc, linkNull: append([]byte{7, 0, 0, 0}, whole...)} {
+		var s Segment
+		assert.Equal(t, Other, new(Decoder).Decode(link, data, len(data), 0, &s), link)
+	}
 }
 
 func TestRejects(t *testing.T) {
@@ -246,6 +331,11 @@ func FuzzAgainstGopacket(f *testing.F) {
 		}
 		assert.LessOrEqual(t, len(s.Payload), len(data))
 		assert.Zero(t, s.Missing)
+		if ethertype, head, _ := network(linkEthernet, data); plain(ethertype, data[head:], &s) {
+			var stepwise Segment
+			require.Equal(t, Whole, new(Decoder).ip(ethertype, data[head:], len(data)-head, 0, &stepwise))
+			assert.Equal(t, stepwise, s, "both ways lead to the same")
+		}
 		packet := gopacket.NewPacket(data, layers.LinkTypeEthernet, gopacket.Default)
 		tcp, found := packet.Layer(layers.LayerTypeTCP).(*layers.TCP)
 		if !found || packet.ErrorLayer() != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket/layers"
@@ -99,6 +100,7 @@ func TestFormats(t *testing.T) {
 	files := map[string][]byte{
 		"pcap": want.Pcap(), "big endian": swapped(want.Pcap()), "microseconds": microseconds, "pcapng": want.PcapNG(),
 		"gzip": gzipped(t, want.Pcap()), "zstd": zstandard(t, want.PcapNG()),
+		"zstd in two parts": append(zstandard(t, want.Pcap()[:100]), zstandard(t, want.Pcap()[100:])...),
 		"gzip in two parts": append(gzipped(t, want.Pcap()[:100]), gzipped(t, want.Pcap()[100:])...),
 	}
 	for name, file := range files {
@@ -195,6 +197,77 @@ func TestInterfaces(t *testing.T) {
 	assert.EqualValues(t, 7, r.Dropped())
 }
 
+// bigEndian turns the numbers of a section with one described interface and one packet into the other byte order.
+func bigEndian(section []byte) []byte {
+	section = bytes.Clone(section)
+	swap := func(at, width int) { slices.Reverse(section[at : at+width]) }
+	for _, at := range []int{0, 4, 8, 16, 20, 24, 28, 32, 40, 44, 48, 52, 56, 60, 64, 68, 72, 80} {
+		swap(at, 4)
+	}
+	for _, at := range []int{12, 14, 36, 38} {
+		swap(at, 2)
+	}
+	return section
+}
+
+// TestSectionsOfEitherByteOrder: mergecap and cat put sections of several machines into one file.
+func TestSectionsOfEitherByteOrder(t *testing.T) {
+	little := bytes.Join([][]byte{section(), described(1), enhanced(0, 7, []byte("abcd"))}, nil)
+	packets, err := read(t, bytes.Join([][]byte{little, bigEndian(little), little}, nil))
+	require.NoError(t, err)
+	want := Packet{Time: 7000, Link: 1, Length: 4, Data: []byte("abcd")}
+	assert.Equal(t, []Packet{want, want, want}, packets)
+}
+
+// TestOptionsThatLie: what follows is read all the same.
+func TestOptionsThatLie(t *testing.T) {
+	for name, options := range map[string][]byte{
+		"longer than the block": {9, 0, 0xff, 0xff},
+		"empty, many times":     bytes.Repeat([]byte{9, 0, 0, 0}, 1000),
+		"after the end":         {0, 0, 0, 0, 9, 0, 1, 0, 99, 0, 0, 0},
+		"cut":                   {9, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			packets, err := read(t, bytes.Join([][]byte{section(), described(1, options), enhanced(0, 7, []byte("a"))}, nil))
+			require.NoError(t, err)
+			assert.Equal(t, []Packet{{Time: 7000, Link: 1, Length: 1, Data: []byte("a")}}, packets)
+		})
+	}
+}
+
+// TestLongestPacket: the buffer grows to it, whatever the snap length says, and no further.
+func TestLongestPacket(t *testing.T) {
+	longest := bytes.Repeat([]byte("x"), MaxPacket)
+	for name, file := range map[string][]byte{
+		"pcap":   longPcap(longest),
+		"pcapng": bytes.Join([][]byte{section(), described(1), enhanced(0, 7, longest), enhanced(0, 8, longest)}, nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := NewReader(name, bytes.NewReader(file))
+			require.NoError(t, err)
+			var p Packet
+			for range 2 {
+				require.NoError(t, r.Next(&p))
+				assert.Equal(t, longest, p.Data)
+			}
+			assert.ErrorIs(t, r.Next(&p), io.EOF)
+		})
+	}
+}
+
+// longPcap returns a file of a snap length beyond all bounds that holds a packet twice.
+func longPcap(packet []byte) []byte {
+	file := sample().Pcap()[:fileHeader]
+	binary.LittleEndian.PutUint32(file[16:], 0xffffffff)
+	for range 2 {
+		file = append(file, make([]byte, 8)...)
+		file = binary.LittleEndian.AppendUint32(file, uint32(len(packet)))
+		file = binary.LittleEndian.AppendUint32(file, uint32(len(packet)))
+		file = append(file, packet...)
+	}
+	return file
+}
+
 func TestDamage(t *testing.T) {
 	pcap, ng := sample().Pcap(), sample().PcapNG()
 	change := func(file []byte, at int, to ...byte) []byte {
@@ -209,6 +282,12 @@ func TestDamage(t *testing.T) {
 		offset  int64
 	}{
 		{"empty", nil, 0, 0},
+		{"one byte", []byte{0xd4}, 0, 0},
+		{"one byte of gzip", []byte{0x1f}, 0, 0},
+		{"header of gzip only", []byte{0x1f, 0x8b}, 0, 0},
+		{"header of zstd only", []byte{0x28, 0xb5, 0x2f, 0xfd}, 0, 0},
+		{"gzip and then anything else", append(gzipped(t, pcap), "anything else"...), len(sample().Packets), int64(len(pcap))},
+		{"zstd and then anything else", append(zstandard(t, pcap), "anything else"...), len(sample().Packets), int64(len(pcap))},
 		{"no capture", []byte("#!/bin/sh\n"), 0, 0},
 		{"header of the file cut", pcap[:20], 0, 0},
 		{"version", change(pcap, 4, 9), 0, 0},
@@ -221,6 +300,8 @@ func TestDamage(t *testing.T) {
 		{"zstd cut", zstandard(t, pcap)[:20], 0, 0},
 		{"block cut", ng[:len(ng)-1], 7, -1},
 		{"absurd length of a block", change(section(), 4, 0xfc, 0xff, 0xff, 0xff), 0, 0},
+		{"absurd length of a block that is not read", append(section(), 0xad, 0x0b, 0, 0, 0xfc, 0xff, 0xff, 0xff, 0, 0, 0, 0), 0, 40},
+		{"absurd length of a block that is read", append(section(), 6, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff, 0, 0, 0, 0), 0, 28},
 		{"length of a block is no multiple of 4", change(section(), 4, 29), 0, 0},
 		{"length of a block below its frame", change(section(), 4, 8), 0, 0},
 		{"lengths of a block differ", change(section(), 24, 99), 0, 0},
