@@ -200,7 +200,7 @@ func FuzzBytes(f *testing.F) {
 		p := newPlayer(t)
 		d := dice(script)
 		for len(d) > 0 {
-			e := capture.Event{Kind: capture.Kind(d.roll(9)), Direction: capture.Direction(d.roll(2)), Len: uint32(d.roll(256))}
+			e := capture.Event{Kind: capture.Kind(d.roll(11)), Direction: capture.Direction(d.roll(2)), Len: uint32(d.roll(256))}
 			p.now += int64(d.roll(128)) * int64(time.Millisecond)
 			e.Seq = p.seq[e.Direction] + uint32(d.roll(8)/6)
 			e.ReplySeq = p.seq[capture.Reply]
