@@ -54,6 +54,7 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 func (r *reloader) reload(ctx context.Context) {
 	notify(r.logger, reloading())
 	defer notify(r.logger, ready)
+	config.Settle(ctx, r.path)
 	next, err := config.Load(r.path, r.flags)
 	if err == nil {
 		err = r.apply(ctx, next)

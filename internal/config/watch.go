@@ -33,6 +33,26 @@ func Watch(ctx context.Context, path string, changed func()) error {
 	return nil
 }
 
+// Settle waits until the file at path has been left alone for a moment, a second at most: what is read while it is being written may be
+// valid, and half of it. An empty path is no file.
+func Settle(ctx context.Context, path string) {
+	for range time.Second / settleTime {
+		info, err := os.Stat(path)
+		if err != nil {
+			return
+		}
+		age := time.Since(info.ModTime())
+		if age < 0 || age >= settleTime {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settleTime - age):
+		}
+	}
+}
+
 type fileWatch struct {
 	path     string
 	target   string // the directory that holds the file which path leads to

@@ -115,3 +115,18 @@ func TestSeries(t *testing.T) {
 	assert.Equal(t, 2*(series.Commands*8+2), series.Total)
 	assert.Contains(t, series.String(), "at most")
 }
+
+func TestSettle(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "observer.yaml")
+	taken := func() time.Duration {
+		begin := time.Now()
+		Settle(t.Context(), path)
+		return time.Since(begin)
+	}
+	assert.Less(t, taken(), settleTime, "no file")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	assert.Greater(t, taken(), settleTime/2, "just written")
+	old := time.Now().Add(-time.Hour)
+	require.NoError(t, os.Chtimes(path, old, old))
+	assert.Less(t, taken(), settleTime, "left alone")
+}
