@@ -3,3 +3,5 @@
 set -eu
 cd "$(dirname "$0")"
 cp /usr/include/bpf/bpf_helpers.h /usr/include/bpf/bpf_helper_defs.h /usr/include/bpf/bpf_core_read.h /usr/include/bpf/bpf_tracing.h .
+# Beside each other, not in a folder of the system.
+sed -i 's,<bpf/\(.*\)>,"\1",' bpf_helpers.h bpf_core_read.h bpf_tracing.h
