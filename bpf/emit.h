@@ -166,7 +166,7 @@ __noinline int skip_step(__u32 which)
 	one_copy(look);
 	if (look > SKIP_LOOK || bpf_probe_read_user(s->payload, look, (void *)c->base))
 		return 1;
-	length = find_body(s, c->lead, look);
+	length = find_body(s, which, c->lead, look);
 	n = c->head + SKIP_KEEP;
 	if (!length || n > c->left)
 		return 1;
