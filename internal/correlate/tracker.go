@@ -156,7 +156,9 @@ func (t *Tracker) find(event *capture.Event) *conn {
 		if c.endpoints.Equal(&event.Endpoints) && !(event.Kind == capture.Open && c.seen) {
 			return c
 		}
-		t.stats.lostConnections.Add(1)
+		if !c.ended() {
+			t.stats.lostConnections.Add(1)
+		}
 		c.abandon(LostClose)
 	}
 	if s, ok := t.ignored[event.Conn]; ok {

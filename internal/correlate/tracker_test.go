@@ -192,6 +192,16 @@ func TestListedKeepsWhatIsHalfClosed(t *testing.T) {
 	assert.Equal(t, []string{"get success"}, p.play("S: $-1", "close"))
 }
 
+func TestReusedAfterItsEndWasTold(t *testing.T) {
+	p := newPlayer(t)
+	p.play("open", "C: GET a", "S: $-1", "peer-close", "open", "C: GET b", "S: $-1")
+	assert.Equal(t, []string{"get success", "get success"}, p.got)
+	assert.Zero(t, p.tracker.Stats().LostConnections, "nothing is missing but the close of its socket")
+
+	p.play("half-close", "C: GET c", "open")
+	assert.EqualValues(t, 1, p.tracker.Stats().LostConnections, "the server's end was not seen")
+}
+
 func TestExistingConnectionThatAwaitsAReplyIsInUse(t *testing.T) {
 	p := newPlayer(t)
 	p.event(capture.Event{Kind: capture.Existing, Seq: 10, ReplySeq: 20, Awaited: true})
