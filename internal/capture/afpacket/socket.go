@@ -22,6 +22,7 @@ type Options struct {
 
 const (
 	minBlocks    = 4
+	minBlockSize = 128 << 10
 	maxBlockSize = 1 << 20 // more than any packet
 	frameSize    = 2048    // says nothing for this version of the ring, and is checked nevertheless
 )
@@ -83,11 +84,22 @@ func indexes(names []string) ([]int, error) {
 	return indexes, nil
 }
 
+// blockSize returns the size of the blocks of a ring. The kernel hands a block over after the flush interval however little is in
+// it, so that many small blocks let a reader that is not scheduled fall behind by many intervals. Two of the longest packets have
+// room in one, or half of the ring would stay empty under large ones.
+func blockSize(ring, snap int) int {
+	size := minBlockSize
+	for size < 2*snap && size < maxBlockSize {
+		size *= 2
+	}
+	return min(size, ring/minBlocks)
+}
+
 func (r *Ring) mapRing(size int, flush time.Duration) error {
 	if err := unix.SetsockoptInt(r.socket, unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V3); err != nil {
 		return fmt.Errorf("choose TPACKET_V3: %w (needs Linux >= 3.2)", err)
 	}
-	r.blockSize = min(maxBlockSize, size/minBlocks)
+	r.blockSize = blockSize(size, int(r.snap))
 	r.blocks = size / r.blockSize
 	request := unix.TpacketReq3{
 		Block_size:     uint32(r.blockSize),
