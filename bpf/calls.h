@@ -178,6 +178,7 @@ static __always_inline void cursor_of_syscall(struct cursor *c, int result)
 
 	c->offset = 0;
 	c->base = argument;
+	c->pieces = 0;
 	c->memory = MEMORY_NONE;
 	switch (syscall_shape(task, regs)) {
 	case SYSCALL_BUFFER:
@@ -191,9 +192,9 @@ static __always_inline void cursor_of_syscall(struct cursor *c, int result)
 		argument = current_message(argument, syscall_argument_3(regs), result);
 		/* fall through: a message like any other */
 	case SYSCALL_MESSAGE:
+		c->memory = MEMORY_USER_IOV; /* of no pieces if the header cannot be read */
 		if (result <= 0 || bpf_probe_read_user(&msg, sizeof(msg), (void *)argument))
 			return;
-		c->memory = MEMORY_USER_IOV;
 		c->base = (__u64)msg.msg_iov;
 		c->pieces = msg.msg_iovlen;
 		return;
