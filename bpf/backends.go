@@ -146,20 +146,29 @@ func find(kernel *btf.Spec, name string, result any, none error) error {
 	return nil
 }
 
-// copies returns how many copies of the backend's own programs this kernel needs.
-func (b *backend) copies() uint32 {
-	if !b.preempted {
-		return 1
+// copies returns how many copies of the backend's own programs this kernel needs, and how many of those of the life of connections.
+func (b *backend) copies() (own, life uint32) {
+	own, life = 1, lifecycleCopies
+	if preemptibleHere() {
+		life = lifecycleCopiesIfPreemptible
+		if b.preempted {
+			own = copiesIfPreemptible
+		}
 	}
-	return copiesHere()
+	return own, life
 }
 
 // attachments returns the programs of one copy.
 func (b *backend) attachments(copy uint32) []attachment {
-	if copy >= b.copies() {
-		return lifecycle
+	own, life := b.copies()
+	var programs []attachment
+	if copy < life {
+		programs = slices.Clone(lifecycle)
 	}
-	return slices.Concat(lifecycle, b.programs)
+	if copy < own {
+		programs = append(programs, b.programs...)
+	}
+	return programs
 }
 
 // prune removes the programs that one copy does not use.

@@ -13,25 +13,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copiesIfPreemptible is how many copies of the programs are attached to a kernel that can preempt them. Two tasks
-// that were preempted in the same program on the same processor at once are as many as may be expected.
-const copiesIfPreemptible = 3
+// copiesIfPreemptible is how many copies of a backend's programs are attached to a kernel that can preempt them. A call is missed if as many
+// tasks of one processor are preempted, one in each copy. Each copy more makes that five to forty times rarer (docs/kernels.md). Nothing
+// makes it impossible: a program that forbids preemption is preempted when it allows it again, and counts as running until it has ended.
+const copiesIfPreemptible = 6
 
-// leastLifecycleCopies is how many copies of the programs that follow the life of connections every kernel needs: one for the
-// processes, and one for the soft interrupts that interrupt them there.
-const leastLifecycleCopies = 2
+// lifecycleCopies and lifecycleCopiesIfPreemptible are how many copies there are of the programs that follow the life of connections. Every
+// kernel needs two: one for the processes, and one for the soft interrupts that interrupt them there. They run a tenth as often as the others.
+const (
+	lifecycleCopies              = 2
+	lifecycleCopiesIfPreemptible = 3
+)
 
-// copiesHere returns how many copies of the programs this kernel needs. It looks once: the answer has to be the same for all.
-var copiesHere = sync.OnceValue(func() uint32 {
+// preemptibleHere tells it of this kernel. It looks once: the answer has to be the same for all programs.
+var preemptibleHere = sync.OnceValue(func() bool {
 	var name unix.Utsname
 	if unix.Uname(&name) != nil {
-		return copiesIfPreemptible
+		return true
 	}
-	release, version := unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:])
-	if preemptible(os.DirFS("/"), release, version) {
-		return copiesIfPreemptible
-	}
-	return 1
+	return preemptible(os.DirFS("/"), unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:]))
 })
 
 // preemptible tells whether tasks can be preempted in the kernel. Where that cannot be found out it is assumed.

@@ -112,7 +112,8 @@ func (p *Probes) load(b *backend, options Options) error {
 
 // loadCopies loads the programs as often as this kernel needs them. All copies share the maps of the first, but for their constants.
 func (p *Probes) loadCopies(b *backend, options Options) error {
-	for copy := range max(leastLifecycleCopies, copiesHere()) {
+	own, life := b.copies()
+	for copy := range max(own, life) {
 		spec, err := b.spec(options, copy)
 		if err != nil {
 			return err
@@ -146,7 +147,8 @@ func (b *backend) spec(options Options, copy uint32) (*ebpf.CollectionSpec, erro
 	}
 	b.prune(spec, copy)
 	spec.Maps[observerMapEvents].MaxEntries = options.RingSize
-	spec.Maps[observerMapScratches].MaxEntries *= b.copies()
+	own, _ := b.copies()
+	spec.Maps[observerMapScratches].MaxEntries *= own
 	if features.HaveMapType(ebpf.TaskStorage) != nil {
 		// No program reaches it then (current_calls), but it must exist for the programs to load.
 		spec.Maps[observerMapCalls] = spec.Maps[observerMapCallsByThread].Copy()
@@ -161,7 +163,7 @@ func (b *backend) spec(options Options, copy uint32) (*ebpf.CollectionSpec, erro
 		observerVarRecvmsgParameters: uint32(len(recvmsg.Params)),
 		observerVarMaxBytes:          options.MaxBytes,
 		observerVarFillMark:          uint64(options.RingSize / 4),
-		observerVarCopies:            b.copies(),
+		observerVarCopies:            own,
 		observerVarCopy:              copy,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
