@@ -76,6 +76,35 @@ static __always_inline int next_piece(struct copying *c)
 	return 0;
 }
 
+/* Tells of the middle of the call as a gap, and goes on behind it. */
+static __always_inline void leave_out_middle(struct scratch *s)
+{
+	struct copying *c = &s->copying;
+	__u8 kind = s->event.kind;
+
+	submit_gap(s, c->middle, GAP_TRUNCATED);
+	s->event.kind = kind;
+	s->event.reason = 0;
+	s->event.seq += c->middle;
+	c->passed = c->middle;
+	c->left = c->tail;
+	c->middle = 0;
+	c->tail = 0;
+}
+
+/* One step over the middle of the call: to the end of a piece of memory, or of the middle. */
+static __always_inline int pass_middle(struct copying *c)
+{
+	__u64 n = c->passed;
+
+	if (n > c->piece)
+		n = c->piece;
+	c->base += n;
+	c->piece -= n;
+	c->passed -= n;
+	return 0;
+}
+
 /*
  * One step of copying: a stretch of bytes from one piece of memory, and perhaps a full event. Returns 0 to go on.
  * A global function, because the verifier looks at those once and not once for each turn of the loop; until 5.12 they
@@ -92,6 +121,8 @@ __noinline int copy_step(__u32 which)
 	c = &s->copying;
 	if (!c->piece && next_piece(c))
 		return -1;
+	if (c->passed)
+		return pass_middle(c);
 	at = c->filled;
 	n = EVENT_MAX_PAYLOAD - at;
 	if (n > c->left)
@@ -112,10 +143,15 @@ __noinline int copy_step(__u32 which)
 		submit_payload(s, c->filled);
 		c->filled = 0;
 	}
+	if (!c->left && c->tail)
+		leave_out_middle(s);
 	return !c->left;
 }
 
-/* Submits the first n bytes at the cursor. Returns how many could not be read. */
+/*
+ * Submits n bytes at the cursor: all of them, or the first and the last if they are more than may be copied, because what a call is
+ * made of begins and ends with commands, and what is long in it are values. Returns how many at the end could not be read.
+ */
 static __always_inline __u32 copy_pieces(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
 {
 	struct copying *c = &s->copying;
@@ -129,13 +165,21 @@ static __always_inline __u32 copy_pieces(struct scratch *s, __u32 which, struct 
 	c->pieces = cursor->pieces;
 	c->memory = cursor->memory;
 	c->left = n;
+	c->middle = 0;
+	c->tail = 0;
+	c->passed = 0;
 	c->filled = 0;
+	if (n > max_bytes) {
+		c->left = max_bytes / 2;
+		c->tail = max_bytes / 2;
+		c->middle = n - c->left - c->tail;
+	}
 	for (step = 0; step < MAX_STEPS; step++)
 		if (copy_step(which))
 			break;
 	if (c->filled)
 		submit_payload(s, c->filled);
-	return c->left;
+	return c->left + c->middle + c->tail;
 }
 
 /*
@@ -202,7 +246,7 @@ static __always_inline __u32 skip_bodies(struct scratch *s, __u32 which, struct 
 	return c->left;
 }
 
-/* Submits the payload of a call of n bytes, whole or with the rest as a gap of known length. */
+/* Submits the payload of a call of n bytes, whole or with gaps of known length. */
 static __always_inline void submit_call(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
 {
 	__u64 wanted;
@@ -226,13 +270,9 @@ static __always_inline void submit_call(struct scratch *s, __u32 which, struct c
 		submit_gap(s, n, GAP_NOT_IN_MEMORY);
 		return;
 	}
-	if (wanted > max_bytes)
-		wanted = max_bytes;
-	missing = copy_pieces(s, which, cursor, wanted);
+	missing = copy_pieces(s, which, cursor, n);
 	if (missing)
-		submit_gap(s, missing + n - wanted, GAP_UNREADABLE);
-	else if (n > wanted)
-		submit_gap(s, n - wanted, GAP_TRUNCATED);
+		submit_gap(s, missing, GAP_UNREADABLE);
 }
 
 static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struct sock *sk, __u8 role, bool direct)

@@ -31,12 +31,14 @@ struct copying {
 	__u64 skip;   /* bytes to skip in it */
 	__u32 pieces; /* entries left */
 	__u32 memory; /* enum memory */
-	__u32 left;   /* bytes of the call left to copy */
+	__u32 left;   /* bytes of the call left to copy, */
+	__u32 middle; /* behind them those that are left out, */
+	__u32 tail;   /* and behind these more to copy */
+	__u32 passed; /* bytes of the middle left to step over */
 	__u32 filled; /* bytes in the scratch that are not submitted yet */
 	__u32 body;   /* skip.h: bytes left of a body that is passed over, */
 	__u32 lead;   /* where behind it something begins, */
 	__u32 head;   /* and where the next body begins */
-	__u32 pad;
 };
 
 /* Where an event is put together: the verifier wants room for the longest piece after any shorter one. */

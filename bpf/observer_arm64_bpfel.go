@@ -93,11 +93,13 @@ type observerScratch struct {
 		Pieces uint32
 		Memory uint32
 		Left   uint32
+		Middle uint32
+		Tail   uint32
+		Passed uint32
 		Filled uint32
 		Body   uint32
 		Lead   uint32
 		Head   uint32
-		Pad    uint32
 	}
 	Event   observerEvent
 	Payload [16384]uint8
