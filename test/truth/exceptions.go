@@ -46,6 +46,8 @@ var (
 		"Redis 6 counts POST, with which it closes the connection, as a command")
 	httpUnanswered = except("http-unanswered",
 		"a browser's GET is answered by closing at its Host line: nothing on that connection shows that it speaks to a Redis server")
+	linkBackwards = except("link-backwards",
+		"the server that imports slots asks the exporting one over the link that this one opened: it counts there, and is no reply to anything")
 	scriptErrors = except("script-errors",
 		"errors within scripts are counted among the error replies once, twice or not at all, by version")
 )

@@ -53,7 +53,7 @@ func (i *instance) await(ctx context.Context, line, text string) error {
 		if err != nil {
 			return err
 		}
-		if strings.Contains(r.text, text) {
+		if strings.Contains(fmt.Sprint(r), text) {
 			return nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
@@ -109,17 +109,25 @@ func migration(ctx context.Context, r *round) error {
 
 // cluster makes a cluster of two and uses it with clients that follow redirections, and with one that does not.
 func cluster(ctx context.Context, r *round) error {
+	if _, err := r.cluster(ctx); err != nil {
+		return err
+	}
+	return errors.Join(clusterClient(ctx, r), r.redirected(), r.clusterTool(ctx))
+}
+
+// cluster starts a second node and makes a cluster of the two.
+func (r *round) cluster(ctx context.Context) (*instance, error) {
 	peer, err := r.another(ctx, true, r.server.clusterOptions(r.server.port+1)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	half := []string{slots(0, 8191), slots(8192, 16383)}
 	for i, node := range []*instance{r.instance, peer} {
 		if _, err := node.admin.do("CLUSTER ADDSLOTS " + half[i]); err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := node.admin.do(fmt.Sprint("CLUSTER SET-CONFIG-EPOCH ", i+1)); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	meet := fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", peer.port)
@@ -127,17 +135,58 @@ func cluster(ctx context.Context, r *round) error {
 		meet += " " + strconv.Itoa(peer.port+clusterBus)
 	}
 	if _, err := r.admin.do(meet); err != nil {
-		return err
+		return nil, err
 	}
 	for _, node := range []*instance{r.instance, peer} {
 		if err := node.await(ctx, "CLUSTER INFO", "cluster_state:ok"); err != nil {
-			return err
+			return nil, err
 		}
 		if err := node.await(ctx, "CLUSTER INFO", "cluster_known_nodes:2"); err != nil {
+			return nil, err
+		}
+	}
+	return peer, nil
+}
+
+// slotMigration moves slots to another node at a stroke, while clients write to them.
+func slotMigration(ctx context.Context, r *round) error {
+	peer, err := r.cluster(ctx)
+	if err != nil {
+		return err
+	}
+	id, err := peer.admin.do("CLUSTER MYID")
+	if err != nil {
+		return err
+	}
+	if err := clusterClient(ctx, r); err != nil {
+		return err
+	}
+	moved, err := r.admin.do("CLUSTER MIGRATESLOTS SLOTSRANGE 0 4000 NODE " + id.text)
+	if err != nil {
+		return err
+	}
+	if moved.failed() {
+		return fmt.Errorf("CLUSTER MIGRATESLOTS: %s", moved.text)
+	}
+	err = errors.Join(clusterTransactions(ctx, r), r.await(ctx, "CLUSTER GETSLOTMIGRATIONS", "success"), clusterClient(ctx, r))
+	r.allow(linkBackwards, "cluster_syncslots", span{2, 4}, exactly(0))
+	return err
+}
+
+// clusterTransactions writes to both nodes in transactions.
+func clusterTransactions(ctx context.Context, r *round) error {
+	db := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{r.address()}})
+	defer db.Close()
+	for i := range 1000 {
+		key := fmt.Sprintf("key:%d", i)
+		if _, err := db.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+			p.Set(ctx, key, i, 0)
+			return p.Incr(ctx, key).Err()
+		}); err != nil {
 			return err
 		}
 	}
-	return errors.Join(clusterClient(ctx, r), r.redirected(), r.clusterTool(ctx))
+	return nil
 }
 
 // slots writes a range of slots out, as all versions take them.

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	roundTime   = 2 * time.Minute        // what a client may take
+	roundTime   = 5 * time.Minute        // what a client may take
 	settleTime  = 5 * time.Second        // what the observers may take to agree with the server
 	settlePause = 100 * time.Millisecond // longer than an event may wait in the ring
 )

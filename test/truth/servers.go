@@ -70,6 +70,9 @@ func (s *server) countsErrors() bool { return s.since(6.2, 0) }
 // hasDualChannels: the data set and the changes to it may take a connection each on their way to a replica.
 func (s *server) hasDualChannels() bool { return s.product == valkey }
 
+// migratesSlots: whole slots may be moved to another node at a stroke.
+func (s *server) migratesSlots() bool { return s.product == valkey && s.version >= 9 }
+
 // doublesComplaints: breaches of the protocol are counted twice.
 func (s *server) doublesComplaints() bool {
 	return s.product == redis && s.version == 8.0 && s.threaded()
