@@ -69,9 +69,9 @@ func (c *conn) event(e *capture.Event) {
 	c.active = e.Time
 	switch e.Kind {
 	case capture.Data:
-		c.arrive(e.Direction, piece{seq: e.Seq, len: uint32(len(e.Data)), data: e.Data, time: e.Time})
+		c.arrive(e.Direction, &piece{seq: e.Seq, len: uint32(len(e.Data)), data: e.Data, time: e.Time})
 	case capture.Gap:
-		c.arrive(e.Direction, piece{seq: e.Seq, len: e.Len, reason: e.Reason, time: e.Time})
+		c.arrive(e.Direction, &piece{seq: e.Seq, len: e.Len, reason: e.Reason, time: e.Time})
 	case capture.Open:
 		c.open(e)
 	case capture.Existing:
@@ -119,12 +119,12 @@ func (c *conn) midStream(now int64) {
 }
 
 // arrive takes a piece of a flow at its place, or holds it until then.
-func (c *conn) arrive(d capture.Direction, p piece) {
+func (c *conn) arrive(d capture.Direction, p *piece) {
 	f := &c.flows[d]
 	if !f.known {
 		f.start(p.seq)
 	}
-	missing, fresh := f.trim(&p)
+	missing, fresh := f.trim(p)
 	switch {
 	case !fresh || c.mode == foreign:
 		return
@@ -134,7 +134,7 @@ func (c *conn) arrive(d capture.Direction, p piece) {
 		f.next += missing
 		c.deliver(d, p)
 	default:
-		c.hold(d, p)
+		c.hold(d, *p)
 	}
 	if len(c.flows[capture.Request].held)+len(c.flows[capture.Reply].held) > 0 {
 		c.drain(capture.Request)
@@ -150,7 +150,7 @@ func (c *conn) hold(d capture.Direction, p piece) {
 		if len(f.held) == 0 {
 			c.jump(d, uint32(max(0, f.distance(p.seq))))
 			c.letGo = true
-			c.deliver(d, p)
+			c.deliver(d, &p)
 			c.letGo = false
 			return
 		}
@@ -178,7 +178,7 @@ func (c *conn) drain(d capture.Direction) {
 				return
 			}
 		}
-		if p, fresh := f.take(&c.tracker.shelf); fresh && !c.deliver(d, p) {
+		if p, fresh := f.take(&c.tracker.shelf); fresh && !c.deliver(d, &p) {
 			return
 		}
 	}
@@ -188,7 +188,7 @@ func (c *conn) drain(d capture.Direction) {
 }
 
 // deliver hands the piece at the expected offset to its stream. It reports false if replies were put back, to wait for their request.
-func (c *conn) deliver(d capture.Direction, p piece) bool {
+func (c *conn) deliver(d capture.Direction, p *piece) bool {
 	c.flows[d].next += p.len
 	switch {
 	case c.mode == foreign:
@@ -211,7 +211,7 @@ func (c *conn) force(d capture.Direction) {
 	c.letGo = true
 	c.outdated = d == capture.Reply && c.mode == paired && c.stale(f.held[0].time)
 	if p, fresh := f.take(&c.tracker.shelf); fresh {
-		c.deliver(d, p)
+		c.deliver(d, &p)
 	}
 	c.letGo, c.outdated = false, false
 	c.drain(d)
@@ -293,7 +293,7 @@ func (c *conn) skip(d capture.Direction, n uint32, reason capture.Reason) bool {
 	}
 	c.replies.Gap(n)
 	c.tracker.stats.gap(reason, n, true)
-	c.reply(piece{time: c.tracker.now})
+	c.reply(&piece{time: c.tracker.now})
 	return true
 }
 

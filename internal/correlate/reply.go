@@ -9,7 +9,7 @@ import (
 )
 
 // reply reads a piece of the reply stream. It reports false if some of it was put back, to wait for its request.
-func (c *conn) reply(p piece) bool {
+func (c *conn) reply(p *piece) bool {
 	switch c.mode {
 	case lost:
 		c.lostReply(p.data, p.time)
