@@ -93,6 +93,10 @@ bench: build ## measure what observing costs (as root, about a quarter of an hou
 	./test/install.sh redis
 	$(GO) run ./test/bench -json build/bench.json $(BENCH) $(BINARY)
 
+.PHONY: bench-replay
+bench-replay: build ## measure what replaying a capture costs, beside tcpdump and tshark where they are installed
+	$(GO) run ./test/replay $(BINARY)
+
 # The compiler takes cmd/redis-observer/default.pgo by itself. Commit what this writes; the benchmarks need not be repeated for small changes.
 .PHONY: profile
 profile: ## collect anew the profile by which the compiler optimises the path from events to metrics
