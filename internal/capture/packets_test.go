@@ -72,6 +72,42 @@ func TestPacketsOnLoopback(t *testing.T) {
 	}
 }
 
+// TestDropsAreCounted: a full ring is told of, and what is in it is read all the same.
+func TestDropsAreCounted(t *testing.T) {
+	p := mustCapture(t, "lo")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	require.NoError(t, p.SetPorts([]uint16{uint16(listener.Addr().(*net.TCPAddr).Port)}, nil))
+	received := make(chan int64)
+	go func() {
+		var n int64
+		if c, err := listener.Accept(); err == nil {
+			n, _ = io.Copy(io.Discard, c) // until the client leaves
+			_ = c.Close()
+		}
+		received <- n
+	}()
+	c, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	const sent = 16 << 20 // of which the ring holds a part
+	_, err = c.Write(make([]byte, sent))
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	require.EqualValues(t, sent, <-received)
+	assert.NotZero(t, p.Stats().Lost["ring_full"])
+	require.NoError(t, p.Close())
+
+	seen := 0
+	var e capture.Event
+	for err = p.Read(&e); err == nil; err = p.Read(&e) {
+		seen += len(e.Data)
+	}
+	assert.ErrorIs(t, err, os.ErrClosed)
+	assert.NotZero(t, seen)
+	assert.Less(t, seen, sent)
+}
+
 func TestPacketsOfNoInterface(t *testing.T) {
 	require.NoError(t, mustCapture(t).Close()) // or skip
 	_, err := capture.OpenPackets(capture.LiveOptions{RingSize: 1 << 20, Interfaces: []string{"nonesuch0"}, Logger: slog.New(slog.DiscardHandler)})
