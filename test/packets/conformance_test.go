@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -28,11 +30,12 @@ func TestSameNumbers(t *testing.T) {
 	observer := filepath.Join(dir, "redis-observer")
 	mustRun(t, "go", "build", "-o", observer, "../../cmd/redis-observer")
 	config := filepath.Join(dir, "observer.yaml")
-	endpoint := fmt.Sprintf("ports: []\nendpoints: [{name: cache, addresses: [\"127.0.0.1:%d\"]}]\n", redisPort)
-	require.NoError(t, os.WriteFile(config, []byte(endpoint+"capture: {ring_size: 64MiB}\n"), 0o600))
+	endpoints := fmt.Sprintf("ports: []\nendpoints: [{name: cache, addresses: [\"%s:%d\"]}, {name: sessions, addresses: [\"%s:%d\"]}]\n",
+		cacheAt, redisPort, sessionsAt, redisPort)
+	require.NoError(t, os.WriteFile(config, []byte(endpoints+"capture: {ring_size: 64MiB}\n"), 0o600))
 
 	socket, file := filepath.Join(dir, "redis.sock"), filepath.Join(dir, "traffic.pcap")
-	mustStart(t, exec.Command("redis-server", "--port", strconv.Itoa(redisPort), "--bind", "127.0.0.1", "--save", "", "--dir", dir, "--unixsocket", socket))
+	mustStart(t, exec.Command("redis-server", "--port", strconv.Itoa(redisPort), "--bind", cacheAt, sessionsAt, "--save", "", "--dir", dir, "--unixsocket", socket))
 	probes := mustStart(t, exec.Command(observer, "--config", config, "--listen", probesAt))
 	packets := exec.Command(observer, "--config", config, "--listen", packetsAt)
 	packets.Env = append(os.Environ(), "REDIS_OBSERVER_CAPTURE_BACKEND=packet")
@@ -47,19 +50,22 @@ func TestSameNumbers(t *testing.T) {
 	traffic(t)
 
 	time.Sleep(2 * time.Second) // rings and tcpdump's buffer
-	want := truth("cache", mustRun(t, "redis-cli", "-s", socket, "info", "commandstats"))
+	want := truth(mustRun(t, "redis-cli", "-s", socket, "info", "commandstats"))
 	mustEnd(t, dump)
 	// The server counts as a success what was blocked when its client reset the connection; nobody else can.
-	want["cache blpop error"]++
-	delete(want, "cache blpop success")
+	want["blpop error"]++
+	delete(want, "blpop success")
 
 	live, err := get("http://" + probesAt + "/metrics")
 	require.NoError(t, err)
 	captured, err := get("http://" + packetsAt + "/metrics")
 	require.NoError(t, err)
 	replayed := mustRun(t, observer, "replay", "--config", config, file)
+	byName := parse(t, live)
 	for name, metrics := range map[string]string{"probes": live, "packets": captured, "replay": replayed} {
-		assert.Equal(t, want, parse(t, metrics), name)
+		got := parse(t, metrics)
+		assert.Equal(t, want, got.ofAllNames(), name)
+		assert.Equal(t, byName, got, name)
 		assert.Empty(t, seriesOfLoss.FindAllString(metrics, -1), name)
 	}
 	mustEnd(t, probes)
@@ -74,6 +80,7 @@ func traffic(t *testing.T) {
 	mustRun(t, "redis-benchmark", "-p", port, "-q", "-n", "100000", "-c", "20", "-P", "16", "-t", "get,set")
 	mustRun(t, "redis-benchmark", "-p", port, "-q", "-n", "40", "-c", "2", "-d", "1000000", "-t", "get,set")
 	mustRun(t, "redis-cli", "-p", port, "-3", "config", "get", "maxmemory")
+	library(t)
 
 	k := mustDial(t)
 	k.ask(1, capturetest.Command("SET", "s", "text"))
@@ -101,6 +108,39 @@ func traffic(t *testing.T) {
 	require.NoError(t, blocked.Close())
 }
 
+// library is a program that uses a client library: a pool of connections with RESP3, a pipeline, a transaction and a subscription.
+func library(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	c := redis.NewClient(&redis.Options{
+		Addr: net.JoinHostPort(sessionsAt, strconv.Itoa(redisPort)), DisableIdentity: true, // which is an error that this server does not count
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	defer c.Close()
+	messages := c.Subscribe(ctx, "news")
+	defer messages.Close()
+	_, err := messages.Receive(ctx)
+	require.NoError(t, err)
+	_, err = c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i := range 1000 {
+			p.HSet(ctx, "session", strconv.Itoa(i), strings.Repeat("x", i))
+		}
+		p.HGetAll(ctx, "session") // half a megabyte
+		return nil
+	})
+	require.NoError(t, err)
+	_, err = c.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.Incr(ctx, "visits")
+		p.Expire(ctx, "session", time.Hour)
+		return nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, c.Publish(ctx, "news", "hello").Err())
+	_, err = messages.ReceiveMessage(ctx)
+	require.NoError(t, err)
+	require.ErrorIs(t, c.Get(ctx, "none").Err(), redis.Nil)
+}
+
 // client writes and reads by hand.
 type client struct {
 	*net.TCPConn
@@ -109,7 +149,7 @@ type client struct {
 
 func mustDial(t *testing.T) client {
 	t.Helper()
-	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", redisPort))
+	c, err := net.Dial("tcp", net.JoinHostPort(sessionsAt, strconv.Itoa(redisPort)))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() }) // it may be closed
 	return client{c.(*net.TCPConn), t}

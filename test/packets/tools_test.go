@@ -22,6 +22,8 @@ import (
 
 const (
 	redisPort  = 22500
+	cacheAt    = "127.0.0.1"
+	sessionsAt = "127.0.0.2"
 	probesAt   = "127.0.0.1:22501"
 	packetsAt  = "127.0.0.1:22502"
 	patience   = 20 * time.Second
@@ -104,7 +106,7 @@ func get(url string) (string, error) {
 	return string(body), err
 }
 
-// counts are the commands by "command status".
+// counts are the commands by "name command status", or without the name.
 type counts map[string]int
 
 var (
@@ -125,8 +127,18 @@ func parse(tb testing.TB, metrics string) counts {
 	return found
 }
 
+// ofAllNames adds up the counts of all names: Redis knows of none.
+func (c counts) ofAllNames() counts {
+	sum := counts{}
+	for key, n := range c {
+		_, command, _ := strings.Cut(key, " ")
+		sum[command] += n
+	}
+	return sum
+}
+
 // truth returns what Redis counted, but for what the test itself asked it over its Unix socket.
-func truth(name, stats string) counts {
+func truth(stats string) counts {
 	found := counts{}
 	for line := range strings.Lines(stats) {
 		command, c, ok := commandstats.Line(line)
@@ -134,10 +146,10 @@ func truth(name, stats string) counts {
 			continue
 		}
 		if c.Calls > c.Errors {
-			found[name+" "+command+" success"] = int(c.Calls - c.Errors)
+			found[command+" success"] = int(c.Calls - c.Errors)
 		}
 		if c.Errors > 0 {
-			found[name+" "+command+" error"] = int(c.Errors)
+			found[command+" error"] = int(c.Errors)
 		}
 	}
 	return found
