@@ -33,7 +33,7 @@ test: ## install what the tests need, run unit and end-to-end tests with the rac
 
 # TRUTH='-servers redis-7.0,valkey-9 -clients go-redis,raw -count 5' says what; docs/accuracy.md says more.
 .PHONY: test-truth
-test-truth: build ## compare the counts with the servers' own: every server, every client (as root, about eight minutes)
+test-truth: build ## compare the counts with the servers' own: every server, every client (as root, about twelve minutes)
 	$(GO) run ./test/truth -observer $(BINARY) $(TRUTH)
 
 .PHONY: test-truth-short
