@@ -52,7 +52,7 @@ func (c *conn) checkTail(d capture.Direction, end uint32) {
 		return
 	}
 	if missing := f.distance(end); missing > 1 && missing <= window {
-		c.jump(d, uint32(missing))
+		c.jump(d, uint32(missing), c.tracker.now)
 	}
 }
 

@@ -105,17 +105,17 @@ func (c *conn) existing(e *capture.Event) {
 	}
 	c.flows[capture.Request].start(e.Seq)
 	c.flows[capture.Reply].start(e.ReplySeq)
-	c.resync.heard(e.Time, capture.Reply)
+	last := capture.Reply
 	if e.Awaited {
-		c.resync.heard(e.Time, capture.Request)
+		last = capture.Request
 	}
+	c.resync = newResync(MidStream, last, e.Time)
 }
 
 // midStream is the state of a connection of which nothing is known.
 func (c *conn) midStream(now int64) {
 	c.mode, c.unknown, c.proto = lost, true, 2
-	c.resync = resync{reason: MidStream}
-	c.resync.heard(now, capture.Request)
+	c.resync = newResync(MidStream, capture.Request, now)
 }
 
 // arrive takes a piece of a flow at its place, or holds it until then.
@@ -130,7 +130,7 @@ func (c *conn) arrive(d capture.Direction, p *piece) {
 		return
 	case missing == 0 && !f.ready():
 		c.deliver(d, p)
-	case missing > 0 && len(f.held) == 0 && c.skip(d, missing, 0):
+	case missing > 0 && len(f.held) == 0 && c.skip(d, missing, 0, p.time):
 		f.next += missing
 		c.deliver(d, p)
 	default:
@@ -148,7 +148,7 @@ func (c *conn) hold(d capture.Direction, p piece) {
 	for !f.hold(p, &c.tracker.shelf) {
 		c.tracker.stats.heldOverflow.Add(1)
 		if len(f.held) == 0 {
-			c.jump(d, uint32(max(0, f.distance(p.seq))))
+			c.jump(d, uint32(max(0, f.distance(p.seq))), p.time)
 			c.letGo = true
 			c.deliver(d, &p)
 			c.letGo = false
@@ -193,7 +193,7 @@ func (c *conn) deliver(d capture.Direction, p *piece) bool {
 	switch {
 	case c.mode == foreign:
 	case p.data == nil:
-		c.gap(d, p.len, p.reason)
+		c.gap(d, p.len, p.reason, p.time)
 	case d == capture.Request:
 		c.request(p.data, p.time)
 	default:
@@ -206,7 +206,7 @@ func (c *conn) deliver(d capture.Direction, p *piece) bool {
 func (c *conn) force(d capture.Direction) {
 	f := &c.flows[d]
 	if !f.ready() {
-		c.jump(d, f.missing())
+		c.jump(d, f.missing(), f.held[0].time)
 	}
 	c.letGo = true
 	c.outdated = d == capture.Reply && c.mode == paired && c.stale(f.held[0].time)
@@ -217,13 +217,13 @@ func (c *conn) force(d capture.Direction) {
 	c.drain(d)
 }
 
-// jump leaves out bytes that will not come.
-func (c *conn) jump(d capture.Direction, missing uint32) {
+// jump leaves out bytes that will not come, before what came at a time.
+func (c *conn) jump(d capture.Direction, missing uint32, time int64) {
 	if missing == 0 {
 		return
 	}
 	c.flows[d].next += missing
-	c.gap(d, missing, 0)
+	c.gap(d, missing, 0, time)
 }
 
 // expire gives up what was held too long, and returns the next deadline.
@@ -253,25 +253,25 @@ func (c *conn) flush() {
 	}
 }
 
-// gap takes note that n bytes of a stream are missing.
-func (c *conn) gap(d capture.Direction, n uint32, reason capture.Reason) {
-	if c.skip(d, n, reason) {
+// gap takes note that n bytes of a stream are missing, which passed at that time at the latest.
+func (c *conn) gap(d capture.Direction, n uint32, reason capture.Reason, time int64) {
+	if c.skip(d, n, reason, time) {
 		return
 	}
 	c.tracker.stats.gap(reason, n, false)
 	switch c.mode {
 	case paired:
-		c.lose(Missing, d)
+		c.lose(Missing, d, time)
 	case lost:
 		c.resync.trial = trial{}
-		c.resync.heard(c.tracker.now, d)
+		c.resync.heard(time, d)
 	case replica:
 		c.requests.Reset()
 	}
 }
 
 // skip leaves out bytes whose content does not matter. The streams are tried on copies: a stream that refuses a gap has forgotten where it was.
-func (c *conn) skip(d capture.Direction, n uint32, reason capture.Reason) bool {
+func (c *conn) skip(d capture.Direction, n uint32, reason capture.Reason, time int64) bool {
 	switch {
 	case c.mode == lost && !c.resync.trial.on:
 		return false
@@ -293,18 +293,17 @@ func (c *conn) skip(d capture.Direction, n uint32, reason capture.Reason) bool {
 	}
 	c.replies.Gap(n)
 	c.tracker.stats.gap(reason, n, true)
-	c.reply(&piece{time: c.tracker.now})
+	c.reply(&piece{time: time})
 	return true
 }
 
-// lose puts the connection out of step: nothing that is outstanding can be paired any more.
-func (c *conn) lose(reason Reason, d capture.Direction) {
+// lose puts the connection out of step by what passed in a direction at a time: nothing that is outstanding can be paired any more.
+func (c *conn) lose(reason Reason, d capture.Direction, time int64) {
 	c.unpaired(reason, c.forgetPending())
 	c.requests.Reset()
 	c.replies.Reset()
 	c.mode, c.unknown, c.silence = lost, true, answering
-	c.resync = resync{reason: reason}
-	c.resync.heard(c.tracker.now, d)
+	c.resync = newResync(reason, d, time)
 }
 
 // forgetPending empties the FIFO and the transaction, and returns how many commands they held.

@@ -158,7 +158,7 @@ func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
 		// We were wrong about what was outstanding, or about CLIENT REPLY, or about the server having turned away,
 		// or this answers a request that we have not seen, or not to its end.
 		c.deaf = false
-		c.lose(Unsolicited, capture.Reply)
+		c.lose(Unsolicited, capture.Reply, c.replying)
 	}
 	return true
 }
@@ -309,5 +309,5 @@ func (c *conn) malformed() {
 		c.replies.Reset()
 		return
 	}
-	c.lose(Malformed, capture.Reply)
+	c.lose(Malformed, capture.Reply, c.replying)
 }

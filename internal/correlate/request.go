@@ -71,7 +71,7 @@ func (c *conn) take(r *parser.Request) {
 		p.flags |= noReply
 	}
 	if !c.pending.push(p, &c.tracker.slots) {
-		c.lose(Overflow, capture.Request)
+		c.lose(Overflow, capture.Request, p.time)
 		c.unpaired(Overflow, 1)
 		return
 	}

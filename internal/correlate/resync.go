@@ -39,8 +39,15 @@ type trial struct {
 	outstanding int64
 }
 
+func newResync(reason Reason, last capture.Direction, when int64) resync {
+	return resync{reason: reason, last: last, when: when}
+}
+
+// heard notes what passed, unless it had to wait for its turn until something later was read.
 func (s *resync) heard(when int64, d capture.Direction) {
-	s.last, s.when = d, when
+	if when >= s.when {
+		s.last, s.when = d, when
+	}
 }
 
 // lostRequest reads a request chunk of a connection out of step; nil after a gap that may have completed a request.
@@ -104,6 +111,9 @@ func (c *conn) tryRequest(data []byte, time int64) {
 	}
 	c.requests.Feed(data)
 	c.countRequests()
+	if time < s.when {
+		s.trial = trial{} // its replies may have been read already
+	}
 }
 
 // countRequests counts the complete requests of the chunk that was fed.

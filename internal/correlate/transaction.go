@@ -53,7 +53,7 @@ func (c *conn) enqueue(p *pending) {
 	c.pending.pop(&c.tracker.slots)
 	if !c.tx.queue.push(queued, &c.tracker.slots) {
 		c.unpaired(Overflow, 1)
-		c.lose(Overflow, capture.Reply)
+		c.lose(Overflow, capture.Reply, c.replying)
 	}
 }
 
@@ -73,7 +73,7 @@ func (c *conn) executed(r *parser.Reply) {
 		c.tx.end(&c.tracker.slots)
 		c.finish(Success, command.OtherPrefix)
 	case r.Len != int64(c.tx.queue.count):
-		c.lose(Transaction, capture.Reply)
+		c.lose(Transaction, capture.Reply, c.replying)
 	default:
 		c.tx.running = true
 		c.settleQueued()

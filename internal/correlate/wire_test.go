@@ -213,6 +213,7 @@ func TestOutOfStep(t *testing.T) {
 		{"reply outstanding", []string{"existing", "S: $-1", "C: GET a", "C: GET b", "S: $-1"}, []string{"unpaired 1 mid_stream", "unpaired 1 mid_stream"}},
 		{"unanswered is not quiet", []string{"existing", "C: BLPOP a 0", "+100ms", "C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream", "unpaired 1 mid_stream"}},
 		{"gap in a request", []string{"open", "C: GET a", "lose C: GET b", "C: GET c", "+60ms", "S: $-1", "S: $-1", "S: $-1", "+100ms", "C: GET d", "S: $-1"}, []string{"unpaired 1 gap", "unpaired 1 gap", "get success"}},
+		{"reply let go before the next request", []string{"open", "C: PING", "S: +PONG", "lose C: SET a 1", "S: +OK", "+20ms", "C: GET a", "S: $-1", "+29ms", "+30ms", "+500ms", "C: GET b", "S: $-1"}, []string{"ping success", "unpaired 1 unsolicited", "unpaired 1 unsolicited", "get success"}},
 		{"gap in a reply", []string{"open", "C: GET a", "C: GET b", "gap S: $-1", "S: $-1", "+100ms", "C: GET d", "S: $-1"}, []string{"unpaired 2 gap", "get success"}},
 		{"gap inside values", []string{"open", `c: *3\r\n$3\r\nSET\r\n$1\r\na\r\n$200\r\n` + big(80), "gap c: " + big(100), "c: " + big(20) + `\r\n`, "S: +OK", "C: GET a", `s: $200\r\n` + big(80), "gap s: " + big(120) + `\r\n`, "C: PING", "S: +PONG"},
 			[]string{"set success", "get success", "ping success"}},
