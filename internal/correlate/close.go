@@ -56,9 +56,10 @@ func (c *conn) checkTail(d capture.Direction, end uint32) {
 	}
 }
 
-// ended reports whether an end closed its stream and all that came of the connection has been told: what the close of its
-// socket would add is nothing.
-func (c *conn) ended() bool { return c.gone && c.mode == foreign }
+// ended reports whether an end closed its stream and every command has its outcome: what the close of the socket would add is nothing.
+func (c *conn) ended() bool {
+	return c.gone && c.mode != lost && c.pending.empty() && c.tx.queue.empty()
+}
 
 // abandon ends the tracking of a connection whose end we do not see.
 func (c *conn) abandon(reason Reason) {

@@ -198,6 +198,9 @@ func TestReusedAfterItsEndWasTold(t *testing.T) {
 	assert.Equal(t, []string{"get success", "get success"}, p.got)
 	assert.Zero(t, p.tracker.Stats().LostConnections, "nothing is missing but the close of its socket")
 
+	p.play(`c: *2\r\n$3\r\nGET`, "half-close", "open")
+	assert.Zero(t, p.tracker.Stats().LostConnections, "half a request is none")
+
 	p.play("half-close", "C: GET c", "open")
 	assert.EqualValues(t, 1, p.tracker.Stats().LostConnections, "the server's end was not seen")
 }

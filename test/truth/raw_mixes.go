@@ -143,7 +143,11 @@ func rawOccupied(_ context.Context, r *round) error {
 // killed asks while a script runs, and ends the script over the wire.
 func (r *round) killed(kill, script string) error {
 	return r.onNew(func(w *wire) error {
-		if err := w.send(script + commands("GET a", "SET a 1")); err != nil {
+		behind, replies := commands("GET a", "SET a 1"), 3
+		if !r.server.since(6.2, 0) {
+			behind, replies = "", 1 // Redis 6.0 leaves lying what it has read behind a script that is killed, until more comes
+		}
+		if err := w.send(script + behind); err != nil {
 			return err
 		}
 		time.Sleep(aLittle)
@@ -151,7 +155,7 @@ func (r *round) killed(kill, script string) error {
 			_, err := w.ask("GET a", "MULTI", "GET a", "EXEC", "SET a 1", "PING", kill, "GET a")
 			return err
 		})
-		return errors.Join(asked, readAll(w, 3))
+		return errors.Join(asked, readAll(w, replies))
 	})
 }
 
