@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/commandstats"
 )
 
 // redisServer is a running redis-server, watched at one end of its connections. It is asked for its own account over a Unix
@@ -63,26 +65,9 @@ func (s *redisServer) mustCount(t *testing.T) map[string]count {
 	t.Helper()
 	counts := make(map[string]count)
 	for line := range strings.Lines(s.mustCall(t, "INFO", "commandstats")) {
-		name, rest, found := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "cmdstat_"), ":")
-		if !found || name == "info" || name == "config|resetstat" {
-			continue
-		}
-		var c count
-		for field := range strings.SplitSeq(rest, ",") {
-			key, value, _ := strings.Cut(field, "=")
-			number, _ := strconv.Atoi(value) // the others are not whole numbers
-			switch key {
-			case "calls":
-				c.calls += number
-			case "rejected_calls":
-				c.calls += number
-				c.errors += number
-			case "failed_calls":
-				c.errors += number
-			}
-		}
-		if c.calls > 0 {
-			counts[strings.ReplaceAll(name, "|", "_")] = c
+		name, c, ok := commandstats.Line(line)
+		if ok && c.Calls > 0 && name != "info" && name != "config_resetstat" {
+			counts[name] = count{calls: int(c.Calls), errors: int(c.Errors)}
 		}
 	}
 	return counts
