@@ -145,6 +145,7 @@ func (c *conn) arrive(d capture.Direction, p *piece) {
 // hold keeps a piece for later. Where there is no room, what waits already is given up until the piece's turn has come.
 func (c *conn) hold(d capture.Direction, p piece) {
 	f := &c.flows[d]
+	p.until = c.tracker.now + int64(c.tracker.options.HoldFor)
 	for !f.hold(p, &c.tracker.shelf) {
 		c.tracker.stats.heldOverflow.Add(1)
 		if len(f.held) == 0 {
@@ -159,10 +160,7 @@ func (c *conn) hold(d capture.Direction, p piece) {
 			return
 		}
 	}
-	if f.deadline <= c.tracker.now {
-		f.deadline = c.tracker.now + int64(c.tracker.options.HoldFor)
-	}
-	c.tracker.wait(c, f.deadline)
+	c.tracker.wait(c, p.until)
 }
 
 // drain delivers held pieces as long as their turn has come.
@@ -181,9 +179,6 @@ func (c *conn) drain(d capture.Direction) {
 		if p, fresh := f.take(&c.tracker.shelf); fresh && !c.deliver(d, &p) {
 			return
 		}
-	}
-	if len(f.held) == 0 {
-		f.deadline = 0
 	}
 }
 
@@ -231,14 +226,13 @@ func (c *conn) expire() int64 {
 	next := int64(math.MaxInt64)
 	for d := range capture.Direction(len(c.flows)) {
 		f := &c.flows[d]
-		if len(f.held) > 0 && f.deadline <= c.tracker.now {
+		for f.deadline() <= c.tracker.now {
 			c.force(d)
 			c.drain(capture.Reply)
-			f.deadline = c.tracker.now + int64(c.tracker.options.HoldFor)
 		}
-		if len(f.held) > 0 {
-			next = min(next, f.deadline)
-		}
+	}
+	for d := range c.flows { // last: what was let go may have put replies back
+		next = min(next, c.flows[d].deadline())
 	}
 	c.checkEnd()
 	return next

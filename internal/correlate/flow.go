@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"math"
 	"slices"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
@@ -16,6 +17,7 @@ type piece struct {
 	reason   capture.Reason // of a gap
 	data     []byte         // nil for a gap
 	time     int64
+	until    int64 // of one that is held: when it waits no longer
 }
 
 // cut removes the first n bytes.
@@ -36,11 +38,10 @@ type shelf struct {
 // flow puts the pieces of one direction of a connection into order. It is told of offsets only as they come: the first one starts it.
 // Pieces that cannot be taken yet are held, because bytes before them are missing or because nobody may read them yet.
 type flow struct {
-	next     uint32 // offset of the next byte
-	known    bool   // next is set
-	held     []piece
-	bytes    int   // in held
-	deadline int64 // until when pieces are held
+	next  uint32 // offset of the next byte
+	known bool   // next is set
+	held  []piece
+	bytes int // in held
 }
 
 func (f *flow) start(seq uint32) {
@@ -76,6 +77,15 @@ func (f *flow) ready() bool {
 // missing returns the number of bytes missing before the first held piece.
 func (f *flow) missing() uint32 {
 	return uint32(max(0, f.distance(f.held[0].seq)))
+}
+
+// deadline returns when the first of the held pieces gives up; never if none is held.
+func (f *flow) deadline() int64 {
+	first := int64(math.MaxInt64)
+	for i := range f.held {
+		first = min(first, f.held[i].until)
+	}
+	return first
 }
 
 // hold keeps a copy of p until its turn comes. It reports false if there is no room.
