@@ -169,13 +169,22 @@ int BPF_PROG(connection_end, struct sock *sk)
 
 /* -- connections that were there before -- */
 
+/* Half-closed ones are told of so that those that are not can be known to be gone; a FIN sent counts in their offset. */
 static __always_inline void list_connection(struct sock *sk)
 {
 	__u8 role = observed_role(sk, false);
+	__u8 state;
 
-	if (role != ROLE_NONE && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_ESTABLISHED)
+	if (role == ROLE_NONE)
+		return;
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state == TCP_ESTABLISHED)
 		submit_state(sk, role, EVENT_EXISTING, received_offset(sk, false),
 			     reply_awaited(sk, role) ? FLAG_AWAITED : 0, false);
+	else if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
+		submit_state(sk, role, EVENT_HALF_CLOSED, received_offset(sk, false), 0, false);
+	else if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
+		submit_state(sk, role, EVENT_PEER_CLOSED, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, false), 0, false);
 }
 
 /* Those of the observer's own network namespace, the ones included that wait to be accepted. */

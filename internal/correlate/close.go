@@ -5,14 +5,17 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 )
 
-// halfClose notes that one end closed its stream. The server's has an offset at which no more replies come.
+// halfClose notes that one end closed its stream. The server's has an offset at which no more replies come; of a connection
+// that is listed as half closed it may be too far by one.
 func (c *conn) halfClose(e *capture.Event) {
 	c.gone = true
 	byServer := (e.Kind == capture.PeerClosed) == (c.role == capture.Client)
 	reason := ClientClosed
 	if byServer {
 		reason = ServerClosed
-		c.ends, c.replyEnd = true, e.ReplySeq
+		if !c.ends {
+			c.ends, c.replyEnd = true, e.ReplySeq
+		}
 	}
 	if c.closing == NoReason {
 		c.closing = reason
@@ -56,9 +59,13 @@ func (c *conn) checkTail(d capture.Direction, end uint32) {
 	}
 }
 
-// ended reports whether an end closed its stream and every command has its outcome: what the close of the socket would add is nothing.
-func (c *conn) ended() bool {
-	return c.gone && c.mode != lost && c.pending.empty() && c.tx.queue.empty()
+// loseEnd ends the tracking of a connection whose socket is gone without an event that said so. Where an end closed its stream
+// and every command has its outcome, that event would have added nothing.
+func (c *conn) loseEnd() {
+	if !c.gone || c.mode == lost || !c.pending.empty() || !c.tx.queue.empty() {
+		c.tracker.stats.lostConnections.Add(1)
+	}
+	c.abandon(LostClose)
 }
 
 // abandon ends the tracking of a connection whose end we do not see.

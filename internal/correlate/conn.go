@@ -82,8 +82,7 @@ func (c *conn) event(e *capture.Event) {
 		c.close(e)
 		return
 	case capture.Vanished:
-		c.tracker.stats.lostConnections.Add(1)
-		c.abandon(LostClose)
+		c.loseEnd()
 		return
 	}
 	c.seen = true

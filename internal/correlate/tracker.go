@@ -156,10 +156,7 @@ func (t *Tracker) find(event *capture.Event) *conn {
 		if c.endpoints.Equal(&event.Endpoints) && !(event.Kind == capture.Open && c.seen) {
 			return c
 		}
-		if !c.ended() {
-			t.stats.lostConnections.Add(1)
-		}
-		c.abandon(LostClose)
+		c.loseEnd()
 	}
 	if s, ok := t.ignored[event.Conn]; ok {
 		if s.endpoints == event.Endpoints && event.Kind != capture.Closed && event.Kind != capture.Vanished {
@@ -208,13 +205,11 @@ func (t *Tracker) forget(c *conn) {
 	t.stats.tracked.Store(uint64(len(t.conns)))
 }
 
-// sweep forgets the connections that were not heard of since every established one was told of: their end was lost. One that is
-// half closed is not told of, and its end is still to come.
+// sweep forgets the connections that were not heard of since every one was told of: their end was lost.
 func (t *Tracker) sweep(since int64) {
 	for _, c := range t.conns {
-		if c.active < since && !c.gone {
-			t.stats.lostConnections.Add(1)
-			c.abandon(LostClose)
+		if c.active < since {
+			c.loseEnd()
 		}
 	}
 }

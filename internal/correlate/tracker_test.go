@@ -186,10 +186,29 @@ func TestListedForgetsWhatWasNotHeardOf(t *testing.T) {
 func TestListedKeepsWhatIsHalfClosed(t *testing.T) {
 	p := newPlayer(t)
 	p.play("open", "C: GET a", "half-close")
-	p.event(capture.Event{Kind: capture.Listed, Time: p.now + 1})
+	since := p.now + 1
+	p.play("half-close") // as the listing tells it
+	p.event(capture.Event{Kind: capture.Listed, Time: since})
 
 	assert.Zero(t, p.tracker.Stats().LostConnections)
-	assert.Equal(t, []string{"get success"}, p.play("S: $-1", "close"))
+	assert.Equal(t, []string{"get success"}, p.play("S: $-1"))
+
+	p.event(capture.Event{Kind: capture.Listed, Time: p.now + 1})
+	assert.Empty(t, p.tracker.conns, "the close of its socket was lost")
+	assert.Zero(t, p.tracker.Stats().LostConnections, "and with it nothing")
+}
+
+func TestExpireGivesUpEveryHole(t *testing.T) {
+	p := newPlayer(t)
+	p.play("open")
+	for range 5 {
+		p.play("lose C: GET a", "C: GET b")
+	}
+	assert.Empty(t, p.got)
+	assert.Equal(t, []string{"unpaired 1 gap"}, p.play("+100ms")[:1])
+	got := len(p.got)
+	assert.Len(t, p.play("+1s", "close"), got, "nothing is left for later")
+	assert.EqualValues(t, 5, p.tracker.Stats().Gaps[0].Broken)
 }
 
 func TestReusedAfterItsEndWasTold(t *testing.T) {

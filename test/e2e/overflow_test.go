@@ -40,4 +40,5 @@ func TestRingOverflow(t *testing.T) {
 	}
 	after := assertTruth(t, o, r, "default", counted)
 	assert.Equal(t, s.losses(), after.losses())
+	assert.Equal(t, 2, after.sum("redis_observer_tracked_connections"), "those whose end was lost are forgotten")
 }
