@@ -7,6 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
 )
 
 const statsSwitch = "/proc/sys/kernel/bpf_stats_enabled"
@@ -15,7 +19,7 @@ const statsSwitch = "/proc/sys/kernel/bpf_stats_enabled"
 // itself: one in which one end of each connection is observed, and one in which every call is rejected.
 //
 // A call at the observed end is followed by one at the other end, which is rejected; the time of that one, half of what the second
-// run took, is not the observed call's.
+// run took, is not the observed call's. Beside the second run goes a program that does nothing: what it is measured to take is the measuring.
 func (p paired) probes(ctx context.Context, b *bench, n int, r *result) (err error) {
 	restore, err := enableStats()
 	if err != nil {
@@ -26,8 +30,13 @@ func (p paired) probes(ctx context.Context, b *bench, n int, r *result) (err err
 	if err != nil {
 		return err
 	}
-	rejected, _, err := p.probed(ctx, b, n, otherPort)
+	nothing, err := attachNothing()
 	if err != nil {
+		return fmt.Errorf("measure the probes: %w", err)
+	}
+	rejected, _, err := p.probed(ctx, b, n, otherPort)
+	empty, err2 := nothing.end()
+	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
 	if calls == 0 || rejected.runs == 0 {
@@ -36,7 +45,37 @@ func (p paired) probes(ctx context.Context, b *bench, n int, r *result) (err err
 	r.add(kernelCall, (observed.ns-rejected.ns/2)/calls)
 	r.add(kernelReject, rejected.ns/(2*calls))
 	r.add(kernelRun, rejected.ns/rejected.runs)
+	r.add(emptyRun, empty.ns/empty.runs)
 	return nil
+}
+
+// nothing is a program that does nothing, on a tracepoint that every kernel has and every load passes.
+type nothing struct {
+	program *ebpf.Program
+	link    link.Link
+}
+
+func attachNothing() (nothing, error) {
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.RawTracepoint, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		return nothing{}, fmt.Errorf("load an empty program: %w", err)
+	}
+	l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: "sched_switch", Program: program})
+	if err != nil {
+		return nothing{}, errors.Join(fmt.Errorf("attach an empty program: %w", err), program.Close())
+	}
+	return nothing{program, l}, nil
+}
+
+// end detaches it and returns what it was measured to take.
+func (n nothing) end() (work, error) {
+	stats, err := n.program.Stats()
+	if err := errors.Join(err, n.link.Close(), n.program.Close()); err != nil {
+		return work{}, fmt.Errorf("detach an empty program: %w", err)
+	}
+	return work{float64(stats.Runtime), float64(stats.RunCount)}, nil
 }
 
 // probed returns what the probes took during one run of the load, and the calls that were observed.

@@ -19,6 +19,7 @@ const (
 	kernelCall     = "kernel ns/call"   // of the probes, per observed socket call
 	kernelReject   = "kernel ns/reject" // of the probes, per rejected socket call
 	kernelRun      = "reject ns/run"    // likewise, per run of a probe, of which a call may cause two
+	emptyRun       = "empty ns/run"     // likewise of a program that does nothing: the kernel's own two readings of the clock
 	idleCPU        = "CPU % of a core"
 	resident       = "resident MiB"
 	scrapeTime     = "scrape ms"
