@@ -17,7 +17,7 @@ const native = "native"
 
 const (
 	attempts = 5               // emulation is not perfect
-	bootTime = time.Minute     // normally some seconds
+	bootTime = 2 * time.Minute // normally some seconds
 	testTime = 9 * time.Minute // normally two
 )
 
@@ -51,10 +51,10 @@ func bootGuest(ctx context.Context, r row, cache string, log io.Writer) result {
 	defer cancel()
 	hung := time.AfterFunc(bootTime, cancel)
 	defer hung.Stop()
-	command := exec.CommandContext(ctx, "nice", "-n", "10", "qemu-system-x86_64",
-		"-accel", "tcg,thread=multi", "-cpu", r.cpu, "-smp", "2", "-m", "1024", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
+	command := exec.CommandContext(ctx, "nice", append(append([]string{"-n", "10", "qemu-system-x86_64"}, r.machine...),
+		"-smp", "2", "-m", "1024", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
 		"-kernel", filepath.Join(cache, r.kernel, "vmlinuz"), "-initrd", filepath.Join(cache, "initramfs"),
-		"-append", "console=ttyS0 panic=-1 quiet required="+r.required)
+		"-append", "console=ttyS0 panic=-1 quiet required="+r.required)...)
 	command.Stderr = log
 	console, err := command.StdoutPipe()
 	if err != nil {
