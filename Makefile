@@ -47,6 +47,12 @@ test-kernels: ## run the conformance test on this kernel and on Debian's 5.10, 6
 	./test/install.sh kernels
 	./test/kernels/run.sh -only $(KERNELS)
 
+.PHONY: bench-kernels
+bench-kernels: ## count the instructions that each backend costs on Debian's kernels in QEMU
+	./test/install.sh redis
+	./test/install.sh kernels
+	./test/kernels/cost.sh
+
 .PHONY: generate
 generate: ## regenerate the eBPF objects and the command table (clang 14)
 	./test/install.sh clang
@@ -68,6 +74,7 @@ lint: ## run the linters
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run make format"; exit 1; }
 	clang-format-14 --dry-run --Werror bpf/*.c bpf/*.h
 	shellcheck -S warning .ci/run $$(git ls-files '*.sh')
+	shellcheck -S warning -s sh test/kernels/init test/kernels/*.job
 	$(GO) vet ./...
 	$(GO) run $(GOLANGCI_LINT) run ./...
 

@@ -1,24 +1,23 @@
 #!/bin/sh
-# Packs the root file system of a guest: busybox, redis-server with its libraries, the observer and the conformance test,
-# the latter also as a binary of 32 bits.
+# Packs the root file system of a guest: busybox, the script that is its job, and programs, with their libraries.
 #
-# usage: initramfs.sh OUTPUT OBSERVER TEST NARROW_TEST
+# usage: initramfs.sh OUTPUT JOB PROGRAM...
 set -eu
 
-output=$1 observer=$2 test=$3 narrow=$4
+output=$1 job=$2
+shift 2
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 
 mkdir -p "$root"/bin "$root"/proc "$root"/sys "$root"/dev "$root"/tmp
 cp "$(dirname "$0")/init" "$root/init"
-cp "$(command -v busybox)" "$root/bin/busybox"
-cp "$observer" "$root/redis-observer"
-cp "$test" "$root/conformance.test"
-cp "$narrow" "$root/narrow.test"
-redis=$(readlink -f "$(command -v redis-server)")
-ldd "$redis" | grep -o '/[^ ]*' | while read -r library; do
-	mkdir -p "$root/$(dirname "$library")"
-	cp -L "$library" "$root/$library"
+cp "$job" "$root/job"
+for program in busybox "$@"; do
+	path=$(readlink -f "$(command -v "$program")")
+	cp "$path" "$root/bin/$(basename "$program")"
+	{ ldd "$path" 2>/dev/null || true; } | grep -o '/[^ ]*' | while read -r library; do
+		mkdir -p "$root/$(dirname "$library")"
+		cp -L "$library" "$root/$library"
+	done
 done
-cp "$redis" "$root/bin/redis-server"
 (cd "$root" && find . | cpio --quiet -o -H newc) | zstd -q -T1 -3 -f -o "$output"

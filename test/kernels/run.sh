@@ -15,5 +15,5 @@ CGO_ENABLED=0 go build -o "$cache/redis-observer" ./cmd/redis-observer
 CGO_ENABLED=0 go test -c -o "$cache/conformance.test" ./test/kernels/conformance
 CGO_ENABLED=0 GOARCH=386 go test -c -ldflags '-s -w' -o "$cache/narrow.test" ./test/kernels/conformance
 go build -o "$cache/matrix" ./test/kernels/matrix
-"$here/initramfs.sh" "$cache/initramfs" "$cache/redis-observer" "$cache/conformance.test" "$cache/narrow.test"
+"$here/initramfs.sh" "$cache/initramfs" "$here/conformance.job" "$cache/redis-observer" "$cache/conformance.test" "$cache/narrow.test" redis-server
 exec "$cache/matrix" -cache "$cache" "$@"
