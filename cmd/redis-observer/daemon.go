@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -146,6 +147,7 @@ func (o *observer) serve(ctx context.Context) error {
 		return nil
 	}
 	o.dropPrivileges()
+	debug.FreeOSMemory() // attaching took twice what observing takes, most of it for the kernel's types
 	o.alive.beat()
 	o.logger.Info("redis-observer observes", "version", version, "backend", o.source.Backend(), "address", o.endpoint.Address(),
 		"client_ports", o.names.ClientPorts(), "server_ports", o.names.ServerPorts())
