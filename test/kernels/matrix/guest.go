@@ -18,7 +18,7 @@ const native = "native"
 const (
 	attempts = 5               // emulation is not perfect
 	bootTime = 2 * time.Minute // normally some seconds
-	testTime = 9 * time.Minute // normally two
+	testTime = 9 * time.Minute // normally one to three
 )
 
 // runGuest boots a kernel and runs the test in it, again if the guest crashed: a test that failed is a result and stands.

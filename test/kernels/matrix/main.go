@@ -36,7 +36,7 @@ type row struct {
 var withoutCX16 = []string{"-accel", "tcg,thread=multi", "-cpu", "max,-cx16"}
 
 // A clock that counts instructions, a nanosecond each, and leaps when there is nothing to do. By it the guest is as fast as a machine is,
-// however long the emulation takes. By the time of this machine, programs take a hundred times as long between two ticks of the kernel,
+// however long the emulation takes. By the time of this machine, programs take many times as long between two ticks of the kernel,
 // and a kernel that may preempt them does so as much more often. 5.10 and 6.1 do not start their second processor with it.
 var withVirtualTime = []string{"-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", "max"}
 
@@ -78,10 +78,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if err != nil {
 			err = fmt.Errorf("kernel %s: %w", r.kernel, err)
 			errs = append(errs, err)
-			fmt.Fprintln(stderr, err)
+			fmt.Fprintf(stderr, "%s\n%s\n", excerpt(r.log(*cache)), err)
 		}
-		fmt.Fprintf(stderr, "kernel %s: %s after %s, %d boots\n%s", r.kernel, result.verdict(err), time.Since(begun).Round(time.Second), result.boots,
-			excerpt(r.log(*cache), err))
+		fmt.Fprintf(stderr, "kernel %s: %s after %s, %d boots\n", r.kernel, result.verdict(err), time.Since(begun).Round(time.Second), result.boots)
 		results = append(results, result)
 	}
 	printTable(stdout, results)
@@ -107,15 +106,12 @@ func (r row) run(ctx context.Context, cache string) (result, error) {
 // log returns the path of the whole output.
 func (r row) log(cache string) string { return filepath.Join(cache, r.kernel+".log") }
 
-// excerpt returns the end of the output of a row that failed: who reads of the failure elsewhere does not have the file.
-func excerpt(log string, err error) string {
+// excerpt returns the end of a log: who reads of a failure elsewhere does not have the file.
+func excerpt(log string) string {
 	const most = 80
-	if err == nil {
-		return ""
-	}
 	text, _ := os.ReadFile(log) // without it the error has to do
 	lines := strings.SplitAfter(string(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-most):], "") + "\n"
+	return strings.Join(lines[max(0, len(lines)-most):], "")
 }
 
 func printTable(w io.Writer, results []result) {
