@@ -49,9 +49,7 @@ static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bo
  */
 static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 {
-	__u32 which = SCRATCH_SEND + SCRATCH_COUNT * copy;
 	struct task_calls *state;
-	struct scratch *s;
 
 	if (direct && observed_role(sk, direct) == ROLE_NONE)
 		return;
@@ -63,14 +61,9 @@ static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 	else if (!began_on(state->send.sk, sk))
 		return;
 	state->send.sk = 0;
-	if (result <= 0)
-		return;
-	s = scratch_for(which, EVENT_SENT, sk, observed_role(sk, direct), direct);
-	if (!s)
-		return;
-	s->event.time = state->send.time;
-	s->event.seq = state->send.seq;
-	submit_call(s, which, &state->send.cursor, result);
+	if (result > 0)
+		submit_call(sk, observed_role(sk, direct), EVENT_SENT, state->send.time, state->send.seq,
+			    &state->send.cursor, result, direct);
 }
 
 /* Where the function itself is probed, the user memory is known at the start only: the iterator advances. */
@@ -92,14 +85,8 @@ static __always_inline void receive_started(struct sock *sk, struct msghdr *msg,
 /* The end of a receive. */
 static __always_inline void received(struct sock *sk, __u8 role, struct cursor *cursor, int result, bool direct)
 {
-	__u32 which = SCRATCH_RECEIVE + SCRATCH_COUNT * copy;
-	struct scratch *s = scratch_for(which, EVENT_RECEIVED, sk, role, direct);
-
-	if (!s)
-		return;
-	s->event.time = bpf_ktime_get_ns();
-	s->event.seq = received_offset(sk, direct) - result;
-	submit_call(s, which, cursor, result);
+	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), received_offset(sk, direct) - result, cursor, result,
+		    direct);
 }
 
 /* The end of a receive that receive_started() saw; sk and direct as in send_ended(). */

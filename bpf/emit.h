@@ -3,16 +3,13 @@
 #ifndef OBSERVER_EMIT_H
 #define OBSERVER_EMIT_H
 
-#include "skip.h"
+#include "lane.h"
 
 /*
  * The most steps of copying one call: pieces of memory, of which a call has 1024 at most (UIO_MAXIOV), and full events
  * together. What is beyond is a gap.
  */
 #define MAX_STEPS 1100
-
-/* Keeps the compiler from merging, moving or copying a variable: the verifier would not follow. */
-#define one_copy(variable) asm volatile("" : "+r"(variable))
 
 /*
  * A wake-up costs the observed process microseconds, so there is none while the consumer reads, and one at most until it
@@ -246,8 +243,8 @@ static __always_inline __u32 skip_bodies(struct scratch *s, __u32 which, struct 
 	return c->left;
 }
 
-/* Submits the payload of a call of n bytes, whole or with gaps of known length. */
-static __always_inline void submit_call(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
+/* Submits the payload of a call of n bytes through the scratch, whole or with gaps of known length. */
+static __always_inline void submit_to_ring(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
 {
 	__u64 wanted;
 	__u32 missing;
@@ -286,6 +283,23 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
 	s->event.flags = 0;
 	put_connection(&s->event, sk, role, direct);
 	return s;
+}
+
+/* Submits the payload of a call: n bytes at the cursor, which begin at seq of the stream that kind says. */
+static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
+					struct cursor *cursor, __u32 n, bool direct)
+{
+	__u32 which = SCRATCH_COUNT * copy + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
+	struct scratch *s;
+
+	if (submit_to_lane(sk, role, kind, time, seq, cursor, n, direct))
+		return;
+	s = scratch_for(which, kind, sk, role, direct);
+	if (!s)
+		return;
+	s->event.time = time;
+	s->event.seq = seq;
+	submit_to_ring(s, which, cursor, n);
 }
 
 /* Forgets the body in the middle of which a connection ended. */

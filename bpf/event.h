@@ -66,6 +66,18 @@ struct event {
 	__u8 flags; /* enum event_flag */
 };
 
+/* The head of a lane (lane.h). Behind it stand lane_size bytes of events, and LANE_SLACK. */
+struct lane {
+	__u64 produced;	   /* bytes written since the start: the next event begins at produced modulo lane_size */
+	__u64 apart[7];	   /* another cache line: the consumer writes to it */
+	__u64 consumed;	   /* bytes that the consumer needs no more */
+	__u64 behind[503]; /* up to the end of the page */
+};
+
+/* Room behind a lane for an event that begins near its end. */
+enum lane_slack { LANE_SLACK = 4096 };
+
+_Static_assert(sizeof(struct lane) == 4096, "what the consumer maps begins with a page");
 _Static_assert(sizeof(struct event) == 64, "an event's head is one cache line");
 _Static_assert(__builtin_offsetof(struct event, seq) == 48, "no hidden padding");
 _Static_assert(__builtin_offsetof(struct event, flags) == 63, "no hidden padding");

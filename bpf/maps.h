@@ -56,6 +56,15 @@ struct {
 	__uint(max_entries, 16 << 20);
 } events SEC(".maps");
 
+/* A ring for each processor and direction (lane.h). The loader sets both sizes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SCRATCH_COUNT);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct lane) + LANE_SLACK);
+} lanes SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, SCRATCH_COUNT); /* for each copy */
@@ -96,6 +105,7 @@ struct {
 /* Set before loading. */
 const volatile __u32 max_bytes = 65536;	  /* payload copied of one call */
 const volatile __u64 fill_mark = 1 << 20; /* bytes in the ring past which a sleeping consumer is woken */
+const volatile __u64 lane_size = 0;	  /* bytes of events in a lane, a power of two; 0 if there are no lanes */
 /*
  * The number of parameters of tcp_recvmsg(). Until 5.18 it had nonblock before flags (ec095263a965 "net: remove noblock
  * parameter from recvmsg() entities"); 7.2 has no addr_len behind them.
@@ -121,6 +131,9 @@ __u32 consumer_state = CONSUMER_READING;
 /* The observed ports, a bit each; changed while the probes run. */
 __u8 client_ports[8192] = {};
 __u8 server_ports[8192] = {};
+
+/* Keeps the compiler from merging, moving or copying a variable: the verifier would not follow. */
+#define one_copy(variable) asm volatile("" : "+r"(variable))
 
 static __always_inline void count_loss(__u32 kind)
 {

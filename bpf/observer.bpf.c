@@ -18,6 +18,8 @@ const enum event_flag *unused_flag __attribute__((unused));
 const enum gap_reason *unused_reason __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum consumer *unused_consumer __attribute__((unused));
+const enum lane_slack *unused_lane_slack __attribute__((unused));
+const struct lane *unused_lane __attribute__((unused));
 
 /* -- fentry: trampolines around the functions themselves -- */
 

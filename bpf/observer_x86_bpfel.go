@@ -74,6 +74,20 @@ const (
 	observerGapReasonGAP_NOT_IN_MEMORY observerGapReason = 3
 )
 
+type observerLane struct {
+	_        structs.HostLayout
+	Produced uint64
+	Apart    [7]uint64
+	Consumed uint64
+	Behind   [503]uint64
+}
+
+type observerLaneSlack uint32
+
+const (
+	observerLaneSlackLANE_SLACK observerLaneSlack = 4096
+)
+
 type observerLoss uint32
 
 const (
@@ -155,6 +169,7 @@ const (
 	observerMapCallsByThread       = "calls_by_thread"
 	observerMapChanges             = "changes"
 	observerMapEvents              = "events"
+	observerMapLanes               = "lanes"
 	observerMapLost                = "lost"
 	observerMapScratches           = "scratches"
 	observerMapSkips               = "skips"
@@ -178,12 +193,15 @@ const (
 	observerVarCopies              = "copies"
 	observerVarCopy                = "copy"
 	observerVarFillMark            = "fill_mark"
+	observerVarLaneSize            = "lane_size"
 	observerVarMaxBytes            = "max_bytes"
 	observerVarRecvmsgParameters   = "recvmsg_parameters"
 	observerVarServerPorts         = "server_ports"
 	observerVarUnusedConsumer      = "unused_consumer"
 	observerVarUnusedFlag          = "unused_flag"
 	observerVarUnusedKind          = "unused_kind"
+	observerVarUnusedLane          = "unused_lane"
+	observerVarUnusedLaneSlack     = "unused_lane_slack"
 	observerVarUnusedLoss          = "unused_loss"
 	observerVarUnusedReason        = "unused_reason"
 	observerVarUnusedRole          = "unused_role"
@@ -256,6 +274,7 @@ type observerMapSpecs struct {
 	CallsByThread *ebpf.MapSpec `ebpf:"calls_by_thread"`
 	Changes       *ebpf.MapSpec `ebpf:"changes"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
+	Lanes         *ebpf.MapSpec `ebpf:"lanes"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Skips         *ebpf.MapSpec `ebpf:"skips"`
@@ -270,12 +289,15 @@ type observerVariableSpecs struct {
 	Copies            *ebpf.VariableSpec `ebpf:"copies"`
 	Copy              *ebpf.VariableSpec `ebpf:"copy"`
 	FillMark          *ebpf.VariableSpec `ebpf:"fill_mark"`
+	LaneSize          *ebpf.VariableSpec `ebpf:"lane_size"`
 	MaxBytes          *ebpf.VariableSpec `ebpf:"max_bytes"`
 	RecvmsgParameters *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
 	ServerPorts       *ebpf.VariableSpec `ebpf:"server_ports"`
 	UnusedConsumer    *ebpf.VariableSpec `ebpf:"unused_consumer"`
 	UnusedFlag        *ebpf.VariableSpec `ebpf:"unused_flag"`
 	UnusedKind        *ebpf.VariableSpec `ebpf:"unused_kind"`
+	UnusedLane        *ebpf.VariableSpec `ebpf:"unused_lane"`
+	UnusedLaneSlack   *ebpf.VariableSpec `ebpf:"unused_lane_slack"`
 	UnusedLoss        *ebpf.VariableSpec `ebpf:"unused_loss"`
 	UnusedReason      *ebpf.VariableSpec `ebpf:"unused_reason"`
 	UnusedRole        *ebpf.VariableSpec `ebpf:"unused_role"`
@@ -305,6 +327,7 @@ type observerMaps struct {
 	CallsByThread *ebpf.Map `ebpf:"calls_by_thread"`
 	Changes       *ebpf.Map `ebpf:"changes"`
 	Events        *ebpf.Map `ebpf:"events"`
+	Lanes         *ebpf.Map `ebpf:"lanes"`
 	Lost          *ebpf.Map `ebpf:"lost"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Skips         *ebpf.Map `ebpf:"skips"`
@@ -316,6 +339,7 @@ func (m *observerMaps) Close() error {
 		m.CallsByThread,
 		m.Changes,
 		m.Events,
+		m.Lanes,
 		m.Lost,
 		m.Scratches,
 		m.Skips,
@@ -331,12 +355,15 @@ type observerVariables struct {
 	Copies            *ebpf.Variable `ebpf:"copies"`
 	Copy              *ebpf.Variable `ebpf:"copy"`
 	FillMark          *ebpf.Variable `ebpf:"fill_mark"`
+	LaneSize          *ebpf.Variable `ebpf:"lane_size"`
 	MaxBytes          *ebpf.Variable `ebpf:"max_bytes"`
 	RecvmsgParameters *ebpf.Variable `ebpf:"recvmsg_parameters"`
 	ServerPorts       *ebpf.Variable `ebpf:"server_ports"`
 	UnusedConsumer    *ebpf.Variable `ebpf:"unused_consumer"`
 	UnusedFlag        *ebpf.Variable `ebpf:"unused_flag"`
 	UnusedKind        *ebpf.Variable `ebpf:"unused_kind"`
+	UnusedLane        *ebpf.Variable `ebpf:"unused_lane"`
+	UnusedLaneSlack   *ebpf.Variable `ebpf:"unused_lane_slack"`
 	UnusedLoss        *ebpf.Variable `ebpf:"unused_loss"`
 	UnusedReason      *ebpf.Variable `ebpf:"unused_reason"`
 	UnusedRole        *ebpf.Variable `ebpf:"unused_role"`

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
@@ -35,6 +37,8 @@ type Probes struct {
 	// missedBefore is what return probes had missed when they were detached.
 	missedBefore atomic.Uint64
 	ring         *ring
+	lanes        []byte // the memory of the lanes
+	merge        *merge // of the ring and the lanes
 	waiter       *waiter
 	closed       atomic.Bool // nothing writes to the ring any more
 
@@ -106,6 +110,11 @@ func (p *Probes) load(b *backend, options Options) error {
 	if p.ring, err = openRing(events); err != nil {
 		return err
 	}
+	var lanes []lane
+	if lanes, p.lanes, err = mapLanes(p.collection.Maps[observerMapLanes]); err != nil {
+		return err
+	}
+	p.merge = newMerge(p.ring, lanes)
 	p.waiter, err = openWaiter(events, p.collection.Variables[observerVarConsumerState], options.FlushInterval)
 	return err
 }
@@ -155,6 +164,12 @@ func (b *backend) spec(options Options, copy uint32) (*ebpf.CollectionSpec, erro
 	} else {
 		spec.Maps[observerMapCallsByThread].MaxEntries = 1
 	}
+	lanes, laneSize, err := lanesHere(options.RingSize)
+	if err != nil {
+		return nil, err
+	}
+	spec.Maps[observerMapLanes].MaxEntries = lanes
+	spec.Maps[observerMapLanes].ValueSize = laneBytes(laneSize)
 	recvmsg, err := kernelFunction("tcp_recvmsg")
 	if err != nil {
 		return nil, err
@@ -163,6 +178,7 @@ func (b *backend) spec(options Options, copy uint32) (*ebpf.CollectionSpec, erro
 		observerVarRecvmsgParameters: uint32(len(recvmsg.Params)),
 		observerVarMaxBytes:          options.MaxBytes,
 		observerVarFillMark:          uint64(options.RingSize / 4),
+		observerVarLaneSize:          uint64(laneSize),
 		observerVarCopies:            own,
 		observerVarCopy:              copy,
 	} {
@@ -193,21 +209,15 @@ func (p *Probes) SetPorts(client, server []uint16) error {
 	return nil
 }
 
-// Next returns the next event and its payload; both are valid until the next call. A nil event says that the ring is
-// empty: Wait before the next call. After Close, and when all events are read, the error is os.ErrClosed.
+// Next returns the next event and its payload; both are valid until the next call. A nil event says that there is none:
+// Wait before the next call. After Close, and when all events are read, the error is os.ErrClosed.
 func (p *Probes) Next() (*Event, []byte, error) {
-	for {
-		record := p.ring.next()
-		if record == nil {
-			if p.closed.Load() && p.ring.position == p.ring.produced() {
-				return nil, nil, os.ErrClosed
-			}
-			return nil, nil, nil
-		}
-		if event, payload, ok := decode(record); ok {
-			return event, payload, nil
-		}
+	closed := p.closed.Load() // before looking for events: afterwards there may be new ones
+	event, payload := p.merge.next()
+	if event == nil && closed && !p.merge.stuck {
+		return nil, nil, os.ErrClosed
 	}
+	return event, payload, nil
 }
 
 // Wait returns when there may be events, after a flush interval at the latest while there were any lately (busy), and
@@ -226,7 +236,7 @@ func (p *Probes) Wake() { p.waiter.interrupt() }
 func (p *Probes) Position() uint64 { return p.ring.position }
 
 // Produced returns the position in the ring behind the newest event. See Position.
-func (p *Probes) Produced() uint64 { return p.ring.produced() }
+func (p *Probes) Produced() uint64 { return p.ring.end() }
 
 // Lost returns what the probes lost since they were loaded, by reason.
 func (p *Probes) Lost() (map[string]uint64, error) {
@@ -323,6 +333,9 @@ func (p *Probes) release() {
 	p.released = true
 	if p.ring != nil {
 		_ = p.ring.close()
+	}
+	if p.lanes != nil {
+		_ = unix.Munmap(p.lanes)
 	}
 	if p.waiter != nil {
 		_ = p.waiter.close()

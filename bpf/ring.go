@@ -21,6 +21,9 @@ type ring struct {
 	mask      uint64
 	position  uint64 // of the next record
 	published uint64 // what *consumer holds
+	event     *Event // what peek found, with its payload and the position behind it
+	payload   []byte
+	after     uint64
 	pages     [2][]byte
 }
 
@@ -56,28 +59,28 @@ func openRing(m *ebpf.Map) (*ring, error) {
 	return r, nil
 }
 
-// next returns the next record, or nil if there is none. It is valid until the next call.
-func (r *ring) next() []byte {
+// peek finds the next event, of which there must be one, and its payload. It returns false if that is still being written.
+func (r *ring) peek() bool {
+	start := r.position & r.mask
+	// Atomic, because the kernel clears the busy bit last: bpf_ringbuf_commit().
+	header := atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.data[start])))
+	if header&recordBusy != 0 {
+		return false
+	}
+	length := uint64(header &^ recordDiscard)
+	r.after = r.position + recordHeader + (length+7)&^7
+	var ok bool
+	if r.event, r.payload, ok = decode(r.record((start+recordHeader)&r.mask, length)); !ok || header&recordDiscard != 0 {
+		r.event, r.payload = new(Event), nil // of no kind
+	}
+	return true
+}
+
+// skip goes on behind the event that peek found.
+func (r *ring) skip() {
+	r.position = r.after
 	if r.position-r.published >= publishBytes {
 		r.publish()
-	}
-	for {
-		if r.position == atomic.LoadUint64(r.producer) {
-			r.publish()
-			return nil
-		}
-		start := r.position & r.mask
-		// Atomic, because the kernel clears the busy bit last: bpf_ringbuf_commit().
-		header := atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.data[start])))
-		if header&recordBusy != 0 {
-			r.publish()
-			return nil
-		}
-		length := uint64(header &^ (recordBusy | recordDiscard))
-		r.position += recordHeader + (length+7)&^7
-		if header&recordDiscard == 0 {
-			return r.record((start+recordHeader)&r.mask, length)
-		}
 	}
 }
 
@@ -91,9 +94,10 @@ func (r *ring) record(start, length uint64) []byte {
 	return r.torn
 }
 
-// produced returns the position behind the newest record.
-func (r *ring) produced() uint64 { return atomic.LoadUint64(r.producer) }
+// end returns the position behind the newest record.
+func (r *ring) end() uint64 { return atomic.LoadUint64(r.producer) }
 
+// publish gives the room of what was skipped back.
 func (r *ring) publish() {
 	if r.published != r.position {
 		atomic.StoreUint64(r.consumer, r.position)
