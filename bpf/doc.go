@@ -5,10 +5,10 @@
 // kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
 //
 // A backend is a row of the table in backends.go: a set of programs of the one object, which all feed the same emit
-// functions (emit.h) and the same ring buffer. Differences between kernels are in compat.h, the layout of an event is in
+// functions (emit.h), the same ring buffer and a lane for each processor (lane.h). Differences between kernels are in compat.h, the layout of an event is in
 // event.h, from which the Go types are generated. Observed are the sockets whose ports are set, in every network namespace.
 //
-// Events and payloads returned by Probes.Next lie in the ring buffer itself: they are valid until the next call.
+// Events and payloads returned by Probes.Next lie in the ring buffer or lane itself: they are valid until the next call.
 // Whatever the probes lose is counted (Probes.Lost); bytes that were not copied are told of as gaps of known length.
 //
 // Kernels: 5.9 or later with BTF, the rest is up to the backend. Open needs CAP_BPF and CAP_PERFMON, before Linux 5.11
