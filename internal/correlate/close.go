@@ -137,8 +137,8 @@ func (c *conn) unanswer(p *pending, reason Reason, now int64) {
 	silent := c.isSilent(p)
 	c.pass(p)
 	if silent || p.verb == shutdown && reason == ServerClosed {
-		c.emit(p, Silent, command.OtherPrefix, NoReason, p.time)
+		c.emit(p, 1, Silent, command.OtherPrefix, NoReason, p.time)
 		return
 	}
-	c.emit(p, Unanswered, command.OtherPrefix, reason, now)
+	c.emit(p, 1, Unanswered, command.OtherPrefix, reason, now)
 }

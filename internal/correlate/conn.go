@@ -365,17 +365,17 @@ func (c *conn) setUse(u use) {
 	c.use = u
 }
 
-// emit reports the outcome of a command.
-func (c *conn) emit(p *pending, outcome Outcome, prefix command.Prefix, reason Reason, end int64) {
+// emit reports the outcome of a command, or of n that are alike.
+func (c *conn) emit(p *pending, n uint32, outcome Outcome, prefix command.Prefix, reason Reason, end int64) {
 	t := c.tracker
-	n := len(t.out)
+	last := len(t.out)
 	t.out = append(t.out, Exchange{})
-	x := &t.out[n]
-	x.Name, x.Command, x.Outcome, x.Prefix, x.Reason, x.Count = c.name, p.command, outcome, prefix, reason, 1
+	x := &t.out[last]
+	x.Name, x.Command, x.Outcome, x.Prefix, x.Reason, x.Count = c.name, p.command, outcome, prefix, reason, n
 	x.Duration = max(0, end-p.time)
-	if n > 0 && t.out[n-1].alike(x) {
-		t.out[n-1].Count++
-		t.out = t.out[:n]
+	if last > 0 && t.out[last-1].alike(x) {
+		t.out[last-1].Count += n
+		t.out = t.out[:last]
 	}
 }
 

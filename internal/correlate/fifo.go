@@ -43,19 +43,19 @@ func (f *fifo) at(i uint32) *pending {
 	return &f.ring[(f.head+i)&uint32(len(f.ring)-1)]
 }
 
-// push reports false if there is no room for one more.
-func (f *fifo) push(p pending, s *slots) bool {
+// push returns the place of one more, for the caller to write, or nil if there is no room.
+func (f *fifo) push(s *slots) *pending {
 	if int(f.count) == len(f.ring) && !f.grow(s) {
-		return false
+		return nil
 	}
 	f.count++
-	*f.at(f.count - 1) = p
-	return true
+	return f.at(f.count - 1)
 }
 
-func (f *fifo) pop(s *slots) {
-	f.head++
-	f.count--
+// pop removes the n oldest.
+func (f *fifo) pop(n uint32, s *slots) {
+	f.head += n
+	f.count -= n
 	if f.count == 0 && len(f.ring) > keptSlots {
 		f.release(s)
 	}

@@ -42,6 +42,9 @@ func (c *conn) readReplies(data []byte, time int64) (rest []byte) {
 			if c.mode != paired {
 				break
 			}
+			if c.takeSuccesses() {
+				continue
+			}
 			if !c.awaited && !c.letGo {
 				mark = c.replies.Rest()
 			}
@@ -280,8 +283,8 @@ func (c *conn) finish(outcome Outcome, prefix command.Prefix) {
 	}
 	p := c.pending.at(0)
 	c.killed = p.verb == kill && outcome == Success
-	c.emit(p, outcome, prefix, NoReason, c.replying)
-	c.pending.pop(&c.tracker.slots)
+	c.emit(p, 1, outcome, prefix, NoReason, c.replying)
+	c.pending.pop(1, &c.tracker.slots)
 	if !c.pending.empty() {
 		c.settleSilent()
 	}

@@ -41,6 +41,7 @@ func (c *conn) readRequests(time int64) {
 		}
 		c.take(&r)
 		c.started = time
+		c.takeRepeats(&r, time)
 	}
 	c.requests.Reset()
 }
@@ -55,29 +56,38 @@ func (c *conn) deafen() {
 func (c *conn) take(r *parser.Request) {
 	c.spoke = c.spoke || !r.Inline
 	id := c.tracker.options.Commands.Lookup(r.Argv[0], r.Argv[1])
-	p := pending{time: c.started, command: id, verb: verbOf(id, r)}
+	v := verbOf(id, r)
+	if v == forbidden {
+		c.deafen()
+		return
+	}
+	p := c.await(c.started)
+	if p == nil {
+		return
+	}
+	*p = pending{time: c.started, command: id, verb: v}
 	if id != command.Other {
 		p.flags = blocking(id, r)
 	}
-	switch p.verb {
-	case ordinary:
-	case forbidden:
-		c.deafen()
-		return
-	default:
-		special(&p, r)
+	if v != ordinary {
+		special(p, r)
 	}
 	if c.mode == replica {
 		p.flags |= noReply
 	}
-	if !c.pending.push(p, &c.tracker.slots) {
-		c.lose(Overflow, capture.Request, p.time)
-		c.unpaired(Overflow, 1)
-		return
-	}
 	if c.pending.count == 1 {
 		c.settleSilent()
 	}
+}
+
+// await returns the place in the FIFO for a request that was sent at a time, or nil if there is no room: the connection is out of step then.
+func (c *conn) await(time int64) *pending {
+	p := c.pending.push(&c.tracker.slots)
+	if p == nil {
+		c.lose(Overflow, capture.Request, time)
+		c.unpaired(Overflow, 1)
+	}
+	return p
 }
 
 // blocking tells whether the reply of a command may wait for other clients.

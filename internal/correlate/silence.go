@@ -69,8 +69,8 @@ func (c *conn) settleSilent() {
 			return
 		}
 		silent := *p
-		c.pending.pop(&c.tracker.slots)
-		c.emit(&silent, Silent, command.OtherPrefix, NoReason, silent.time)
+		c.pending.pop(1, &c.tracker.slots)
+		c.emit(&silent, 1, Silent, command.OtherPrefix, NoReason, silent.time)
 		c.silentEffect(&silent)
 	}
 }
@@ -114,8 +114,8 @@ func (c *conn) hangUp(n uint32) {
 // CLIENT REPLY withheld its complaint. The reply is that of a later command.
 func (c *conn) resetSilently(r *parser.Reply) {
 	p := c.pending.at(0)
-	c.emit(p, Silent, command.OtherPrefix, NoReason, p.time)
-	c.pending.pop(&c.tracker.slots)
+	c.emit(p, 1, Silent, command.OtherPrefix, NoReason, p.time)
+	c.pending.pop(1, &c.tracker.slots)
 	c.settleSilent()
 	if c.awaited = !c.pending.empty(); c.awaited {
 		c.answer(r)

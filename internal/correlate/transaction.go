@@ -50,11 +50,14 @@ func (c *conn) isQueued(p *pending, r *parser.Reply) bool {
 // enqueue moves the oldest pending command into the transaction.
 func (c *conn) enqueue(p *pending) {
 	queued := *p
-	c.pending.pop(&c.tracker.slots)
-	if !c.tx.queue.push(queued, &c.tracker.slots) {
+	c.pending.pop(1, &c.tracker.slots)
+	place := c.tx.queue.push(&c.tracker.slots)
+	if place == nil {
 		c.unpaired(Overflow, 1)
 		c.lose(Overflow, capture.Reply, c.replying)
+		return
 	}
+	*place = queued
 }
 
 // executed takes the reply of EXEC: the header of an array whose elements follow as frames, null if a watched key changed,
@@ -82,8 +85,8 @@ func (c *conn) executed(r *parser.Reply) {
 
 // finishQueued ends the queued command whose element was read.
 func (c *conn) finishQueued(outcome Outcome, prefix command.Prefix) {
-	c.emit(c.tx.queue.at(0), outcome, prefix, NoReason, c.replying)
-	c.tx.queue.pop(&c.tracker.slots)
+	c.emit(c.tx.queue.at(0), 1, outcome, prefix, NoReason, c.replying)
+	c.tx.queue.pop(1, &c.tracker.slots)
 	c.settleQueued()
 }
 
@@ -108,8 +111,8 @@ func (c *conn) settleQueued() {
 		case !silent:
 			return
 		}
-		c.emit(p, Silent, command.OtherPrefix, NoReason, p.time)
-		c.tx.queue.pop(&c.tracker.slots)
+		c.emit(p, 1, Silent, command.OtherPrefix, NoReason, p.time)
+		c.tx.queue.pop(1, &c.tracker.slots)
 	}
 	c.tx.end(&c.tracker.slots)
 	c.finish(Success, command.OtherPrefix)
@@ -125,9 +128,9 @@ func (c *conn) runSilently() bool {
 			c.silence = answering
 			return false
 		}
-		c.emit(p, Silent, command.OtherPrefix, NoReason, p.time)
+		c.emit(p, 1, Silent, command.OtherPrefix, NoReason, p.time)
 		c.quietAcks = c.quietAcks || p.verb.subscribes()
-		c.tx.queue.pop(&c.tracker.slots)
+		c.tx.queue.pop(1, &c.tracker.slots)
 	}
 	c.tx.end(&c.tracker.slots)
 	return true

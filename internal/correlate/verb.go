@@ -13,14 +13,14 @@ type verb uint8
 const (
 	ordinary verb = iota
 	script
+	ping
+	publish
 	multi
 	exec
 	discard
 	reset
 	hello
 	quit
-	ping
-	publish
 	monitor
 	shutdown
 	kill
@@ -97,6 +97,9 @@ func replyVerb(r *parser.Request) verb {
 		return ordinary
 	}
 }
+
+// simple reports whether a reply that is neither an error nor an aggregate ends the verb's command and does nothing else.
+func (v verb) simple() bool { return v <= publish }
 
 // setsSilence reports whether the verb is a CLIENT REPLY.
 func (v verb) setsSilence() bool { return v >= replyOn && v <= replySkip }

@@ -88,17 +88,14 @@ func (s *ReplyStream) readType() bool {
 // wholeElement reads a bulk string that lies entirely in the chunk: most elements of most arrays. It returns false for anything else.
 func (s *ReplyStream) wholeElement() bool {
 	b := s.in.rest()
-	if len(b) == 0 || b[0] != '$' {
-		return false
-	}
-	start, stop := wholeBulk(b)
-	if stop == 0 {
+	start, next := wholeBulk(b, 0)
+	if next > len(b) {
 		return false
 	}
 	s.kind = '$'
 	s.place()
-	s.keep(b[start:stop])
-	s.in.pos += stop + sizeCRLF
+	s.keep(b[start : next-sizeCRLF])
+	s.in.pos += next
 	return true
 }
 

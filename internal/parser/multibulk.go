@@ -13,22 +13,21 @@ func (s *RequestStream) whole(request *Request) bool {
 	}
 	block := false
 	for i := range args {
-		if p >= len(b) || b[p] != '$' {
+		start, next := argument(b, p)
+		if next > len(b) {
 			return false
 		}
-		n, start := size(b, p+1)
-		// Two comparisons, so that no sum can overflow; a failed size is behind the end.
-		if start > len(b)-sizeCRLF || n > len(b)-sizeCRLF-start {
-			return false
-		}
-		end := start + n
+		end := next - sizeCRLF
 		if i < keptArgs {
-			request.Argv[i] = b[start : start+min(n, MaxArg)]
+			request.Argv[i] = b[start:min(end, start+MaxArg)]
 		}
-		if n == len(blockWord) && i < blockArgs && isBlockWord(b[start:end]) {
+		if end-start == len(blockWord) && i < blockArgs && isBlockWord(b[start:end]) {
 			block = true
 		}
-		p = end + sizeCRLF
+		if i == 0 {
+			request.begin, request.named = s.in.pos, s.in.pos+next
+		}
+		p = next
 	}
 	for i := args; i < keptArgs; i++ {
 		request.Argv[i] = nil
@@ -36,6 +35,20 @@ func (s *RequestStream) whole(request *Request) bool {
 	request.Args, request.Inline, request.Block = args, false, block
 	s.in.pos += p
 	return true
+}
+
+// argument finds a bulk string that b[p:] begins with, as a server reads an argument. It returns where its content begins and the
+// position behind it, which is beyond b if the string is malformed or not complete in b.
+func argument(b []byte, p int) (start, next int) {
+	if p >= len(b) || b[p] != '$' {
+		return 0, len(b) + 1
+	}
+	n, start := size(b, p+1)
+	// Two comparisons, so that no sum can overflow; a failed size is behind the end.
+	if start > len(b)-sizeCRLF || n > len(b)-sizeCRLF-start {
+		return 0, len(b) + 1
+	}
+	return start, start + n + sizeCRLF
 }
 
 // size reads an unsigned integer and the two bytes after it at b[p:]. It returns the value and the position behind, which is

@@ -112,11 +112,12 @@ func (s *ReplyStream) whole(reply *Reply) bool {
 			end = len("$-1")
 			break
 		}
-		start, stop := wholeBulk(b)
-		if stop == 0 {
+		start, next := wholeBulk(b, 0)
+		if next > len(b) {
 			return false
 		}
-		r.Text, end = b[start:min(stop, start+MaxText)], stop
+		end = next - sizeCRLF
+		r.Text = b[start:min(end, start+MaxText)]
 	case ':':
 		n, next := size(b, 1)
 		if next > len(b) {
@@ -134,18 +135,14 @@ func (s *ReplyStream) whole(reply *Reply) bool {
 	return true
 }
 
-// wholeBulk finds the content of a bulk string that b begins with. It returns 0, 0 if the string is not complete in b or not well-formed.
-func wholeBulk(b []byte) (start, stop int) {
-	n, start := size(b, 1)
-	// Two comparisons, so that no sum can overflow; a failed size is behind the end.
-	if start > len(b)-sizeCRLF || n > len(b)-sizeCRLF-start {
-		return 0, 0
+// wholeBulk finds a bulk string that b[p:] begins with. It returns where its content begins and the position behind it, which is
+// beyond b if the string is not complete in b or not well-formed.
+func wholeBulk(b []byte, p int) (start, next int) {
+	start, next = argument(b, p)
+	if next <= len(b) && b[start-1] == '\n' && b[next-2] == '\r' && b[next-1] == '\n' {
+		return start, next
 	}
-	stop = start + n
-	if b[start-1] != '\n' || b[stop] != '\r' || b[stop+1] != '\n' {
-		return 0, 0
-	}
-	return start, stop
+	return 0, len(b) + 1
 }
 
 // finish fills reply from what was kept of the frame's parts.

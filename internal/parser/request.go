@@ -7,6 +7,8 @@ type Request struct {
 	Argv   [3][]byte // the first arguments, each cut to its first MaxArg bytes; nil beyond Args
 	Inline bool      // sent as an inline command
 	Block  bool      // one of the first eight arguments is the word BLOCK in any case (XREAD, XREADGROUP)
+
+	begin, named int // where it begins in the chunk, and the end of its first argument; 0 if it did not lie in one chunk
 }
 
 const (

@@ -1,0 +1,80 @@
+package correlate
+
+import (
+	"strings"
+
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/parser"
+)
+
+// A pipeline is mostly runs: requests for the same command, and replies that tell of nothing but success. Here they are taken many at a
+// time. The result is the same as one by one: what is left out is what the first of a run has settled for all of it.
+
+// repeats tells of each built-in command whether no argument but its name matters, so that a request that begins as another is its like.
+// Where there are subcommands they are part of the name.
+var repeats = func() []bool {
+	table := command.Builtin()
+	r := make([]bool, table.Count())
+	for id := command.Other + 1; int(id) < len(r); id++ {
+		r[id] = verbs[id].simple() && id.Traits()&(command.Container|command.BlocksWithOption) == 0 && !strings.Contains(table.Wire(id), "|")
+	}
+	return r
+}()
+
+// takeRepeats takes the requests of a chunk that come next and are like r, which was just taken. Behind a command that is
+// outstanding nothing is decided about them yet: they go into the FIFO as they are.
+func (c *conn) takeRepeats(r *parser.Request, time int64) {
+	if c.pending.empty() {
+		return
+	}
+	like := *c.pending.at(c.pending.count - 1)
+	if int(like.command) >= len(repeats) || !repeats[like.command] {
+		return
+	}
+	like.time = time
+	for range c.requests.Repeats(r) {
+		p := c.await(time)
+		if p == nil {
+			return
+		}
+		*p = like
+	}
+}
+
+// longestRun bounds how many commands are looked at before it is known how many replies there are.
+const longestRun = 64
+
+// takeSuccesses ends the commands at the head of the FIFO that are answered by the frames that come next, as long as the frames tell of
+// nothing but success and the commands of nothing but themselves. beginFrame has been called for the first frame, and would decide the
+// same for each. It reports false if there is no such frame.
+func (c *conn) takeSuccesses() bool {
+	if !c.awaited || c.tx.running || c.silence != answering || c.sub.any() {
+		return false
+	}
+	simple := uint32(0)
+	for limit := min(c.pending.count, longestRun); simple < limit && c.pending.at(simple).simple(); {
+		simple++
+	}
+	n := uint32(c.replies.Successes(int(simple)))
+	if n == 0 {
+		return false
+	}
+	c.heardServer()
+	c.killed = false
+	for n > 0 {
+		alike := uint32(1)
+		for alike < n && *c.pending.at(alike) == *c.pending.at(0) {
+			alike++
+		}
+		c.emit(c.pending.at(0), alike, Success, command.OtherPrefix, NoReason, c.replying)
+		c.pending.pop(alike, &c.tracker.slots)
+		n -= alike
+	}
+	if !c.pending.empty() {
+		c.settleSilent()
+	}
+	return true
+}
+
+// simple reports whether a reply that tells of success does nothing but end the command.
+func (p *pending) simple() bool { return p.verb.simple() && p.flags&noReply == 0 }

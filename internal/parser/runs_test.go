@@ -1,0 +1,76 @@
+package parser
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzRepeats compares requests taken at once with the same taken one by one.
+func FuzzRepeats(f *testing.F) {
+	get := "*2\r\n$3\r\nGET\r\n$1\r\na\r\n"
+	for _, wire := range []string{
+		get + get + get, get + "*2\r\n$3\r\nGET\r\n$100\r\na\r\n", get + get[:15], get + "*2\r\n$3\r\nget\r\n$1\r\na\r\n" + get,
+		"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n", "PING\r\nPING\r\n", "*1\r\n$0\r\n\r\n*1\r\n$0\r\n\r\n",
+		"*1\r\n$20\r\nabcdefghijklmnopqrst\r\n*1\r\n$20\r\nabcdefghijklXnopqrst\r\n", get + "*2\r\n$3\r\nGET\r\n$-1\r\n", get + "*2\r\n$3\r\nGET\r\n+1\r\n",
+	} {
+		f.Add([]byte(wire))
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		want, wantRest, wantErr := readRequests(wire, func(*RequestStream, *Request) int { return 0 })
+		got, rest, err := readRequests(wire, (*RequestStream).Repeats)
+		assert.Equal(t, want, got)
+		assert.Equal(t, wantRest, rest)
+		assert.ErrorIs(t, err, wantErr)
+	})
+}
+
+// readRequests reads wire, and behind each request what repeats takes. It returns what tells them apart, and what is left.
+func readRequests(wire []byte, repeats func(*RequestStream, *Request) int) (all []string, rest int, err error) {
+	var s RequestStream
+	var r Request
+	s.Feed(wire)
+	for err = s.Next(&r); err == nil; err = s.Next(&r) {
+		one := fmt.Sprintf("%q %d %t", r.Argv[0], r.Args, r.Inline)
+		all = append(all, one)
+		for range repeats(&s, &r) {
+			all = append(all, one)
+		}
+	}
+	return all, len(s.Rest()), err
+}
+
+// FuzzSuccesses compares replies taken at once with the same taken one by one.
+func FuzzSuccesses(f *testing.F) {
+	for _, wire := range []string{
+		"+OK\r\n:1\r\n$-1\r\n$3\r\nfoo\r\n", "+OK\r\n-ERR x\r\n+OK\r\n", "+QUEUED\r\n", "$3\r\nfo", "*1\r\n:1\r\n:2\r\n", ":12", ":-1\r\n:1\r\n",
+		"$3\r\nfooX\n", ":1\rX", "\n+OK\r\n", "$-1\rX", "+OK\rX", ">1\r\n+a\r\n+OK\r\n",
+	} {
+		f.Add([]byte(wire), uint8(2))
+	}
+	f.Fuzz(func(t *testing.T, wire []byte, most uint8) {
+		limit := 1 + int(most%8)
+		var one, many ReplyStream
+		var r Reply
+		one.Feed(wire)
+		many.Feed(wire)
+		for {
+			n := many.Successes(limit)
+			require.LessOrEqual(t, n, limit)
+			for range n {
+				require.NoError(t, one.Next(&r))
+				require.Contains(t, "+:$", string(r.Type))
+				require.False(t, r.NestedError)
+			}
+			require.Equal(t, one.Rest(), many.Rest())
+			wantErr, err := one.Next(&r), many.Next(&r)
+			require.Equal(t, wantErr, err)
+			require.Equal(t, one.Rest(), many.Rest())
+			if err != nil {
+				return
+			}
+		}
+	})
+}
