@@ -23,8 +23,8 @@ type lane struct {
 	published uint64 // what *consumed holds
 }
 
-// largestLane is what a lane takes at most: what a busy processor writes within a flush interval.
-const largestLane = 512 << 10
+// largestLane is what a lane takes at most: what a busy processor writes between two turns, and little enough for all to stay in its cache.
+const largestLane = 128 << 10
 
 // lanesHere returns how many lanes there are on this machine, and the bytes of each: together they take no more than the ring. The size is 0
 // on processors that may reorder stores, because the programs of older kernels cannot forbid that.

@@ -11,7 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// The consumer's ways of waiting. While events come, it dozes: it wakes up by itself every flush interval, and the probes
+// The consumer's ways of waiting. While events come, it dozes: it wakes up by itself after an interval, and the probes
 // wake it only past the fill mark. When none came for dozes intervals, it sleeps, and the first event wakes it. Between the
 // two lies one interval in which the probes already wake it but it still looks by itself, so that an event whose probe
 // read the state before it changed is not left lying.
@@ -21,15 +21,24 @@ const (
 	longestHold  = 10 * time.Millisecond // a wait that may keep its processor: garbage collection waits for it
 )
 
+// The interval goes by the work of a turn, the time of a processor that reading takes between two waits. What is observed has to wait for
+// a turn where it has no processor to itself, so it should be short beside the latency of a busy server; waking up takes 10 µs of it.
+const (
+	turn     = 80 * time.Microsecond
+	shortest = 2 * time.Millisecond
+)
+
 // waiter waits for the ring.
 type waiter struct {
 	epoll, wake int
 	state       *ebpf.Variable
+	longest     time.Duration // that an event may wait
 	interval    time.Duration
+	worked      time.Duration // time of a processor up to the last wait
 	idle        int
 }
 
-func openWaiter(events *ebpf.Map, state *ebpf.Variable, interval time.Duration) (*waiter, error) {
+func openWaiter(events *ebpf.Map, state *ebpf.Variable, longest time.Duration) (*waiter, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
@@ -39,7 +48,7 @@ func openWaiter(events *ebpf.Map, state *ebpf.Variable, interval time.Duration) 
 		_ = unix.Close(epoll)
 		return nil, fmt.Errorf("create eventfd: %w", err)
 	}
-	w := &waiter{epoll: epoll, wake: wake, state: state, interval: interval}
+	w := &waiter{epoll: epoll, wake: wake, state: state, longest: longest, interval: longest}
 	for _, fd := range []int{events.FD(), wake} {
 		// Edge-triggered, because a ring with unread records would otherwise end each wait at once.
 		event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)}
@@ -52,6 +61,9 @@ func openWaiter(events *ebpf.Map, state *ebpf.Variable, interval time.Duration) 
 
 // wait returns when events are to be expected. busy says whether there were any since the last wait.
 func (w *waiter) wait(busy bool) error {
+	worked := threadTime()
+	w.interval = nextInterval(w.interval, worked-w.worked, w.longest)
+	w.worked = worked
 	w.idle++
 	if busy {
 		w.idle = 0
@@ -73,6 +85,23 @@ func (w *waiter) wait(busy bool) error {
 		return fmt.Errorf("set consumer state: %w", err)
 	}
 	return nil
+}
+
+// nextInterval returns after how long the next turn is likely to take as long as it should, if the one after an interval took that long.
+func nextInterval(interval, took, longest time.Duration) time.Duration {
+	next := longest
+	if took > 0 {
+		next = interval * turn / took
+	}
+	return min(max(next.Round(time.Millisecond), shortest), longest)
+}
+
+// threadTime returns how much of a processor the calling thread has used. The goroutine that waits rarely changes threads, and then
+// one interval is wrong.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) // cannot fail for this clock
+	return time.Duration(t.Nano())
 }
 
 // block waits on the epoll.
