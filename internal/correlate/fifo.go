@@ -52,6 +52,26 @@ func (f *fifo) push(s *slots) *pending {
 	return f.at(f.count - 1)
 }
 
+// repeat adds up to n like p, as many as there is room for without growing. It returns how many.
+func (f *fifo) repeat(p pending, n int) int {
+	n = min(n, len(f.ring)-int(f.count))
+	for range n {
+		f.count++
+		*f.at(f.count - 1) = p
+	}
+	return n
+}
+
+// alike returns how many of the oldest are the same, up to limit. There must be one.
+func (f *fifo) alike(limit uint32) int {
+	limit = min(limit, f.count)
+	n := uint32(1)
+	for n < limit && *f.at(n) == *f.at(0) {
+		n++
+	}
+	return int(n)
+}
+
 // pop removes the n oldest.
 func (f *fifo) pop(n uint32, s *slots) {
 	f.head += n

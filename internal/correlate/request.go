@@ -41,7 +41,9 @@ func (c *conn) readRequests(time int64) {
 		}
 		c.take(&r)
 		c.started = time
-		c.takeRepeats(&r, time)
+		if !c.requests.Boundary() {
+			c.takeRepeats(&r, time)
+		}
 	}
 	c.requests.Reset()
 }

@@ -32,12 +32,13 @@ func (c *conn) takeRepeats(r *parser.Request, time int64) {
 		return
 	}
 	like.time = time
-	for range c.requests.Repeats(r) {
+	for n := c.requests.Repeats(r); n > 0; n -= c.pending.repeat(like, n) {
 		p := c.await(time)
 		if p == nil {
 			return
 		}
 		*p = like
+		n--
 	}
 }
 
@@ -51,25 +52,21 @@ func (c *conn) takeSuccesses() bool {
 	if !c.awaited || c.tx.running || c.silence != answering || c.sub.any() {
 		return false
 	}
-	simple := uint32(0)
-	for limit := min(c.pending.count, longestRun); simple < limit && c.pending.at(simple).simple(); {
-		simple++
+	any := false
+	for !c.pending.empty() && c.pending.at(0).simple() {
+		n := uint32(c.replies.Successes(c.pending.alike(longestRun)))
+		if n == 0 {
+			break
+		}
+		c.emit(c.pending.at(0), n, Success, command.OtherPrefix, NoReason, c.replying)
+		c.pending.pop(n, &c.tracker.slots)
+		any = true
 	}
-	n := uint32(c.replies.Successes(int(simple)))
-	if n == 0 {
+	if !any {
 		return false
 	}
 	c.heardServer()
 	c.killed = false
-	for n > 0 {
-		alike := uint32(1)
-		for alike < n && *c.pending.at(alike) == *c.pending.at(0) {
-			alike++
-		}
-		c.emit(c.pending.at(0), alike, Success, command.OtherPrefix, NoReason, c.replying)
-		c.pending.pop(alike, &c.tracker.slots)
-		n -= alike
-	}
 	if !c.pending.empty() {
 		c.settleSilent()
 	}

@@ -11,6 +11,29 @@ import (
 // wordSize is how many bytes are compared at once.
 const wordSize = 8
 
+// shape is how a message or a part of it was recognised, and its length: what begins alike is as long.
+type shape struct {
+	word, mask uint64 // the first bytes that tell
+	length     int
+}
+
+// noShape is that of nothing.
+var noShape = shape{word: 1}
+
+// shapeOf returns the shape of what lies at b[p:next] and is told by the bytes up to told.
+func shapeOf(b []byte, p, told, next int) shape {
+	if next > len(b) || told > p+wordSize || p+wordSize > len(b) {
+		return noShape
+	}
+	mask := ^uint64(0) >> (8 * (p + wordSize - told))
+	return shape{binary.LittleEndian.Uint64(b[p:]) & mask, mask, next - p}
+}
+
+// at reports whether b[p:] begins with the shape.
+func (s *shape) at(b []byte, p int) bool {
+	return p+wordSize <= len(b) && binary.LittleEndian.Uint64(b[p:])&s.mask == s.word
+}
+
 // Repeats takes the requests that come next, lie entirely in the chunk and begin with the same bytes as request, up to the end of its
 // first argument: the same command with as many arguments. It returns how many there are. request is what Next has just returned.
 func (s *RequestStream) Repeats(request *Request) (n int) {
@@ -20,6 +43,7 @@ func (s *RequestStream) Repeats(request *Request) (n int) {
 	}
 	begin := b[request.begin:request.named]
 	first, last := binary.LittleEndian.Uint64(begin), binary.LittleEndian.Uint64(begin[len(begin)-wordSize:])
+	shapes := [2]shape{noShape, noShape} // of the arguments with even and with odd index
 	for len(b)-p >= len(begin) {
 		next := b[p : p+len(begin)]
 		if binary.LittleEndian.Uint64(next) != first || binary.LittleEndian.Uint64(next[len(next)-wordSize:]) != last ||
@@ -28,7 +52,14 @@ func (s *RequestStream) Repeats(request *Request) (n int) {
 		}
 		end := p + len(next)
 		for i := 1; i < request.Args && end <= len(b); i++ {
-			_, end = argument(b, end)
+			known := &shapes[i%2]
+			if known.at(b, end) {
+				end += known.length
+				continue
+			}
+			content, behind := argument(b, end)
+			*known = shapeOf(b, end, content, behind)
+			end = behind
 		}
 		if end > len(b) {
 			break
@@ -47,8 +78,14 @@ func (s *ReplyStream) Successes(most int) (n int) {
 		return 0
 	}
 	b, p := s.in.chunk, s.in.pos
+	known := noShape
 	for n < most {
-		next := success(b, p)
+		next := p + known.length
+		if !known.at(b, p) || next > len(b) || b[next-2] != '\r' || b[next-1] != '\n' {
+			var told int
+			told, next = success(b, p)
+			known = shapeOf(b, p, told, next)
+		}
 		if next > len(b) {
 			break
 		}
@@ -59,34 +96,34 @@ func (s *ReplyStream) Successes(most int) (n int) {
 	return n
 }
 
-// success returns the position behind a frame at b[p:] that tells of nothing but success. It is beyond b if there is none, or not all of it.
-func success(b []byte, p int) (next int) {
+// success finds a frame that b[p:] begins with and that tells of nothing but success. It returns where the content of a bulk string begins,
+// or the position behind what is no bulk string, and the position behind the frame, which is beyond b if there is none, or not all of it.
+func success(b []byte, p int) (told, next int) {
 	if len(b)-p < len(":0\r\n") {
-		return len(b) + 1
+		return 0, len(b) + 1
 	}
 	switch b[p] {
 	case '$':
 		if b[p+1] != '-' {
-			_, next = wholeBulk(b, p)
-			return next
+			return wholeBulk(b, p)
 		}
 		next = p + len("$-1\r\n")
 		if next > len(b) || string(b[p:next]) != "$-1\r\n" {
 			break
 		}
-		return next
+		return next, next
 	case '+':
 		next = p + len("+OK\r\n")
 		if next > len(b) || string(b[p:next]) != "+OK\r\n" {
 			break
 		}
-		return next
+		return next, next
 	case ':':
 		_, next = size(b, p+1)
 		if next > len(b) || b[next-1] != '\n' {
 			break
 		}
-		return next
+		return next, next
 	}
-	return len(b) + 1
+	return 0, len(b) + 1
 }
