@@ -89,8 +89,10 @@ func (c *conn) end(reason Reason, now int64) {
 		c.tracker.stats.dropped.Add(uint64(c.forgetPending()))
 	}
 	first := uint32(0) // of those in the FIFO that are queued
-	for i := range c.pending.count {
+	left := c.pending.count
+	for i := range c.pending.runs {
 		p := c.pending.at(i)
+		left -= p.count()
 		if c.tx.open && p.verb.queued() {
 			continue
 		}
@@ -108,11 +110,12 @@ func (c *conn) end(reason Reason, now int64) {
 			c.tx.queue.clear(&c.tracker.slots)
 			c.tx.open = false
 		}
-		c.unanswer(p, reason, now)
 		if p.flags&blocks != 0 || p.verb == shutdown || p.verb == quit {
-			c.tracker.stats.dropped.Add(uint64(c.pending.count - i - 1))
+			c.unanswer(p, reason, now)
+			c.tracker.stats.dropped.Add(uint64(left + p.more))
 			break
 		}
+		c.unanswerAll(p, reason, now)
 	}
 	c.forgetPending()
 	c.release()
@@ -121,14 +124,21 @@ func (c *conn) end(reason Reason, now int64) {
 
 // unanswerQueued reports what an unanswered EXEC ran: the transaction, and those in the FIFO from first up to the EXEC.
 func (c *conn) unanswerQueued(first, end uint32, reason Reason, now int64) {
-	for i := range c.tx.queue.count {
-		c.unanswer(c.tx.queue.at(i), reason, now)
+	for i := range c.tx.queue.runs {
+		c.unanswerAll(c.tx.queue.at(i), reason, now)
 	}
 	c.tx.queue.clear(&c.tracker.slots)
 	for i := first; i < end; i++ {
 		if p := c.pending.at(i); p.verb.queued() {
-			c.unanswer(p, reason, now)
+			c.unanswerAll(p, reason, now)
 		}
+	}
+}
+
+// unanswerAll reports each command of a run.
+func (c *conn) unanswerAll(p *pending, reason Reason, now int64) {
+	for range p.count() {
+		c.unanswer(p, reason, now)
 	}
 }
 

@@ -2,14 +2,18 @@ package correlate
 
 import "github.com/redis-observer/redis-observer/internal/command"
 
-// pending is a command that awaits its outcome.
+// pending is a command that awaits its outcome, or a run of them that are alike in everything.
 type pending struct {
 	time    int64
-	acks    int32 // acknowledgements to come; 0: not known before the first
+	acks    int32  // acknowledgements to come; 0: not known before the first
+	more    uint32 // commands of the run beside one
 	command command.ID
 	verb    verb
 	flags   pendingFlags
 }
+
+// count returns how many commands the run has.
+func (p *pending) count() uint32 { return p.more + 1 }
 
 type pendingFlags uint8
 
@@ -29,61 +33,69 @@ type slots struct {
 	used, limit, perRing int
 }
 
-// fifo is a growable ring of pending commands. The zero value is empty.
+// fifo is a growable ring of runs of pending commands. The zero value is empty.
 type fifo struct {
 	ring  []pending // a power of two
 	head  uint32
-	count uint32
+	runs  uint32
+	count uint32 // commands
 }
 
-func (f *fifo) empty() bool { return f.count == 0 }
+func (f *fifo) empty() bool { return f.runs == 0 }
 
-// at returns the i-th oldest. It is valid until the next push.
+// at returns the i-th oldest run. It is valid until the next push.
 func (f *fifo) at(i uint32) *pending {
 	return &f.ring[(f.head+i)&uint32(len(f.ring)-1)]
 }
 
-// push returns the place of one more, for the caller to write, or nil if there is no room.
+// push returns the place of one more command, for the caller to write, or nil if there is no room.
 func (f *fifo) push(s *slots) *pending {
-	if int(f.count) == len(f.ring) && !f.grow(s) {
+	if int(f.count) >= s.perRing || int(f.runs) == len(f.ring) && !f.grow(s) {
 		return nil
 	}
 	f.count++
-	return f.at(f.count - 1)
+	f.runs++
+	return f.at(f.runs - 1)
 }
 
-// repeat adds up to n like p, as many as there is room for without growing. It returns how many.
-func (f *fifo) repeat(p pending, n int) int {
-	n = min(n, len(f.ring)-int(f.count))
-	for range n {
-		f.count++
-		*f.at(f.count - 1) = p
-	}
-	return n
+// repeat adds n commands like the newest, which there must be. It reports false if there is room for fewer, which are added.
+func (f *fifo) repeat(n uint32, s *slots) bool {
+	room := uint32(max(0, s.perRing-int(f.count)))
+	f.at(f.runs - 1).more += min(n, room)
+	f.count += min(n, room)
+	return n <= room
 }
 
-// alike returns how many of the oldest are the same, up to limit. There must be one.
-func (f *fifo) alike(limit uint32) int {
-	limit = min(limit, f.count)
-	n := uint32(1)
-	for n < limit && *f.at(n) == *f.at(0) {
-		n++
-	}
-	return int(n)
-}
-
-// pop removes the n oldest.
-func (f *fifo) pop(n uint32, s *slots) {
-	f.head += n
+// pop removes the n oldest commands, which must be of one run, and returns one of them.
+func (f *fifo) pop(n uint32, s *slots) pending {
+	oldest := f.at(0)
+	popped := *oldest
+	popped.more = 0
 	f.count -= n
-	if f.count == 0 && len(f.ring) > keptSlots {
+	if n < oldest.count() {
+		oldest.more -= n
+		return popped
+	}
+	f.head++
+	f.runs--
+	if f.runs == 0 && len(f.ring) > keptSlots {
 		f.release(s)
 	}
+	return popped
 }
 
-// truncate keeps the n oldest.
+// truncate keeps the n oldest commands.
 func (f *fifo) truncate(n uint32) {
-	f.count = n
+	for f.count > n {
+		newest := f.at(f.runs - 1)
+		if surplus := f.count - n; surplus < newest.count() {
+			newest.more -= surplus
+			f.count = n
+			return
+		}
+		f.count -= newest.count()
+		f.runs--
+	}
 }
 
 func (f *fifo) grow(s *slots) bool {
@@ -92,7 +104,7 @@ func (f *fifo) grow(s *slots) bool {
 		return false
 	}
 	ring := make([]pending, size)
-	for i := range f.count {
+	for i := range f.runs {
 		ring[i] = *f.at(i)
 	}
 	s.used += size - len(f.ring)
@@ -102,7 +114,7 @@ func (f *fifo) grow(s *slots) bool {
 
 // clear empties the ring.
 func (f *fifo) clear(s *slots) {
-	f.head, f.count = 0, 0
+	f.head, f.runs, f.count = 0, 0, 0
 	if len(f.ring) > keptSlots {
 		f.release(s)
 	}

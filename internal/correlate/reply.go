@@ -188,7 +188,7 @@ func (c *conn) answer(r *parser.Reply) {
 	case r.Type == '-' || r.Type == '!':
 		c.refuse(p, r)
 	case c.isQueued(p, r):
-		c.enqueue(p)
+		c.enqueue()
 		c.settleSilent()
 	default:
 		c.accept(p, r)
@@ -295,7 +295,7 @@ func (c *conn) link() {
 	c.tracker.stats.connections[KindReplica].Add(1)
 	c.mode = replica
 	c.replies.Reset()
-	for i := range c.pending.count {
+	for i := range c.pending.runs {
 		c.pending.at(i).flags |= noReply
 	}
 	c.tx.end(&c.tracker.slots)

@@ -86,10 +86,15 @@ func (c *conn) take(r *parser.Request) {
 func (c *conn) await(time int64) *pending {
 	p := c.pending.push(&c.tracker.slots)
 	if p == nil {
-		c.lose(Overflow, capture.Request, time)
-		c.unpaired(Overflow, 1)
+		c.overflow(time)
 	}
 	return p
+}
+
+// overflow: there is no room for a request that was sent at a time.
+func (c *conn) overflow(time int64) {
+	c.lose(Overflow, capture.Request, time)
+	c.unpaired(Overflow, 1)
 }
 
 // blocking tells whether the reply of a command may wait for other clients.

@@ -27,23 +27,24 @@ func (c *conn) takeRepeats(r *parser.Request, time int64) {
 	if c.pending.empty() {
 		return
 	}
-	like := *c.pending.at(c.pending.count - 1)
+	like := *c.pending.at(c.pending.runs - 1)
 	if int(like.command) >= len(repeats) || !repeats[like.command] {
 		return
 	}
-	like.time = time
-	for n := c.requests.Repeats(r); n > 0; n -= c.pending.repeat(like, n) {
+	n := uint32(c.requests.Repeats(r))
+	if n > 0 && like.time != time { // it began in an earlier chunk
 		p := c.await(time)
 		if p == nil {
 			return
 		}
 		*p = like
+		p.time = time
 		n--
 	}
+	if !c.pending.repeat(n, &c.tracker.slots) {
+		c.overflow(time)
+	}
 }
-
-// longestRun bounds how many commands are looked at before it is known how many replies there are.
-const longestRun = 64
 
 // takeSuccesses ends the commands at the head of the FIFO that are answered by the frames that come next, as long as the frames tell of
 // nothing but success and the commands of nothing but themselves. beginFrame has been called for the first frame, and would decide the
@@ -54,11 +55,12 @@ func (c *conn) takeSuccesses() bool {
 	}
 	any := false
 	for !c.pending.empty() && c.pending.at(0).simple() {
-		n := uint32(c.replies.Successes(c.pending.alike(longestRun)))
+		oldest := c.pending.at(0)
+		n := uint32(c.replies.Successes(int(oldest.count())))
 		if n == 0 {
 			break
 		}
-		c.emit(c.pending.at(0), n, Success, command.OtherPrefix, NoReason, c.replying)
+		c.emit(oldest, n, Success, command.OtherPrefix, NoReason, c.replying)
 		c.pending.pop(n, &c.tracker.slots)
 		any = true
 	}

@@ -62,14 +62,13 @@ func (c *conn) settleSilent() {
 			return
 		}
 		if c.tx.open && p.verb.queued() {
-			c.enqueue(p)
+			c.enqueue()
 			continue
 		}
 		if p.verb == exec && !c.runSilently() {
 			return
 		}
-		silent := *p
-		c.pending.pop(1, &c.tracker.slots)
+		silent := c.pending.pop(1, &c.tracker.slots)
 		c.emit(&silent, 1, Silent, command.OtherPrefix, NoReason, silent.time)
 		c.silentEffect(&silent)
 	}

@@ -20,7 +20,8 @@ type Options struct {
 	Quiet time.Duration
 	// MaxConnections bounds the connections tracked, and those remembered as not observed. Default 262,144.
 	MaxConnections int
-	// MaxOutstanding bounds the commands that await their outcome, of one connection and of all. Default 1,048,576 and 2,097,152.
+	// MaxOutstanding bounds the commands that await their outcome, of one connection and of all; of all a run of alike ones counts once.
+	// Default 1,048,576 and 2,097,152.
 	MaxOutstanding, MaxOutstandingTotal int
 	// MaxHeld bounds the bytes held, of one flow and of all. Default 256 KiB and 64 MiB.
 	MaxHeld, MaxHeldTotal int

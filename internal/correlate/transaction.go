@@ -48,9 +48,8 @@ func (c *conn) isQueued(p *pending, r *parser.Reply) bool {
 }
 
 // enqueue moves the oldest pending command into the transaction.
-func (c *conn) enqueue(p *pending) {
-	queued := *p
-	c.pending.pop(1, &c.tracker.slots)
+func (c *conn) enqueue() {
+	queued := c.pending.pop(1, &c.tracker.slots)
 	place := c.tx.queue.push(&c.tracker.slots)
 	if place == nil {
 		c.unpaired(Overflow, 1)
