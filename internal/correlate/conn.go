@@ -37,8 +37,9 @@ type conn struct {
 	tx       transaction
 	sub      subscriptions
 	resync   resync
-	started  int64 // time of the chunk in which the current request begins
-	replying int64 // time of the chunk of replies being read
+	like     pending // the last request, if repeatable
+	started  int64   // time of the chunk in which the current request begins
+	replying int64   // time of the chunk of replies being read
 
 	proto     uint8 // 2 or 3
 	silence   silence
@@ -62,6 +63,8 @@ type conn struct {
 	outdated  bool // the replies being read are older than the oldest request, and do not answer it
 	waiting   bool // on the tracker's list
 	gone      bool // established no more
+
+	repeatable bool // a request that begins like the last one is like it in everything
 }
 
 // event takes one event of the connection.
@@ -295,7 +298,7 @@ func (c *conn) lose(reason Reason, d capture.Direction, time int64) {
 	c.unpaired(reason, c.forgetPending())
 	c.requests.Reset()
 	c.replies.Reset()
-	c.mode, c.unknown, c.silence = lost, true, answering
+	c.mode, c.unknown, c.silence, c.repeatable = lost, true, answering, false
 	c.resync = newResync(reason, d, time)
 }
 

@@ -293,7 +293,7 @@ func (c *conn) finish(outcome Outcome, prefix command.Prefix) {
 // link: the connection is a replica's from now on. What it still sends is answered by nothing.
 func (c *conn) link() {
 	c.tracker.stats.connections[KindReplica].Add(1)
-	c.mode = replica
+	c.mode, c.repeatable = replica, false
 	c.replies.Reset()
 	for i := range c.pending.runs {
 		c.pending.at(i).flags |= noReply

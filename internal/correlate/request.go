@@ -32,6 +32,7 @@ func (c *conn) request(data []byte, time int64) {
 func (c *conn) readRequests(time int64) {
 	var r parser.Request
 	for !c.deaf && c.mode != lost {
+		c.takeRepeats(time)
 		if err := c.requests.Next(&r); err != nil {
 			if err == parser.ErrMalformed {
 				c.tracker.stats.protocolErrors.Add(1)
@@ -41,9 +42,6 @@ func (c *conn) readRequests(time int64) {
 		}
 		c.take(&r)
 		c.started = time
-		if !c.requests.Boundary() {
-			c.takeRepeats(&r, time)
-		}
 	}
 	c.requests.Reset()
 }
@@ -57,6 +55,7 @@ func (c *conn) deafen() {
 // take puts a request into the FIFO, as the server will execute it.
 func (c *conn) take(r *parser.Request) {
 	c.spoke = c.spoke || !r.Inline
+	c.repeatable = false
 	id := c.tracker.options.Commands.Lookup(r.Argv[0], r.Argv[1])
 	v := verbOf(id, r)
 	if v == forbidden {
@@ -77,6 +76,7 @@ func (c *conn) take(r *parser.Request) {
 	if c.mode == replica {
 		p.flags |= noReply
 	}
+	c.like, c.repeatable = *p, int(id) < len(repeats) && repeats[id]
 	if c.pending.count == 1 {
 		c.settleSilent()
 	}

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/redis-observer/redis-observer/internal/command"
-	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
 // A pipeline is mostly runs: requests for the same command, and replies that tell of nothing but success. Here they are taken many at a
@@ -21,28 +20,27 @@ var repeats = func() []bool {
 	return r
 }()
 
-// takeRepeats takes the requests of a chunk that come next and are like r, which was just taken. Behind a command that is
-// outstanding nothing is decided about them yet: they go into the FIFO as they are.
-func (c *conn) takeRepeats(r *parser.Request, time int64) {
-	if c.pending.empty() {
+// takeRepeats takes the requests of a chunk that come next and are like the last one that was taken.
+func (c *conn) takeRepeats(time int64) {
+	if !c.repeatable {
 		return
 	}
-	like := *c.pending.at(c.pending.runs - 1)
-	if int(like.command) >= len(repeats) || !repeats[like.command] {
+	n := uint32(c.requests.Repeats())
+	if n == 0 {
 		return
 	}
-	n := uint32(c.requests.Repeats(r))
-	if n > 0 && like.time != time { // it began in an earlier chunk
-		p := c.await(time)
-		if p == nil {
-			return
-		}
-		*p = like
-		p.time = time
-		n--
+	p := c.await(time)
+	if p == nil {
+		return
 	}
-	if !c.pending.repeat(n, &c.tracker.slots) {
+	*p = c.like
+	p.time = time
+	if !c.pending.repeat(n-1, &c.tracker.slots) {
 		c.overflow(time)
+		return
+	}
+	if c.pending.count == n {
+		c.settleSilent()
 	}
 }
 

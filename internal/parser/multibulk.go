@@ -25,7 +25,7 @@ func (s *RequestStream) whole(request *Request) bool {
 			block = true
 		}
 		if i == 0 {
-			request.begin, request.named = s.in.pos, s.in.pos+next
+			s.kind = kindOf(b[:next], args)
 		}
 		p = next
 	}

@@ -7,8 +7,6 @@ type Request struct {
 	Argv   [3][]byte // the first arguments, each cut to its first MaxArg bytes; nil beyond Args
 	Inline bool      // sent as an inline command
 	Block  bool      // one of the first eight arguments is the word BLOCK in any case (XREAD, XREADGROUP)
-
-	begin, named int // where it begins in the chunk, and the end of its first argument; 0 if it did not lie in one chunk
 }
 
 const (
@@ -35,6 +33,7 @@ const (
 // The zero value is ready.
 type RequestStream struct {
 	in      input
+	kind    kind // of the last request
 	state   requestState
 	quoting quoting // of an inline command
 	held    byte    // the first digit of its unfinished \x escape
@@ -117,6 +116,7 @@ func (s *RequestStream) begin() bool {
 
 // finish fills request from what was kept of its parts.
 func (s *RequestStream) finish(request *Request) {
+	s.kind = kind{}
 	*request = Request{Args: int(s.arg), Inline: s.state == atInline, Block: s.block}
 	for i := range min(s.arg, int32(keptArgs)) {
 		request.Argv[i] = s.kept[i][:s.keptLen[i]]

@@ -1,9 +1,6 @@
 package parser
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // In a pipeline, messages of a kind follow each other. Where all that matters of a message is that it is one more, the methods of this
 // file pass over as many as there are, in loops that do little else. What they do not take is for Next, which may take the same.
@@ -34,24 +31,41 @@ func (s *shape) at(b []byte, p int) bool {
 	return p+wordSize <= len(b) && binary.LittleEndian.Uint64(b[p:])&s.mask == s.word
 }
 
-// Repeats takes the requests that come next, lie entirely in the chunk and begin with the same bytes as request, up to the end of its
-// first argument: the same command with as many arguments. It returns how many there are. request is what Next has just returned.
-func (s *RequestStream) Repeats(request *Request) (n int) {
-	b, p := s.in.chunk, s.in.pos
-	if request.named < wordSize || request.named > p { // where it began is gone
+// kind is what requests for the same command with as many arguments begin with, up to the end of their first argument: from one to three
+// words. The zero value is that of none.
+type kind struct {
+	first, middle, last uint64 // they overlap where there are not as many
+	named               int    // length of it
+	args                int
+}
+
+func kindOf(begin []byte, args int) kind {
+	n := len(begin)
+	if n < wordSize || n > 3*wordSize {
+		return kind{}
+	}
+	word := binary.LittleEndian.Uint64
+	return kind{word(begin), word(begin[min(n-wordSize, wordSize):]), word(begin[n-wordSize:]), n, args}
+}
+
+// begins reports whether b begins with it.
+func (k *kind) begins(b []byte) bool {
+	last := k.named - wordSize
+	return last >= 0 && len(b) >= k.named && binary.LittleEndian.Uint64(b) == k.first &&
+		binary.LittleEndian.Uint64(b[last:]) == k.last && binary.LittleEndian.Uint64(b[min(last, wordSize):]) == k.middle
+}
+
+// Repeats takes the requests that come next, lie entirely in the chunk and begin with the same bytes as the last one did, up to the end of
+// its first argument: the same command with as many arguments. It returns how many there are.
+func (s *RequestStream) Repeats() (n int) {
+	if s.state != atRequest {
 		return 0
 	}
-	begin := b[request.begin:request.named]
-	first, last := binary.LittleEndian.Uint64(begin), binary.LittleEndian.Uint64(begin[len(begin)-wordSize:])
+	b, p := s.in.chunk, s.in.pos
 	shapes := [2]shape{noShape, noShape} // of the arguments with even and with odd index
-	for len(b)-p >= len(begin) {
-		next := b[p : p+len(begin)]
-		if binary.LittleEndian.Uint64(next) != first || binary.LittleEndian.Uint64(next[len(next)-wordSize:]) != last ||
-			len(next) > 2*wordSize && !bytes.Equal(next, begin) {
-			break
-		}
-		end := p + len(next)
-		for i := 1; i < request.Args && end <= len(b); i++ {
+	for s.kind.begins(b[p:]) {
+		end := p + s.kind.named
+		for i := 1; i < s.kind.args && end <= len(b); i++ {
 			known := &shapes[i%2]
 			if known.at(b, end) {
 				end += known.length

@@ -1,6 +1,7 @@
 package parser
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -16,27 +17,38 @@ func FuzzRepeats(f *testing.F) {
 		"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n", "PING\r\nPING\r\n", "*1\r\n$0\r\n\r\n*1\r\n$0\r\n\r\n",
 		"*1\r\n$20\r\nabcdefghijklmnopqrst\r\n*1\r\n$20\r\nabcdefghijklXnopqrst\r\n", get + "*2\r\n$3\r\nGET\r\n$-1\r\n", get + "*2\r\n$3\r\nGET\r\n+1\r\n",
 	} {
-		f.Add([]byte(wire))
+		f.Add([]byte(wire), uint16(len(wire)))
+		f.Add([]byte(wire), uint16(len(get)))
 	}
-	f.Fuzz(func(t *testing.T, wire []byte) {
-		want, wantRest, wantErr := readRequests(wire, func(*RequestStream, *Request) int { return 0 })
-		got, rest, err := readRequests(wire, (*RequestStream).Repeats)
+	f.Fuzz(func(t *testing.T, wire []byte, cut uint16) {
+		at := min(int(cut), len(wire))
+		chunks := [][]byte{wire[:at], wire[at:]}
+		want, wantRest, wantErr := readRequests(chunks, func(*RequestStream) int { return 0 })
+		got, rest, err := readRequests(chunks, (*RequestStream).Repeats)
 		assert.Equal(t, want, got)
 		assert.Equal(t, wantRest, rest)
 		assert.ErrorIs(t, err, wantErr)
 	})
 }
 
-// readRequests reads wire, and behind each request what repeats takes. It returns what tells them apart, and what is left.
-func readRequests(wire []byte, repeats func(*RequestStream, *Request) int) (all []string, rest int, err error) {
+// readRequests reads chunks, and before each request what repeats takes. It returns what tells the requests apart, and what is left.
+func readRequests(chunks [][]byte, repeats func(*RequestStream) int) (all []string, rest int, err error) {
 	var s RequestStream
 	var r Request
-	s.Feed(wire)
-	for err = s.Next(&r); err == nil; err = s.Next(&r) {
-		one := fmt.Sprintf("%q %d %t", r.Argv[0], r.Args, r.Inline)
-		all = append(all, one)
-		for range repeats(&s, &r) {
-			all = append(all, one)
+	one := "none"
+	for _, chunk := range chunks {
+		s.Feed(chunk)
+		for err = nil; err == nil; {
+			for range repeats(&s) {
+				all = append(all, one)
+			}
+			if err = s.Next(&r); err == nil {
+				one = fmt.Sprintf("%q %d %t", r.Argv[0], r.Args, r.Inline)
+				all = append(all, one)
+			}
+		}
+		if !errors.Is(err, ErrShort) {
+			break
 		}
 	}
 	return all, len(s.Rest()), err
