@@ -235,7 +235,9 @@ static __always_inline __u32 skip_bodies(struct scratch *s, __u32 which, struct 
 		if (skip_step(which))
 			break;
 	end = s->event.seq + c->body;
-	if (c->body)
+	if (until && c->body)
+		*until = end;
+	else if (c->body)
 		bpf_map_update_elem(&skips, &stream, &end, BPF_ANY);
 	else if (until)
 		bpf_map_delete_elem(&skips, &stream);
