@@ -19,7 +19,8 @@ const statsSwitch = "/proc/sys/kernel/bpf_stats_enabled"
 // itself: one in which one end of each connection is observed, and one in which every call is rejected.
 //
 // A call at the observed end is followed by one at the other end, which is rejected; the time of that one, half of what the second
-// run took, is not the observed call's. Beside the second run goes a program that does nothing: what it is measured to take is the measuring.
+// run took, is not the observed call's. Beside the second run goes a program that does nothing: what it is measured to take is the measuring,
+// which is as much as a rejection and not part of it.
 func (p paired) probes(ctx context.Context, b *bench, n int, r *result) (err error) {
 	restore, err := enableStats()
 	if err != nil {
@@ -43,7 +44,7 @@ func (p paired) probes(ctx context.Context, b *bench, n int, r *result) (err err
 		return errors.New("measure the probes: they did not run")
 	}
 	r.add(kernelCall, (observed.ns-rejected.ns/2)/calls)
-	r.add(kernelReject, rejected.ns/(2*calls))
+	r.add(kernelReject, (rejected.ns-rejected.runs*empty.ns/empty.runs)/(2*calls))
 	r.add(kernelRun, rejected.ns/rejected.runs)
 	r.add(emptyRun, empty.ns/empty.runs)
 	return nil
