@@ -25,7 +25,7 @@ const (
 // a turn where it has no processor to itself, so it should be short beside the latency of a busy server; waking up takes 10 µs of it.
 const (
 	turn     = 80 * time.Microsecond
-	shortest = 2 * time.Millisecond
+	shortest = 2 * time.Millisecond // less costs more than it gives
 )
 
 // waiter waits for the ring.
