@@ -23,10 +23,8 @@ static __always_inline bool submit_to_lane(struct sock *sk, __u8 role, __u8 kind
 	struct event *e;
 
 	/* Only the first copy, because the others may preempt it; and a consumer that sleeps looks at lanes when it is woken by the ring. */
-	if (!lane_size || copy || cursor->memory != MEMORY_USER || consumer_state == CONSUMER_SLEEPING)
-		return false;
-	one_copy(wanted);
-	if (wanted >= SKIP_CALL)
+	if (!lane_size || copy || cursor->memory != MEMORY_USER || consumer_state == CONSUMER_SLEEPING ||
+	    n >= SKIP_CALL)
 		return false;
 	lane = bpf_map_lookup_elem(&lanes, &which);
 	if (!lane)
@@ -36,6 +34,9 @@ static __always_inline bool submit_to_lane(struct sock *sk, __u8 role, __u8 kind
 	if (at + size - lane->consumed > lane_size)
 		return false;
 	e = (void *)(lane + 1) + (at & (lane_size - 1));
+	one_copy(wanted);
+	if (wanted >= SKIP_CALL)
+		return false; /* never: but 5.10 forgets the limit of what the compiler put aside meanwhile */
 	if (bpf_probe_read_user(e + 1, wanted, (void *)cursor->base))
 		return false;
 	put_connection(e, sk, role, direct);
