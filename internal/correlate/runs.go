@@ -51,7 +51,7 @@ func (c *conn) takeSuccesses() bool {
 	if !c.awaited || c.tx.running || c.silence != answering || c.sub.any() {
 		return false
 	}
-	any := false
+	outstanding := c.pending.count
 	for !c.pending.empty() && c.pending.at(0).simple() {
 		oldest := c.pending.at(0)
 		n := uint32(c.replies.Successes(int(oldest.count())))
@@ -60,9 +60,8 @@ func (c *conn) takeSuccesses() bool {
 		}
 		c.emit(oldest, n, Success, command.OtherPrefix, NoReason, c.replying)
 		c.pending.pop(n, &c.tracker.slots)
-		any = true
 	}
-	if !any {
+	if c.pending.count == outstanding {
 		return false
 	}
 	c.heardServer()

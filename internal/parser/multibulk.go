@@ -11,7 +11,7 @@ func (s *RequestStream) whole(request *Request) bool {
 	if args == 0 || args > maxElements {
 		return false
 	}
-	block := false
+	block, named := false, 0
 	for i := range args {
 		start, next := argument(b, p)
 		if next > len(b) {
@@ -25,7 +25,7 @@ func (s *RequestStream) whole(request *Request) bool {
 			block = true
 		}
 		if i == 0 {
-			s.kind = kindOf(b[:next], args)
+			named = next
 		}
 		p = next
 	}
@@ -33,6 +33,7 @@ func (s *RequestStream) whole(request *Request) bool {
 		request.Argv[i] = nil
 	}
 	request.Args, request.Inline, request.Block = args, false, block
+	s.kind = kindOf(b[:named], args)
 	s.in.pos += p
 	return true
 }

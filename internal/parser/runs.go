@@ -121,17 +121,9 @@ func success(b []byte, p int) (told, next int) {
 		if b[p+1] != '-' {
 			return wholeBulk(b, p)
 		}
-		next = p + len("$-1\r\n")
-		if next > len(b) || string(b[p:next]) != "$-1\r\n" {
-			break
-		}
-		return next, next
+		return exactly(b, p, "$-1\r\n")
 	case '+':
-		next = p + len("+OK\r\n")
-		if next > len(b) || string(b[p:next]) != "+OK\r\n" {
-			break
-		}
-		return next, next
+		return exactly(b, p, "+OK\r\n")
 	case ':':
 		_, next = size(b, p+1)
 		if next > len(b) || b[next-1] != '\n' {
@@ -140,4 +132,13 @@ func success(b []byte, p int) (told, next int) {
 		return next, next
 	}
 	return 0, len(b) + 1
+}
+
+// exactly finds a frame at b[p:] that has to be as given. It returns what success does.
+func exactly(b []byte, p int, frame string) (told, next int) {
+	next = p + len(frame)
+	if next > len(b) || string(b[p:next]) != frame {
+		return 0, len(b) + 1
+	}
+	return next, next
 }
