@@ -33,7 +33,7 @@ func (s *RequestStream) whole(request *Request) bool {
 		request.Argv[i] = nil
 	}
 	request.Args, request.Inline, request.Block = args, false, block
-	s.kind = kindOf(b[:named], args)
+	s.kind.learn(b[:named], args)
 	s.in.pos += p
 	return true
 }

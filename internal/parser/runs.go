@@ -39,13 +39,17 @@ type kind struct {
 	args                int
 }
 
-func kindOf(begin []byte, args int) kind {
-	n := len(begin)
-	if n < wordSize || n > 3*wordSize {
-		return kind{}
+// learn makes it the kind of a request that begins so.
+func (k *kind) learn(begin []byte, args int) {
+	last := len(begin) - wordSize
+	if last < 0 || last > 2*wordSize {
+		k.named = 0
+		return
 	}
-	word := binary.LittleEndian.Uint64
-	return kind{word(begin), word(begin[min(n-wordSize, wordSize):]), word(begin[n-wordSize:]), n, args}
+	k.named, k.args = len(begin), args
+	k.first = binary.LittleEndian.Uint64(begin)
+	k.middle = binary.LittleEndian.Uint64(begin[min(last, wordSize):])
+	k.last = binary.LittleEndian.Uint64(begin[last:])
 }
 
 // begins reports whether b begins with it.
