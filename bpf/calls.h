@@ -82,11 +82,14 @@ static __always_inline void receive_started(struct sock *sk, struct msghdr *msg,
 		state->receive.cursor.memory = MEMORY_NONE;
 }
 
-/* The end of a receive. */
+/* The end of a receive. A value of a megabyte comes in dozens of them, so what is in its middle is passed over here. */
 static __always_inline void received(struct sock *sk, __u8 role, struct cursor *cursor, int result, bool direct)
 {
-	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), received_offset(sk, direct) - result, cursor, result,
-		    direct);
+	__u32 seq = received_offset(sk, direct) - result;
+
+	if (result >= SKIP_CALL && within_body(address_of(sk), SCRATCH_RECEIVE, seq, result))
+		return;
+	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), seq, cursor, result, direct);
 }
 
 /* The end of a receive that receive_started() saw; sk and direct as in send_ended(). */

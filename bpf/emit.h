@@ -221,26 +221,21 @@ __noinline int skip_step(__u32 which)
 /* Passes over the long bodies in a call of n bytes. Returns how many bytes are left to copy, from cursor on. */
 static __always_inline __u32 skip_bodies(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
 {
-	struct stream stream = {.sk = s->event.conn, .direction = which % SCRATCH_COUNT};
-	__u32 *until = bpf_map_lookup_elem(&skips, &stream), end, step;
+	__u64 *word = body_of(s->event.conn, which % SCRATCH_COUNT);
 	struct copying *c = &s->copying;
+	int step;
 
+	if (!word)
+		return n;
 	c->base = cursor->base;
 	c->left = n;
 	c->lead = 0;
-	c->body = until ? *until - s->event.seq : 0;
-	if (c->body > SKIP_LONGEST)
-		c->body = 0; /* it lies behind */
+	c->body = take_body(word, s->event.conn, s->event.seq);
 	for (step = 0; step < SKIP_TIMES; step++)
 		if (skip_step(which))
 			break;
-	end = s->event.seq + c->body;
-	if (until && c->body)
-		*until = end;
-	else if (c->body)
-		bpf_map_update_elem(&skips, &stream, &end, BPF_ANY);
-	else if (until)
-		bpf_map_delete_elem(&skips, &stream);
+	if (c->body)
+		*word = body_word(s->event.conn, s->event.seq + c->body);
 	cursor->base = c->base;
 	return c->left;
 }
@@ -304,14 +299,16 @@ static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, _
 	submit_to_ring(s, which, cursor, n);
 }
 
-/* Forgets the body in the middle of which a connection ended. */
-static __always_inline void forget_skips(struct sock *sk)
+/* Forgets the bodies in the middle of which a connection ended. */
+static __always_inline void forget_bodies(struct sock *sk)
 {
-	struct stream stream = {.sk = (__u64)sk, .direction = SCRATCH_SEND};
+	__u64 conn = address_of(sk);
+	__u64 *sent = body_of(conn, SCRATCH_SEND), *received = body_of(conn, SCRATCH_RECEIVE);
 
-	bpf_map_delete_elem(&skips, &stream);
-	stream.direction = SCRATCH_RECEIVE;
-	bpf_map_delete_elem(&skips, &stream);
+	if (sent)
+		take_body(sent, conn, 0);
+	if (received)
+		take_body(received, conn, 0);
 }
 
 /* Submits an event that has no payload. */

@@ -164,7 +164,7 @@ int BPF_PROG(connection_end, struct sock *sk)
 
 	if (role == ROLE_NONE || told_by_copy(sk, 1))
 		return 0;
-	forget_skips(sk);
+	forget_bodies(sk);
 	submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), 0, true);
 	return 0;
 }

@@ -119,12 +119,6 @@ type observerScratch struct {
 	Payload [16384]uint8
 }
 
-type observerStream struct {
-	_         structs.HostLayout
-	Sk        uint64
-	Direction uint64
-}
-
 type observerTaskCalls struct {
 	_    structs.HostLayout
 	Send struct {
@@ -165,6 +159,7 @@ type observerTaskCalls struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	observerMapBodies              = "bodies"
 	observerMapCalls               = "calls"
 	observerMapCallsByThread       = "calls_by_thread"
 	observerMapChanges             = "changes"
@@ -172,7 +167,6 @@ const (
 	observerMapLanes               = "lanes"
 	observerMapLost                = "lost"
 	observerMapScratches           = "scratches"
-	observerMapSkips               = "skips"
 	observerProgConnectionEnd      = "connection_end"
 	observerProgConnectionList     = "connection_list"
 	observerProgConnectionListHeld = "connection_list_held"
@@ -270,6 +264,7 @@ type observerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type observerMapSpecs struct {
+	Bodies        *ebpf.MapSpec `ebpf:"bodies"`
 	Calls         *ebpf.MapSpec `ebpf:"calls"`
 	CallsByThread *ebpf.MapSpec `ebpf:"calls_by_thread"`
 	Changes       *ebpf.MapSpec `ebpf:"changes"`
@@ -277,7 +272,6 @@ type observerMapSpecs struct {
 	Lanes         *ebpf.MapSpec `ebpf:"lanes"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
-	Skips         *ebpf.MapSpec `ebpf:"skips"`
 }
 
 // observerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -323,6 +317,7 @@ func (o *observerObjects) Close() error {
 //
 // It can be passed to loadObserverObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observerMaps struct {
+	Bodies        *ebpf.Map `ebpf:"bodies"`
 	Calls         *ebpf.Map `ebpf:"calls"`
 	CallsByThread *ebpf.Map `ebpf:"calls_by_thread"`
 	Changes       *ebpf.Map `ebpf:"changes"`
@@ -330,11 +325,11 @@ type observerMaps struct {
 	Lanes         *ebpf.Map `ebpf:"lanes"`
 	Lost          *ebpf.Map `ebpf:"lost"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
-	Skips         *ebpf.Map `ebpf:"skips"`
 }
 
 func (m *observerMaps) Close() error {
 	return _ObserverClose(
+		m.Bodies,
 		m.Calls,
 		m.CallsByThread,
 		m.Changes,
@@ -342,7 +337,6 @@ func (m *observerMaps) Close() error {
 		m.Lanes,
 		m.Lost,
 		m.Scratches,
-		m.Skips,
 	)
 }
 
