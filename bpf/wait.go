@@ -22,10 +22,10 @@ const (
 )
 
 // The interval goes by the work of a turn, the time of a processor that reading takes between two waits. What is observed has to wait for
-// a turn where it has no processor to itself, so it should be short beside the latency of a busy server; waking up takes 10 µs of it.
+// a turn where it has no processor to itself, so it should be short, but not much shorter than waking up, which takes 10 to 20 µs.
 const (
-	turn     = 80 * time.Microsecond
-	shortest = 2 * time.Millisecond // less costs more than it gives
+	turn     = 25 * time.Microsecond
+	shortest = time.Millisecond // less costs more than it gives
 )
 
 // waiter waits for the ring.
@@ -34,7 +34,7 @@ type waiter struct {
 	state       *ebpf.Variable
 	longest     time.Duration // that an event may wait
 	interval    time.Duration
-	worked      time.Duration // time of a processor up to the last wait
+	began       time.Duration // threadTime at the end of the last wait
 	idle        int
 }
 
@@ -61,9 +61,7 @@ func openWaiter(events *ebpf.Map, state *ebpf.Variable, longest time.Duration) (
 
 // wait returns when events are to be expected. busy says whether there were any since the last wait.
 func (w *waiter) wait(busy bool) error {
-	worked := threadTime()
-	w.interval = nextInterval(w.interval, worked-w.worked, w.longest)
-	w.worked = worked
+	w.interval = nextInterval(w.interval, threadTime()-w.began, w.longest)
 	w.idle++
 	if busy {
 		w.idle = 0
@@ -81,6 +79,7 @@ func (w *waiter) wait(busy bool) error {
 	if err := w.block(timeout); err != nil {
 		return err
 	}
+	w.began = threadTime()
 	if err := w.state.Set(uint32(observerConsumerCONSUMER_READING)); err != nil {
 		return fmt.Errorf("set consumer state: %w", err)
 	}
