@@ -29,7 +29,7 @@ demo: build ## observe real traffic for ten seconds (as root)
 test: ## install what the tests need, run unit and end-to-end tests with the race detector
 	./test/install.sh redis
 	./test/packets/fetch.sh
-	REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -race -timeout 20m ./...
+	REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -race -timeout 20m -count=1 ./...
 
 # TRUTH='-servers redis-7.0,valkey-9 -clients go-redis,raw -count 5' says what; docs/accuracy.md says more.
 .PHONY: test-truth
