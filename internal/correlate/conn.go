@@ -22,6 +22,11 @@ const (
 type conn struct {
 	tracker   *Tracker
 	pool      *pool
+	group     *group
+	has       [resources]int   // of what all connections share
+	ranks     [resources]int32 // places in the group's heaps,
+	richRank  int32            // and in that of slots,
+	waitRank  int32            // and in the tracker's
 	id        uint64
 	endpoints capture.Endpoints
 	name      NameID
@@ -61,7 +66,6 @@ type conn struct {
 	blind     bool // or when a request was not read to its end
 	letGo     bool // a held reply is being released: what answers nothing is dropped
 	outdated  bool // the replies being read are older than the oldest request, and do not answer it
-	waiting   bool // on the tracker's list
 	gone      bool // established no more
 
 	repeatable bool // a request that begins like the last one is like it in everything
@@ -148,7 +152,7 @@ func (c *conn) arrive(d capture.Direction, p *piece) {
 func (c *conn) hold(d capture.Direction, p piece) {
 	f := &c.flows[d]
 	p.until = c.tracker.now + int64(c.tracker.options.HoldFor)
-	for !f.hold(p, &c.tracker.shelf) {
+	for !c.keep(f, &p) {
 		c.tracker.stats.heldOverflow.Add(1)
 		if len(f.held) == 0 {
 			c.jump(d, uint32(max(0, f.distance(p.seq))), p.time)
@@ -165,6 +169,36 @@ func (c *conn) hold(d capture.Direction, p piece) {
 	c.tracker.wait(c, p.until)
 }
 
+// keep holds a piece of a flow, if there is room.
+func (c *conn) keep(f *flow, p *piece) bool {
+	s := &c.tracker.shelf
+	if !f.hasRoom(p, s) || !s.grant(c, p.cost()) {
+		return false
+	}
+	f.hold(*p)
+	s.add(c, p.cost())
+	return true
+}
+
+// takeHeld removes the first held piece of a flow. It returns false if nothing of it is new.
+func (c *conn) takeHeld(f *flow) (piece, bool) {
+	had := f.bytes
+	p, fresh := f.take()
+	c.tracker.shelf.add(c, f.bytes-had)
+	return p, fresh
+}
+
+// dropHeld gives up what is held, for others. To the flows it is as if it had not been captured.
+func (c *conn) dropHeld() {
+	for i := range c.flows {
+		f := &c.flows[i]
+		c.tracker.stats.heldOverflow.Add(uint64(len(f.held)))
+		f.held, f.bytes = nil, 0
+	}
+	c.tracker.shelf.add(c, -c.has[heldBytes])
+	c.tracker.waiting.remove(c)
+}
+
 // drain delivers held pieces as long as their turn has come.
 func (c *conn) drain(d capture.Direction) {
 	f := &c.flows[d]
@@ -178,7 +212,7 @@ func (c *conn) drain(d capture.Direction) {
 				return
 			}
 		}
-		if p, fresh := f.take(&c.tracker.shelf); fresh && !c.deliver(d, &p) {
+		if p, fresh := c.takeHeld(f); fresh && !c.deliver(d, &p) {
 			return
 		}
 	}
@@ -207,7 +241,7 @@ func (c *conn) force(d capture.Direction) {
 	}
 	c.letGo = true
 	c.outdated = d == capture.Reply && c.mode == paired && c.stale(f.held[0].time)
-	if p, fresh := f.take(&c.tracker.shelf); fresh {
+	if p, fresh := c.takeHeld(f); fresh {
 		c.deliver(d, &p)
 	}
 	c.letGo, c.outdated = false, false
@@ -261,6 +295,7 @@ func (c *conn) gap(d capture.Direction, n uint32, reason capture.Reason, time in
 	case lost:
 		c.resync.trial = trial{}
 		c.resync.heard(time, d)
+		c.resync.follows = c.resync.follows && d == capture.Reply
 	case replica:
 		c.requests.Reset()
 	}
@@ -269,7 +304,7 @@ func (c *conn) gap(d capture.Direction, n uint32, reason capture.Reason, time in
 // skip leaves out bytes whose content does not matter. The streams are tried on copies: a stream that refuses a gap has forgotten where it was.
 func (c *conn) skip(d capture.Direction, n uint32, reason capture.Reason, time int64) bool {
 	switch {
-	case c.mode == lost && !c.resync.trial.on:
+	case c.mode == lost && !c.resync.trial.on && (d == capture.Reply || !c.resync.follows):
 		return false
 	case c.mode == foreign, c.mode == replica && d == capture.Reply, c.deaf && d == capture.Request:
 		c.tracker.stats.gap(reason, n, true)
@@ -296,10 +331,14 @@ func (c *conn) skip(d capture.Direction, n uint32, reason capture.Reason, time i
 // lose puts the connection out of step by what passed in a direction at a time: nothing that is outstanding can be paired any more.
 func (c *conn) lose(reason Reason, d capture.Direction, time int64) {
 	c.unpaired(reason, c.forgetPending())
-	c.requests.Reset()
 	c.replies.Reset()
 	c.mode, c.unknown, c.silence, c.repeatable = lost, true, answering, false
 	c.resync = newResync(reason, d, time)
+	if reason == Missing && d == capture.Request {
+		c.requests.Reset()
+		return
+	}
+	c.resync.follows = true // the rest of the requests can be counted
 }
 
 // forgetPending empties the FIFO and the transaction, and returns how many commands they held.
@@ -330,11 +369,14 @@ func (c *conn) heardServer() {
 func (c *conn) release() {
 	c.pending.release(&c.tracker.slots)
 	c.tx.queue.release(&c.tracker.slots)
-	for i := range c.flows {
-		f := &c.flows[i]
-		c.tracker.shelf.bytes -= f.bytes
-		f.held, f.bytes = nil, 0
+	if c.has[heldBytes] > 0 {
+		for i := range c.flows {
+			f := &c.flows[i]
+			f.held, f.bytes = nil, 0
+		}
+		c.tracker.shelf.add(c, -c.has[heldBytes])
 	}
+	c.tracker.waiting.remove(c)
 }
 
 // settleUse puts the connection into the gauge that its state asks for.

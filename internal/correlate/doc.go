@@ -12,7 +12,8 @@
 // The slices of an event are not kept: early and out-of-order chunks are copied. The Exchanges that Track returns are valid
 // until its next call. Track, Rename and Flush belong to one goroutine; Stats and Pools are atomics and may be called from any.
 //
-// Memory is bounded per connection and in total by Options: held bytes, outstanding commands, connections. What does not fit is
-// counted (held overflow, Overflow, Evicted), never dropped silently. No wire data causes an error or a panic.
+// Memory is bounded per connection and in total by Options: held bytes, outstanding commands, connections. When a total is exhausted, the
+// greatest holder of the greatest group of connections to one address gives (budget.go): nobody can take what others need. What is given
+// up is counted (held overflow, Overflow, Evicted), never dropped silently. No wire data causes an error or a panic.
 // No key, value, argument or error text outlives the call that parses it, but for chunks that wait for their place.
 package correlate

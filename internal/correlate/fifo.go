@@ -1,6 +1,10 @@
 package correlate
 
-import "github.com/redis-observer/redis-observer/internal/command"
+import (
+	"math/bits"
+
+	"github.com/redis-observer/redis-observer/internal/command"
+)
 
 // pending is a command that awaits its outcome, or a run of them that are alike in everything.
 type pending struct {
@@ -25,16 +29,12 @@ const (
 
 const (
 	firstSlots = 4    // a ring's first size
-	keptSlots  = 1024 // an empty ring that is larger is released
+	keptSlots  = 1024 // a ring that is larger becomes smaller as it empties
 )
 
-// slots is what all rings together may hold.
-type slots struct {
-	used, limit, perRing int
-}
-
-// fifo is a growable ring of runs of pending commands. The zero value is empty.
+// fifo is a growable ring of runs of pending commands, those of its owner. It is empty at first.
 type fifo struct {
+	owner *conn
 	ring  []pending // a power of two
 	head  uint32
 	runs  uint32
@@ -58,12 +58,12 @@ func (f *fifo) push(s *slots) *pending {
 	return f.at(f.runs - 1)
 }
 
-// repeat adds n commands like the newest, which there must be. It reports false if there is room for fewer, which are added.
-func (f *fifo) repeat(n uint32, s *slots) bool {
-	room := uint32(max(0, s.perRing-int(f.count)))
-	f.at(f.runs - 1).more += min(n, room)
-	f.count += min(n, room)
-	return n <= room
+// repeat adds n commands like the newest, which there must be. It returns for how many there was no room.
+func (f *fifo) repeat(n uint32, s *slots) (surplus uint32) {
+	added := min(n, uint32(max(0, s.perRing-int(f.count))))
+	f.at(f.runs - 1).more += added
+	f.count += added
+	return n - added
 }
 
 // pop removes the n oldest commands, which must be of one run, and returns one of them.
@@ -78,8 +78,8 @@ func (f *fifo) pop(n uint32, s *slots) pending {
 	}
 	f.head++
 	f.runs--
-	if f.runs == 0 && len(f.ring) > keptSlots {
-		f.release(s)
+	if len(f.ring) > keptSlots && int(f.runs) < len(f.ring)/4 {
+		f.resize(len(f.ring)/2, s)
 	}
 	return popped
 }
@@ -100,16 +100,35 @@ func (f *fifo) truncate(n uint32) {
 
 func (f *fifo) grow(s *slots) bool {
 	size := max(firstSlots, 2*len(f.ring))
-	if size > s.perRing || s.used+size-len(f.ring) > s.limit {
+	if size > s.perRing || !s.grant(f.owner, size-len(f.ring)) {
 		return false
 	}
-	ring := make([]pending, size)
+	f.resize(size, s)
+	return true
+}
+
+// fit gives back what the ring has beyond its need.
+func (f *fifo) fit(s *slots) {
+	size := 0
+	if f.runs > 0 {
+		size = max(firstSlots, 1<<bits.Len32(f.runs-1))
+	}
+	if size < len(f.ring) {
+		f.resize(size, s)
+	}
+}
+
+// resize makes the ring one of so many places, which are enough for what it holds.
+func (f *fifo) resize(size int, s *slots) {
+	var ring []pending
+	if size > 0 {
+		ring = make([]pending, size)
+	}
 	for i := range f.runs {
 		ring[i] = *f.at(i)
 	}
-	s.used += size - len(f.ring)
+	s.add(f.owner, size-len(f.ring))
 	f.ring, f.head = ring, 0
-	return true
 }
 
 // clear empties the ring.
@@ -122,6 +141,8 @@ func (f *fifo) clear(s *slots) {
 
 // release empties the ring and gives its memory back.
 func (f *fifo) release(s *slots) {
-	s.used -= len(f.ring)
-	*f = fifo{}
+	if len(f.ring) > 0 {
+		s.add(f.owner, -len(f.ring))
+	}
+	*f = fifo{owner: f.owner}
 }

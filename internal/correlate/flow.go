@@ -29,10 +29,32 @@ func (p *piece) cut(n uint32) {
 	}
 }
 
-// shelf bounds what all flows together hold.
+// pieceCost is what a piece takes beside its bytes: its entry in a slice that may be twice as long as needed, and what is wasted behind them.
+const pieceCost = 128
+
+// cost returns what a piece that is held takes of the budget.
+func (p *piece) cost() int { return len(p.data) + pieceCost }
+
+// shelf is the budget of the bytes that all flows hold.
 type shelf struct {
-	bytes, limit       int // held now, and at most
+	budget
 	perFlow, perPieces int // bytes and pieces that one flow may hold
+}
+
+func newShelf(limit, perFlow, perPieces int) shelf {
+	return shelf{newBudget(heldBytes, limit, 0), perFlow, perPieces}
+}
+
+// grant reports whether a connection may hold n bytes more, for which others may have to give up what they hold.
+func (s *shelf) grant(c *conn, n int) bool {
+	for !s.fits(c, n) {
+		giver := s.giver(c, n)
+		if giver == nil {
+			return false
+		}
+		giver.dropHeld()
+	}
+	return true
 }
 
 // flow puts the pieces of one direction of a connection into order. It is told of offsets only as they come: the first one starts it.
@@ -41,7 +63,7 @@ type flow struct {
 	next  uint32 // offset of the next byte
 	known bool   // next is set
 	held  []piece
-	bytes int // in held
+	bytes int // what held takes
 }
 
 func (f *flow) start(seq uint32) {
@@ -88,12 +110,13 @@ func (f *flow) deadline() int64 {
 	return first
 }
 
-// hold keeps a copy of p until its turn comes. It reports false if there is no room.
-func (f *flow) hold(p piece, s *shelf) bool {
-	n := len(p.data)
-	if len(f.held) >= s.perPieces || f.bytes+n > s.perFlow || s.bytes+n > s.limit {
-		return false
-	}
+// hasRoom reports whether the flow may hold p besides what it holds.
+func (f *flow) hasRoom(p *piece, s *shelf) bool {
+	return len(f.held) < s.perPieces && f.bytes+p.cost() <= s.perFlow
+}
+
+// hold keeps a copy of p until its turn comes.
+func (f *flow) hold(p piece) {
 	if p.data != nil {
 		p.data = slices.Clone(p.data)
 	}
@@ -103,16 +126,13 @@ func (f *flow) hold(p piece, s *shelf) bool {
 		i--
 	}
 	f.held = slices.Insert(f.held, i, p)
-	f.bytes += n
-	s.bytes += n
-	return true
+	f.bytes += p.cost()
 }
 
 // take removes the first held piece, and from it what has passed already. It returns false if nothing of it is new.
-func (f *flow) take(s *shelf) (piece, bool) {
+func (f *flow) take() (piece, bool) {
 	p := f.held[0]
-	f.bytes -= len(p.data)
-	s.bytes -= len(p.data)
+	f.bytes -= p.cost()
 	f.held = slices.Delete(f.held, 0, 1)
 	if len(f.held) == 0 {
 		f.held = nil // an idle connection keeps no memory for what is rare

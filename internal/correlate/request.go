@@ -31,8 +31,11 @@ func (c *conn) request(data []byte, time int64) {
 // readRequests takes the complete requests of the chunk that was fed.
 func (c *conn) readRequests(time int64) {
 	var r parser.Request
-	for !c.deaf && c.mode != lost {
+	for {
 		c.takeRepeats(time)
+		if c.deaf || c.mode == lost {
+			break
+		}
 		if err := c.requests.Next(&r); err != nil {
 			if err == parser.ErrMalformed {
 				c.tracker.stats.protocolErrors.Add(1)
@@ -42,6 +45,10 @@ func (c *conn) readRequests(time int64) {
 		}
 		c.take(&r)
 		c.started = time
+	}
+	if c.mode == lost && !c.deaf {
+		c.countRequests() // what is left of the chunk
+		return
 	}
 	c.requests.Reset()
 }
@@ -86,15 +93,15 @@ func (c *conn) take(r *parser.Request) {
 func (c *conn) await(time int64) *pending {
 	p := c.pending.push(&c.tracker.slots)
 	if p == nil {
-		c.overflow(time)
+		c.overflow(time, 1)
 	}
 	return p
 }
 
-// overflow: there is no room for a request that was sent at a time.
-func (c *conn) overflow(time int64) {
+// overflow: there is no room for n requests that were sent at a time.
+func (c *conn) overflow(time int64, n uint32) {
 	c.lose(Overflow, capture.Request, time)
-	c.unpaired(Overflow, 1)
+	c.unpaired(Overflow, n)
 }
 
 // blocking tells whether the reply of a command may wait for other clients.

@@ -30,6 +30,8 @@ type resync struct {
 	last   capture.Direction // who was heard last,
 	when   int64             // and when
 	trial  trial
+	// follows: no request byte is missing since the connection was in step, so that each request is counted, wherever chunks end.
+	follows bool
 }
 
 // trial follows a connection as if it were in step, to see whether it is in lockstep.
@@ -95,11 +97,13 @@ func (c *conn) enterStep() {
 // tryRequest follows a request chunk in the trial, and counts what is in it as unpaired.
 func (c *conn) tryRequest(data []byte, time int64) {
 	s := &c.resync
-	switch continues := s.trial.on && !c.requests.Boundary(); {
+	switch continues := (s.trial.on || s.follows) && !c.requests.Boundary(); {
 	case continues:
 	case !startsRequest(data):
 		s.trial = trial{}
-		return
+		if !s.follows {
+			return
+		}
 	case s.trial.on && s.last == capture.Reply && time >= s.when && s.trial.outstanding == 0 && c.replies.Boundary():
 		s.trial.rounds++
 	case s.trial.on && s.last == capture.Request:
@@ -125,12 +129,14 @@ func (c *conn) countRequests() {
 		if err != nil {
 			if err == parser.ErrMalformed {
 				c.requests.Reset()
-				c.resync.trial = trial{}
+				c.resync.trial, c.resync.follows = trial{}, false
 			}
 			break
 		}
 		n++
-		c.resync.trial.outstanding++
+		if c.resync.trial.on {
+			c.resync.trial.outstanding++
+		}
 		if c.isAck(&r) {
 			c.spoke = true
 			c.unpaired(c.resync.reason, n-1)

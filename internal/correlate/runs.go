@@ -29,14 +29,15 @@ func (c *conn) takeRepeats(time int64) {
 	if n == 0 {
 		return
 	}
-	p := c.await(time)
+	p := c.pending.push(&c.tracker.slots)
 	if p == nil {
+		c.overflow(time, n)
 		return
 	}
 	*p = c.like
 	p.time = time
-	if !c.pending.repeat(n-1, &c.tracker.slots) {
-		c.overflow(time)
+	if surplus := c.pending.repeat(n-1, &c.tracker.slots); surplus > 0 {
+		c.overflow(time, surplus)
 		return
 	}
 	if c.pending.count == n {

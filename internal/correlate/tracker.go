@@ -55,9 +55,10 @@ type Tracker struct {
 	conns   map[uint64]*conn
 	recent  [recents]*conn      // those of conns that were last found, by a hash of the identity: look-ups spared
 	ignored map[uint64]stranger // connections that Resolve refused
-	waiting []*conn             // connections that hold pieces
-	wake    int64               // when the first of them gives up
-	now     int64               // the latest time of any event
+	groups  map[address]*group
+	waiting heap[conn] // connections that hold pieces, by when they give up waiting
+	wake    int64      // when the first of them does
+	now     int64      // the latest time of any event
 	slots   slots
 	shelf   shelf
 	pools   pools
@@ -99,13 +100,18 @@ func New(options Options) *Tracker {
 	return &Tracker{
 		options: options,
 		conns:   make(map[uint64]*conn),
+		groups:  make(map[address]*group),
+		waiting: heap[conn]{place: func(c *conn) *int32 { return &c.waitRank }},
 		ignored: make(map[uint64]stranger),
 		wake:    math.MaxInt64,
 		now:     math.MinInt64,
-		slots:   slots{limit: options.MaxOutstandingTotal, perRing: options.MaxOutstanding},
-		shelf:   shelf{limit: options.MaxHeldTotal, perFlow: options.MaxHeld, perPieces: options.MaxPieces},
+		slots:   newSlots(options.MaxOutstandingTotal, options.MaxOutstanding),
+		shelf:   newShelf(options.MaxHeldTotal, options.MaxHeld, options.MaxPieces),
 	}
 }
+
+// expirations is for how many connections at most an event gives up waiting: many that do so at the same time must not keep others.
+const expirations = 64
 
 // Track takes one event and returns what it completed. The slice is reused by the next call.
 func (t *Tracker) Track(event *capture.Event) []Exchange {
@@ -116,6 +122,7 @@ func (t *Tracker) Track(event *capture.Event) []Exchange {
 	}
 	switch event.Kind {
 	case capture.Tick:
+		t.slots.relax(t.now)
 		t.pools.publish()
 		return t.out
 	case capture.Listed:
@@ -132,12 +139,12 @@ func (t *Tracker) Track(event *capture.Event) []Exchange {
 // Flush gives up waiting for whatever is held: a replay calls it at its end. The slice is reused by the next call.
 func (t *Tracker) Flush() []Exchange {
 	t.out = t.out[:0]
-	for _, c := range t.waiting {
+	for c, _ := t.waiting.first(); c != nil; c, _ = t.waiting.first() {
 		c.flush()
 		c.settleUse()
-		c.waiting = false
+		t.waiting.remove(c)
 	}
-	t.waiting, t.wake = nil, math.MaxInt64
+	t.wake = math.MaxInt64
 	t.pools.publish()
 	return t.out
 }
@@ -185,7 +192,9 @@ func (t *Tracker) meet(id uint64, role capture.Role, endpoints capture.Endpoints
 	if len(t.conns) >= t.options.MaxConnections {
 		t.evict()
 	}
-	c := &conn{tracker: t, id: id, role: role, endpoints: endpoints, name: name, pool: t.pools.of(name)}
+	c := &conn{tracker: t, id: id, role: role, endpoints: endpoints, name: name, pool: t.pools.of(name), group: t.groupOf(role, &endpoints)}
+	c.pending.owner, c.tx.queue.owner = c, c
+	c.group.size++
 	c.midStream(t.now)
 	t.conns[id] = c
 	t.stats.tracked.Store(uint64(len(t.conns)))
@@ -199,6 +208,7 @@ func (t *Tracker) forget(c *conn) {
 	c.setUse(notPooled)
 	if t.conns[c.id] == c {
 		delete(t.conns, c.id)
+		t.leave(c.group)
 	}
 	if recent := t.recentOf(c.id); *recent == c {
 		*recent = nil
@@ -234,27 +244,49 @@ func (t *Tracker) evict() {
 	silent.abandon(Evicted)
 }
 
-// wait puts a connection that holds pieces on the list of those whose deadline is watched.
+// wait watches the deadline of a connection that holds pieces.
 func (t *Tracker) wait(c *conn, deadline int64) {
 	t.wake = min(t.wake, deadline)
-	if !c.waiting {
-		c.waiting = true
-		t.waiting = append(t.waiting, c)
+	if first, waits := t.waiting.key(c); !waits || deadline < first {
+		t.waiting.set(c, deadline)
 	}
 }
 
 // expire lets go of what was held too long.
 func (t *Tracker) expire() {
-	waiting := t.waiting
-	t.waiting, t.wake = t.waiting[:0], math.MaxInt64
-	for _, c := range waiting {
-		c.waiting = false
-		if deadline := c.expire(); deadline != math.MaxInt64 {
-			t.wait(c, deadline)
+	for range expirations {
+		c, deadline := t.waiting.first()
+		if c == nil || deadline > t.now {
+			break
+		}
+		t.waiting.remove(c)
+		if next := c.expire(); next != math.MaxInt64 {
+			t.waiting.set(c, next)
 		}
 		c.settleUse()
 	}
-	clear(waiting[len(t.waiting):])
+	t.wake = math.MaxInt64
+	if c, deadline := t.waiting.first(); c != nil {
+		t.wake = deadline
+	}
+}
+
+// groupOf returns the group of a connection.
+func (t *Tracker) groupOf(role capture.Role, e *capture.Endpoints) *group {
+	a := addressOf(role, e)
+	g := t.groups[a]
+	if g == nil {
+		g = newGroup(a)
+		t.groups[a] = g
+	}
+	return g
+}
+
+// leave notes that a group has a connection less.
+func (t *Tracker) leave(g *group) {
+	if g.size--; g.size == 0 {
+		delete(t.groups, g.address)
+	}
 }
 
 // Rename looks the name of every connection up again, after Resolve's answers changed. No state is lost:
