@@ -85,6 +85,12 @@ soak: build ## load, kills, churn and reloads for SOAK_TIME: nothing may grow or
 	./test/install.sh redis
 	$(GO) run ./test/soak -observer $(BINARY) -duration $(SOAK_TIME)
 
+# NEIGHBOURS='-only pool -limit 0' says what.
+.PHONY: test-neighbours
+test-neighbours: build ## one well-behaved client beside each hostile one: exact, or the row fails (as root)
+	./test/install.sh redis
+	$(GO) run ./test/neighbours -observer $(BINARY) $(NEIGHBOURS)
+
 .PHONY: deploy-check
 deploy-check: ## check container, manifests, chart, unit, dashboard and alerts, with a real Prometheus (as root)
 	./test/install.sh redis
