@@ -92,7 +92,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, s
 	if err != nil {
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
-	o.tracker = newTracker(table, names, o.source.Backend() == capture.PacketBackend)
+	o.tracker = newTracker(table, names, o.recorder, o.source.Backend() == capture.PacketBackend)
 	o.reloader = reloader{path: path, flags: flags, running: c, names: names, source: o.source, recorder: o.recorder, level: level, logger: logger}
 	o.recorder.Watch(o.sources())
 	return o, nil

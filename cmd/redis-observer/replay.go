@@ -67,7 +67,8 @@ func (p program) openReplay(ctx context.Context, path string, flags *pflag.FlagS
 	if err != nil {
 		return nil, err
 	}
-	r := &replay{source: source, names: names, tracker: newTracker(table, names, true), recorder: newRecorder(c, table, names, logger)}
+	recorder := newRecorder(c, table, names, logger)
+	r := &replay{source: source, names: names, tracker: newTracker(table, names, recorder, true), recorder: recorder}
 	r.recorder.Watch(metrics.Sources{
 		Backend: "replay",
 		Capture: source.Stats,

@@ -26,8 +26,8 @@ func hasName(names *config.Names) func(capture.Role, *capture.Endpoints) bool {
 }
 
 // newTracker returns the tracker of sockets or of packets. Packets get lost and come again, so that the latter waits longer.
-func newTracker(table *command.Table, names *config.Names, packets bool) *correlate.Tracker {
-	options := correlate.Options{Commands: table, Resolve: names.Resolve}
+func newTracker(table *command.Table, names *config.Names, recorder *metrics.Recorder, packets bool) *correlate.Tracker {
+	options := correlate.Options{Commands: table, Resolve: names.Resolve, Spill: func(some []correlate.Exchange) { record(recorder, some) }}
 	if packets {
 		options.HoldFor = capture.PacketPatience
 		options.MaxHeld, options.MaxPieces = packetBytesHeld, packetsHeld

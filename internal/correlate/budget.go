@@ -8,6 +8,7 @@ type resource uint8
 const (
 	places    resource = iota // of FIFOs
 	heldBytes                 // of chunks that wait for their turn
+	seats                     // in the table of connections, of which each takes one
 	resources
 )
 
@@ -31,10 +32,12 @@ func (b *budget) add(c *conn, n int) {
 	b.used += n
 	c.has[r] += n
 	g.has[r] += n
-	if holders := &g.holders[r]; c.has[r] > b.floor {
-		holders.set(c, int64(-c.has[r]))
-	} else {
-		holders.remove(c)
+	if r < seats {
+		if holders := &g.holders[r]; c.has[r] > b.floor {
+			holders.set(c, int64(-c.has[r]))
+		} else {
+			holders.remove(c)
+		}
 	}
 	if g.has[r] > 0 {
 		b.groups.set(g, int64(-g.has[r]))
@@ -50,19 +53,21 @@ func (b *budget) fits(c *conn, n int) bool {
 
 // giver returns the connection that has to give before another one may have n more; nil if it is for the other one to do without.
 func (b *budget) giver(asks *conn, n int) *conn {
-	r, own := b.resource, asks.group
-	g, _ := b.groups.first()
-	if g == nil {
-		return nil
-	}
-	if g != own && g.has[r] <= own.has[r]+n {
-		g = own
-	}
+	r := b.resource
+	g := b.greatest(asks.group, n)
 	c, _ := g.holders[r].first()
-	if c == asks || c != nil && g == own && c.has[r] < asks.has[r]+n {
+	if c == asks || c != nil && g == asks.group && c.has[r] < asks.has[r]+n {
 		return nil
 	}
 	return c
+}
+
+// greatest returns the group that would have the most if one of them had n more.
+func (b *budget) greatest(asks *group, n int) *group {
+	if g, _ := b.groups.first(); g != nil && g.has[b.resource] > asks.has[b.resource]+n {
+		return g
+	}
+	return asks
 }
 
 // address is the server's end of a connection.
@@ -74,10 +79,11 @@ type address struct {
 // group is the connections to one address.
 type group struct {
 	address address
-	size    int // connections
+	conns   []*conn
+	hand    int // where among them the next silent one is looked for
 	has     [resources]int
-	holders [resources]heap[conn] // those that have more than the floor, the greatest first
-	ranks   [resources]int32      // places in the budgets' heaps
+	holders [seats]heap[conn] // those that have more than the floor, the greatest first
+	ranks   [resources]int32  // places in the budgets' heaps
 }
 
 func newGroup(a address) *group {
@@ -88,9 +94,39 @@ func newGroup(a address) *group {
 	return g
 }
 
-var holderPlace = [resources]func(*conn) *int32{
+var holderPlace = [seats]func(*conn) *int32{
 	func(c *conn) *int32 { return &c.ranks[places] },
 	func(c *conn) *int32 { return &c.ranks[heldBytes] },
+}
+
+// join takes a connection in.
+func (g *group) join(c *conn) {
+	c.member = int32(len(g.conns))
+	g.conns = append(g.conns, c)
+}
+
+// leave lets a connection go.
+func (g *group) leave(c *conn) {
+	end := len(g.conns) - 1
+	last := g.conns[end]
+	g.conns[c.member], last.member = last, c.member
+	g.conns[end] = nil
+	g.conns = g.conns[:end]
+}
+
+// candidates is how many connections are looked at to find a silent one: as many as make it likely, few enough to be cheap.
+const candidates = 8
+
+// silent returns the most silent of a few connections, other ones each time.
+func (g *group) silent() *conn {
+	var silent *conn
+	for range min(candidates, len(g.conns)) {
+		g.hand = (g.hand + 1) % len(g.conns)
+		if c := g.conns[g.hand]; silent == nil || c.active < silent.active {
+			silent = c
+		}
+	}
+	return silent
 }
 
 // addressOf returns the address of the server's end.

@@ -23,10 +23,11 @@ type conn struct {
 	tracker   *Tracker
 	pool      *pool
 	group     *group
-	has       [resources]int   // of what all connections share
-	ranks     [resources]int32 // places in the group's heaps,
-	richRank  int32            // and in that of slots,
-	waitRank  int32            // and in the tracker's
+	has       [resources]int // of what all connections share
+	member    int32          // place among the group's connections
+	ranks     [seats]int32   // places in the group's heaps,
+	richRank  int32          // and in that of slots,
+	waitRank  int32          // and in the tracker's
 	id        uint64
 	endpoints capture.Endpoints
 	name      NameID
@@ -413,6 +414,7 @@ func (c *conn) setUse(u use) {
 // emit reports the outcome of a command, or of n that are alike.
 func (c *conn) emit(p *pending, n uint32, outcome Outcome, prefix command.Prefix, reason Reason, end int64) {
 	t := c.tracker
+	t.spill()
 	last := len(t.out)
 	t.out = append(t.out, Exchange{})
 	x := &t.out[last]
@@ -427,6 +429,7 @@ func (c *conn) emit(p *pending, n uint32, outcome Outcome, prefix command.Prefix
 // unpaired reports commands that will not be paired.
 func (c *conn) unpaired(reason Reason, n uint32) {
 	if n > 0 {
+		c.tracker.spill()
 		c.tracker.out = append(c.tracker.out, Exchange{Name: c.name, Outcome: Unpaired, Reason: reason, Count: n})
 	}
 }

@@ -14,11 +14,14 @@ type Options struct {
 	Commands *command.Table
 	// Resolve returns the logical name of a connection, or false if the connection is not to be observed.
 	Resolve func(role capture.Role, e *capture.Endpoints) (NameID, bool)
+	// Spill takes what one event completed whenever there is much of it; Track returns the rest. It keeps nothing of the slice.
+	// Nil: Track returns everything.
+	Spill func([]Exchange)
 	// HoldFor is how long a chunk waits for missing bytes, or a reply for its request, in time of the events. Default 50 ms.
 	HoldFor time.Duration
 	// Quiet is how long a drained connection must have been silent for its next request to be a boundary. Default 50 ms.
 	Quiet time.Duration
-	// MaxConnections bounds the connections tracked, and those remembered as not observed. Default 262,144.
+	// MaxConnections bounds the connections tracked, and those remembered as not observed. Default 65,536.
 	MaxConnections int
 	// MaxOutstanding bounds the commands that await their outcome, of one connection and of all; of all a run of alike ones counts once.
 	// Default 1,048,576 and 2,097,152.
@@ -35,7 +38,7 @@ func (o *Options) setDefaults() {
 	}
 	defaultTo(&o.HoldFor, 50*time.Millisecond)
 	defaultTo(&o.Quiet, 50*time.Millisecond)
-	defaultTo(&o.MaxConnections, 1<<18)
+	defaultTo(&o.MaxConnections, 1<<16)
 	defaultTo(&o.MaxOutstanding, 1<<20)
 	defaultTo(&o.MaxOutstandingTotal, 1<<21)
 	defaultTo(&o.MaxHeld, 256<<10)
@@ -61,9 +64,12 @@ type Tracker struct {
 	now     int64      // the latest time of any event
 	slots   slots
 	shelf   shelf
+	table   budget
 	pools   pools
 	stats   counters
 	out     []Exchange
+	errands [errands]*errand
+	errant  bool // there are errands
 }
 
 // recents is how many connections are found without a look-up at best: 2^recentBits.
@@ -107,6 +113,7 @@ func New(options Options) *Tracker {
 		now:     math.MinInt64,
 		slots:   newSlots(options.MaxOutstandingTotal, options.MaxOutstanding),
 		shelf:   newShelf(options.MaxHeldTotal, options.MaxHeld, options.MaxPieces),
+		table:   newBudget(seats, options.MaxConnections, 0),
 	}
 }
 
@@ -119,6 +126,9 @@ func (t *Tracker) Track(event *capture.Event) []Exchange {
 	t.now = max(t.now, event.Time)
 	if t.now >= t.wake {
 		t.expire()
+	}
+	if t.errant {
+		t.run(stepsFor(event.Kind))
 	}
 	switch event.Kind {
 	case capture.Tick:
@@ -183,22 +193,33 @@ func (t *Tracker) find(event *capture.Event) *conn {
 func (t *Tracker) meet(id uint64, role capture.Role, endpoints capture.Endpoints) *conn {
 	name, ok := t.options.Resolve(role, &endpoints)
 	if !ok {
-		if len(t.ignored) >= t.options.MaxConnections {
-			clear(t.ignored) // they are looked up again when they show up
-		}
-		t.ignored[id] = stranger{endpoints, role}
+		t.ignore(id, stranger{endpoints, role})
 		return nil
 	}
-	if len(t.conns) >= t.options.MaxConnections {
-		t.evict()
+	group := t.groupOf(role, &endpoints)
+	if t.table.used >= t.table.limit {
+		t.evict(group)
 	}
-	c := &conn{tracker: t, id: id, role: role, endpoints: endpoints, name: name, pool: t.pools.of(name), group: t.groupOf(role, &endpoints)}
+	c := &conn{tracker: t, id: id, role: role, endpoints: endpoints, name: name, pool: t.pools.of(name), group: group}
 	c.pending.owner, c.tx.queue.owner = c, c
-	c.group.size++
+	group.join(c)
+	t.groups[group.address] = group // unless it was there, or has just lost its last connection
+	t.table.add(c, 1)
 	c.midStream(t.now)
 	t.conns[id] = c
 	t.stats.tracked.Store(uint64(len(t.conns)))
 	return c
+}
+
+// ignore remembers a connection as not observed.
+func (t *Tracker) ignore(id uint64, s stranger) {
+	if len(t.ignored) >= t.options.MaxConnections {
+		for other := range t.ignored { // any one: it is looked up again when it shows up
+			delete(t.ignored, other)
+			break
+		}
+	}
+	t.ignored[id] = s
 }
 
 // forget ends the tracking of a connection.
@@ -208,7 +229,10 @@ func (t *Tracker) forget(c *conn) {
 	c.setUse(notPooled)
 	if t.conns[c.id] == c {
 		delete(t.conns, c.id)
-		t.leave(c.group)
+		t.table.add(c, -1)
+		if c.group.leave(c); len(c.group.conns) == 0 {
+			delete(t.groups, c.group.address)
+		}
 	}
 	if recent := t.recentOf(c.id); *recent == c {
 		*recent = nil
@@ -216,21 +240,23 @@ func (t *Tracker) forget(c *conn) {
 	t.stats.tracked.Store(uint64(len(t.conns)))
 }
 
-// sweep forgets the connections that were not heard of since every one was told of: their end was lost.
-func (t *Tracker) sweep(since int64) {
-	for _, c := range t.conns {
-		if c.active < since {
-			c.loseEnd()
-		}
+// smallGroup is how many connections to one address are not many: where no group has more, it is the silent ones that have to go.
+const smallGroup = 64
+
+// evict forgets a silent connection of the group that has the most, to make room for one more of a group.
+func (t *Tracker) evict(asks *group) {
+	var silent *conn
+	if g := t.table.greatest(asks, 1); g.has[seats] > smallGroup {
+		silent = g.silent()
+	} else {
+		silent = t.silent()
 	}
+	t.stats.evicted.Add(1)
+	silent.abandon(Evicted)
 }
 
-// candidates is how many connections are looked at to find a silent one: as many as make it likely, few enough to be cheap.
-const candidates = 8
-
-// evict forgets the most silent of a few connections.
-func (t *Tracker) evict() {
-	var silent *conn
+// silent returns the most silent of a few connections.
+func (t *Tracker) silent() (silent *conn) {
 	left := candidates
 	for _, c := range t.conns {
 		if silent == nil || c.active < silent.active {
@@ -240,8 +266,7 @@ func (t *Tracker) evict() {
 			break
 		}
 	}
-	t.stats.evicted.Add(1)
-	silent.abandon(Evicted)
+	return silent
 }
 
 // wait watches the deadline of a connection that holds pieces.
@@ -271,44 +296,23 @@ func (t *Tracker) expire() {
 	}
 }
 
-// groupOf returns the group of a connection.
+// groupOf returns the group of a connection, a new one if there is none to its address.
 func (t *Tracker) groupOf(role capture.Role, e *capture.Endpoints) *group {
 	a := addressOf(role, e)
 	g := t.groups[a]
 	if g == nil {
 		g = newGroup(a)
-		t.groups[a] = g
 	}
 	return g
 }
 
-// leave notes that a group has a connection less.
-func (t *Tracker) leave(g *group) {
-	if g.size--; g.size == 0 {
-		delete(t.groups, g.address)
-	}
-}
+// spilled is how many exchanges are kept for Track's return.
+const spilled = 4096
 
-// Rename looks the name of every connection up again, after Resolve's answers changed. No state is lost:
-// connections move between pools, and what is outstanding will count under the new name.
-func (t *Tracker) Rename() {
-	for id, s := range t.ignored {
-		if _, ok := t.options.Resolve(s.role, &s.endpoints); ok {
-			delete(t.ignored, id)
-			t.meet(id, s.role, s.endpoints).settleUse()
-		}
+// spill makes room for one more exchange.
+func (t *Tracker) spill() {
+	if len(t.out) >= spilled && t.options.Spill != nil {
+		t.options.Spill(t.out)
+		t.out = t.out[:0]
 	}
-	for _, c := range t.conns {
-		name, ok := t.options.Resolve(c.role, &c.endpoints)
-		if !ok {
-			t.forget(c)
-			t.ignored[c.id] = stranger{c.endpoints, c.role}
-			continue
-		}
-		current := c.use
-		c.setUse(notPooled)
-		c.name, c.pool = name, t.pools.of(name)
-		c.setUse(current)
-	}
-	t.pools.publish()
 }

@@ -73,7 +73,7 @@ func TestIgnoredUntilClosed(t *testing.T) {
 
 func TestConnectionsAreBounded(t *testing.T) {
 	p := newPlayer(t)
-	p.tracker.options.MaxConnections = 10
+	p.tracker.table.limit = 10
 	for i := range uint64(1000) {
 		p.conn = i
 		p.play("open", "C: GET a")

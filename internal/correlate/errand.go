@@ -1,0 +1,112 @@
+package correlate
+
+import (
+	"iter"
+	"maps"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// errand is work on each entry of a map, of which a little is done with each event, so that none has to wait for all of it. The map may
+// change meanwhile: what is added may be left out.
+type errand struct {
+	step func() bool // does the next entry; false if there is none
+	stop func()
+}
+
+func newErrand[K comparable, V any](m map[K]V, do func(K, V)) *errand {
+	next, stop := iter.Pull2(maps.All(m))
+	return &errand{
+		step: func() bool {
+			key, value, more := next()
+			if more {
+				do(key, value)
+			}
+			return more
+		},
+		stop: stop,
+	}
+}
+
+// The errands of a tracker.
+const (
+	sweeping = iota
+	renaming
+	reconsidering // those that were not observed
+	errands
+)
+
+// How many entries of each errand are done with an event, and with a Tick.
+const (
+	stepsOfEvent = 64
+	stepsOfTick  = 1024
+)
+
+// begin starts an errand, anew if it is under way.
+func (t *Tracker) begin(which int, e *errand) {
+	if old := t.errands[which]; old != nil {
+		old.stop()
+	}
+	t.errands[which], t.errant = e, true
+	t.run(stepsOfEvent)
+}
+
+// run does some entries of each errand.
+func (t *Tracker) run(steps int) {
+	t.errant = false
+	for i := range t.errands {
+		e := t.errands[i]
+		for n := 0; e != nil && n < steps; n++ {
+			if !e.step() {
+				t.errands[i], e = nil, nil
+			}
+		}
+		t.errant = t.errant || e != nil
+	}
+}
+
+// stepsFor returns how many entries are done with an event.
+func stepsFor(kind capture.Kind) int {
+	if kind == capture.Tick {
+		return stepsOfTick
+	}
+	return stepsOfEvent
+}
+
+// sweep forgets the connections that were not heard of since every one was told of: their end was lost.
+func (t *Tracker) sweep(since int64) {
+	t.begin(sweeping, newErrand(t.conns, func(_ uint64, c *conn) {
+		if c.active < since {
+			c.loseEnd()
+		}
+	}))
+}
+
+// Rename looks the name of every connection up again, after Resolve's answers changed. No state is lost: connections move between pools,
+// and what is outstanding will count under the new name. Of many connections most are looked up with the events that follow.
+func (t *Tracker) Rename() {
+	t.begin(reconsidering, newErrand(t.ignored, t.reconsider))
+	t.begin(renaming, newErrand(t.conns, func(_ uint64, c *conn) { t.rename(c) }))
+	t.pools.publish()
+}
+
+// reconsider begins to track a connection that was not observed, if it is now.
+func (t *Tracker) reconsider(id uint64, s stranger) {
+	if _, ok := t.options.Resolve(s.role, &s.endpoints); ok {
+		delete(t.ignored, id)
+		t.meet(id, s.role, s.endpoints).settleUse()
+	}
+}
+
+func (t *Tracker) rename(c *conn) {
+	name, ok := t.options.Resolve(c.role, &c.endpoints)
+	if !ok {
+		t.forget(c)
+		t.ignore(c.id, stranger{c.endpoints, c.role})
+		return
+	}
+	current := c.use
+	c.setUse(notPooled)
+	c.name, c.pool = name, t.pools.of(name)
+	c.setUse(current)
+}
