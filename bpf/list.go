@@ -1,8 +1,12 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -10,17 +14,22 @@ import (
 
 // List makes the kernel write an Existing event for each observed connection, for some of them two: the connections of the
 // own network namespace, and those of any other that a process in the own PID namespace holds. It needs no capability from
-// Linux 5.19 on, CAP_BPF before.
+// Linux 5.19 on, CAP_BPF before. After Close it ends early, with os.ErrClosed.
 func (p *Probes) List() error {
+	o := p.take()
+	if o == nil {
+		return fmt.Errorf("list connections: %w", os.ErrClosed)
+	}
+	defer p.giveBack()
 	for _, name := range listings {
-		if err := runIterator(p.collection.Programs[name]); err != nil {
+		if err := p.runIterator(o.collection.Programs[name]); err != nil {
 			return fmt.Errorf("list connections: %w", err)
 		}
 	}
 	return nil
 }
 
-func runIterator(program *ebpf.Program) error {
+func (p *Probes) runIterator(program *ebpf.Program) error {
 	iterator, err := link.AttachIter(link.IterOptions{Program: program})
 	if err != nil {
 		return fmt.Errorf("attach iterator: %w", err)
@@ -31,6 +40,21 @@ func runIterator(program *ebpf.Program) error {
 		return fmt.Errorf("open iterator: %w", err)
 	}
 	defer reader.Close()
-	_, err = io.Copy(io.Discard, reader)
-	return err
+	return p.readThrough(reader)
+}
+
+// readThrough reads what an iterator says, which is nothing: its program writes to the ring. A read ends with EAGAIN after a million objects
+// without output, and the next goes on from there.
+func (p *Probes) readThrough(reader io.Reader) error {
+	buffer := make([]byte, os.Getpagesize())
+	for !p.closed.Load() {
+		_, err := reader.Read(buffer)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil && !errors.Is(err, unix.EAGAIN):
+			return err
+		}
+	}
+	return os.ErrClosed
 }

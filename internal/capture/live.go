@@ -46,22 +46,13 @@ type Live struct {
 	bytes   uint64
 	events  uint64
 
-	listings    sync.WaitGroup
-	listing     atomic.Bool
-	listingDone chan listing
-	pending     *listing
+	lister  *lister
+	pending *listing // read, but for what it wrote to the ring
 
 	readEvents, readBytes atomic.Uint64
 
 	statsLock sync.Mutex
 	lost      map[string]uint64 // as last read
-}
-
-// listing is one run of the socket iterator.
-type listing struct {
-	started  int64  // CLOCK_MONOTONIC
-	position uint64 // in the ring, behind its events
-	complete bool
 }
 
 var _ Source = (*Live)(nil)
@@ -94,13 +85,13 @@ func OpenLive(options LiveOptions) (*Live, error) {
 			options.Logger.Warn("probes are limited", "backend", name, "limit", limit)
 		}
 		l := &Live{
-			probes:      probes,
-			log:         options.Logger,
-			listed:      make(chan struct{}),
-			foreign:     make(map[uint64]struct{}),
-			listingDone: make(chan listing, 1),
+			probes:  probes,
+			log:     options.Logger,
+			listed:  make(chan struct{}),
+			foreign: make(map[uint64]struct{}),
+			lister:  newLister(probes, options.Logger),
 		}
-		l.list()
+		l.lister.want()
 		return l, nil
 	}
 	return nil, fmt.Errorf("open capture: %w", errors.Join(errs...))
@@ -125,7 +116,7 @@ func (l *Live) SetPorts(client, server []uint16) error {
 	if err := l.probes.SetPorts(client, server); err != nil {
 		return fmt.Errorf("change observed ports: %w", err)
 	}
-	l.list()
+	l.lister.want()
 	return nil
 }
 
@@ -195,7 +186,7 @@ func (l *Live) tick(event *Event) {
 	*event = Event{Kind: Tick, Time: now}
 	if l.pending == nil {
 		select {
-		case done := <-l.listingDone:
+		case done := <-l.lister.done:
 			l.pending = &done
 		default:
 		}
@@ -206,7 +197,6 @@ func (l *Live) tick(event *Event) {
 			l.ticked = false
 		}
 		l.pending = nil
-		l.listing.Store(false)
 		select {
 		case <-l.listed:
 		default:
@@ -222,33 +212,11 @@ func (l *Live) checkLoss() {
 		l.log.Warn("cannot read losses", "error", err)
 		return
 	}
-	if lost["ring_full"] > l.full && l.list() {
+	if lost["ring_full"] > l.full {
+		l.lister.want()
 		l.log.Warn("events were lost, listing connections again", "lost", lost["ring_full"]-l.full)
 		l.full = lost["ring_full"]
 	}
-}
-
-// list starts a listing unless one is running.
-func (l *Live) list() bool {
-	if l.listing.Swap(true) {
-		return false
-	}
-	l.listings.Add(1)
-	go func() {
-		defer l.listings.Done()
-		done := listing{started: monotonic()}
-		before, err := l.probes.Lost()
-		err = errors.Join(err, l.probes.List())
-		after, err2 := l.probes.Lost()
-		if err = errors.Join(err, err2); err != nil {
-			l.log.Warn("not all connections could be listed", "error", err)
-		}
-		done.complete = err == nil && before["ring_full"] == after["ring_full"]
-		done.position = l.probes.Produced()
-		l.listingDone <- done
-		l.probes.Wake()
-	}()
-	return true
 }
 
 var kinds = [...]Kind{
@@ -336,9 +304,8 @@ func (l *Live) Stats() Stats {
 
 // Close implements Source: it detaches the probes. Read goes on until the ring is empty.
 func (l *Live) Close() error {
-	err := l.probes.Close()
-	l.listings.Wait()
-	if err != nil {
+	l.lister.close()
+	if err := l.probes.Close(); err != nil {
 		return fmt.Errorf("detach probes: %w", err)
 	}
 	return nil

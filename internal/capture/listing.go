@@ -1,0 +1,105 @@
+package capture
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/redis-observer/redis-observer/bpf"
+)
+
+// listing is one run of the socket iterators.
+type listing struct {
+	started  int64  // CLOCK_MONOTONIC
+	position uint64 // in the ring, behind its events
+	complete bool
+}
+
+// How long a listing waits that failed for a shortage, such as of descriptors, which passes: at first, and at most.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
+
+// lister lists the connections in a goroutine of its own, one listing after the other. Any goroutine may ask for one.
+type lister struct {
+	probes *bpf.Probes
+	log    *slog.Logger
+	wanted chan struct{} // has room for one: what is asked for during a listing comes behind it
+	done   chan listing  // read by the goroutine that reads the events
+	stop   chan struct{}
+	once   sync.Once
+}
+
+func newLister(probes *bpf.Probes, log *slog.Logger) *lister {
+	l := &lister{probes: probes, log: log, wanted: make(chan struct{}, 1), done: make(chan listing, 1), stop: make(chan struct{})}
+	go l.run()
+	return l
+}
+
+// want asks for a listing that begins from now on.
+func (l *lister) want() {
+	select {
+	case l.wanted <- struct{}{}:
+	default: // one is to come anyway
+	}
+}
+
+// close ends the goroutine soon. Nothing depends on when: what it uses is its own share of the probes.
+func (l *lister) close() { l.once.Do(func() { close(l.stop) }) }
+
+func (l *lister) run() {
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-l.wanted:
+		}
+		done, ok := l.list()
+		if !ok {
+			return
+		}
+		select {
+		case <-l.stop:
+			return
+		case l.done <- done:
+		}
+		l.probes.Wake()
+	}
+}
+
+// list runs the iterators, again and again as long as there is a shortage. It returns false when stopped.
+func (l *lister) list() (listing, bool) {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		done, err := l.listOnce()
+		if err == nil {
+			return done, true
+		}
+		if errors.Is(err, os.ErrClosed) {
+			return done, false
+		}
+		l.log.Warn("not all connections could be listed", "error", err, "again", bpf.Shortage(err))
+		if !bpf.Shortage(err) {
+			return done, true
+		}
+		select {
+		case <-l.stop:
+			return done, false
+		case <-time.After(wait):
+		}
+	}
+}
+
+// listOnce runs the iterators. The listing is complete if no event was lost meanwhile.
+func (l *lister) listOnce() (listing, error) {
+	done := listing{started: monotonic()}
+	before, err := l.probes.Lost()
+	err = errors.Join(err, l.probes.List())
+	after, err2 := l.probes.Lost()
+	err = errors.Join(err, err2)
+	done.complete = err == nil && before["ring_full"] == after["ring_full"]
+	done.position = l.probes.Produced()
+	return done, err
+}

@@ -1,0 +1,90 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// signalRounds is how often a signal comes at a random moment: REDIS_OBSERVER_TEST_SIGNALS, which `make test-lifetimes` sets to 500.
+func signalRounds(tb testing.TB) int {
+	tb.Helper()
+	text := os.Getenv("REDIS_OBSERVER_TEST_SIGNALS")
+	if text == "" {
+		return 25
+	}
+	rounds, err := strconv.Atoi(text)
+	require.NoError(tb, err)
+	return rounds
+}
+
+// mustOpenFiles makes this process one that it takes milliseconds to list.
+func mustOpenFiles(tb testing.TB, n uint64) {
+	tb.Helper()
+	var limit syscall.Rlimit
+	require.NoError(tb, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	if limit.Cur < n+500 {
+		wanted := syscall.Rlimit{Cur: n + 500, Max: max(limit.Max, n+500)}
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &wanted); err != nil {
+			n = limit.Cur - 500
+			tb.Logf("beside %d open files only: %v", n, err)
+		} else {
+			tb.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) })
+		}
+	}
+	for range n {
+		file, err := os.Open(os.DevNull)
+		require.NoError(tb, err)
+		tb.Cleanup(func() { _ = file.Close() })
+	}
+}
+
+// mustLaunch starts the observer and waits until it says something, not until it is ready.
+func (o *observer) mustLaunch(word string) {
+	o.tb.Helper()
+	o.log, o.exited = &journal{}, make(chan struct{})
+	o.command = exec.Command(o.binary, "--config", o.config)
+	o.command.Stdout, o.command.Stderr = o.log, o.log
+	require.NoError(o.tb, o.command.Start())
+	go func(command *exec.Cmd, exited chan struct{}) {
+		_ = command.Wait() // the state says how it ended
+		o.state = command.ProcessState
+		close(exited)
+	}(o.command, o.exited)
+	for deadline := time.Now().Add(startTime); !strings.Contains(o.log.String(), word); time.Sleep(500 * time.Microsecond) {
+		require.True(o.tb, o.running() && time.Now().Before(deadline), "it does not say %q: %s", word, o.log)
+	}
+}
+
+// A signal in any moment from the attaching of the probes on, most of them while the connections are being listed: SIGTERM ends the observer in good
+// order, and SIGHUP does not.
+func TestSignalsAtAnyMoment(t *testing.T) {
+	o := mustObserver(t, observing(mustPort(t)))
+	require.Equal(t, 0, o.mustStop(syscall.SIGTERM))
+	mustOpenFiles(t, 20000)
+	for _, binary := range []string{plainBinary, raceBinary} {
+		o.binary = binary
+		for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+			for range signalRounds(t) / 2 {
+				o.mustLaunch("probes attached")
+				moment := time.Duration(rand.Int64N(int64(12 * time.Millisecond)))
+				time.Sleep(moment)
+				o.mustSignal(signal)
+				if signal == syscall.SIGHUP {
+					time.Sleep(time.Duration(rand.Int64N(int64(30 * time.Millisecond))))
+					require.True(t, o.running(), "SIGHUP after %s: %s", moment, o.log)
+				}
+				require.Equal(t, 0, o.mustStop(syscall.SIGTERM), "%s after %s: %s", signal, moment, o.log)
+				assert.NotContains(t, o.log.String(), "DATA RACE")
+			}
+		}
+	}
+}
