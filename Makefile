@@ -31,6 +31,13 @@ test: ## install what the tests need, run unit and end-to-end tests with the rac
 	./test/packets/fetch.sh
 	REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -race -timeout 20m -count=1 ./...
 
+# SIGNALS=25 for a short run.
+SIGNALS ?= 500
+.PHONY: test-lifetimes
+test-lifetimes: ## signals at random moments of the listing beside 20,000 open files, 500 of each (as root)
+	./test/install.sh redis
+	REDIS_OBSERVER_TEST_REQUIRE=1 REDIS_OBSERVER_TEST_SIGNALS=$(SIGNALS) $(GO) test -count=1 -timeout 60m -run TestSignalsAtAnyMoment ./test/e2e
+
 # TRUTH='-servers redis-7.0,valkey-9 -clients go-redis,raw -count 5' says what; docs/accuracy.md says more.
 .PHONY: test-truth
 test-truth: build ## compare the counts with the servers' own: every server, every client (as root, about twelve minutes)
