@@ -37,8 +37,8 @@ type turn struct {
 }
 
 func (s *session) op() op {
-	choice := s.dice.roll(24)
-	if s.lossy && choice > 17 {
+	choice := s.dice.roll(26)
+	if s.lossy && choice > 17 && choice < 24 {
 		choice -= 6
 	}
 	if s.model.inSubscribedMode() && !s.model.multi {
@@ -66,8 +66,10 @@ func (s *session) op() op {
 		return op{name: "unsubscribe", args: []string{"UNSUBSCRIBE"}}
 	case 20, 21, 22, 23:
 		return s.replyMode(choice - 20)
+	case 24, 25:
+		return plain[choice-12]
 	}
-	return plain[choice%len(plain)]
+	return plain[choice]
 }
 
 func (s *session) replyMode(which int) op {
@@ -150,6 +152,7 @@ func FuzzTracker(f *testing.F) {
 	f.Add([]byte{12, 1, 1, 0, 1, 1, 2, 1, 1, 14, 1, 0}, []byte{0, 1, 2, 0, 3, 4}, uint8(0))
 	f.Add([]byte{18, 1, 1, 0, 0, 1, 1, 1, 21, 1, 1, 3, 1, 1, 20, 1, 1}, []byte{1, 0, 0, 1}, uint8(0))
 	f.Add([]byte{1, 1, 0, 2, 1, 0, 3, 1, 0, 4, 1, 0, 5, 1, 0, 6, 1, 0}, []byte{1, 0, 0, 1}, uint8(3))
+	f.Add([]byte{24, 1, 1, 2, 1, 1, 25, 1, 1, 2, 1, 1, 24, 1, 0}, []byte{1, 3, 1, 7, 0, 1}, uint8(0))
 	f.Fuzz(func(t *testing.T, script, cuts []byte, loss uint8) {
 		s := session{dice: script, lossy: loss > 0}
 		s.generate()

@@ -35,6 +35,8 @@ var plain = []op{
 	{"eval", []string{"EVAL", "x", "0"}, "*1\r\n-ERR inside\r\n", "error other"},
 	{"echo", []string{"ECHO", "x"}, "$11\r\n-ERR\r\n>3\r\n+\r\n", "success"},
 	{"hmget", []string{"HMGET", "h", "a"}, "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n", "success"},
+	{"mget", []string{"MGET", "a", "b"}, "*2\r\n+a\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n$-1\r\n", "success"},
+	{"sort", []string{"SORT", "a"}, strings.Repeat("*2\r\n+a\r\n", 40) + ":1\r\n", "success"},
 	{"other", []string{"NOSUCH"}, "-ERR unknown command\r\n", "error ERR"},
 	{"del", []string{"DEL", strings.Repeat("k", 300)}, ":1\r\n", "success"},
 	{"getrange", []string{"GETRANGE", "a", "0", "-1"}, "$300\r\n" + strings.Repeat("+", 300) + "\r\n", "success"},

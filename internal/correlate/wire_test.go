@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -55,6 +56,11 @@ func TestReplies(t *testing.T) {
 			[]string{"get success", "get success", "get success", "get success", "get success", "get success", "get success"}},
 		{"attribute", []string{"open", "C: GET a", `s: |1\r\n+ttl\r\n:1\r\n$1\r\nx\r\n`}, []string{"get success"}},
 		{"push before, between and after", []string{"open", "C: GET a", "C: GET b", `s: >2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n$1\r\nx\r\n>2\r\n$10\r\ninvalidate\r\n_\r\n`, "S: $-1", `s: >2\r\n$10\r\ninvalidate\r\n_\r\n`}, []string{"get success", "get success"}},
+		{"push within an array", []string{"open", "C: MGET a b c", "C: LPUSH a 1", "C: GET a", `s: *3\r\n$1\r\nA\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$5\r\nkey:1\r\n$-1\r\n$1\r\nC\r\n`, "S: -WRONGTYPE no", "S: $-1"}, []string{"mget success", "lpush error WRONGTYPE", "get success"}},
+		{"push within a nested array, a map and an attribute", []string{"open", "C: EVAL x 0", "C: HGETALL a", "C: GET a", "C: LPUSH a 1", `s: *1\r\n*2\r\n:1\r\n>1\r\n-a\r\n:2\r\n%1\r\n+a\r\n>2\r\n+invalidate\r\n_\r\n+b\r\n|1\r\n+a\r\n>1\r\n+p\r\n:1\r\n$-1\r\n-WRONGTYPE no\r\n`}, []string{"eval success", "hgetall success", "get success", "lpush error WRONGTYPE"}},
+		{"push within EXEC's array", []string{"open", "C: MULTI", "C: MGET a b", "C: LPUSH a 1", "C: EXEC", `s: +OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n>2\r\n+invalidate\r\n_\r\n*2\r\n$-1\r\n>2\r\n+invalidate\r\n_\r\n$-1\r\n>2\r\n+invalidate\r\n_\r\n-WRONGTYPE no\r\n`}, []string{"multi success", "mget success", "lpush error WRONGTYPE", "exec success"}},
+		{"deep", []string{"open", "C: EVAL x 0", "C: LPUSH a 1", "C: GET a", "s: " + strings.Repeat(`*1\r\n`, 7000) + `:1\r\n`, "S: -WRONGTYPE no", "S: $-1"}, []string{"eval success", "lpush error WRONGTYPE", "get success"}},
+		{"error at depth", []string{"open", "C: EVAL x 0", "C: GET a", "s: " + strings.Repeat(`*2\r\n:1\r\n`, 100) + `-ERR inner\r\n`, "S: $-1"}, []string{"eval error other", "get success"}},
 		{"HELLO switches", []string{"open", "C: HELLO 3 AUTH u p", `s: %1\r\n+proto\r\n:3\r\n`, "C: HELLO 9", "S: -NOPROTO unsupported"}, []string{"hello success", "hello error NOPROTO"}},
 		{"array that looks like a message", []string{"open", "C: LRANGE a 0 -1", `s: *3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n`}, []string{"lrange success"}},
 		{"script with a nested error", []string{"open", "C: EVAL x 0", `s: *2\r\n:1\r\n-ERR inner\r\n`, "C: LRANGE a 0 1", `s: *1\r\n-ERR x\r\n`}, []string{"eval error other", "lrange success"}},

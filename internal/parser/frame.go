@@ -15,8 +15,13 @@ const (
 	atFault                    // behind bytes that are not RESP
 )
 
-// streamed stands on the stack for the number of elements to go of a streamed aggregate.
-const streamed = math.MaxUint32
+// A frame is read without a stack of its aggregates: a server may nest them as deep as it likes. What counts is how many values are
+// still to come, and each aggregate adds its own to that number. A level is such a number, kept apart where something has to be known
+// of the values in it: the elements of the frame; what lies within those; a streamed aggregate, which has no number; and values that
+// are no element of anything: an attribute, and a push that the server sends while it writes an aggregate.
+
+// streamed stands for the number of values to go of a streamed aggregate.
+const streamed = math.MaxUint64
 
 // step reads one part of a frame. It reports whether the frame is complete, and whether there may be more to read in the chunk.
 func (s *ReplyStream) step(header bool) (done, more bool) {
@@ -99,10 +104,10 @@ func (s *ReplyStream) wholeElement() bool {
 	return true
 }
 
-// place notes the type of a value: it is the frame, an element in it, or part of an attribute, of which nothing is noted.
+// place notes the type of a value: it is the frame, an element in it, or part of what is no element, of which nothing is noted.
 func (s *ReplyStream) place() {
 	s.capture, s.parts = false, false
-	if s.attributes != 0 || s.kind == '|' || s.kind == '.' {
+	if s.extras != 0 || s.kind == '.' || s.isExtra() {
 		return
 	}
 	isError := s.kind == '-' || s.kind == '!'
@@ -136,16 +141,21 @@ func (s *ReplyStream) value(line []byte, header bool) (done, more bool) {
 		}
 		return s.end(), true
 	default: // '.'
-		if len(line) != 0 || s.depth == 0 || s.stack[s.depth-1] != streamed {
+		if len(line) != 0 || s.depth == 0 || s.levels[s.depth-1] != streamed {
 			return s.fault()
 		}
 		return s.pop(), true
 	}
 }
 
+// isExtra reports whether the value is no element of the aggregate that it stands in: an attribute, or a push that is not the frame itself.
+func (s *ReplyStream) isExtra() bool {
+	return s.kind == '|' || s.kind == '>' && s.depth > 0
+}
+
 // aggregate reads the number of elements and opens the aggregate, or completes the frame if its header alone is asked for.
 func (s *ReplyStream) aggregate(line []byte, header bool) (done, more bool) {
-	count, length := uint32(streamed), int64(-1)
+	count, length := uint64(streamed), int64(-1)
 	if len(line) != 1 || line[0] != '?' {
 		n, ok := parseInteger(line)
 		switch {
@@ -156,7 +166,7 @@ func (s *ReplyStream) aggregate(line []byte, header bool) (done, more bool) {
 		case s.kind == '%' || s.kind == '|':
 			n *= 2
 		}
-		count, length = uint32(n), n
+		count, length = uint64(n), n
 	}
 	if s.depth == 0 && s.kind != '|' {
 		s.frame.len = length
@@ -165,44 +175,66 @@ func (s *ReplyStream) aggregate(line []byte, header bool) (done, more bool) {
 			return true, true
 		}
 	}
-	if s.depth == maxDepth {
+	return s.open(count)
+}
+
+// open makes the elements of an aggregate values to come.
+func (s *ReplyStream) open(count uint64) (done, more bool) {
+	extra := s.isExtra()
+	s.state = atValue
+	switch {
+	case count != streamed && (count == 0 || s.joins(extra)):
+		// To its level it is a value that is complete, with others behind it.
+		if count > 0 {
+			level := &s.levels[s.depth-1]
+			if *level += count; *level > maxValues {
+				return s.fault()
+			}
+		}
+		return !extra && s.end(), true
+	case s.depth == maxLevels:
 		return s.fault()
 	}
-	s.stack[s.depth] = count
-	if s.kind == '|' {
-		s.attributes |= 1 << s.depth
+	s.levels[s.depth] = count
+	if extra {
+		s.extras |= 1 << s.depth
 	}
 	s.depth++
-	if count == 0 {
-		return s.pop(), true
-	}
-	s.state = atValue
 	return false, true
 }
 
-// pop closes the innermost aggregate, and what that completes. It reports whether the frame is complete.
+// joins reports whether the elements of an aggregate need not be told apart from the values of the innermost level.
+func (s *ReplyStream) joins(extra bool) bool {
+	level := s.depth - 1
+	if level < 0 || s.levels[level] == streamed {
+		return false
+	}
+	return s.extras&(1<<level) != 0 || level > 0 && !extra
+}
+
+// pop closes the innermost level, and what that completes. It reports whether the frame is complete.
 func (s *ReplyStream) pop() (done bool) {
 	if s.shut() {
+		s.state = atValue
 		return false
 	}
 	return s.end()
 }
 
-// shut takes the innermost aggregate off the stack. It reports whether that was an attribute: the value that it describes follows.
-func (s *ReplyStream) shut() (attribute bool) {
+// shut closes the innermost level. It reports whether that was no element: the level around it has as many values to come as before.
+func (s *ReplyStream) shut() (extra bool) {
 	s.depth--
-	s.state = atValue
-	bit := uint32(1) << s.depth
-	attribute = s.attributes&bit != 0
-	s.attributes &^= bit
-	return attribute
+	bit := uint16(1) << s.depth
+	extra = s.extras&bit != 0
+	s.extras &^= bit
+	return extra
 }
 
-// end closes the value just read and the aggregates that it completes. It reports whether the frame is complete.
+// end closes the value just read and the levels that it completes. It reports whether the frame is complete.
 func (s *ReplyStream) end() (done bool) {
 	s.state = atValue
 	for s.depth > 0 {
-		top := &s.stack[s.depth-1]
+		top := &s.levels[s.depth-1]
 		if *top == streamed {
 			return false
 		}

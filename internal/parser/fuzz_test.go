@@ -23,6 +23,7 @@ func FuzzReplyStream(f *testing.F) {
 		f.Add([]byte(test.wire), false, uint64(0x0103_0205_0100_0407))
 	}
 	f.Add([]byte("*2\r\n*1\r\n:1\r\n|1\r\n+a\r\n+b\r\n:2\r\n"), true, uint64(1))
+	f.Add([]byte("*2\r\n+a\r\n>2\r\n*1\r\n*1\r\n:1\r\n|1\r\n>1\r\n:1\r\n:2\r\n*?\r\n:3\r\n.\r\n:4\r\n:5\r\n"), false, uint64(3))
 	f.Add([]byte("$3\r\nfooX\n"), false, uint64(2))
 	f.Fuzz(func(t *testing.T, wire []byte, header bool, sizes uint64) {
 		fresh := newReplies

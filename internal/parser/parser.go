@@ -27,7 +27,8 @@ const (
 	maxBulk     = 512 << 20     // bytes of a bulk string
 	maxLine     = 64 << 10      // bytes of a header or of an inline command
 	maxSimple   = 512 << 20     // bytes of a simple string or an error: a line of MONITOR holds a whole command
-	maxDepth    = 32            // nested aggregates of a reply
+	maxValues   = 1 << 40       // values of a reply that are to come: more than any server has memory for
+	maxLevels   = 16            // streamed aggregates of a reply, one in the other; counted ones have no limit
 	maxInteger  = 24            // bytes of a header line worth keeping: no integer has more
 )
 

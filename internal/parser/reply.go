@@ -5,7 +5,7 @@ import "bytes"
 // Reply is one frame as a server sent it: a reply, or a push.
 // The slices alias the chunk that was fed or the stream's own buffers: they are valid until the next call of a method of the stream.
 type Reply struct {
-	Type byte  // the type byte of RESP: + - : $ * _ # , ( ! = % ~ >  ('|' never: attributes are skipped)
+	Type byte  // the type byte of RESP: + - : $ * _ # , ( ! = % ~ >  ('|' never: attributes are skipped, as are pushes within an aggregate)
 	Null bool  // $-1, *-1 or _
 	Len  int64 // elements of an aggregate (a map of n pairs has 2n; -1 if streamed), or the value of an integer
 	// Text holds the first MaxText bytes of a simple string, an error (without its type byte; of '!' its content) or a bulk string
@@ -21,20 +21,20 @@ type Reply struct {
 // Bare '\n' between two frames, a master's keep-alive before it answers PSYNC, are passed over.
 // Content is not validated, framing is: every line and bulk string has to end in "\r\n".
 type ReplyStream struct {
-	in         input
-	state      replyState
-	kind       byte   // type byte of the value being read
-	capture    bool   // its text is the Text of the frame
-	parts      bool   // it is a streamed string
-	cr         bool   // its line lacks only the '\n'
-	left       int32  // bytes to go of its bulk, CRLF included
-	length     int32  // bytes of its line
-	depth      int8   // aggregates that are open
-	attributes uint32 // bit i: stack[i] is an attribute
-	stack      [maxDepth]uint32
-	text       [MaxText]byte
-	textLen    uint8
-	frame      frame
+	in      input
+	state   replyState
+	kind    byte              // type byte of the value being read
+	capture bool              // its text is the Text of the frame
+	parts   bool              // it is a streamed string
+	cr      bool              // its line lacks only the '\n'
+	left    int32             // bytes to go of its bulk, CRLF included
+	length  int32             // bytes of its line
+	depth   int8              // levels that are open
+	extras  uint16            // bit i: levels[i] is no element of the level around it
+	levels  [maxLevels]uint64 // values to come in each; the first is that of the frame's elements, unless an attribute stands before it
+	text    [MaxText]byte
+	textLen uint8
+	frame   frame
 }
 
 // frame is what is known of the frame being read.

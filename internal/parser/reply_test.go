@@ -49,7 +49,17 @@ var validReplies = []struct {
 	{"map", "%2\r\n+a\r\n:1\r\n+b\r\n:2\r\n", []string{`% len=4 "a" last=2`}},
 	{"set", "~2\r\n+a\r\n#t\r\n", []string{`~ len=2 "a"`}},
 	{"push", ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n$1\r\nv\r\n", []string{`> len=2 "invalidate"`, `$ "v"`}},
-	{"push within", "*2\r\n>1\r\n+a\r\n:1\r\n", []string{`* len=2 last=1`}},
+	{"push within", "*2\r\n>1\r\n+a\r\n:1\r\n+b\r\n", []string{`* len=2`}},
+	{"push before the last element", "*3\r\n$1\r\nA\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$5\r\nkey:1\r\n$-1\r\n:4\r\n-WRONGTYPE x\r\n", []string{`* len=3 "A" last=4`, `- "WRONGTYPE x"`}},
+	{"push before the first element", "*1\r\n>2\r\n+message\r\n:9\r\n$1\r\nA\r\n:1\r\n", []string{`* len=1 "A"`, `: len=1`}},
+	{"pushes behind each other", "*1\r\n>1\r\n-a\r\n>0\r\n>1\r\n*2\r\n_\r\n*0\r\n:3\r\n:1\r\n", []string{`* len=1 last=3`, `: len=1`}},
+	{"push in a nested array", "*2\r\n*2\r\n:1\r\n>1\r\n*1\r\n:2\r\n:3\r\n:4\r\n:1\r\n", []string{`* len=2 last=4`, `: len=1`}},
+	{"push in a map", "%1\r\n>1\r\n+a\r\n+k\r\n>1\r\n+b\r\n+v\r\n:1\r\n", []string{`% len=2 "k"`, `: len=1`}},
+	{"push in an attribute", "|1\r\n+a\r\n>1\r\n*1\r\n+p\r\n+b\r\n$1\r\nv\r\n:1\r\n", []string{`$ "v"`, `: len=1`}},
+	{"push behind an attribute within", "*1\r\n|1\r\n+a\r\n+b\r\n>1\r\n+p\r\n:7\r\n:1\r\n", []string{`* len=1 last=7`, `: len=1`}},
+	{"push in a push", ">2\r\n+a\r\n>1\r\n:8\r\n:9\r\n:1\r\n", []string{`> len=2 "a" last=9`, `: len=1`}},
+	{"push in a streamed array", "*?\r\n>1\r\n+p\r\n+a\r\n*1\r\n>?\r\n:1\r\n.\r\n:2\r\n:5\r\n.\r\n:1\r\n", []string{`* len=-1 "a" last=5`, `: len=1`}},
+	{"streamed in a push within", "*1\r\n>2\r\n*?\r\n*1\r\n*2\r\n:1\r\n:1\r\n.\r\n:1\r\n:5\r\n:1\r\n", []string{`* len=1 last=5`, `: len=1`}},
 	{"empty aggregates", "*4\r\n*0\r\n%0\r\n~0\r\n*1\r\n*-1\r\n:1\r\n", []string{`* len=4`, `: len=1`}},
 	{"attribute", "|1\r\n+ttl\r\n:3600\r\n$1\r\nv\r\n", []string{`$ "v"`}},
 	{"empty attribute", "|0\r\n:1\r\n", []string{`: len=1`}},
@@ -62,7 +72,10 @@ var validReplies = []struct {
 	{"streamed set and push", "~?\r\n+a\r\n.\r\n>?\r\n$?\r\n;1\r\nb\r\n;0\r\n.\r\n", []string{`~ len=-1 "a"`, `> len=-1 "b"`}},
 	{"streamed within counted", "*2\r\n*?\r\n:1\r\n.\r\n:2\r\n", []string{`* len=2 last=2`}},
 	{"keep-alives", "\n\n+FULLRESYNC id 0\r\n\n\n+OK\r\n\n", []string{`+ "FULLRESYNC id 0"`, `+ "OK"`}},
-	{"deepest", strings.Repeat("*1\r\n", maxDepth) + ":1\r\n:2\r\n", []string{"* len=1", ": len=2"}},
+	{"deep", strings.Repeat("*1\r\n", 33) + ":1\r\n:2\r\n", []string{"* len=1", ": len=2"}},
+	{"deep, with others behind", strings.Repeat("*3\r\n+a\r\n", 40) + ":1\r\n" + strings.Repeat(":2\r\n", 40) + ":3\r\n", []string{`* len=3 "a" last=2`, ": len=3"}},
+	{"deep attributes", strings.Repeat("|1\r\n", 40) + strings.Repeat(":1\r\n", 80) + ":2\r\n:3\r\n", []string{": len=2", ": len=3"}},
+	{"deepest streamed", strings.Repeat("*?\r\n", maxLevels) + ":1\r\n" + strings.Repeat(".\r\n", maxLevels) + ":2\r\n", []string{"* len=-1", ": len=2"}},
 	{"largest count begun", "*2147483647\r\n:1\r\n", nil},
 	{"largest map begun", "%2147483647\r\n:1\r\n:1\r\n", nil},
 	{"largest bulk begun", "$536870912\r\nx", nil},
@@ -111,9 +124,8 @@ func TestReplyMalformed(t *testing.T) {
 		{"end with content", "*?\r\n.1\r\n"},
 		{"end without newline", "*?\r\n.\rX"},
 		{"keep-alive within", "*2\r\n:1\r\n\n"},
-		{"too deep", strings.Repeat("*1\r\n", maxDepth+1)},
-		{"too deep in attributes", strings.Repeat("|1\r\n", maxDepth+1)},
-		{"too deep, streamed", strings.Repeat("*?\r\n", maxDepth+1)},
+		{"too deep, streamed", strings.Repeat("*?\r\n", maxLevels+1)},
+		{"more values than there can be", strings.Repeat("*2147483647\r\n", maxValues/maxElements+2)},
 		{"endless big number", "(" + strings.Repeat("1", maxLine+1)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -151,7 +163,8 @@ func TestReplyHeader(t *testing.T) {
 		{"map is whole", "%1\r\n+a\r\n*1\r\n:1\r\n", []string{`% len=2 "a"`}},
 		{"attribute before", "|1\r\n+a\r\n*1\r\n:1\r\n*1\r\n:3\r\n", []string{"* len=1", ": len=3"}},
 		{"streamed array is whole", "*?\r\n+a\r\n*1\r\n:1\r\n.\r\n", []string{`* len=-1 "a"`}},
-		{"deeper than the stack", strings.Repeat("*1\r\n", 2*maxDepth), make64("* len=1")},
+		{"push within an element", "*1\r\n*1\r\n>1\r\n:1\r\n:2\r\n", []string{"* len=1", "* len=1", "> len=1 last=1", ": len=2"}},
+		{"deep", strings.Repeat("*1\r\n", 64), make64("* len=1")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			testSplits(t, newHeaders, test.wire, test.want, ErrShort)
@@ -160,7 +173,23 @@ func TestReplyHeader(t *testing.T) {
 }
 
 func make64(s string) []string {
-	return strings.Split(strings.Repeat(s+"\n", 2*maxDepth-1)+s, "\n")
+	return strings.Split(strings.Repeat(s+"\n", 63)+s, "\n")
+}
+
+// A script returns tables as deep as its interpreter can build them.
+func TestReplyDepth(t *testing.T) {
+	for _, open := range []string{"*1\r\n", "*2\r\n+a\r\n", "*1\r\n|1\r\n+a\r\n_\r\n", "*1\r\n>1\r\n+a\r\n", "%1\r\n+k\r\n"} {
+		const depth = 7000
+		wire := []byte(strings.Repeat(open, depth) + "-ERR x\r\n:1\r\n")
+		for _, size := range []int{len(wire), 4096, 7, 1} {
+			got, err := feed(t, newReplies(), split(wire, size)...)
+			assert.ErrorIs(t, err, ErrShort)
+			if assert.Len(t, got, 2, open) {
+				assert.Contains(t, got[0], "nested")
+				assert.Equal(t, ": len=1", got[1])
+			}
+		}
+	}
 }
 
 func TestReplyPeek(t *testing.T) {

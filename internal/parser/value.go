@@ -11,7 +11,7 @@ func (s *ReplyStream) integer(line []byte) (done, more bool) {
 	if !ok {
 		return s.fault()
 	}
-	if s.attributes == 0 {
+	if s.extras == 0 {
 		switch s.depth {
 		case 0:
 			s.frame.len = n

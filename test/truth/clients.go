@@ -39,6 +39,7 @@ var clients = []client{
 	{name: "raw-access", run: rawAccess},
 	{name: "raw-refused", run: rawRefused},
 	{name: "raw-states", run: rawStates},
+	{name: "raw-shapes", run: rawShapes},
 	{name: "raw-huge", run: rawHuge},
 	{name: "raw-midstream", wants: (*server).countsErrors, run: rawMidstream},
 	{name: "raw-endings", run: rawEndings},
