@@ -79,6 +79,8 @@ func (c *conn) abandon(reason Reason) {
 // queued without an EXEC.
 func (c *conn) end(reason Reason, now int64) {
 	switch {
+	case c.mode == paired && !c.asked && c.banner != 0:
+		c.recognise(KindNotRedis)
 	case c.mode == foreign || !c.asked && !c.spoke:
 	case !c.spoke:
 		c.recognise(KindNotRedis)

@@ -43,9 +43,12 @@ type conn struct {
 	tx       transaction
 	sub      subscriptions
 	resync   resync
-	like     pending // the last request, if repeatable
-	started  int64   // time of the chunk in which the current request begins
-	replying int64   // time of the chunk of replies being read
+	preface  parser.Preface // what stands before the first request
+	proxied  int64          // when a line of the PROXY protocol passed that the server may complain about; 0: none, or it has answered since
+	banner   int64          // when the server spoke first, in a way that no Redis server does; 0: never
+	like     pending        // the last request, if repeatable
+	started  int64          // time of the chunk in which the current request begins
+	replying int64          // time of the chunk of replies being read
 
 	proto     uint8 // 2 or 3
 	silence   silence
@@ -69,6 +72,7 @@ type conn struct {
 	outdated  bool // the replies being read are older than the oldest request, and do not answer it
 	gone      bool // established no more
 
+	fresh      bool // nothing of its request stream has been read, which will be seen from its first byte
 	repeatable bool // a request that begins like the last one is like it in everything
 }
 
@@ -102,7 +106,7 @@ func (c *conn) event(e *capture.Event) {
 func (c *conn) open(e *capture.Event) {
 	c.flows[capture.Request].start(e.Seq)
 	c.flows[capture.Reply].start(e.ReplySeq)
-	c.mode, c.unknown = paired, false
+	c.mode, c.unknown, c.fresh = paired, false, true
 }
 
 // existing notes where a connection in mid-stream goes on. Nothing has been heard of it since: its silence begins here.

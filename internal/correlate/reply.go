@@ -55,7 +55,9 @@ func (c *conn) readReplies(data []byte, time int64) (rest []byte) {
 			}
 			return nil
 		}
-		c.heardServer()
+		if !c.replied && !c.firstReply(&r) {
+			continue
+		}
 		if !c.frame(&r, mark != nil) {
 			return mark
 		}
@@ -70,7 +72,7 @@ func (c *conn) beginFrame(kind byte) bool {
 	c.header, c.released = false, c.letGo
 	if !c.awaited {
 		c.blind = c.unread()
-		return kind == '>' || !c.patient()
+		return kind == '>' || !c.patient() || c.proxied != 0
 	}
 	switch head := c.pending.at(0); {
 	case head.verb == exec:
@@ -154,6 +156,9 @@ func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
 		return false
 	case !c.asked:
 		c.tracker.stats.unsolicited.Add(1)
+		if c.banner == 0 && isGreeting(r.Type) {
+			c.banner = c.replying
+		}
 		return true
 	}
 	c.unpaired(Unsolicited, 1)

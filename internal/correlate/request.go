@@ -16,11 +16,15 @@ func (c *conn) request(data []byte, time int64) {
 		return
 	case c.deaf:
 		return
-	case !c.asked && parser.LooksLikeTLS(data):
-		c.recognise(KindTLS)
+	case !c.asked:
+		c.firstRequest(data, time)
 		return
 	}
-	c.asked = true
+	c.readRequest(data, time)
+}
+
+// readRequest reads a chunk of requests.
+func (c *conn) readRequest(data []byte, time int64) {
 	if c.requests.Boundary() {
 		c.started = time
 	}

@@ -9,7 +9,19 @@ import (
 
 // rawShapes has the server answer in shapes that are rare: nested as deep as a script can, and with pushes amid arrays.
 func rawShapes(_ context.Context, r *round) error {
-	return errors.Join(r.deepReplies(), r.pushesWithin())
+	return errors.Join(r.deepReplies(), r.pushesWithin(), r.prefaces())
+}
+
+// prefaces begin connections as a proxy does. To these servers the line is a command that they do not know.
+func (r *round) prefaces() error {
+	const line = "PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n"
+	return each(r, []string{line, line + commands("SET p 1", "LPUSH p x", "GET p"), line + "PING\r\n", "PROXY UNKNOWN\r\n" + commands("MULTI", "LPUSH p x", "EXEC"), "PROXX\r\nPROXY\r\n"},
+		func(w *wire, request string) error {
+			if err := w.send(request); err != nil {
+				return err
+			}
+			return w.drain(aLittle)
+		})
 }
 
 // deepReplies has scripts return tables within tables. From some depth on the server answers by an error, which depth is its own affair.
