@@ -3,31 +3,23 @@ package metrics
 import (
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 )
 
-// What a scrape may cost.
-const (
-	maxScrapes    = 4                // at once; more are answered 503
-	scrapeTimeout = 10 * time.Second // the default of Prometheus
-)
-
-// ServeHTTP answers a scrape, in the text format or in OpenMetrics as the client prefers. It is safe to serve many at once.
+// ServeHTTP answers a scrape, in the text format or in OpenMetrics as the client prefers. It is safe to serve many at once;
+// how many may be, and how long a reader may take, is up to the server.
 func (r *Recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	r.scrape.ServeHTTP(w, request)
 }
 
-// newScrape returns what ServeHTTP calls. It is made once because it counts the scrapes in flight.
+// newScrape returns what ServeHTTP calls.
 func (r *Recorder) newScrape() http.Handler {
 	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{
-		EnableOpenMetrics:   true,
-		MaxRequestsInFlight: maxScrapes, // before gathering, so that a crowd costs nothing
-		Timeout:             scrapeTimeout,
-		ErrorHandling:       promhttp.ContinueOnError, // one bad series must not hide the others
-		ErrorLog:            slog.NewLogLogger(r.options.Logger.Handler(), slog.LevelError),
+		EnableOpenMetrics: true,
+		ErrorHandling:     promhttp.ContinueOnError, // one bad series must not hide the others
+		ErrorLog:          slog.NewLogLogger(r.options.Logger.Handler(), slog.LevelError),
 	})
 }
 

@@ -123,37 +123,6 @@ func TestServeHTTP(t *testing.T) {
 	}
 }
 
-// Scrapes beyond the limit are refused at once and do not wait for those under way.
-func TestServeHTTPBounded(t *testing.T) {
-	r := newPedantic(testOptions())
-	entered, release := make(chan struct{}), make(chan struct{})
-	r.Watch(Sources{Pools: func() []correlate.Pool {
-		entered <- struct{}{}
-		<-release
-		return nil
-	}})
-	done := make(chan int, maxScrapes)
-	for range maxScrapes {
-		go func() {
-			response := httptest.NewRecorder()
-			r.ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-			done <- response.Code
-		}()
-		<-entered
-	}
-	assert.Equal(t, http.StatusServiceUnavailable, scrapeCode(r))
-	close(release)
-	for range maxScrapes {
-		assert.Equal(t, http.StatusOK, <-done)
-	}
-}
-
-func scrapeCode(r *Recorder) int {
-	response := httptest.NewRecorder()
-	r.ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	return response.Code
-}
-
 func scrape(tb testing.TB, r *Recorder, accept string) *httptest.ResponseRecorder {
 	tb.Helper()
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)

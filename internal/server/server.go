@@ -20,6 +20,14 @@ const (
 	idleTimeout  = 2 * time.Minute // longer than the usual scrape interval, so that Prometheus keeps its connection
 )
 
+// http2Limits are what one connection may take by HTTP/2. The defaults are 250 streams and frames of 1 MiB.
+var http2Limits = http.HTTP2Config{
+	MaxConcurrentStreams:          4,
+	MaxReadFrameSize:              16 << 10,
+	MaxReceiveBufferPerConnection: 64 << 10,
+	MaxReceiveBufferPerStream:     16 << 10,
+}
+
 // Options say what is served, and where.
 type Options struct {
 	Listen    string       // host:port
@@ -47,21 +55,23 @@ func Listen(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", o.Listen)
+	listener, err := listen(context.Background(), o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w (choose another address with listen)", o.Listen, errors.Unwrap(err))
 	}
 	return &Server{
-		listener:  listener,
+		listener:  newCrowd(listener, o.Logger),
 		webConfig: o.WebConfig,
 		logger:    o.Logger,
 		http: &http.Server{
-			Handler:           routes,
+			Handler:           busy(routes),
 			MaxHeaderBytes:    headerLimit,
 			ReadHeaderTimeout: readTimeout,
 			ReadTimeout:       readTimeout,
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
+			HTTP2:             &http2Limits,
+			ConnContext:       withGuest,
 			ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 		},
 	}, nil

@@ -1,0 +1,282 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/metrics"
+)
+
+// Where the scraper comes from, and where all others do.
+const (
+	scraperAddress = "127.0.0.2"
+	hostileAddress = "127.0.0.3"
+	answerSize     = names * 3 << 20 / 20
+	mostMemory     = 96 << 20 // of the process that serves: half of what the manifests leave to it beside the observer
+)
+
+// TestMain serves large answers where that is what the process was started for.
+func TestMain(m *testing.M) {
+	if webConfig, asked := os.LookupEnv("SERVER_TEST_WEB_CONFIG"); asked {
+		serveLarge(webConfig)
+	}
+	os.Exit(m.Run())
+}
+
+func serveLarge(webConfig string) {
+	o := options()
+	o.WebConfig = webConfig
+	recorder := metrics.New(metrics.Options{
+		Buckets:  config.Default().Metrics.Buckets,
+		Commands: command.Builtin(),
+		NameOf:   func(id correlate.NameID) string { return fmt.Sprintf("the-name-of-pool-%03d", id) },
+		Logger:   o.Logger,
+	})
+	for name := range correlate.NameID(names) {
+		for id := range command.ID(100) {
+			recorder.Record(&correlate.Exchange{Name: name, Command: id, Outcome: correlate.Success, Count: 1})
+		}
+	}
+	o.Metrics = recorder
+	server, err := Listen(o)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(server.Address())
+	panic(server.Serve())
+}
+
+// mustServeApart serves large answers from a process of its own, whose memory can be told, and returns its address.
+func mustServeApart(tb testing.TB, webConfig string) (address string, pid int) {
+	tb.Helper()
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), "SERVER_TEST_WEB_CONFIG="+webConfig)
+	output, err := command.StdoutPipe()
+	require.NoError(tb, err)
+	require.NoError(tb, command.Start())
+	tb.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	line := make([]byte, 64)
+	n, err := output.Read(line)
+	require.NoError(tb, err)
+	return strings.TrimSpace(string(line[:n])), command.Process.Pid
+}
+
+var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+
+// assertBounded looks at the most memory that a process had so far.
+func assertBounded(tb testing.TB, pid int) {
+	tb.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	require.NoError(tb, err, "the server has gone")
+	match := highWater.FindSubmatch(status)
+	require.NotNil(tb, match)
+	kib, err := strconv.Atoi(string(match[1]))
+	require.NoError(tb, err)
+	tb.Logf("at most %d MiB", kib>>10)
+	if !raceDetector { // which takes several times as much
+		assert.Less(tb, kib<<10, mostMemory)
+	}
+}
+
+func dialer(from string) *net.Dialer {
+	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+}
+
+func clientFrom(from string) *http.Client {
+	return &http.Client{Timeout: scrapeTimeout, Transport: &http.Transport{
+		DialContext: dialer(from).DialContext, DisableCompression: true, ForceAttemptHTTP2: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
+}
+
+// scrape scrapes once, as Prometheus does, and returns how long it took.
+func scrape(client *http.Client, base string) (time.Duration, error) {
+	begin := time.Now()
+	response, err := client.Get(base + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	n, err := io.Copy(io.Discard, response.Body)
+	switch {
+	case err != nil:
+		return 0, err
+	case response.StatusCode != http.StatusOK:
+		return 0, fmt.Errorf("status %s", response.Status)
+	case n < answerSize:
+		return 0, fmt.Errorf("%d bytes", n)
+	}
+	return time.Since(begin), nil
+}
+
+// mustCrowd keeps connections open until the returned function is called; in place of one that the server closes comes another.
+func mustCrowd(t *testing.T, at string, many int, behave func(net.Conn)) (end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var all, begun sync.WaitGroup
+	begun.Add(many)
+	for range many {
+		all.Go(func() {
+			first := sync.OnceFunc(begun.Done)
+			for ctx.Err() == nil {
+				conn, err := dialer(hostileAddress).DialContext(ctx, "tcp", at)
+				first()
+				if err == nil {
+					stop := context.AfterFunc(ctx, func() { conn.Close() })
+					behave(conn)
+					stop()
+					conn.Close()
+				}
+				select { // or their coming and going would be all that the machine does
+				case <-ctx.Done():
+				case <-time.After(2 * time.Second):
+				}
+			}
+		})
+	}
+	begun.Wait()
+	return func() {
+		cancel()
+		all.Wait()
+	}
+}
+
+func ask(c net.Conn, request string, times int) {
+	_, _ = io.WriteString(c, strings.Repeat(request+" HTTP/1.1\r\nHost: x\r\n\r\n", times)) // the server may close it
+}
+
+// behaviours are ways to hold a connection. Each ends when the connection does.
+var behaviours = map[string]func(net.Conn){
+	"idle": func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
+	"idle after a request": func(c net.Conn) {
+		ask(c, "GET /healthz", 1)
+		_, _ = io.Copy(io.Discard, c)
+	},
+	"slow header": func(c net.Conn) {
+		_, err := io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+		for ; err == nil; _, err = c.Write([]byte{'x'}) {
+			time.Sleep(500 * time.Millisecond)
+		}
+	},
+	"slow body": func(c net.Conn) {
+		_, _ = io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+		_, _ = io.Copy(io.Discard, c)
+	},
+	"slow reader": func(c net.Conn) {
+		ask(c, "GET /metrics", 1)
+		one := make([]byte, 512)
+		for _, err := c.Read(one); err == nil; _, err = c.Read(one) {
+			time.Sleep(200 * time.Millisecond)
+		}
+	},
+	"reads none of many": func(c net.Conn) {
+		ask(c, "GET /", 1000)
+		ask(c, "GET /metrics", 1000)
+		time.Sleep(3 * time.Second)
+	},
+}
+
+// Whatever others do, Prometheus is served, and memory is bounded: from an address of its own whatever their number, from theirs
+// as long as they are not more than 50 who read slowly.
+func TestCrowds(t *testing.T) {
+	for _, encrypted := range []bool{false, true} {
+		many := 2000
+		if encrypted || testing.Short() {
+			many = 200
+		}
+		if raceDetector { // with which a handshake takes its time
+			many = 60
+		}
+		for name, behave := range behaviours {
+			t.Run(fmt.Sprintf("%s/tls=%v", name, encrypted), func(t *testing.T) {
+				testCrowd(t, many, encrypted, behave, scraperAddress)
+				beside := many
+				if name == "slow reader" {
+					beside = 50
+				}
+				testCrowd(t, beside, encrypted, behave, hostileAddress)
+			})
+		}
+	}
+}
+
+func testCrowd(t *testing.T, many int, encrypted bool, behave func(net.Conn), from string) {
+	t.Helper()
+	webConfig, scheme := "", "http://"
+	if encrypted {
+		webConfig, scheme = mustTLSConfig(t), "https://"
+	}
+	at, pid := mustServeApart(t, webConfig)
+	defer mustCrowd(t, at, many, func(c net.Conn) {
+		_ = c.(*net.TCPConn).SetReadBuffer(4096) // one whose buffer is larger is no less of a crowd
+		if encrypted {
+			c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+		}
+		behave(c)
+	})()
+	client := clientFrom(from)
+	defer client.CloseIdleConnections()
+	for range 3 {
+		took, err := scrape(client, scheme+at)
+		require.NoError(t, err, from)
+		t.Logf("a scrape from %s beside %d took %s", from, many, took.Round(time.Millisecond))
+		time.Sleep(200 * time.Millisecond)
+	}
+	assertBounded(t, pid)
+}
+
+// With HTTP/2 one connection asks many times.
+func TestCrowdOfStreams(t *testing.T) {
+	at, pid := mustServeApart(t, mustTLSConfig(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	for range streamClients {
+		client := clientFrom(hostileAddress)
+		client.Timeout = 0
+		for range 100 {
+			all.Go(func() {
+				request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+at+"/metrics", nil)
+				assert.NoError(t, err)
+				if response, err := client.Do(request); err == nil {
+					assert.Equal(t, 2, response.ProtoMajor)
+					<-ctx.Done() // and reads nothing
+					response.Body.Close()
+				}
+			})
+		}
+		defer client.CloseIdleConnections()
+	}
+	time.Sleep(500 * time.Millisecond)
+	client := clientFrom(scraperAddress)
+	defer client.CloseIdleConnections()
+	for range 3 {
+		took, err := scrape(client, "https://"+at)
+		require.NoError(t, err)
+		t.Logf("a scrape took %s", took.Round(time.Millisecond))
+		time.Sleep(200 * time.Millisecond)
+	}
+	assertBounded(t, pid)
+}
