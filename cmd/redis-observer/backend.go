@@ -22,7 +22,7 @@ func open(options capture.LiveOptions) (live, error) {
 	if fault != nil {
 		return nil, errors.Join(err, fault)
 	}
-	options.Logger.Warn("no probe works here, packets are captured instead: connections are known only once they speak, and more CPU is used", "error", err)
+	options.Logger.Warn("no probe works here, packets are captured instead: those of other network namespaces are not seen, and more CPU is used", "error", err)
 	return packets, nil
 }
 

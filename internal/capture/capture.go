@@ -29,7 +29,7 @@ const (
 	Data       Kind = iota + 1 // Data holds payload that begins at Seq
 	Gap                        // Len bytes from Seq on passed, and were not captured for Reason
 	Open                       // the connection was established just now; both streams begin at Seq and ReplySeq
-	Existing                   // the connection was established before the source looked; the next bytes are at Seq and ReplySeq
+	Existing                   // the connection was established before the source looked; the next bytes are at Seq and ReplySeq, unless Unplaced
 	HalfClosed                 // the observed end sent its FIN; it may still read
 	PeerClosed                 // the other end closed or reset; its stream ends at Seq (role server) or ReplySeq (role client)
 	Closed                     // the socket is gone; nothing follows
@@ -74,6 +74,7 @@ type Event struct {
 	Role      Role
 	Reason    Reason
 	Awaited   bool // of Existing: the client sent last, so that it awaits a reply
+	Unplaced  bool // of Existing: where the streams go on is not known
 	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte of the request stream (the others), modulo 2^32.
 	Seq uint32
 	// ReplySeq is the offset of the next byte of the reply stream. Not set for Data and Gap.

@@ -34,6 +34,7 @@ type conversations struct {
 	ending  []*conversation // left by both ends, the first to be forgotten first
 	ids     uint64
 	events  eventQueue
+	census  *census // nil if none is under way; of packets on this machine only
 	lost    *losses
 }
 
@@ -84,6 +85,7 @@ type conversation struct {
 	foreign   bool // it is the server's port that connected: no conversation with a server of that port
 	closed    bool // its end has been told
 	gone      bool // it is not in the table any more
+	listed    bool // one of its sockets was found on this machine
 }
 
 // stream is one direction of a conversation.
@@ -121,6 +123,9 @@ func (t *conversations) segment(s *frame.Segment, now int64) {
 	}
 	c := t.find(direction, s, now)
 	if c == nil {
+		if s.Flags&(frame.FIN|frame.RST) != 0 {
+			t.noteEnd(keyOf(s, direction))
+		}
 		return
 	}
 	st := &c.streams[direction&1] // spares the check of the index

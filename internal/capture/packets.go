@@ -20,6 +20,7 @@ const PacketBackend = "packet"
 const (
 	headroom  = 128 // for the headers of a packet
 	tickEvery = time.Second
+	untold    = 1 << 8                // so many packets at most are read without a Tick where the ring is never empty
 	handover  = 20 * time.Millisecond // what the kernel's timer may take beyond the flush interval to hand over the block that it was filling
 )
 
@@ -32,13 +33,18 @@ type Packets struct {
 	decoder       frame.Decoder
 	packet        afpacket.Packet
 	segment       frame.Segment
-	ticked        bool
+	ticked        bool // since the last packet
+	unticked      int  // packets since the last Tick
 	givenUp       uint64
 	events, bytes uint64
+	dropped       uint64 // packets lost to a full ring when the sockets were listed last
+	checkAt       int64  // when losses are looked at next, in time of the packets
 
 	lost                  losses
 	readEvents, readBytes atomic.Uint64
 	stopped               atomic.Bool
+	listDue               atomic.Bool
+	listed                chan struct{} // closed when the first listing has been read
 
 	statsLock sync.Mutex
 	released  bool
@@ -58,7 +64,8 @@ func OpenPackets(options LiveOptions) (*Packets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open capture: %w", err)
 	}
-	p := &Packets{ring: ring, log: options.Logger, flush: options.FlushInterval}
+	p := &Packets{ring: ring, log: options.Logger, flush: options.FlushInterval, listed: make(chan struct{})}
+	p.listDue.Store(true)
 	p.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &p.lost)
 	options.Logger.Info("packets are captured", "interfaces", options.Interfaces)
 	return p, nil
@@ -83,32 +90,44 @@ func union(a, b []uint16) []uint16 {
 // Backend returns the name of the backend.
 func (p *Packets) Backend() string { return PacketBackend }
 
-// Listed returns a closed channel: connections become known by their packets only.
-func (p *Packets) Listed() <-chan struct{} {
-	listed := make(chan struct{})
-	close(listed)
-	return listed
-}
+// Listed is closed when the connections that existed at the start are known.
+func (p *Packets) Listed() <-chan struct{} { return p.listed }
 
-// SetPorts replaces the observed ports.
+// SetPorts replaces the observed ports, and lists the connections on the new ones.
 func (p *Packets) SetPorts(client, server []uint16) error {
 	if err := p.ring.SetPorts(union(client, server)); err != nil {
 		return fmt.Errorf("change observed ports: %w", err)
 	}
 	p.conversations.ports.Store(newPortSets(client, server))
+	p.listDue.Store(true)
+	p.wake()
 	return nil
+}
+
+// wake makes a Read that waits look around. Whoever calls it holds no lock.
+func (p *Packets) wake() {
+	p.statsLock.Lock()
+	defer p.statsLock.Unlock()
+	if !p.released {
+		p.ring.Wake()
+	}
 }
 
 // Read implements Source.
 func (p *Packets) Read(event *Event) error {
 	events := &p.conversations.events
 	for events.begin(event); !events.filled; {
-		if p.conversations.expire(p.packet.Time) {
+		if p.conversations.expire(p.packet.Time) || p.list() {
 			continue
+		}
+		if p.unticked >= untold {
+			p.tick(event, p.packet.Time)
+			return nil
 		}
 		stopped := p.stopped.Load() // before the last look into the ring
 		if p.ring.Next(&p.packet) {
 			p.ticked = false
+			p.unticked++
 			p.take()
 			continue
 		}
@@ -118,13 +137,10 @@ func (p *Packets) Read(event *Event) error {
 			return os.ErrClosed
 		}
 		if !p.ticked {
-			p.ticked = true
-			p.publish()
-			p.packet.Time = max(p.packet.Time, time.Now().Add(-p.flush-handover).UnixNano())
-			*event = Event{Kind: Tick, Time: p.packet.Time}
+			p.tick(event, max(p.packet.Time, time.Now().Add(-p.flush-handover).UnixNano()))
 			return nil
 		}
-		if err := p.ring.Wait(tickEvery); err != nil {
+		if err := p.ring.Wait(p.patience()); err != nil {
 			return err
 		}
 		p.ticked = false
@@ -132,6 +148,67 @@ func (p *Packets) Read(event *Event) error {
 	p.events++
 	p.bytes += uint64(len(event.Data))
 	return nil
+}
+
+// tick makes the event that is delivered each time the ring is empty, and says up to when everything has been read.
+func (p *Packets) tick(event *Event, now int64) {
+	p.ticked, p.unticked = true, 0
+	p.publish()
+	p.packet.Time = now
+	*event = Event{Kind: Tick, Time: p.packet.Time}
+	if p.conversations.census != nil || p.listDue.Load() {
+		return
+	}
+	select {
+	case <-p.listed:
+	default:
+		close(p.listed)
+	}
+}
+
+// list looks at the sockets of this machine if that is due, and tells of the next connection that is new or no more. It reports
+// whether there was one. It is done by the goroutine that reads, so that every packet that was read is older.
+func (p *Packets) list() bool {
+	if p.packet.Time >= p.checkAt {
+		p.checkLoss()
+	}
+	if p.conversations.census != nil {
+		found := p.conversations.reckon(p.packet.Time)
+		if found || p.conversations.census == nil {
+			p.ticked = false // what is known now is to be published
+		}
+		return found
+	}
+	if !p.listDue.Load() {
+		return false
+	}
+	p.listDue.Store(false) // before the look: what is asked for meanwhile asks for another
+	p.dropped = p.lost[lostRing].Load()
+	if err := p.conversations.count(clock); err != nil {
+		p.log.Warn("connections that are silent are not known: sockets cannot be listed", "error", err)
+	}
+	return false
+}
+
+// clock returns the time of the day, which is that of the packets.
+func clock() int64 { return time.Now().UnixNano() }
+
+// patience is how long packets are waited for.
+func (p *Packets) patience() time.Duration {
+	if p.conversations.census != nil {
+		return p.flush + handover // until it can be used
+	}
+	return tickEvery
+}
+
+// checkLoss lists the connections again if packets were lost, because one of them may have been the end of a connection.
+func (p *Packets) checkLoss() {
+	p.checkAt = p.packet.Time + int64(tickEvery)
+	p.countDrops()
+	if lost := p.lost[lostRing].Load(); lost > p.dropped && p.conversations.census == nil {
+		p.log.Warn("packets were lost, listing connections again", "lost", lost-p.dropped)
+		p.listDue.Store(true)
+	}
 }
 
 // take turns one packet into events.

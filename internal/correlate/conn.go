@@ -114,8 +114,10 @@ func (c *conn) existing(e *capture.Event) {
 	if c.seen {
 		return
 	}
-	c.flows[capture.Request].start(e.Seq)
-	c.flows[capture.Reply].start(e.ReplySeq)
+	if !e.Unplaced {
+		c.flows[capture.Request].start(e.Seq)
+		c.flows[capture.Reply].start(e.ReplySeq)
+	}
 	last := capture.Reply
 	if e.Awaited {
 		last = capture.Request

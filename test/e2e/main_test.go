@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,15 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// The observer under test: with the race detector, and as it is shipped, where the test is about keeping up.
+// The observer under test: with the race detector if the tests are, and as it is shipped, where the test is about keeping up.
 var raceBinary, plainBinary string
 
 func TestMain(m *testing.M) {
@@ -32,7 +29,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	raceBinary, plainBinary = filepath.Join(dir, "redis-observer-race"), filepath.Join(dir, "redis-observer")
-	if err := errors.Join(build(raceBinary, "-race"), build(plainBinary)); err != nil {
+	if err := errors.Join(build(raceBinary, raceFlags...), build(plainBinary)); err != nil {
 		fmt.Fprintln(os.Stderr, "build the observer:", err)
 		return 1
 	}
@@ -44,54 +41,6 @@ func build(path string, flags ...string) error {
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	return command.Run()
 }
-
-// RequireBPF skips the test on a machine that cannot run the observer. It fails if the machine has all that is needed, or if
-// REDIS_OBSERVER_TEST_REQUIRE is 1.
-func RequireBPF(tb testing.TB) {
-	tb.Helper()
-	unfit := verdict()
-	switch {
-	case unfit == nil:
-	case unfit.needed || os.Getenv("REDIS_OBSERVER_TEST_REQUIRE") == "1":
-		tb.Fatal(unfit.reason)
-	default:
-		tb.Skip(unfit.reason)
-	}
-}
-
-// unfitness is why tests cannot run on this machine.
-type unfitness struct {
-	reason string
-	needed bool // they should be able to
-}
-
-// verdict asks the observer once.
-var verdict = sync.OnceValue(func() *unfitness {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		return &unfitness{reason: "redis-server is not installed (make test installs it)"}
-	}
-	output, err := exec.Command(raceBinary, "check", "--output", "json").Output()
-	if err == nil {
-		return nil
-	}
-	var check struct {
-		Kernel struct {
-			BTF          string
-			RingBuffer   string `json:"ring_buffer"`
-			Capabilities []string
-		}
-	}
-	if err := json.Unmarshal(output, &check); err != nil {
-		return &unfitness{fmt.Sprintf("redis-observer check says nothing that can be read: %v: %s", err, output), true}
-	}
-	k := check.Kernel
-	allowed := slices.Contains(k.Capabilities, "CAP_SYS_ADMIN") ||
-		slices.Contains(k.Capabilities, "CAP_BPF") && slices.Contains(k.Capabilities, "CAP_PERFMON")
-	return &unfitness{
-		reason: fmt.Sprintf("redis-observer check: %v: %s", err, output),
-		needed: allowed && k.BTF == "yes" && k.RingBuffer == "yes",
-	}
-})
 
 const firstPort, lastPort = 25000, 25999
 

@@ -84,6 +84,7 @@ func TestMappedAddresses(t *testing.T) {
 }
 
 // A machine that runs both ends counts each command once, at the end that its endpoint asks for; or at both, if two endpoints do.
+// Packets show both ends at once, and count once in any case: at the client's.
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	asClient, asServer, both := mustRedis(t), mustRedis(t), mustRedis(t)
@@ -104,6 +105,9 @@ endpoints:
 		c.mustSend(request("BLPOP", "empty", "0"))
 	}
 	names := []string{"app", "store", "near", "far"}
+	if byPackets() {
+		names = names[:3]
+	}
 	for _, name := range names {
 		o.assertCommands(name, counts{"set": 20, "lpush": 1})
 		o.mustSeePool(name, 0, 1)
@@ -118,6 +122,9 @@ endpoints:
 	s := o.mustScrape()
 	assertExact(t, s)
 	assert.Zero(t, s.commands("default").total())
+	if byPackets() {
+		assert.Zero(t, s.commands("far").total())
+	}
 }
 
 func TestReload(t *testing.T) {

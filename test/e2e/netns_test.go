@@ -17,7 +17,6 @@ import (
 // mustElsewhere runs a function in another network namespace, which enter goes to, on this goroutine's thread.
 func mustElsewhere(tb testing.TB, enter, run func()) {
 	tb.Helper()
-	RequireBPF(tb)
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
 	require.NoError(tb, err)
@@ -63,6 +62,7 @@ func mustRaiseLoopback(tb testing.TB) {
 // Containers have network namespaces of their own: what is in them is observed, and listed, as well.
 func TestNetworkNamespace(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "packets are those of one network namespace")
 	var r *redis
 	var old, fresh *client
 	mustElsewhere(t, func() { mustNewNamespace(t) }, func() {
@@ -92,4 +92,40 @@ func TestNetworkNamespace(t *testing.T) {
 	require.NoError(t, old.conn.Close())
 	fresh.mustReset()
 	o.mustSeePool("default", 0, 0)
+}
+
+// Packets are seen in the observer's network namespace and in no other.
+func TestPacketsAreOfOneNamespace(t *testing.T) {
+	t.Parallel()
+	RequireObserver(t)
+	if err := unshareable(); err != nil {
+		skip(t, "needs CAP_SYS_ADMIN to make a network namespace: "+err.Error())
+	}
+	var elsewhere *redis
+	var far *client
+	mustElsewhere(t, func() { mustNewNamespace(t) }, func() {
+		elsewhere = mustRedis(t)
+		far = mustDial(t, elsewhere.address())
+	})
+	here := mustRedis(t)
+	o := mustObserver(t, observing(elsewhere.port, here.port)+"capture: {backend: packet}\n")
+	near := mustDial(t, here.address())
+	for range 10 {
+		far.mustDo("SET", "key", "value")
+		near.mustDo("PING")
+	}
+	o.assertCommands("default", counts{"ping": 10})
+	s := o.mustScrape()
+	assert.Equal(t, 1, s.value("redis_observer_tracked_connections"))
+	assertExact(t, s)
+}
+
+// unshareable says why no network namespace can be made.
+func unshareable() error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine, and the namespace with it
+		result <- unix.Unshare(unix.CLONE_NEWNET)
+	}()
+	return <-result
 }

@@ -66,7 +66,7 @@ func mustObserver(tb testing.TB, config string) *observer {
 
 func mustObserverOf(tb testing.TB, binary, config string) *observer {
 	tb.Helper()
-	RequireBPF(tb)
+	RequireObserver(tb)
 	o := &observer{tb: tb, binary: binary, config: filepath.Join(tb.TempDir(), "observer.yaml")}
 	o.listen = fmt.Sprintf("127.0.0.1:%d", mustPort(tb))
 	o.mustConfigure(config)

@@ -21,7 +21,7 @@ func TestRingOverflow(t *testing.T) {
 	time.Sleep(2 * time.Second) // connections whose end was lost are found out
 	kept.mustDo("ECHO", "back in step, whatever was lost, after a pause")
 	s := o.mustSee("the end of the flood", func(s snapshot) bool {
-		return s.sum("redis_pool_connections") == 1 && s.commands("default")["echo"] == 1
+		return s.value("redis_observer_tracked_connections") == 1 && s.sum("redis_pool_connections") == 1 && s.commands("default")["echo"] == 1
 	})
 	truth, counted := r.mustStats(), s.commands("default")
 	assert.Positive(t, s.value("redis_observer_capture_lost_events_total", "reason=ring_full"))

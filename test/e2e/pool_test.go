@@ -66,7 +66,8 @@ func TestPoolOfConnectionsOlderThanTheObserver(t *testing.T) {
 		require.NoError(t, c.conn.Close())
 	}
 	o.mustSeePool("default", 0, 0)
-	assert.Equal(t, len(idle), o.mustScrape().value("redis_command_errors_total", "name=default", "command=blpop"))
+	s := o.mustSee("the commands that ended with their connections", func(s snapshot) bool { return s.commands("default")["blpop"] == len(idle) })
+	assert.Equal(t, len(idle), s.value("redis_command_errors_total", "name=default", "command=blpop"))
 }
 
 func TestPoolFollowsConnections(t *testing.T) {

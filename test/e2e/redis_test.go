@@ -30,7 +30,7 @@ type redis struct {
 // mustRedis starts a redis-server on a port of 127.0.0.1, unless the arguments say otherwise, and waits until it answers.
 func mustRedis(tb testing.TB, arguments ...string) *redis {
 	tb.Helper()
-	RequireBPF(tb)
+	RequireObserver(tb)
 	dir := tb.TempDir()
 	r := &redis{tb: tb, port: mustPort(tb), socket: filepath.Join(dir, "redis.sock"), exited: make(chan struct{})}
 	arguments = append([]string{

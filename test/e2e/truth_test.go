@@ -50,9 +50,32 @@ func TestBenchmarkIsCountedExactly(t *testing.T) {
 			o := mustObserverOf(t, test.binary, observing(r.port)+test.config)
 			r.mustResetStats()
 			mustBenchmark(t, r, test.requests, test.pipeline)
+			if byPackets() && o.overrun() {
+				o.assertTold(r)
+				return
+			}
 			s := assertTruth(t, o, r, "default", nil)
 			assertExact(t, s)
 			assert.GreaterOrEqual(t, s.sum("redis_commands_total", "status=success"), 9*test.requests)
 		})
 	}
+}
+
+// overrun reports whether packets found no room: by the time that all commands have their replies, the kernel has counted that.
+func (o *observer) overrun() bool {
+	return o.mustScrape().value("redis_observer_capture_lost_events_total", "reason=ring_full") > 0
+}
+
+// assertTold asserts that what a full ring lost is missing, that no more was counted than took place, and that counters say so.
+func (o *observer) assertTold(r *redis) {
+	o.tb.Helper()
+	o.mustSeePool("default", 0, 0) // those whose end was lost are forgotten
+	s := o.mustScrape()
+	truth, counted := r.mustStats(), s.commands("default")
+	o.tb.Logf("the ring was full: %d of %d commands are counted; %v", counted.total(), truth.total(), s.losses())
+	for command, n := range counted {
+		assert.LessOrEqual(o.tb, n, truth[command], command)
+	}
+	assert.Positive(o.tb, s.sum("redis_observer_gaps_total", "effect=broken"))
+	assert.Positive(o.tb, s.sum("redis_observer_unpaired_commands_total"))
 }

@@ -23,8 +23,8 @@ type Options struct {
 const (
 	minBlocks    = 4
 	minBlockSize = 128 << 10
-	maxBlockSize = 1 << 20 // more than any packet
-	frameSize    = 2048    // says nothing for this version of the ring, and is checked nevertheless
+	maxBlockSize = 256 << 10 // more than any packet but those of BIG TCP, of which the rest is then cut off
+	frameSize    = 2048      // says nothing for this version of the ring, and is checked nevertheless
 )
 
 // allProtocols is ETH_P_ALL in the byte order of the network: others do not show what is sent.
