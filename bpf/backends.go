@@ -18,8 +18,16 @@ type backend struct {
 	programs []attachment
 	// missing tells cheaply what the kernel lacks for it; nil if nothing is known to be missing.
 	missing func() error
+	// further are programs for sockets that are not plain TCP, without which the backend works; a kernel may lack their functions.
+	further []further
 	// preempted says that a preemptible kernel can preempt the programs; kprobes it runs undisturbed.
 	preempted bool
+}
+
+// further are programs that follow one function of the kernel.
+type further struct {
+	function string
+	programs []attachment
 }
 
 // attachment is a program and how it is attached.
@@ -37,6 +45,11 @@ var backends = []backend{
 			{observerProgFentryReceive, attachTracing},
 			{observerProgFentrySent, attachTracing},
 			{observerProgFentrySend, attachTracing},
+		},
+		further: []further{
+			{"mptcp_recvmsg", []attachment{{observerProgFentryMptcpReceived, attachTracing}, {observerProgFentryMptcpReceive, attachTracing}}},
+			{"mptcp_sendmsg", []attachment{{observerProgFentryMptcpSent, attachTracing}, {observerProgFentryMptcpSend, attachTracing}}},
+			{"tcp_bpf_sendmsg", []attachment{{observerProgFentrySockmap, attachTracing}}},
 		},
 		missing:   func() error { return missingFunctions("tcp_sendmsg_locked", "tcp_recvmsg") },
 		preempted: true,
@@ -58,6 +71,17 @@ var backends = []backend{
 			{observerProgKprobeReceive, attachKprobe("tcp_recvmsg")},
 			{observerProgKprobeSent, attachKretprobe("tcp_sendmsg_locked")},
 			{observerProgKprobeSend, attachKprobe("tcp_sendmsg_locked")},
+		},
+		further: []further{
+			{"mptcp_recvmsg", []attachment{
+				{observerProgKprobeMptcpReceived, attachKretprobe("mptcp_recvmsg")},
+				{observerProgKprobeMptcpReceive, attachKprobe("mptcp_recvmsg")},
+			}},
+			{"mptcp_sendmsg", []attachment{
+				{observerProgKprobeMptcpSent, attachKretprobe("mptcp_sendmsg")},
+				{observerProgKprobeMptcpSend, attachKprobe("mptcp_sendmsg")},
+			}},
+			{"tcp_bpf_sendmsg", []attachment{{observerProgKprobeSockmap, attachKprobe("tcp_bpf_sendmsg")}}},
 		},
 		missing: missingKprobes,
 	},
@@ -166,6 +190,11 @@ func (b *backend) attachments(copy uint32) []attachment {
 		programs = slices.Clone(lifecycle)
 	}
 	if copy < own {
+		for _, f := range b.further {
+			if f.usable() {
+				programs = append(programs, f.programs...)
+			}
+		}
 		programs = append(programs, b.programs...)
 	}
 	return programs

@@ -3,7 +3,7 @@
 #ifndef OBSERVER_CALLS_H
 #define OBSERVER_CALLS_H
 
-#include "emit.h"
+#include "streams.h"
 
 /* Flags of a receive that takes nothing out of the stream. */
 #define NOT_A_READ (MSG_OOB | MSG_PEEK | MSG_ERRQUEUE)
@@ -17,6 +17,26 @@ static __always_inline bool began_on(__u64 began, struct sock *sk)
 	return began == this;
 }
 
+/* Tells of the byte of MSG_OOB, the last one of a send, or the first one of a receive that has it in line. */
+static __always_inline void submit_urgent(struct sock *sk, __u8 role, __u8 kind, __u32 seq, bool direct)
+{
+	struct event e = {};
+
+	put_connection(&e, sk, role, direct);
+	e.kind = kind;
+	e.time = bpf_ktime_get_ns();
+	e.seq = seq;
+	e.len = 1;
+	e.reason = GAP_URGENT;
+	submit(&e, sizeof(e));
+}
+
+/* Whether a send opens its connection (TCP Fast Open): until then the socket has no remote port. */
+static __always_inline bool opens_fast(struct sock *sk, struct msghdr *msg, bool direct)
+{
+	return !remote_port(sk, direct) && FIELD(direct, msg, msg_flags) & MSG_FASTOPEN;
+}
+
 /* The start of a send: only now are the iterator un-advanced, the offset exact and the time that of the application. */
 static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bool direct)
 {
@@ -24,8 +44,9 @@ static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bo
 	struct call *call;
 	__u64 left;
 	__u32 seq;
+	__u8 status;
 
-	if (observed_role(sk, direct) == ROLE_NONE)
+	if (observed_role(sk, direct) == ROLE_NONE && !opens_fast(sk, msg, direct))
 		return;
 	state = current_calls();
 	if (!state)
@@ -40,16 +61,43 @@ static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bo
 	call->time = bpf_ktime_get_ns();
 	call->seq = seq;
 	call->length = left;
+	status = FIELD(direct, sk, __sk_common.skc_state);
+	call->early = status == TCP_SYN_SENT || status == TCP_CLOSE;
+	call->urgent = FIELD(direct, msg, msg_flags) & MSG_OOB;
 	cursor_of_iter(&call->cursor, &msg->msg_iter, direct);
 }
 
+/* What the application wrote is in memory, and the result says how much of it was taken. */
+static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *state, __u32 result, bool direct)
+{
+	struct call *call = &state->send;
+	__u32 payload = result;
+
+	if (call->early) {
+		call->seq = TCP_FIELD(sk, write_seq) - result;
+		if (FIELD(direct, sk, __sk_common.skc_state) == TCP_SYN_SENT)
+			submit_state(sk, role, EVENT_OPENING, call->seq, 0, 0, direct);
+	}
+	if (copies > 1) {
+		state->sent_sk = (__u64)sk;
+		state->sent_end = call->seq + result;
+	}
+	if (call->urgent) {
+		payload--;
+		submit_urgent(sk, role, EVENT_SENT_GAP, call->seq + payload, direct);
+		if (!payload)
+			return;
+	}
+	submit_call(sk, role, EVENT_SENT, call->time, call->seq, &call->cursor, payload, direct);
+}
+
 /*
- * The end of a send: what the application wrote is in memory, and the result says how much of it was taken. A return probe
- * knows the task only: then sk is NULL and direct is false.
+ * The end of a send where the function itself is probed. A return probe knows the task only: then sk is NULL and direct is false.
  */
 static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 {
 	struct task_calls *state;
+	__u8 role;
 
 	if (direct && observed_role(sk, direct) == ROLE_NONE)
 		return;
@@ -61,9 +109,9 @@ static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 	else if (!began_on(state->send.sk, sk))
 		return;
 	state->send.sk = 0;
-	if (result > 0)
-		submit_call(sk, observed_role(sk, direct), EVENT_SENT, state->send.time, state->send.seq,
-			    &state->send.cursor, result, direct);
+	role = observed_role(sk, direct);
+	if (result > 0 && role != ROLE_NONE)
+		sent(sk, role, state, result, direct);
 }
 
 /* Where the function itself is probed, the user memory is known at the start only: the iterator advances. */
@@ -82,13 +130,30 @@ static __always_inline void receive_started(struct sock *sk, struct msghdr *msg,
 		state->receive.cursor.memory = MEMORY_NONE;
 }
 
-/* The end of a receive. A value of a megabyte comes in dozens of them, so what is in its middle is passed over here. */
-static __always_inline void received(struct sock *sk, __u8 role, struct cursor *cursor, int result, bool direct)
+/* With SO_OOBINLINE the byte of MSG_OOB is the first of the receive that gets it. */
+static __always_inline bool begins_urgent(struct sock *sk, __u32 seq, bool direct)
 {
-	__u32 seq = received_offset(sk, direct) - result;
+	return FIELD(direct, sk, __sk_common.skc_flags) >> SOCK_URGINLINE_BIT & 1 && TCP_FIELD(sk, urg_seq) == seq;
+}
+
+/* The end of a receive. A value of a megabyte comes in dozens of them, so what is in its middle is passed over here. */
+static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struct cursor *cursor, __u32 result, bool direct)
+{
+	__u32 seq = (tcp ? received_offset(sk, direct) : MPTCP_FIELD(sk, bytes_consumed)) - result;
 
 	if (result >= SKIP_CALL && within_body(address_of(sk), SCRATCH_RECEIVE, seq, result))
 		return;
+	if (tcp && FIELD(direct, sk, __sk_common.skc_state) == TCP_SYN_RECV)
+		submit_state(sk, role, EVENT_OPENING, TCP_FIELD(sk, write_seq), seq, FLAG_ACCEPTED, direct);
+	if (tcp && begins_urgent(sk, seq, direct)) {
+		submit_urgent(sk, role, EVENT_RECEIVED_GAP, seq, direct);
+		seq++;
+		result--;
+		cursor->base += cursor->memory == MEMORY_USER;
+		cursor->offset++;
+		if (!result)
+			return;
+	}
 	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), seq, cursor, result, direct);
 }
 
@@ -108,7 +173,7 @@ static __always_inline void receive_ended(struct sock *sk, int result, bool dire
 		return;
 	state->receive.sk = 0;
 	if (result > 0)
-		received(sk, observed_role(sk, direct), &state->receive.cursor, result, direct);
+		received(sk, observed_role(sk, direct), true, &state->receive.cursor, result, direct);
 }
 
 /* Whether a copy of this program has told of this change of a connection: no two changes in a row are the same. */
@@ -126,7 +191,7 @@ static __always_inline bool told_by_copy(struct sock *sk, __u64 change)
 }
 
 /* Whether a copy of this program has seen this receive, where no start is seen: the next one of the socket ends further on. */
-static __always_inline bool seen_by_copy(struct sock *sk)
+static __always_inline bool seen_by_copy(struct sock *sk, bool tcp)
 {
 	struct task_calls *state;
 	__u32 end;
@@ -136,7 +201,7 @@ static __always_inline bool seen_by_copy(struct sock *sk)
 	state = current_calls();
 	if (!state)
 		return false;
-	end = TCP_FIELD(sk, copied_seq);
+	end = tcp ? TCP_FIELD(sk, copied_seq) : MPTCP_FIELD(sk, bytes_consumed);
 	if (state->receive.sk == (__u64)sk && state->receive.seq == end)
 		return true;
 	state->receive.sk = (__u64)sk;
@@ -144,7 +209,7 @@ static __always_inline bool seen_by_copy(struct sock *sk)
 	return false;
 }
 
-/* recvmmsg receives into one message after the other, and calls the tracepoint for each; an error ends it, or the last one. */
+/* recvmmsg and sendmmsg go through one message after the other, and call the tracepoint for each; an error ends it, or the last one. */
 static __always_inline __u64 current_message(__u64 vector, __u64 count, int result)
 {
 	struct task_calls *state = current_calls();
@@ -158,8 +223,8 @@ static __always_inline __u64 current_message(__u64 vector, __u64 count, int resu
 	return vector + index * sizeof(struct mmsghdr);
 }
 
-/* The user memory that the current receive call was given: the socket tracepoints do not carry it. */
-static __always_inline void cursor_of_syscall(struct cursor *c, int result)
+/* The user memory that the current call was given: the socket tracepoints do not carry it. */
+static __always_inline void cursor_of_syscall(struct cursor *c, int result, bool sending)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	const struct pt_regs *regs = task_registers(task);
@@ -170,7 +235,7 @@ static __always_inline void cursor_of_syscall(struct cursor *c, int result)
 	c->base = argument;
 	c->pieces = 0;
 	c->memory = MEMORY_NONE;
-	switch (syscall_shape(task, regs)) {
+	switch (syscall_shape(task, regs, sending)) {
 	case SYSCALL_BUFFER:
 		c->memory = MEMORY_USER;
 		return;
@@ -190,6 +255,144 @@ static __always_inline void cursor_of_syscall(struct cursor *c, int result)
 		return;
 	case SYSCALL_OTHER:
 		return;
+	}
+}
+
+/* Whether BPF may hand on what is sent on a socket, before it reaches the stream: a socket in a sockmap. */
+static __always_inline bool in_sockmap(struct sock *sk)
+{
+	return (__u64)FIELD(true, sk, sk_user_data) & 4; /* SK_USER_DATA_PSOCK */
+}
+
+/*
+ * A send that had no start, as with TCP Fast Open if all of it is in the SYN, or not all of it, or not in user memory. Its place and its
+ * memory are found anew. Returns false if there is nothing to tell.
+ */
+static __always_inline bool find_sent(struct sock *sk, __u8 role, struct task_calls *state, bool began, int result)
+{
+	struct call *call = &state->send;
+	__u8 stream = stream_of(address_of(sk));
+
+	if (began) {
+		if (result > (__s64)call->length)
+			call->seq -= result - call->length;
+	} else {
+		call->seq = TCP_FIELD(sk, write_seq) - result;
+		if (copies > 1 && state->sent_sk == (__u64)sk && state->sent_end == call->seq + result)
+			return false;
+		call->time = bpf_ktime_get_ns();
+		call->early = FIELD(true, sk, __sk_common.skc_state) == TCP_SYN_SENT;
+		call->urgent = false;
+		if (!stream && in_sockmap(sk))
+			stream = STREAM_SOCKMAP;
+	}
+	if (stream) {
+		submit_stream(sk, role, stream, true);
+		return false;
+	}
+	cursor_of_syscall(&call->cursor, result, true);
+	state->messages = 0; /* those behind the first one have a start */
+	return true;
+}
+
+/* The end of a send on an MPTCP socket, of which no tracepoint tells the start. */
+static __always_inline bool find_sent_by_mptcp(struct sock *sk, struct task_calls *state, int result)
+{
+	struct call *call = &state->send;
+	__u32 end;
+
+	if (!reads_mptcp || FIELD(true, sk, sk_protocol) != IPPROTO_MPTCP)
+		return false;
+	end = MPTCP_FIELD(sk, write_seq);
+	if (result > 0 && copies > 1 && state->sent_sk == (__u64)sk && state->sent_end == end)
+		return false;
+	call->sk = 0;
+	call->seq = end - result;
+	call->time = bpf_ktime_get_ns();
+	call->early = false;
+	call->urgent = false;
+	cursor_of_syscall(&call->cursor, result, true);
+	return result > 0;
+}
+
+/* The end of a send where the socket layer is probed. */
+static __always_inline void send_returned(struct sock *sk, int result)
+{
+	__u8 role = role_by_port(sk, true);
+	struct task_calls *state;
+	struct call *call;
+	bool began;
+
+	if (role == ROLE_NONE)
+		return;
+	state = current_calls();
+	if (!state)
+		return;
+	call = &state->send;
+	if (is_tcp(sk, true)) {
+		began = began_on(call->sk, sk);
+		if (began)
+			call->sk = 0;
+		if (result <= 0)
+			return;
+		if (!began || result > (__s64)call->length || call->cursor.memory == MEMORY_NONE)
+			if (!find_sent(sk, role, state, began, result))
+				return;
+	} else if (!find_sent_by_mptcp(sk, state, result)) {
+		return;
+	}
+	sent(sk, role, state, result, true);
+}
+
+/* The start of a call on an MPTCP socket where the function itself is probed. */
+static __always_inline void mptcp_started(struct sock *sk, struct msghdr *msg, __u32 flags, bool sending, bool direct)
+{
+	struct task_calls *state;
+	struct call *call;
+
+	if (flags & NOT_A_READ || role_by_port(sk, direct) == ROLE_NONE)
+		return;
+	state = current_calls();
+	if (!state)
+		return;
+	call = sending ? &state->send : &state->receive;
+	call->sk = (__u64)sk;
+	call->time = bpf_ktime_get_ns();
+	call->early = false;
+	call->urgent = false;
+	cursor_of_iter(&call->cursor, &msg->msg_iter, direct);
+	if (flags & MSG_TRUNC)
+		call->cursor.memory = MEMORY_NONE;
+}
+
+/* Its end; sk and direct as in send_ended(). */
+static __always_inline void mptcp_ended(struct sock *sk, int result, bool sending, bool direct)
+{
+	struct task_calls *state;
+	struct call *call;
+	__u8 role;
+
+	if (direct && role_by_port(sk, direct) == ROLE_NONE)
+		return;
+	state = current_calls();
+	if (!state)
+		return;
+	call = sending ? &state->send : &state->receive;
+	if (!call->sk)
+		return;
+	if (!direct)
+		sk = (struct sock *)call->sk;
+	else if (!began_on(call->sk, sk))
+		return;
+	call->sk = 0;
+	role = role_by_port(sk, direct);
+	if (result <= 0 || role == ROLE_NONE)
+		return;
+	if (sending) {
+		call->seq = MPTCP_FIELD(sk, write_seq) - result;
+		sent(sk, role, state, result, direct);
+	} else {
+		received(sk, role, false, &call->cursor, result, direct);
 	}
 }
 

@@ -103,6 +103,7 @@ struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
 	int sk_err;
+	void *sk_user_data;
 };
 
 struct file {
@@ -118,7 +119,13 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct tcp_ulp_ops {
+	char name[16];
+};
+
 struct inet_connection_sock {
+	const struct tcp_ulp_ops *icsk_ulp_ops;
+	void *icsk_ulp_data;
 	struct {
 		__u32 lrcvtime;
 	} icsk_ack;
@@ -129,6 +136,27 @@ struct tcp_sock {
 	__u32 copied_seq;
 	__u32 write_seq;
 	__u32 rcv_nxt;
+	__u32 snd_una;
+	__u64 bytes_acked;
+	__u32 urg_seq;
+	bool is_mptcp;
+};
+
+/* One bit of a word until 6.10 or so. */
+struct tcp_sock___bits {
+	__u8 syn_smc : 1;
+};
+
+/* bytes_consumed is there from 6.11 on. Until then nothing tells how much of the stream the application has received. */
+struct mptcp_sock {
+	__u64 write_seq;
+	__u64 bytes_received;
+	__u64 bytes_consumed;
+	struct sock *first;
+};
+
+struct mptcp_subflow_context {
+	struct sock *conn;
 };
 
 struct iov_iter {
@@ -152,6 +180,7 @@ struct iov_iter___before_6_4 {
 
 struct msghdr {
 	struct iov_iter msg_iter;
+	unsigned int msg_flags;
 };
 
 struct seq_file;
@@ -198,6 +227,8 @@ enum {
 	AF_INET = 2,
 	AF_INET6 = 10,
 	IPPROTO_TCP = 6,
+	IPPROTO_SCTP = 132,
+	IPPROTO_MPTCP = 262,
 	TCP_ESTABLISHED = 1,
 	TCP_SYN_SENT = 2,
 	TCP_SYN_RECV = 3,
@@ -212,8 +243,11 @@ enum {
 	MSG_PEEK = 0x2,
 	MSG_TRUNC = 0x20,
 	MSG_ERRQUEUE = 0x2000,
+	MSG_FASTOPEN = 0x20000000,
 	ENOSYS = 38,
-	SOCK_DONE_BIT = 1, /* enum sock_flags: set by tcp_fin(), nowhere else */
+	SOCK_DEAD_BIT = 0,	/* enum sock_flags: set when the application has closed the socket, */
+	SOCK_DONE_BIT = 1,	/* by tcp_fin(), nowhere else, */
+	SOCK_URGINLINE_BIT = 2, /* and by SO_OOBINLINE */
 };
 
 /*
@@ -296,13 +330,13 @@ static __always_inline void cursor_of_iter(struct cursor *c, struct iov_iter *it
 	}
 }
 
-/* The system call that the current task is in, as far as it concerns receiving. */
+/* The system call that the current task is in, as far as it moves the bytes of a stream. */
 enum syscall_shape {
 	SYSCALL_OTHER,
-	SYSCALL_BUFFER,	  /* fd, buffer, length, … : read, recvfrom */
-	SYSCALL_VECTOR,	  /* fd, iovec, count, … : readv, preadv2 */
-	SYSCALL_MESSAGE,  /* fd, msghdr, … : recvmsg */
-	SYSCALL_MESSAGES, /* fd, mmsghdr, count, … : recvmmsg, one receive for each */
+	SYSCALL_BUFFER,	  /* fd, buffer, length, … : read, recvfrom, write, sendto */
+	SYSCALL_VECTOR,	  /* fd, iovec, count, … : readv, preadv2, writev, pwritev2 */
+	SYSCALL_MESSAGE,  /* fd, msghdr, … : recvmsg, sendmsg */
+	SYSCALL_MESSAGES, /* fd, mmsghdr, count, … : recvmmsg, one receive for each, and sendmmsg */
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -329,6 +363,7 @@ static __always_inline bool in_syscall(const struct pt_regs *regs)
 	return (__s64)regs->ax == -ENOSYS;
 }
 enum { NR_READ = 0, NR_READV = 19, NR_RECVFROM = 45, NR_RECVMSG = 47, NR_RECVMMSG = 299, NR_PREADV2 = 327 };
+enum { NR_WRITE = 1, NR_WRITEV = 20, NR_SENDTO = 44, NR_SENDMSG = 46, NR_SENDMMSG = 307, NR_PWRITEV2 = 328 };
 #else
 /* -1 when the call is over and the signals are looked at, with the registers put back for its restart. */
 static __always_inline __u64 syscall_number(const struct pt_regs *regs)
@@ -354,14 +389,12 @@ static __always_inline bool in_syscall(const struct pt_regs *regs)
 	return regs->regs[0] == ((const struct pt_regs___kernel *)regs)->orig_x0;
 }
 enum { NR_READ = 63, NR_READV = 65, NR_RECVFROM = 207, NR_RECVMSG = 212, NR_RECVMMSG = 243, NR_PREADV2 = 286 };
+enum { NR_WRITE = 64, NR_WRITEV = 66, NR_SENDTO = 206, NR_SENDMSG = 211, NR_SENDMMSG = 269, NR_PWRITEV2 = 287 };
 #endif
 
-/* What io_uring receives when a call has ended already, on the way back to the program, has nothing to do with that call. */
-static __always_inline enum syscall_shape syscall_shape(const struct task_struct *task, const struct pt_regs *regs)
+static __always_inline enum syscall_shape receiving_shape(__u64 number)
 {
-	if (compat_task(task) || !in_syscall(regs))
-		return SYSCALL_OTHER;
-	switch (syscall_number(regs)) {
+	switch (number) {
 	case NR_READ:
 	case NR_RECVFROM:
 		return SYSCALL_BUFFER;
@@ -374,6 +407,32 @@ static __always_inline enum syscall_shape syscall_shape(const struct task_struct
 		return SYSCALL_MESSAGES;
 	}
 	return SYSCALL_OTHER;
+}
+
+static __always_inline enum syscall_shape sending_shape(__u64 number)
+{
+	switch (number) {
+	case NR_WRITE:
+	case NR_SENDTO:
+		return SYSCALL_BUFFER;
+	case NR_WRITEV:
+	case NR_PWRITEV2:
+		return SYSCALL_VECTOR;
+	case NR_SENDMSG:
+		return SYSCALL_MESSAGE;
+	case NR_SENDMMSG:
+		return SYSCALL_MESSAGES;
+	}
+	return SYSCALL_OTHER;
+}
+
+/* What io_uring moves when a call has ended already, on the way back to the program, has nothing to do with that call. */
+static __always_inline enum syscall_shape syscall_shape(const struct task_struct *task, const struct pt_regs *regs,
+							bool sending)
+{
+	if (compat_task(task) || !in_syscall(regs))
+		return SYSCALL_OTHER;
+	return sending ? sending_shape(syscall_number(regs)) : receiving_shape(syscall_number(regs));
 }
 
 static __always_inline const struct pt_regs *task_registers(struct task_struct *task)

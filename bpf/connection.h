@@ -55,21 +55,31 @@ static __always_inline struct sock *socket_of_file(struct file *file)
 	return BPF_CORE_READ(socket, file) == file ? BPF_CORE_READ(socket, sk) : (void *)0;
 }
 
-/* The role in which a socket is observed. Most sockets of a machine leave here, so these are plain loads. */
-static __always_inline __u8 observed_role(struct sock *sk, bool direct)
+/* The role in which a socket is observed, whatever its protocol. Most sockets of a machine leave here, so these are plain loads. */
+static __always_inline __u8 role_by_port(struct sock *sk, bool direct)
 {
 	__u16 family = FIELD(direct, sk, __sk_common.skc_family);
-	__u8 role;
 
 	if (family != AF_INET && family != AF_INET6)
 		return ROLE_NONE;
 	if (port_observed(client_ports, remote_port(sk, direct)))
-		role = ROLE_CLIENT;
-	else if (port_observed(server_ports, local_port(sk, direct)))
-		role = ROLE_SERVER;
-	else
-		return ROLE_NONE;
-	return FIELD(direct, sk, sk_protocol) == IPPROTO_TCP ? role : ROLE_NONE;
+		return ROLE_CLIENT;
+	if (port_observed(server_ports, local_port(sk, direct)))
+		return ROLE_SERVER;
+	return ROLE_NONE;
+}
+
+static __always_inline bool is_tcp(struct sock *sk, bool direct)
+{
+	return FIELD(direct, sk, sk_protocol) == IPPROTO_TCP;
+}
+
+/* The role in which a TCP socket is observed; none for the others. */
+static __always_inline __u8 observed_role(struct sock *sk, bool direct)
+{
+	__u8 role = role_by_port(sk, direct);
+
+	return role != ROLE_NONE && is_tcp(sk, direct) ? role : ROLE_NONE;
 }
 
 static __always_inline void put_mapped(__u8 *address, __be32 v4)
@@ -120,6 +130,15 @@ static __always_inline __u32 fin_received(struct sock *sk, bool direct)
 static __always_inline bool aborted_here(struct sock *sk, int from)
 {
 	return !sk->sk_err && (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT || !fin_received(sk, true));
+}
+
+/*
+ * The offset of the first byte that an end which connects sends: write_seq may be beyond it, with the data of its SYN (TCP Fast Open). What is
+ * acknowledged by then is the SYN, which has an offset too, and perhaps data.
+ */
+static __always_inline __u32 first_offset(struct sock *sk)
+{
+	return TCP_FIELD(sk, snd_una) - TCP_FIELD(sk, bytes_acked) + 1;
 }
 
 /*

@@ -51,6 +51,36 @@ static __always_inline void submit_gap(struct scratch *s, __u32 n, __u8 reason)
 	submit(&s->event, sizeof(s->event));
 }
 
+/* What the stream of a socket is if it is not plain TCP; 0 if it is. */
+static __always_inline __u8 stream_of(__u64 conn)
+{
+	struct tcp_sock___bits *tp = (void *)conn;
+	const struct tcp_ulp_ops *ulp = BPF_CORE_READ((struct inet_connection_sock *)conn, icsk_ulp_ops);
+	char name[4] = {};
+
+	if (ulp)
+		bpf_core_read(name, sizeof(name), &ulp->name);
+	if (name[0] == 't' && name[1] == 'l' && name[2] == 's')
+		return STREAM_KTLS;
+	if (bpf_core_field_exists(tp->syn_smc) && BPF_CORE_READ_BITFIELD_PROBED(tp, syn_smc))
+		return STREAM_SMC;
+	return 0;
+}
+
+/* Tells of bytes that are not in user memory, or what the stream is if they never will be. */
+static __always_inline void submit_not_in_memory(struct scratch *s, __u32 n)
+{
+	__u8 stream = stream_of(s->event.conn);
+
+	if (!stream) {
+		submit_gap(s, n, GAP_NOT_IN_MEMORY);
+		return;
+	}
+	s->event.kind = EVENT_OTHER_STREAM;
+	s->event.reason = stream;
+	submit(&s->event, sizeof(s->event));
+}
+
 /* Steps on to the next piece of memory. */
 static __always_inline int next_piece(struct copying *c)
 {
@@ -261,7 +291,7 @@ static __always_inline void submit_to_ring(struct scratch *s, __u32 which, struc
 		return;
 	}
 	if (cursor->memory == MEMORY_NONE) {
-		submit_gap(s, n, GAP_NOT_IN_MEMORY);
+		submit_not_in_memory(s, n);
 		return;
 	}
 	missing = copy_pieces(s, which, cursor, n);
@@ -312,15 +342,15 @@ static __always_inline void forget_bodies(struct sock *sk)
 }
 
 /* Submits an event that has no payload. */
-static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, __u32 received_seq, __u8 flags,
-					 bool direct)
+static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, __u32 seq, __u32 received_seq,
+					 __u8 flags, bool direct)
 {
 	struct event e = {};
 
 	put_connection(&e, sk, role, direct);
 	e.kind = kind;
 	e.time = bpf_ktime_get_ns();
-	e.seq = TCP_FIELD(sk, write_seq);
+	e.seq = seq;
 	e.received_seq = received_seq;
 	e.flags = flags;
 	submit(&e, sizeof(e));

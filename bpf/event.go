@@ -16,6 +16,8 @@ const (
 	HalfClosed  = uint8(observerEventKindEVENT_HALF_CLOSED)
 	PeerClosed  = uint8(observerEventKindEVENT_PEER_CLOSED)
 	Closed      = uint8(observerEventKindEVENT_CLOSED)
+	Opening     = uint8(observerEventKindEVENT_OPENING)
+	OtherStream = uint8(observerEventKindEVENT_OTHER_STREAM)
 )
 
 // RoleServer is the role of an end that listens.
@@ -26,6 +28,16 @@ const (
 	GapTruncated   = uint8(observerGapReasonGAP_TRUNCATED)
 	GapUnreadable  = uint8(observerGapReasonGAP_UNREADABLE)
 	GapNotInMemory = uint8(observerGapReasonGAP_NOT_IN_MEMORY)
+	GapUrgent      = uint8(observerGapReasonGAP_URGENT)
+)
+
+// The streams that cannot be read: the reasons of OtherStream.
+const (
+	StreamMPTCP   = uint8(observerStreamSTREAM_MPTCP)
+	StreamKTLS    = uint8(observerStreamSTREAM_KTLS)
+	StreamSockmap = uint8(observerStreamSTREAM_SOCKMAP)
+	StreamSMC     = uint8(observerStreamSTREAM_SMC)
+	StreamSCTP    = uint8(observerStreamSTREAM_SCTP)
 )
 
 // Flags of events.

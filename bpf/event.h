@@ -16,6 +16,8 @@ enum event_kind {
 	EVENT_HALF_CLOSED,  /* this end sent its FIN */
 	EVENT_PEER_CLOSED,  /* the other end closed or reset: the received stream ends at received_seq */
 	EVENT_CLOSED,	    /* the socket is gone */
+	EVENT_OPENING,	    /* not established yet, but payload passes: TCP Fast Open */
+	EVENT_OTHER_STREAM, /* what passes cannot be read, because of what the socket is: enum stream in reason */
 };
 
 /* The end of the connection that is observed. */
@@ -36,6 +38,16 @@ enum gap_reason {
 	GAP_TRUNCATED = 1, /* beyond max_bytes of one call */
 	GAP_UNREADABLE,	   /* user memory could not be read */
 	GAP_NOT_IN_MEMORY, /* not in user memory: sendfile, splice */
+	GAP_URGENT,	   /* the byte of MSG_OOB, which has an offset but is no part of what is said */
+};
+
+/* Streams that cannot be read. */
+enum stream {
+	STREAM_MPTCP = 1, /* on a kernel that does not tell enough */
+	STREAM_KTLS,	  /* encrypted by the kernel */
+	STREAM_SOCKMAP,	  /* handed from socket to socket by BPF */
+	STREAM_SMC,
+	STREAM_SCTP,
 };
 
 /* The counters of what the probes lost: indices of the map "lost". */

@@ -11,7 +11,9 @@ struct call {
 	__u64 time;
 	__u64 length; /* what the application asked for, in bytes */
 	__u32 seq;    /* stream offset of its first byte */
-	__u32 pad;
+	bool urgent;  /* its last byte is that of MSG_OOB */
+	bool early;   /* the connection was not open: seq is not known yet */
+	__u16 pad;
 	struct cursor cursor;
 };
 
@@ -19,8 +21,11 @@ struct call {
 struct task_calls {
 	struct call send;
 	struct call receive;
-	__u64 messages; /* recvmmsg: the vector, and which of its messages is next */
+	__u64 messages; /* recvmmsg and sendmmsg: the vector, and which of its messages is next */
 	__u64 next_message;
+	__u64 sent_sk; /* the socket of the latest send that was told of, and the offset behind it: for the other copies */
+	__u32 sent_end;
+	__u32 pad;
 };
 
 /* Copying a call that is longer than one event or in several pieces of memory. */
@@ -111,6 +116,7 @@ const volatile __u64 lane_size = 0;	  /* bytes of events in a lane, a power of t
  * parameter from recvmsg() entities"); 7.2 has no addr_len behind them.
  */
 const volatile __u32 recvmsg_parameters = 5;
+const volatile bool reads_mptcp = false; /* whether this backend can, and this kernel tells enough */
 /*
  * Where a program can be preempted, the kernel skips it for the other tasks of that processor until it has ended. So there
  * the loader attaches copies of the programs: the first that is not skipped does the work, and the others

@@ -16,6 +16,7 @@ const enum event_kind *unused_kind __attribute__((unused));
 const enum event_role *unused_role __attribute__((unused));
 const enum event_flag *unused_flag __attribute__((unused));
 const enum gap_reason *unused_reason __attribute__((unused));
+const enum stream *unused_stream __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum consumer *unused_consumer __attribute__((unused));
 const enum lane_slack *unused_lane_slack __attribute__((unused));
@@ -99,6 +100,84 @@ int BPF_KRETPROBE(kprobe_received, int result)
 	return 0;
 }
 
+/* -- MPTCP and sockmaps where functions are probed; the tracepoints of the socket layer see the calls of every protocol -- */
+
+SEC("fentry/mptcp_sendmsg")
+int BPF_PROG(fentry_mptcp_send, struct sock *sk, struct msghdr *msg)
+{
+	mptcp_started(sk, msg, 0, true, true);
+	return 0;
+}
+
+SEC("fexit/mptcp_sendmsg")
+int BPF_PROG(fentry_mptcp_sent, struct sock *sk, struct msghdr *msg, unsigned long size, int result)
+{
+	mptcp_ended(sk, result, true, true);
+	return 0;
+}
+
+SEC("fentry/mptcp_recvmsg")
+int BPF_PROG(fentry_mptcp_receive, struct sock *sk, struct msghdr *msg, unsigned long size, int flags)
+{
+	mptcp_started(sk, msg, flags, false, true);
+	return 0;
+}
+
+SEC("fexit/mptcp_recvmsg")
+int BPF_PROG(fentry_mptcp_received, struct sock *sk, struct msghdr *msg, unsigned long size, int flags, int result)
+{
+	mptcp_ended(sk, result, false, true);
+	return 0;
+}
+
+SEC("fentry/tcp_bpf_sendmsg")
+int BPF_PROG(fentry_sockmap, struct sock *sk)
+{
+	__u8 role = observed_role(sk, true);
+
+	if (role != ROLE_NONE)
+		submit_stream(sk, role, STREAM_SOCKMAP, true);
+	return 0;
+}
+
+SEC("kprobe/mptcp_sendmsg")
+int BPF_KPROBE(kprobe_mptcp_send, struct sock *sk, struct msghdr *msg)
+{
+	mptcp_started(sk, msg, 0, true, false);
+	return 0;
+}
+
+SEC("kretprobe/mptcp_sendmsg")
+int BPF_KRETPROBE(kprobe_mptcp_sent, int result)
+{
+	mptcp_ended(0, result, true, false);
+	return 0;
+}
+
+SEC("kprobe/mptcp_recvmsg")
+int BPF_KPROBE(kprobe_mptcp_receive, struct sock *sk, struct msghdr *msg, unsigned long size, int flags)
+{
+	mptcp_started(sk, msg, flags, false, false);
+	return 0;
+}
+
+SEC("kretprobe/mptcp_recvmsg")
+int BPF_KRETPROBE(kprobe_mptcp_received, int result)
+{
+	mptcp_ended(0, result, false, false);
+	return 0;
+}
+
+SEC("kprobe/tcp_bpf_sendmsg")
+int BPF_KPROBE(kprobe_sockmap, struct sock *sk)
+{
+	__u8 role = observed_role(sk, false);
+
+	if (role != ROLE_NONE)
+		submit_stream(sk, role, STREAM_SOCKMAP, false);
+	return 0;
+}
+
 /* -- tracepoint: typed tracepoints of the socket layer, Linux 6.16 and later -- */
 
 SEC("tp_btf/tcp_sendmsg_locked")
@@ -111,26 +190,30 @@ int BPF_PROG(tracepoint_send, struct sock *sk, struct msghdr *msg)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(tracepoint_sent, struct sock *sk, int result)
 {
-	send_ended(sk, result, true);
+	send_returned(sk, result);
 	return 0;
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(tracepoint_received, struct sock *sk, int result, int flags)
 {
-	__u8 role = observed_role(sk, true);
+	__u8 role = role_by_port(sk, true);
 	struct cursor cursor = {};
+	bool tcp;
 
 	if (role == ROLE_NONE || flags & NOT_A_READ)
 		return 0;
-	if (result > 0 && seen_by_copy(sk))
+	tcp = is_tcp(sk, true);
+	if (!tcp && (!reads_mptcp || sk->sk_protocol != IPPROTO_MPTCP))
 		return 0;
-	cursor_of_syscall(&cursor, result);
+	if (result > 0 && seen_by_copy(sk, tcp))
+		return 0;
+	cursor_of_syscall(&cursor, result, false);
 	if (result <= 0)
 		return 0;
 	if (flags & MSG_TRUNC)
 		cursor.memory = MEMORY_NONE;
-	received(sk, role, &cursor, result, true);
+	received(sk, role, tcp, &cursor, result, true);
 	return 0;
 }
 
@@ -139,21 +222,34 @@ int BPF_PROG(tracepoint_received, struct sock *sk, int result, int flags)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 {
-	__u8 role = observed_role(sk, true);
+	__u8 role = role_by_port(sk, true);
+	__u32 write_seq;
 
 	if (role == ROLE_NONE || told_by_copy(sk, 1 << 16 | from << 8 | to))
 		return 0;
-	if (to == TCP_ESTABLISHED)
-		submit_state(sk, role, EVENT_OPEN, TCP_FIELD(sk, copied_seq), from == TCP_SYN_RECV ? FLAG_ACCEPTED : 0,
-			     true);
+	if (!is_tcp(sk, true)) {
+		other_changed(sk, role, from, to);
+		return 0;
+	}
+	if (is_subflow(sk)) {
+		subflow_changed(sk, role, from, to);
+		return 0;
+	}
+	write_seq = TCP_FIELD(sk, write_seq);
+	if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
+		submit_state(sk, role, EVENT_OPEN, first_offset(sk), TCP_FIELD(sk, copied_seq), 0, true);
+	else if (to == TCP_ESTABLISHED)
+		submit_state(sk, role, EVENT_OPEN, write_seq, TCP_FIELD(sk, copied_seq),
+			     from == TCP_SYN_RECV ? FLAG_ACCEPTED : 0, true);
 	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
-		submit_state(sk, role, EVENT_HALF_CLOSED, TCP_FIELD(sk, copied_seq), 0, true);
+		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, TCP_FIELD(sk, copied_seq), 0, true);
 	else if (to == TCP_CLOSE && (from == TCP_SYN_SENT || from == TCP_LISTEN))
 		return 0;
 	else if (to == TCP_CLOSE && aborted_here(sk, from))
-		submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), 0, true);
+		submit_state(sk, role, EVENT_CLOSED, write_seq, TCP_FIELD(sk, copied_seq), 0, true);
 	else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
-		submit_state(sk, role, EVENT_PEER_CLOSED, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true), 0, true);
+		submit_state(sk, role, EVENT_PEER_CLOSED, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true), 0,
+			     true);
 	return 0;
 }
 
@@ -165,7 +261,7 @@ int BPF_PROG(connection_end, struct sock *sk)
 	if (role == ROLE_NONE || told_by_copy(sk, 1))
 		return 0;
 	forget_bodies(sk);
-	submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, copied_seq), 0, true);
+	submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, write_seq), TCP_FIELD(sk, copied_seq), 0, true);
 	return 0;
 }
 
@@ -174,19 +270,32 @@ int BPF_PROG(connection_end, struct sock *sk)
 /* Half-closed ones are told of so that those that are not can be known to be gone; a FIN sent counts in their offset. */
 static __always_inline void list_connection(struct sock *sk)
 {
-	__u8 role = observed_role(sk, false);
+	__u8 role = role_by_port(sk, false);
+	__u32 write_seq;
 	__u8 state;
 
 	if (role == ROLE_NONE)
 		return;
+	if (!is_tcp(sk, false)) {
+		if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP)
+			list_mptcp(sk, role);
+		return;
+	}
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (is_subflow(sk)) {
+		if (!reads_mptcp && state == TCP_ESTABLISHED)
+			submit_stream(sk, role, STREAM_MPTCP, false);
+		return;
+	}
+	write_seq = TCP_FIELD(sk, write_seq);
 	if (state == TCP_ESTABLISHED)
-		submit_state(sk, role, EVENT_EXISTING, received_offset(sk, false),
+		submit_state(sk, role, EVENT_EXISTING, write_seq, received_offset(sk, false),
 			     reply_awaited(sk, role) ? FLAG_AWAITED : 0, false);
 	else if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
-		submit_state(sk, role, EVENT_HALF_CLOSED, received_offset(sk, false), 0, false);
+		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, received_offset(sk, false), 0, false);
 	else if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
-		submit_state(sk, role, EVENT_PEER_CLOSED, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, false), 0, false);
+		submit_state(sk, role, EVENT_PEER_CLOSED, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, false), 0,
+			     false);
 }
 
 /* Those of the observer's own network namespace, the ones included that wait to be accepted. */

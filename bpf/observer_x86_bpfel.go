@@ -56,6 +56,8 @@ const (
 	observerEventKindEVENT_HALF_CLOSED  observerEventKind = 7
 	observerEventKindEVENT_PEER_CLOSED  observerEventKind = 8
 	observerEventKindEVENT_CLOSED       observerEventKind = 9
+	observerEventKindEVENT_OPENING      observerEventKind = 10
+	observerEventKindEVENT_OTHER_STREAM observerEventKind = 11
 )
 
 type observerEventRole uint32
@@ -72,6 +74,7 @@ const (
 	observerGapReasonGAP_TRUNCATED     observerGapReason = 1
 	observerGapReasonGAP_UNREADABLE    observerGapReason = 2
 	observerGapReasonGAP_NOT_IN_MEMORY observerGapReason = 3
+	observerGapReasonGAP_URGENT        observerGapReason = 4
 )
 
 type observerLane struct {
@@ -119,6 +122,16 @@ type observerScratch struct {
 	Payload [16384]uint8
 }
 
+type observerStream uint32
+
+const (
+	observerStreamSTREAM_MPTCP   observerStream = 1
+	observerStreamSTREAM_KTLS    observerStream = 2
+	observerStreamSTREAM_SOCKMAP observerStream = 3
+	observerStreamSTREAM_SMC     observerStream = 4
+	observerStreamSTREAM_SCTP    observerStream = 5
+)
+
 type observerTaskCalls struct {
 	_    structs.HostLayout
 	Send struct {
@@ -127,7 +140,9 @@ type observerTaskCalls struct {
 		Time   uint64
 		Length uint64
 		Seq    uint32
-		Pad    uint32
+		Urgent bool
+		Early  bool
+		Pad    uint16
 		Cursor struct {
 			_      structs.HostLayout
 			Base   uint64
@@ -142,7 +157,9 @@ type observerTaskCalls struct {
 		Time   uint64
 		Length uint64
 		Seq    uint32
-		Pad    uint32
+		Urgent bool
+		Early  bool
+		Pad    uint16
 		Cursor struct {
 			_      structs.HostLayout
 			Base   uint64
@@ -153,52 +170,67 @@ type observerTaskCalls struct {
 	}
 	Messages    uint64
 	NextMessage uint64
+	SentSk      uint64
+	SentEnd     uint32
+	Pad         uint32
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	observerMapBodies              = "bodies"
-	observerMapCalls               = "calls"
-	observerMapCallsByThread       = "calls_by_thread"
-	observerMapChanges             = "changes"
-	observerMapEvents              = "events"
-	observerMapLanes               = "lanes"
-	observerMapLost                = "lost"
-	observerMapScratches           = "scratches"
-	observerProgConnectionEnd      = "connection_end"
-	observerProgConnectionList     = "connection_list"
-	observerProgConnectionListHeld = "connection_list_held"
-	observerProgConnectionState    = "connection_state"
-	observerProgFentryReceive      = "fentry_receive"
-	observerProgFentryReceived     = "fentry_received"
-	observerProgFentrySend         = "fentry_send"
-	observerProgFentrySent         = "fentry_sent"
-	observerProgKprobeReceive      = "kprobe_receive"
-	observerProgKprobeReceived     = "kprobe_received"
-	observerProgKprobeSend         = "kprobe_send"
-	observerProgKprobeSent         = "kprobe_sent"
-	observerProgTracepointReceived = "tracepoint_received"
-	observerProgTracepointSend     = "tracepoint_send"
-	observerProgTracepointSent     = "tracepoint_sent"
-	observerVarClientPorts         = "client_ports"
-	observerVarConsumerState       = "consumer_state"
-	observerVarCopies              = "copies"
-	observerVarCopy                = "copy"
-	observerVarFillMark            = "fill_mark"
-	observerVarLaneSize            = "lane_size"
-	observerVarMaxBytes            = "max_bytes"
-	observerVarRecvmsgParameters   = "recvmsg_parameters"
-	observerVarServerPorts         = "server_ports"
-	observerVarUnusedConsumer      = "unused_consumer"
-	observerVarUnusedFlag          = "unused_flag"
-	observerVarUnusedKind          = "unused_kind"
-	observerVarUnusedLane          = "unused_lane"
-	observerVarUnusedLaneSlack     = "unused_lane_slack"
-	observerVarUnusedLoss          = "unused_loss"
-	observerVarUnusedReason        = "unused_reason"
-	observerVarUnusedRole          = "unused_role"
+	observerMapBodies               = "bodies"
+	observerMapCalls                = "calls"
+	observerMapCallsByThread        = "calls_by_thread"
+	observerMapChanges              = "changes"
+	observerMapEvents               = "events"
+	observerMapLanes                = "lanes"
+	observerMapLost                 = "lost"
+	observerMapScratches            = "scratches"
+	observerProgConnectionEnd       = "connection_end"
+	observerProgConnectionList      = "connection_list"
+	observerProgConnectionListHeld  = "connection_list_held"
+	observerProgConnectionState     = "connection_state"
+	observerProgFentryMptcpReceive  = "fentry_mptcp_receive"
+	observerProgFentryMptcpReceived = "fentry_mptcp_received"
+	observerProgFentryMptcpSend     = "fentry_mptcp_send"
+	observerProgFentryMptcpSent     = "fentry_mptcp_sent"
+	observerProgFentryReceive       = "fentry_receive"
+	observerProgFentryReceived      = "fentry_received"
+	observerProgFentrySend          = "fentry_send"
+	observerProgFentrySent          = "fentry_sent"
+	observerProgFentrySockmap       = "fentry_sockmap"
+	observerProgKprobeMptcpReceive  = "kprobe_mptcp_receive"
+	observerProgKprobeMptcpReceived = "kprobe_mptcp_received"
+	observerProgKprobeMptcpSend     = "kprobe_mptcp_send"
+	observerProgKprobeMptcpSent     = "kprobe_mptcp_sent"
+	observerProgKprobeReceive       = "kprobe_receive"
+	observerProgKprobeReceived      = "kprobe_received"
+	observerProgKprobeSend          = "kprobe_send"
+	observerProgKprobeSent          = "kprobe_sent"
+	observerProgKprobeSockmap       = "kprobe_sockmap"
+	observerProgTracepointReceived  = "tracepoint_received"
+	observerProgTracepointSend      = "tracepoint_send"
+	observerProgTracepointSent      = "tracepoint_sent"
+	observerVarClientPorts          = "client_ports"
+	observerVarConsumerState        = "consumer_state"
+	observerVarCopies               = "copies"
+	observerVarCopy                 = "copy"
+	observerVarFillMark             = "fill_mark"
+	observerVarLaneSize             = "lane_size"
+	observerVarMaxBytes             = "max_bytes"
+	observerVarReadsMptcp           = "reads_mptcp"
+	observerVarRecvmsgParameters    = "recvmsg_parameters"
+	observerVarServerPorts          = "server_ports"
+	observerVarUnusedConsumer       = "unused_consumer"
+	observerVarUnusedFlag           = "unused_flag"
+	observerVarUnusedKind           = "unused_kind"
+	observerVarUnusedLane           = "unused_lane"
+	observerVarUnusedLaneSlack      = "unused_lane_slack"
+	observerVarUnusedLoss           = "unused_loss"
+	observerVarUnusedReason         = "unused_reason"
+	observerVarUnusedRole           = "unused_role"
+	observerVarUnusedStream         = "unused_stream"
 )
 
 // loadObserver returns the embedded CollectionSpec for observer.
@@ -243,21 +275,31 @@ type observerSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type observerProgramSpecs struct {
-	ConnectionEnd      *ebpf.ProgramSpec `ebpf:"connection_end"`
-	ConnectionList     *ebpf.ProgramSpec `ebpf:"connection_list"`
-	ConnectionListHeld *ebpf.ProgramSpec `ebpf:"connection_list_held"`
-	ConnectionState    *ebpf.ProgramSpec `ebpf:"connection_state"`
-	FentryReceive      *ebpf.ProgramSpec `ebpf:"fentry_receive"`
-	FentryReceived     *ebpf.ProgramSpec `ebpf:"fentry_received"`
-	FentrySend         *ebpf.ProgramSpec `ebpf:"fentry_send"`
-	FentrySent         *ebpf.ProgramSpec `ebpf:"fentry_sent"`
-	KprobeReceive      *ebpf.ProgramSpec `ebpf:"kprobe_receive"`
-	KprobeReceived     *ebpf.ProgramSpec `ebpf:"kprobe_received"`
-	KprobeSend         *ebpf.ProgramSpec `ebpf:"kprobe_send"`
-	KprobeSent         *ebpf.ProgramSpec `ebpf:"kprobe_sent"`
-	TracepointReceived *ebpf.ProgramSpec `ebpf:"tracepoint_received"`
-	TracepointSend     *ebpf.ProgramSpec `ebpf:"tracepoint_send"`
-	TracepointSent     *ebpf.ProgramSpec `ebpf:"tracepoint_sent"`
+	ConnectionEnd       *ebpf.ProgramSpec `ebpf:"connection_end"`
+	ConnectionList      *ebpf.ProgramSpec `ebpf:"connection_list"`
+	ConnectionListHeld  *ebpf.ProgramSpec `ebpf:"connection_list_held"`
+	ConnectionState     *ebpf.ProgramSpec `ebpf:"connection_state"`
+	FentryMptcpReceive  *ebpf.ProgramSpec `ebpf:"fentry_mptcp_receive"`
+	FentryMptcpReceived *ebpf.ProgramSpec `ebpf:"fentry_mptcp_received"`
+	FentryMptcpSend     *ebpf.ProgramSpec `ebpf:"fentry_mptcp_send"`
+	FentryMptcpSent     *ebpf.ProgramSpec `ebpf:"fentry_mptcp_sent"`
+	FentryReceive       *ebpf.ProgramSpec `ebpf:"fentry_receive"`
+	FentryReceived      *ebpf.ProgramSpec `ebpf:"fentry_received"`
+	FentrySend          *ebpf.ProgramSpec `ebpf:"fentry_send"`
+	FentrySent          *ebpf.ProgramSpec `ebpf:"fentry_sent"`
+	FentrySockmap       *ebpf.ProgramSpec `ebpf:"fentry_sockmap"`
+	KprobeMptcpReceive  *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_receive"`
+	KprobeMptcpReceived *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_received"`
+	KprobeMptcpSend     *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_send"`
+	KprobeMptcpSent     *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_sent"`
+	KprobeReceive       *ebpf.ProgramSpec `ebpf:"kprobe_receive"`
+	KprobeReceived      *ebpf.ProgramSpec `ebpf:"kprobe_received"`
+	KprobeSend          *ebpf.ProgramSpec `ebpf:"kprobe_send"`
+	KprobeSent          *ebpf.ProgramSpec `ebpf:"kprobe_sent"`
+	KprobeSockmap       *ebpf.ProgramSpec `ebpf:"kprobe_sockmap"`
+	TracepointReceived  *ebpf.ProgramSpec `ebpf:"tracepoint_received"`
+	TracepointSend      *ebpf.ProgramSpec `ebpf:"tracepoint_send"`
+	TracepointSent      *ebpf.ProgramSpec `ebpf:"tracepoint_sent"`
 }
 
 // observerMapSpecs contains maps before they are loaded into the kernel.
@@ -285,6 +327,7 @@ type observerVariableSpecs struct {
 	FillMark          *ebpf.VariableSpec `ebpf:"fill_mark"`
 	LaneSize          *ebpf.VariableSpec `ebpf:"lane_size"`
 	MaxBytes          *ebpf.VariableSpec `ebpf:"max_bytes"`
+	ReadsMptcp        *ebpf.VariableSpec `ebpf:"reads_mptcp"`
 	RecvmsgParameters *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
 	ServerPorts       *ebpf.VariableSpec `ebpf:"server_ports"`
 	UnusedConsumer    *ebpf.VariableSpec `ebpf:"unused_consumer"`
@@ -295,6 +338,7 @@ type observerVariableSpecs struct {
 	UnusedLoss        *ebpf.VariableSpec `ebpf:"unused_loss"`
 	UnusedReason      *ebpf.VariableSpec `ebpf:"unused_reason"`
 	UnusedRole        *ebpf.VariableSpec `ebpf:"unused_role"`
+	UnusedStream      *ebpf.VariableSpec `ebpf:"unused_stream"`
 }
 
 // observerObjects contains all objects after they have been loaded into the kernel.
@@ -351,6 +395,7 @@ type observerVariables struct {
 	FillMark          *ebpf.Variable `ebpf:"fill_mark"`
 	LaneSize          *ebpf.Variable `ebpf:"lane_size"`
 	MaxBytes          *ebpf.Variable `ebpf:"max_bytes"`
+	ReadsMptcp        *ebpf.Variable `ebpf:"reads_mptcp"`
 	RecvmsgParameters *ebpf.Variable `ebpf:"recvmsg_parameters"`
 	ServerPorts       *ebpf.Variable `ebpf:"server_ports"`
 	UnusedConsumer    *ebpf.Variable `ebpf:"unused_consumer"`
@@ -361,27 +406,38 @@ type observerVariables struct {
 	UnusedLoss        *ebpf.Variable `ebpf:"unused_loss"`
 	UnusedReason      *ebpf.Variable `ebpf:"unused_reason"`
 	UnusedRole        *ebpf.Variable `ebpf:"unused_role"`
+	UnusedStream      *ebpf.Variable `ebpf:"unused_stream"`
 }
 
 // observerPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadObserverObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observerPrograms struct {
-	ConnectionEnd      *ebpf.Program `ebpf:"connection_end"`
-	ConnectionList     *ebpf.Program `ebpf:"connection_list"`
-	ConnectionListHeld *ebpf.Program `ebpf:"connection_list_held"`
-	ConnectionState    *ebpf.Program `ebpf:"connection_state"`
-	FentryReceive      *ebpf.Program `ebpf:"fentry_receive"`
-	FentryReceived     *ebpf.Program `ebpf:"fentry_received"`
-	FentrySend         *ebpf.Program `ebpf:"fentry_send"`
-	FentrySent         *ebpf.Program `ebpf:"fentry_sent"`
-	KprobeReceive      *ebpf.Program `ebpf:"kprobe_receive"`
-	KprobeReceived     *ebpf.Program `ebpf:"kprobe_received"`
-	KprobeSend         *ebpf.Program `ebpf:"kprobe_send"`
-	KprobeSent         *ebpf.Program `ebpf:"kprobe_sent"`
-	TracepointReceived *ebpf.Program `ebpf:"tracepoint_received"`
-	TracepointSend     *ebpf.Program `ebpf:"tracepoint_send"`
-	TracepointSent     *ebpf.Program `ebpf:"tracepoint_sent"`
+	ConnectionEnd       *ebpf.Program `ebpf:"connection_end"`
+	ConnectionList      *ebpf.Program `ebpf:"connection_list"`
+	ConnectionListHeld  *ebpf.Program `ebpf:"connection_list_held"`
+	ConnectionState     *ebpf.Program `ebpf:"connection_state"`
+	FentryMptcpReceive  *ebpf.Program `ebpf:"fentry_mptcp_receive"`
+	FentryMptcpReceived *ebpf.Program `ebpf:"fentry_mptcp_received"`
+	FentryMptcpSend     *ebpf.Program `ebpf:"fentry_mptcp_send"`
+	FentryMptcpSent     *ebpf.Program `ebpf:"fentry_mptcp_sent"`
+	FentryReceive       *ebpf.Program `ebpf:"fentry_receive"`
+	FentryReceived      *ebpf.Program `ebpf:"fentry_received"`
+	FentrySend          *ebpf.Program `ebpf:"fentry_send"`
+	FentrySent          *ebpf.Program `ebpf:"fentry_sent"`
+	FentrySockmap       *ebpf.Program `ebpf:"fentry_sockmap"`
+	KprobeMptcpReceive  *ebpf.Program `ebpf:"kprobe_mptcp_receive"`
+	KprobeMptcpReceived *ebpf.Program `ebpf:"kprobe_mptcp_received"`
+	KprobeMptcpSend     *ebpf.Program `ebpf:"kprobe_mptcp_send"`
+	KprobeMptcpSent     *ebpf.Program `ebpf:"kprobe_mptcp_sent"`
+	KprobeReceive       *ebpf.Program `ebpf:"kprobe_receive"`
+	KprobeReceived      *ebpf.Program `ebpf:"kprobe_received"`
+	KprobeSend          *ebpf.Program `ebpf:"kprobe_send"`
+	KprobeSent          *ebpf.Program `ebpf:"kprobe_sent"`
+	KprobeSockmap       *ebpf.Program `ebpf:"kprobe_sockmap"`
+	TracepointReceived  *ebpf.Program `ebpf:"tracepoint_received"`
+	TracepointSend      *ebpf.Program `ebpf:"tracepoint_send"`
+	TracepointSent      *ebpf.Program `ebpf:"tracepoint_sent"`
 }
 
 func (p *observerPrograms) Close() error {
@@ -390,14 +446,24 @@ func (p *observerPrograms) Close() error {
 		p.ConnectionList,
 		p.ConnectionListHeld,
 		p.ConnectionState,
+		p.FentryMptcpReceive,
+		p.FentryMptcpReceived,
+		p.FentryMptcpSend,
+		p.FentryMptcpSent,
 		p.FentryReceive,
 		p.FentryReceived,
 		p.FentrySend,
 		p.FentrySent,
+		p.FentrySockmap,
+		p.KprobeMptcpReceive,
+		p.KprobeMptcpReceived,
+		p.KprobeMptcpSend,
+		p.KprobeMptcpSent,
 		p.KprobeReceive,
 		p.KprobeReceived,
 		p.KprobeSend,
 		p.KprobeSent,
+		p.KprobeSockmap,
 		p.TracepointReceived,
 		p.TracepointSend,
 		p.TracepointSent,

@@ -152,6 +152,7 @@ func (b *backend) spec(options Options, copy uint32) (*ebpf.CollectionSpec, erro
 	}
 	for name, value := range map[string]any{
 		observerVarRecvmsgParameters: uint32(len(recvmsg.Params)),
+		observerVarReadsMptcp:        b.readsMPTCP(),
 		observerVarMaxBytes:          options.MaxBytes,
 		observerVarFillMark:          uint64(options.RingSize / 4),
 		observerVarLaneSize:          uint64(laneSize),

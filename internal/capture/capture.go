@@ -26,16 +26,30 @@ type Kind uint8
 
 // The kinds of events. Data and Gap concern one direction, the others the connection; Tick and Listed concern none.
 const (
-	Data       Kind = iota + 1 // Data holds payload that begins at Seq
-	Gap                        // Len bytes from Seq on passed, and were not captured for Reason
-	Open                       // the connection was established just now; both streams begin at Seq and ReplySeq
-	Existing                   // the connection was established before the source looked; the next bytes are at Seq and ReplySeq, unless Unplaced
-	HalfClosed                 // the observed end sent its FIN; it may still read
-	PeerClosed                 // the other end closed or reset; its stream ends at Seq (role server) or ReplySeq (role client)
-	Closed                     // the socket is gone; nothing follows
-	Vanished                   // the connection is no more, and its end was not seen; nothing follows
-	Tick                       // time has passed; Time is set and nothing else
-	Listed                     // every connection that was there at Time has been told of; one not heard of since is gone
+	Data        Kind = iota + 1 // Data holds payload that begins at Seq
+	Gap                         // Len bytes from Seq on passed, and were not captured for Reason
+	Open                        // the connection was established just now; both streams begin at Seq and ReplySeq
+	Existing                    // the connection was established before the source looked; the next bytes are at Seq and ReplySeq, unless Unplaced
+	HalfClosed                  // the observed end sent its FIN; it may still read
+	PeerClosed                  // the other end closed or reset; its stream ends at Seq (role server) or ReplySeq (role client)
+	Closed                      // the socket is gone; nothing follows
+	Vanished                    // the connection is no more, and its end was not seen; nothing follows
+	Tick                        // time has passed; Time is set and nothing else
+	Opening                     // not established yet, but its streams have begun (TCP Fast Open): at Seq, and for a server at ReplySeq
+	OtherStream                 // nothing of it can be read, because of its Stream; told of again and again
+	Listed                      // every connection that was there at Time has been told of; one not heard of since is gone
+)
+
+// Stream is what a socket is that a source cannot read.
+type Stream uint8
+
+// The streams of OtherStream events.
+const (
+	MPTCP   Stream = iota + 1 // on a kernel that does not tell enough
+	KTLS                      // encrypted by the kernel
+	Sockmap                   // handed from socket to socket by BPF
+	SMC
+	SCTP
 )
 
 // Direction is the direction of a stream in terms of the Redis protocol, whichever end is observed.
@@ -65,6 +79,7 @@ const (
 	Unreadable                    // the payload could not be read from user memory
 	NotInMemory                   // the payload was not in user memory (sendfile, splice, io_uring fixed buffers)
 	Snapped                       // a packet was longer than the snap length of its capture
+	Urgent                        // a byte of MSG_OOB: it has an offset, but is no part of what is said
 )
 
 // Event is one event of one connection.
@@ -73,8 +88,9 @@ type Event struct {
 	Direction Direction
 	Role      Role
 	Reason    Reason
-	Awaited   bool // of Existing: the client sent last, so that it awaits a reply
-	Unplaced  bool // of Existing: where the streams go on is not known
+	Stream    Stream // of OtherStream
+	Awaited   bool   // of Existing: the client sent last, so that it awaits a reply
+	Unplaced  bool   // of Existing: where the streams go on is not known
 	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte of the request stream (the others), modulo 2^32.
 	Seq uint32
 	// ReplySeq is the offset of the next byte of the reply stream. Not set for Data and Gap.

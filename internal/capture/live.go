@@ -229,12 +229,23 @@ var kinds = [...]Kind{
 	bpf.HalfClosed:  HalfClosed,
 	bpf.PeerClosed:  PeerClosed,
 	bpf.Closed:      Closed,
+	bpf.Opening:     Opening,
+	bpf.OtherStream: OtherStream,
 }
 
 var reasons = [...]Reason{
 	bpf.GapTruncated:   Truncated,
 	bpf.GapUnreadable:  Unreadable,
 	bpf.GapNotInMemory: NotInMemory,
+	bpf.GapUrgent:      Urgent,
+}
+
+var streams = [...]Stream{
+	bpf.StreamMPTCP:   MPTCP,
+	bpf.StreamKTLS:    KTLS,
+	bpf.StreamSockmap: Sockmap,
+	bpf.StreamSMC:     SMC,
+	bpf.StreamSCTP:    SCTP,
 }
 
 // translate makes an Event of what the probes wrote. It returns false for what is not to be delivered.
@@ -256,6 +267,9 @@ func (l *Live) translate(event *Event, head *bpf.Event, payload []byte) bool {
 	}
 	event.Data = payload
 	if event.Kind != Data && event.Kind != Gap {
+		if event.Kind == OtherStream && int(head.Reason) < len(streams) {
+			event.Stream = streams[head.Reason]
+		}
 		event.Seq, event.ReplySeq, event.Awaited = head.Seq, head.Len, head.Flags&bpf.Awaited != 0
 		if server {
 			event.Seq, event.ReplySeq = head.Len, head.Seq

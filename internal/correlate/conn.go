@@ -55,6 +55,7 @@ type conn struct {
 	closing   Reason // why the connection is ending; NoReason while it is not
 	replyEnd  uint32 // where the reply stream ends, if ends
 	ends      bool
+	opening   bool // its streams have begun before it was established (TCP Fast Open)
 	seen      bool // its beginning was seen, or anything of its streams
 	unknown   bool // its history is not known: it may be subscribed, monitoring or in a transaction
 	spoke     bool // the client showed RESP, or the server did
@@ -88,6 +89,13 @@ func (c *conn) event(e *capture.Event) {
 		c.open(e)
 	case capture.Existing:
 		c.existing(e)
+	case capture.Opening:
+		c.beginEarly(e)
+	case capture.OtherStream:
+		if c.mode != foreign {
+			c.unpaired(Missing, c.forgetPending())
+			c.recognise(kindOf[e.Stream])
+		}
 	case capture.HalfClosed, capture.PeerClosed:
 		c.halfClose(e)
 	case capture.Closed:
@@ -102,8 +110,27 @@ func (c *conn) event(e *capture.Event) {
 	c.settleUse()
 }
 
+// beginEarly begins a connection of which payload passes before it is established. What the server sends begins when it is.
+func (c *conn) beginEarly(e *capture.Event) {
+	if c.seen {
+		return
+	}
+	c.flows[capture.Request].start(e.Seq)
+	if c.role == capture.Server {
+		c.flows[capture.Reply].start(e.ReplySeq)
+	}
+	c.mode, c.unknown, c.opening = paired, false, true
+}
+
 // open begins a connection that is seen from its first byte.
 func (c *conn) open(e *capture.Event) {
+	if c.opening {
+		c.opening = false
+		if f := &c.flows[capture.Reply]; !f.known {
+			f.start(e.ReplySeq)
+		}
+		return
+	}
 	c.flows[capture.Request].start(e.Seq)
 	c.flows[capture.Reply].start(e.ReplySeq)
 	c.mode, c.unknown, c.fresh = paired, false, true
@@ -292,6 +319,10 @@ func (c *conn) flush() {
 
 // gap takes note that n bytes of a stream are missing, which passed at that time at the latest.
 func (c *conn) gap(d capture.Direction, n uint32, reason capture.Reason, time int64) {
+	if reason == capture.Urgent {
+		c.tracker.stats.gap(reason, n, true)
+		return
+	}
 	if c.skip(d, n, reason, time) {
 		return
 	}

@@ -15,19 +15,36 @@ const (
 	KindReplica
 	KindTLS
 	KindNotRedis
+	KindSpliced // its payload never stands in the memory of a program that could be read
+	KindMPTCP   // the kinds of capture.Stream
+	KindKTLS
+	KindSockmap
+	KindSMC
+	KindSCTP
 	connectionKinds
 )
 
+// kindOf are the kinds of streams that no source can read.
+var kindOf = [...]ConnectionKind{
+	capture.MPTCP:   KindMPTCP,
+	capture.KTLS:    KindKTLS,
+	capture.Sockmap: KindSockmap,
+	capture.SMC:     KindSMC,
+	capture.SCTP:    KindSCTP,
+}
+
 // String returns the kind as a label value.
 func (k ConnectionKind) String() string {
-	return [connectionKinds]string{"redis", "replica", "tls", "not_redis"}[k%connectionKinds]
+	return [connectionKinds]string{
+		"redis", "replica", "tls", "not_redis", "spliced", "mptcp", "ktls", "sockmap", "smc", "sctp",
+	}[k%connectionKinds]
 }
 
 // GapReason says why bytes are missing: a reason of a Gap event, or zero for bytes that no event accounted for.
 type GapReason = capture.Reason
 
 // gapReasons is the number of gap reasons, zero included.
-const gapReasons = int(capture.Snapped) + 1
+const gapReasons = int(capture.Urgent) + 1
 
 // Gaps counts the gaps of one reason.
 type Gaps struct {

@@ -171,7 +171,7 @@ func (t *Tracker) Outstanding() int {
 // find returns the connection of an event, a new one if need be, or nil if the event is of none that is observed.
 func (t *Tracker) find(event *capture.Event) *conn {
 	if c := t.known(event.Conn); c != nil {
-		if c.endpoints.Equal(&event.Endpoints) && !(event.Kind == capture.Open && c.seen) {
+		if c.endpoints.Equal(&event.Endpoints) && !(event.Kind == capture.Open && c.seen && !c.opening) {
 			return c
 		}
 		c.loseEnd()

@@ -144,6 +144,8 @@ func gapReasonName(reason capture.Reason) string {
 		return "not_in_memory"
 	case capture.Snapped:
 		return "snapped"
+	case capture.Urgent:
+		return "urgent"
 	default:
 		return "missing" // found by sequence numbers; no event accounts for it
 	}

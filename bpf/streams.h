@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Streams that are not plain TCP. MPTCP is observed at the socket of the application, which has a stream of its own above those of its
+ * subflows; the subflows are TCP sockets of the kernel, and are left out. Of what cannot be read user space is told what it is.
+ */
+#ifndef OBSERVER_STREAMS_H
+#define OBSERVER_STREAMS_H
+
+#include "emit.h"
+
+/* MPTCP counts with 64 bits. The lower half of that comes first in memory, and is what TCP would have. */
+#define MPTCP_FIELD(sk, field) read_beyond(sk, bpf_core_field_offset(struct mptcp_sock, field), sizeof(__u32))
+
+/* Tells what the stream of a socket is. */
+static __always_inline void submit_stream(struct sock *sk, __u8 role, __u8 stream, bool direct)
+{
+	struct event e = {};
+
+	put_connection(&e, sk, role, direct);
+	e.kind = EVENT_OTHER_STREAM;
+	e.time = bpf_ktime_get_ns();
+	e.reason = stream;
+	submit(&e, sizeof(e));
+}
+
+/* Whether a TCP socket carries a part of an MPTCP stream. */
+static __always_inline bool is_subflow(struct sock *sk)
+{
+	struct tcp_sock *tp = (void *)sk;
+
+	return bpf_core_field_exists(tp->is_mptcp) && (read_beyond(sk, bpf_core_field_offset(struct tcp_sock, is_mptcp), 1) & 1);
+}
+
+/* The socket of the application that the first subflow of an MPTCP stream belongs to; NULL for the others. */
+static __always_inline struct sock *first_of(struct sock *subflow)
+{
+	struct mptcp_subflow_context *context =
+	    (void *)BPF_CORE_READ((struct inet_connection_sock *)subflow, icsk_ulp_data);
+	struct sock *sk = BPF_CORE_READ(context, conn);
+
+	return BPF_CORE_READ((struct mptcp_sock *)sk, first) == subflow ? sk : (void *)0;
+}
+
+/*
+ * A change of a subflow. At the end that accepts, the application's socket has no name yet when it becomes established, so the first subflow
+ * tells of it. Where the stream cannot be read each subflow counts: which is the first one nobody can tell on every kernel.
+ */
+static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int from, int to)
+{
+	struct event e = {};
+	struct sock *sk;
+
+	if (to != TCP_ESTABLISHED)
+		return;
+	if (!reads_mptcp) {
+		submit_stream(subflow, role, STREAM_MPTCP, true);
+		return;
+	}
+	if (from != TCP_SYN_RECV)
+		return;
+	sk = first_of(subflow);
+	if (!sk)
+		return;
+	put_connection(&e, subflow, role, true);
+	e.conn = (__u64)sk;
+	e.kind = EVENT_OPEN;
+	e.time = bpf_ktime_get_ns();
+	e.seq = MPTCP_FIELD(sk, write_seq);
+	e.received_seq = MPTCP_FIELD(sk, bytes_consumed);
+	e.flags = FLAG_ACCEPTED;
+	submit(&e, sizeof(e));
+}
+
+/* A change of the application's socket. Its end is the last change that it makes after the application has closed it. */
+static __always_inline void mptcp_changed(struct sock *sk, __u8 role, int from, int to)
+{
+	if (!reads_mptcp || from == TCP_LISTEN || to == TCP_LISTEN || !remote_port(sk, true))
+		return;
+	if (to == TCP_ESTABLISHED)
+		submit_state(sk, role, EVENT_OPEN, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0, true);
+	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
+		submit_state(sk, role, EVENT_HALF_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0, true);
+	else if (to == TCP_CLOSE && FIELD(true, sk, __sk_common.skc_flags) >> SOCK_DEAD_BIT & 1) {
+		forget_bodies(sk);
+		submit_state(sk, role, EVENT_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0, true);
+	} else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
+		submit_state(sk, role, EVENT_PEER_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_received), 0, true);
+}
+
+/* A change of a socket that is not TCP. */
+static __always_inline void other_changed(struct sock *sk, __u8 role, int from, int to)
+{
+	switch (FIELD(true, sk, sk_protocol)) {
+	case IPPROTO_MPTCP:
+		mptcp_changed(sk, role, from, to);
+		return;
+	case IPPROTO_SCTP: /* its states have the numbers of TCP's */
+		if (to == TCP_ESTABLISHED)
+			submit_stream(sk, role, STREAM_SCTP, true);
+		else if (to == TCP_CLOSE)
+			submit_state(sk, role, EVENT_CLOSED, 0, 0, 0, true);
+		return;
+	}
+}
+
+/* An MPTCP socket that is there already. */
+static __always_inline void list_mptcp(struct sock *sk, __u8 role)
+{
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	if (!reads_mptcp || !remote_port(sk, false))
+		return;
+	if (state == TCP_ESTABLISHED)
+		submit_state(sk, role, EVENT_EXISTING, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0, false);
+	else if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
+		submit_state(sk, role, EVENT_HALF_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0, false);
+	else if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
+		submit_state(sk, role, EVENT_PEER_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_received), 0, false);
+}
+
+#endif
