@@ -137,7 +137,8 @@ static __always_inline bool begins_urgent(struct sock *sk, __u32 seq, bool direc
 }
 
 /* The end of a receive. A value of a megabyte comes in dozens of them, so what is in its middle is passed over here. */
-static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struct cursor *cursor, __u32 result, bool direct)
+static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struct cursor *cursor, __u32 result,
+				     bool direct)
 {
 	__u32 seq = (tcp ? received_offset(sk, direct) : MPTCP_FIELD(sk, bytes_consumed)) - result;
 

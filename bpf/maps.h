@@ -23,7 +23,8 @@ struct task_calls {
 	struct call receive;
 	__u64 messages; /* recvmmsg and sendmmsg: the vector, and which of its messages is next */
 	__u64 next_message;
-	__u64 sent_sk; /* the socket of the latest send that was told of, and the offset behind it: for the other copies */
+	__u64
+	    sent_sk; /* the socket of the latest send that was told of, and the offset behind it: for the other copies */
 	__u32 sent_end;
 	__u32 pad;
 };

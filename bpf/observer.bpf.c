@@ -294,8 +294,8 @@ static __always_inline void list_connection(struct sock *sk)
 	else if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
 		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, received_offset(sk, false), 0, false);
 	else if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
-		submit_state(sk, role, EVENT_PEER_CLOSED, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, false), 0,
-			     false);
+		submit_state(sk, role, EVENT_PEER_CLOSED, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, false),
+			     0, false);
 }
 
 /* Those of the observer's own network namespace, the ones included that wait to be accepted. */

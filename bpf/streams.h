@@ -28,7 +28,8 @@ static __always_inline bool is_subflow(struct sock *sk)
 {
 	struct tcp_sock *tp = (void *)sk;
 
-	return bpf_core_field_exists(tp->is_mptcp) && (read_beyond(sk, bpf_core_field_offset(struct tcp_sock, is_mptcp), 1) & 1);
+	return bpf_core_field_exists(tp->is_mptcp) &&
+	       (read_beyond(sk, bpf_core_field_offset(struct tcp_sock, is_mptcp), 1) & 1);
 }
 
 /* The socket of the application that the first subflow of an MPTCP stream belongs to; NULL for the others. */
@@ -77,14 +78,18 @@ static __always_inline void mptcp_changed(struct sock *sk, __u8 role, int from, 
 	if (!reads_mptcp || from == TCP_LISTEN || to == TCP_LISTEN || !remote_port(sk, true))
 		return;
 	if (to == TCP_ESTABLISHED)
-		submit_state(sk, role, EVENT_OPEN, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0, true);
+		submit_state(sk, role, EVENT_OPEN, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0,
+			     true);
 	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
-		submit_state(sk, role, EVENT_HALF_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0, true);
+		submit_state(sk, role, EVENT_HALF_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed),
+			     0, true);
 	else if (to == TCP_CLOSE && FIELD(true, sk, __sk_common.skc_flags) >> SOCK_DEAD_BIT & 1) {
 		forget_bodies(sk);
-		submit_state(sk, role, EVENT_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0, true);
+		submit_state(sk, role, EVENT_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0,
+			     true);
 	} else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
-		submit_state(sk, role, EVENT_PEER_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_received), 0, true);
+		submit_state(sk, role, EVENT_PEER_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_received),
+			     0, true);
 }
 
 /* A change of a socket that is not TCP. */
@@ -111,11 +116,14 @@ static __always_inline void list_mptcp(struct sock *sk, __u8 role)
 	if (!reads_mptcp || !remote_port(sk, false))
 		return;
 	if (state == TCP_ESTABLISHED)
-		submit_state(sk, role, EVENT_EXISTING, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0, false);
+		submit_state(sk, role, EVENT_EXISTING, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0,
+			     false);
 	else if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
-		submit_state(sk, role, EVENT_HALF_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0, false);
+		submit_state(sk, role, EVENT_HALF_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed),
+			     0, false);
 	else if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
-		submit_state(sk, role, EVENT_PEER_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_received), 0, false);
+		submit_state(sk, role, EVENT_PEER_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_received),
+			     0, false);
 }
 
 #endif

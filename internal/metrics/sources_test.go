@@ -57,10 +57,16 @@ func TestWatch(t *testing.T) {
 		"redis_observer_connections_total{kind=replica}":              0,
 		"redis_observer_connections_total{kind=tls}":                  1,
 		"redis_observer_connections_total{kind=not_redis}":            0,
+		"redis_observer_connections_total{kind=spliced}":              0,
+		"redis_observer_connections_total{kind=mptcp}":                0,
+		"redis_observer_connections_total{kind=ktls}":                 0,
+		"redis_observer_connections_total{kind=sockmap}":              0,
+		"redis_observer_connections_total{kind=smc}":                  0,
+		"redis_observer_connections_total{kind=sctp}":                 0,
 		"redis_observer_config_last_reload_successful":                0,
 		"redis_observer_config_last_reload_success_timestamp_seconds": 0,
 	}
-	for _, reason := range []string{"missing", "truncated", "unreadable", "not_in_memory", "snapped"} {
+	for _, reason := range []string{"missing", "truncated", "unreadable", "not_in_memory", "snapped", "urgent"} {
 		for _, effect := range []string{"skipped", "broken"} {
 			labels := "{effect=" + effect + ",reason=" + reason + "}"
 			want["redis_observer_gaps_total"+labels] = 0
