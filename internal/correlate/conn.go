@@ -36,19 +36,20 @@ type conn struct {
 	mode      mode
 	active    int64 // time of the last event
 
-	flows    [2]flow // by capture.Direction
-	requests parser.RequestStream
-	replies  parser.ReplyStream
-	pending  fifo
-	tx       transaction
-	sub      subscriptions
-	resync   resync
-	preface  parser.Preface // what stands before the first request
-	proxied  int64          // when a line of the PROXY protocol passed that the server may complain about; 0: none, or it has answered since
-	banner   int64          // when the server spoke first, in a way that no Redis server does; 0: never
-	like     pending        // the last request, if repeatable
-	started  int64          // time of the chunk in which the current request begins
-	replying int64          // time of the chunk of replies being read
+	flows      [2]flow // by capture.Direction
+	requests   parser.RequestStream
+	replies    parser.ReplyStream
+	pending    fifo
+	tx         transaction
+	sub        subscriptions
+	resync     resync
+	unreadable unread
+	preface    parser.Preface // what stands before the first request
+	proxied    int64          // when a line of the PROXY protocol passed that the server may complain about; 0: none, or it has answered since
+	banner     int64          // when the server spoke first, in a way that no Redis server does; 0: never
+	like       pending        // the last request, if repeatable
+	started    int64          // time of the chunk in which the current request begins
+	replying   int64          // time of the chunk of replies being read
 
 	proto     uint8 // 2 or 3
 	silence   silence
@@ -169,6 +170,9 @@ func (c *conn) arrive(d capture.Direction, p *piece) {
 	case !fresh || c.mode == foreign:
 		return
 	case missing == 0 && !f.ready():
+		c.deliver(d, p)
+	case missing > 0 && len(f.held) == 0 && c.isUrgent(d, missing, p):
+		f.next += missing
 		c.deliver(d, p)
 	case missing > 0 && len(f.held) == 0 && c.skip(d, missing, 0, p.time):
 		f.next += missing
@@ -324,6 +328,10 @@ func (c *conn) gap(d capture.Direction, n uint32, reason capture.Reason, time in
 		return
 	}
 	if c.skip(d, n, reason, time) {
+		return
+	}
+	if c.isUnread(d, n, reason, time) {
+		c.tracker.stats.gap(reason, n, true)
 		return
 	}
 	c.tracker.stats.gap(reason, n, false)

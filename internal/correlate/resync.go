@@ -58,6 +58,9 @@ func (c *conn) lostRequest(data []byte, time int64) {
 		return
 	}
 	s := &c.resync
+	if data != nil {
+		c.readAgain(capture.Request)
+	}
 	if !c.spoke && looksEncrypted(data) {
 		c.recognise(KindTLS)
 		return
@@ -161,6 +164,7 @@ func (c *conn) isAck(r *parser.Request) bool {
 // lostReply reads a reply chunk of a connection out of step.
 func (c *conn) lostReply(data []byte, time int64) {
 	s := &c.resync
+	c.readAgain(capture.Reply)
 	s.heard(time, capture.Reply)
 	if !s.trial.on {
 		c.glance(data)

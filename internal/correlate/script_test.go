@@ -15,7 +15,7 @@ import (
 
 // player feeds a tracker with the events of one connection, written as a script:
 //
-//	open | existing | half-close | peer-close | close | tick
+//	open | opening | existing | half-close | peer-close | close | tick
 //	C: SET a 1        the client sends a multibulk request; fields may be Go-quoted
 //	c: PING\r\n       the client sends these bytes
 //	S: +OK            the server sends this and CRLF
@@ -24,6 +24,8 @@ import (
 //	now               the ones that were put off arrive
 //	lose C: …         these bytes pass and are not captured, which nobody tells
 //	gap S: …          these bytes pass and are not captured, which a Gap event tells
+//	splice S: …       these bytes pass, and are in no memory
+//	urgent S: …       these bytes are urgent data
 //	+20ms             time passes; each line takes 1 ms by itself
 type player struct {
 	tb      testing.TB
@@ -67,7 +69,7 @@ func (p *player) line(line string) {
 		return
 	}
 	kinds := map[string]capture.Kind{
-		"open": capture.Open, "existing": capture.Existing, "half-close": capture.HalfClosed,
+		"open": capture.Open, "opening": capture.Opening, "existing": capture.Existing, "half-close": capture.HalfClosed,
 		"peer-close": capture.PeerClosed, "close": capture.Closed, "tick": capture.Tick,
 	}
 	if kind, ok := kinds[line]; ok {
@@ -86,7 +88,7 @@ func (p *player) line(line string) {
 
 func (p *player) bytes(line string) {
 	how := ""
-	if word, rest, ok := strings.Cut(line, " "); ok && (word == "later" || word == "lose" || word == "gap") {
+	if word, rest, ok := strings.Cut(line, " "); ok && (word == "later" || word == "lose" || word == "gap" || word == "splice" || word == "urgent") {
 		how, line = word, rest
 	}
 	direction, data := p.parse(line)
@@ -96,8 +98,9 @@ func (p *player) bytes(line string) {
 	case "later":
 		e.Time = p.now
 		p.put = append(p.put, e)
-	case "gap":
-		e.Kind, e.Data, e.Len, e.Reason = capture.Gap, nil, uint32(len(data)), capture.Truncated
+	case "gap", "splice", "urgent":
+		reasons := map[string]capture.Reason{"gap": capture.Truncated, "splice": capture.NotInMemory, "urgent": capture.Urgent}
+		e.Kind, e.Data, e.Len, e.Reason = capture.Gap, nil, uint32(len(data)), reasons[how]
 		p.event(e)
 	case "":
 		p.event(e)

@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
-	"io"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,40 +18,69 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mustEnds starts an observer at each end of the connections to a port.
-func mustEnds(tb testing.TB, port int) map[string]*observer {
-	tb.Helper()
-	ends := make(map[string]*observer)
-	for _, role := range []string{"client", "server"} {
-		ends[role] = mustObserver(tb, fmt.Sprintf("endpoints: [{name: %s, addresses: ['*:%d'], role: %s}]\n", role, port, role))
-	}
-	return ends
+// socketAddress is nobody else's.
+const socketAddress = "127.77.0.1"
+
+// ends are the observers of both ends of the connections to some ports.
+type ends struct {
+	observers map[string]*observer // by role
+	ports     []int
+	next      int
 }
 
-// assertEnds checks that both ends counted the same commands, and lost nothing.
-func assertEnds(t *testing.T, ends map[string]*observer, want counts) {
+// mustEnds starts them.
+func mustEnds(tb testing.TB, ports int) *ends {
+	tb.Helper()
+	e := &ends{observers: make(map[string]*observer)}
+	for range ports {
+		e.ports = append(e.ports, mustPort(tb))
+	}
+	for _, role := range []string{"client", "server"} {
+		config := "endpoints:\n"
+		for _, port := range e.ports {
+			config += fmt.Sprintf("  - {name: port-%[1]d, addresses: ['%[2]s:%[1]d', '[::1]:%[1]d'], role: %[3]s}\n", port, socketAddress, role)
+		}
+		e.observers[role] = mustObserverOf(tb, plainBinary, config)
+	}
+	return e
+}
+
+// port returns one that was not used yet.
+func (e *ends) port() int {
+	e.next++
+	return e.ports[e.next-1]
+}
+
+// assertCommands checks that both ends counted the same commands of a port, all of which were answered.
+func (e *ends) assertCommands(t *testing.T, port int, want counts) {
 	t.Helper()
-	for role, o := range ends {
-		o.assertCommands(role, want)
+	name := fmt.Sprintf("port-%d", port)
+	for role, o := range e.observers {
+		o.mustSee(role+" "+name, func(s snapshot) bool { return s.commands(name).total() >= want.total() || len(s.losses()) > 0 })
 		s := o.mustSee("no connection left", func(s snapshot) bool { return s.value("redis_observer_tracked_connections") == 0 })
+		assert.Equal(t, want, s.commands(name), role)
+		assert.Equal(t, want.total(), s.sum("redis_commands_total", "name="+name, "status=success"), role)
+		assert.Equal(t, want.total(), s.sum("redis_command_duration_seconds", "name="+name), role)
 		assert.Empty(t, s.losses(), role)
-		assert.Equal(t, want.total(), s.sum("redis_commands_total", "status=success"), role)
-		assert.Equal(t, want.total(), s.sum("redis_command_duration_seconds"), role)
 	}
 }
 
 // answerPings answers each PING.
 func answerPings(conn net.Conn) {
-	reader := bufio.NewReader(conn)
+	ping := request("PING")
+	buffer, left := make([]byte, 1<<16), []byte(nil)
 	for {
-		line, err := reader.ReadString('\n')
+		n, err := conn.Read(buffer)
 		if err != nil {
 			return
 		}
-		if strings.TrimSpace(line) != "PING" {
+		left = append(left, buffer[:n]...)
+		pings := bytes.Count(left, ping)
+		if pings == 0 {
 			continue
 		}
-		if _, err := io.WriteString(conn, "+PONG\r\n"); err != nil {
+		left = left[bytes.LastIndex(left, ping)+len(ping):]
+		if _, err := conn.Write(bytes.Repeat([]byte("+PONG\r\n"), pings)); err != nil {
 			return
 		}
 	}
@@ -67,15 +99,14 @@ func requireKernel(tb testing.TB, domain, protocol int) {
 // An end that speaks MPTCP to one that does not falls back to TCP, and stays another kind of socket if it is the client's.
 func TestMultipathTCP(t *testing.T) {
 	requireKernel(t, unix.AF_INET, unix.IPPROTO_MPTCP)
+	e := mustEnds(t, 6)
 	for _, at := range []struct {
 		name           string
 		client, server bool
 	}{{"both", true, true}, {"client", true, false}, {"server", false, true}} {
-		for _, address := range []string{"127.0.0.1", "::1"} {
+		for _, address := range []string{socketAddress, "::1"} {
 			t.Run(at.name+" "+address, func(t *testing.T) {
-				t.Parallel()
-				port := mustPort(t)
-				ends := mustEnds(t, port)
+				port := e.port()
 				var listening net.ListenConfig
 				listening.SetMultipathTCP(at.server)
 				listener, err := listening.Listen(t.Context(), "tcp", net.JoinHostPort(address, fmt.Sprint(port)))
@@ -87,6 +118,9 @@ func TestMultipathTCP(t *testing.T) {
 				for range 3 {
 					conn, err := dialer.Dial("tcp", listener.Addr().String())
 					require.NoError(t, err)
+					multipath, err := conn.(*net.TCPConn).MultipathTCP()
+					require.NoError(t, err)
+					require.Equal(t, at.client && at.server, multipath, "no fallback")
 					c := &client{tb: t, conn: conn.(*net.TCPConn), reader: bufio.NewReader(conn)}
 					for range 20 {
 						c.mustDo("PING")
@@ -95,7 +129,7 @@ func TestMultipathTCP(t *testing.T) {
 					c.mustReceive(1000)
 					require.NoError(t, conn.Close())
 				}
-				assertEnds(t, ends, counts{"ping": 3 * 1020})
+				e.assertCommands(t, port, counts{"ping": 3 * 1020})
 			})
 		}
 	}
@@ -121,18 +155,17 @@ func mustSet(tb testing.TB, name, value string) {
 	require.NoError(tb, os.WriteFile("/proc/sys/net/"+name, []byte(value), 0o600))
 }
 
-// What a client sends with its SYN is in the stream before the connection is open.
+// What a client sends with its SYN is in the stream before the connection is open. Whether the server takes it or not, it gets there.
 func TestFastOpen(t *testing.T) {
+	e := mustEnds(t, 4)
 	for _, way := range []string{"sendto", "connect"} {
 		for _, server := range []string{"taken", "ignored"} {
 			t.Run(way+" "+server, func(t *testing.T) {
-				t.Parallel()
-				port := mustPort(t)
-				ends := mustEnds(t, port)
+				port := e.port()
 				const connections = 4 // the first has no cookie yet
 				mustElsewhere(t, func() { mustNewNamespace(t) }, func() {
 					mustSet(t, "ipv4/tcp_fastopen", "3")
-					listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+					listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", socketAddress, port))
 					require.NoError(t, err)
 					defer listener.Close()
 					if server == "taken" {
@@ -140,13 +173,36 @@ func TestFastOpen(t *testing.T) {
 					}
 					go serve(listener, answerPings)
 					for i := range connections {
-						mustOpenFast(t, way, port, i%2 == 1)
+						mustOpenFast(t, way, port, i%2 == 1, repeat(1, "PING"))
+						mustOpenFast(t, way, port, true, repeat(10_000, "PING"))
+					}
+					if server == "taken" {
+						assert.GreaterOrEqual(t, mustStatistic(t, "TCPFastOpenPassive"), 2*connections-1, "connections opened fast")
 					}
 				})
-				assertEnds(t, ends, counts{"ping": connections * 100})
+				e.assertCommands(t, port, counts{"ping": connections * (100 + 10_099)})
 			})
 		}
 	}
+}
+
+// mustStatistic returns a counter of the current network namespace.
+func mustStatistic(tb testing.TB, name string) int {
+	tb.Helper()
+	text, err := os.ReadFile("/proc/thread-self/net/netstat")
+	require.NoError(tb, err)
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if i := slices.Index(names, name); i > 0 {
+			value, err := strconv.Atoi(fields[i])
+			require.NoError(tb, err)
+			return value
+		}
+		names = fields
+	}
+	require.FailNow(tb, "no such counter: "+name)
+	return 0
 }
 
 // mustOption sets an option of TCP on a socket.
@@ -159,36 +215,41 @@ func mustOption(tb testing.TB, socket syscall.Conn, option, value int) {
 	require.NoError(tb, failed)
 }
 
-// mustOpenFast sends the first of 100 commands before the connection is open.
-func mustOpenFast(tb testing.TB, way string, port int, blocking bool) {
+// mustOpenFast sends some PING before the connection is open, and 99 more.
+func mustOpenFast(tb testing.TB, way string, port int, blocking bool, first []byte) {
 	tb.Helper()
-	to := &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
+	to := &unix.SockaddrInet4{Port: port, Addr: netip.MustParseAddr(socketAddress).As4()}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	require.NoError(tb, err)
 	defer unix.Close(fd)
 	require.NoError(tb, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(patience.Seconds())}))
 	require.NoError(tb, unix.SetNonblock(fd, !blocking))
+	mustWait := func() {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(patience.Milliseconds()))
+		require.NoError(tb, err)
+	}
+	n := 0
 	if way == "sendto" {
-		err = unix.Sendto(fd, request("PING"), unix.MSG_FASTOPEN, to)
+		n, err = unix.SendmsgN(fd, first, nil, to, unix.MSG_FASTOPEN)
 	} else {
 		require.NoError(tb, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_FASTOPEN_CONNECT, 1))
-		if err = unix.Connect(fd, to); err == nil || err == unix.EINPROGRESS {
-			_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(patience.Milliseconds()))
-			require.NoError(tb, err)
-			_, err = unix.Write(fd, request("PING"))
+		if err = unix.Connect(fd, to); err == unix.EINPROGRESS { // there is no cookie yet
+			mustWait()
+			err = nil
 		}
+		require.NoError(tb, err)
+		n, err = unix.Write(fd, first)
 	}
 	if err == unix.EINPROGRESS { // there is no cookie yet, and nothing was taken
-		_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(patience.Milliseconds()))
-		require.NoError(tb, err)
-		_, err = unix.Write(fd, request("PING"))
+		mustWait()
+		n, err = unix.Write(fd, first)
 	}
 	require.NoError(tb, err)
 	require.NoError(tb, unix.SetNonblock(fd, false))
-	reply := make([]byte, len("+PONG\r\n"))
-	mustMove(tb, fd, ways["read"], [][]byte{reply})
+	mustMove(tb, fd, ways["write"], [][]byte{first[n:]})
+	mustMove(tb, fd, ways["read"], [][]byte{make([]byte, len(first)/2)}) // +PONG and CRLF for twice as much
 	for range 99 {
 		mustMove(tb, fd, ways["write"], [][]byte{request("PING")})
-		mustMove(tb, fd, ways["read"], [][]byte{reply})
+		mustMove(tb, fd, ways["read"], [][]byte{make([]byte, len("+PONG\r\n"))})
 	}
 }

@@ -1,0 +1,79 @@
+package correlate
+
+import (
+	"strings"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// manyUnread is how many gaps that follow each other without a byte between them make a direction one that cannot be read.
+const manyUnread = 3
+
+// unread is what is known of payload that never stands in the memory of a program: what a relay passes on by splice, a loader sends by
+// sendfile, or io_uring receives where only the socket layer is probed. Each call is a gap then, for as long as the connection lives.
+type unread struct {
+	direction capture.Direction // of the latest gaps
+	run       uint8             // how many followed each other
+	end       uint32            // where the latest ended
+	on        bool              // the direction is given up until a byte of it is read
+	behind    bool              // it was, but not yet what follows in the other direction
+	told      bool              // the connection was counted by its kind
+}
+
+// isUnread notes a gap of n bytes that ends where its flow is now. It reports whether the gap has been told of with the connection's kind.
+func (c *conn) isUnread(d capture.Direction, n uint32, reason capture.Reason, time int64) bool {
+	u, end := &c.unreadable, c.flows[d].next
+	switch {
+	case u.on && (reason == capture.NotInMemory || reason == 0):
+		return true // of the other direction too: nothing can be paired
+	case u.behind && reason == 0 && d != u.direction:
+		u.behind = false
+		return true
+	case reason != capture.NotInMemory || c.mode == replica:
+		return false
+	}
+	if u.run == 0 || u.direction != d || u.end != end-n {
+		u.run = 0
+	}
+	u.direction, u.run, u.end = d, u.run+1, end
+	if u.run < manyUnread && (c.asked || c.spoke || c.resync.trial.on) {
+		return false
+	}
+	u.on = true
+	if !u.told {
+		u.told = true
+		c.tracker.stats.connections[KindSpliced].Add(1)
+	}
+	if c.mode == paired {
+		c.lose(Missing, d, time)
+	}
+	return true
+}
+
+// readAgain notes that bytes of a direction were read, out of step.
+func (c *conn) readAgain(d capture.Direction) {
+	if c.unreadable.on && c.unreadable.direction == d {
+		c.unreadable.on, c.unreadable.behind, c.unreadable.run = false, true, 0
+	}
+}
+
+// isUrgent recognises a hole of a single byte that is MSG_OOB: it has an offset, and a receive leaves it out. What is received is read
+// by one thread at a time, so nothing comes late, and a byte that was missing at this place would be missed in what follows.
+func (c *conn) isUrgent(d capture.Direction, missing uint32, p *piece) bool {
+	if missing != 1 || c.mode != paired || len(p.data) < 3 || (d == capture.Request) != (c.role == capture.Server) {
+		return false
+	}
+	whole := c.requests.Boundary() && startsRequest(p.data)
+	if d == capture.Reply {
+		whole = c.replies.Boundary() && startsReply(p.data)
+	}
+	if whole {
+		c.tracker.stats.gap(capture.Urgent, missing, true)
+	}
+	return whole
+}
+
+// startsReply reports whether a chunk begins with the type of a reply, and not with the sign of a number whose type is missing.
+func startsReply(data []byte) bool {
+	return strings.IndexByte("+-:$*_#,(!=%~>|", data[0]) >= 0 && (data[0] != '-' || data[1]-'0' > 9)
+}

@@ -1,0 +1,97 @@
+package correlate
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// A relay that splices is one connection that cannot be read, and not a gap for each of its calls.
+func TestSplicedConnections(t *testing.T) {
+	relay := []string{"open"}
+	for range 50 {
+		relay = append(relay, "splice C: PING", "lose S: +PONG")
+	}
+	x := func(n int) string { return strings.Repeat("x", n) }
+	tests := []struct {
+		name            string
+		script          []string
+		want            []string
+		spliced, broken uint64
+	}{
+		{"nothing is ever read", append(slices.Clone(relay), "close"), nil, 1, 0},
+		{"both directions are told of", []string{"open", "splice C: PING", "splice S: +PONG", "splice C: PING", "splice S: +PONG", "close"}, nil, 1, 0},
+		{"after it was read", slices.Concat([]string{"open", "C: PING", "S: +PONG"}, relay[1:], []string{"close"}), []string{"ping success"}, 1, 2},
+		{"replies are read", []string{"open", "C: PING", "S: +PONG", "splice C: PING", "S: +PONG", "splice C: PING", "S: +PONG", "splice C: PING", "splice C: PING"}, []string{"ping success"}, 1, 2},
+		{"requests are read", []string{"open", "C: PING", "splice S: +PONG", "C: PING", "splice S: +PONG"}, []string{"unpaired 1 gap", "unpaired 1 gap"}, 0, 2},
+		{"bodies alone", []string{"open", "C: GET a", `s: $190\r\n` + x(100), "splice s: " + x(30), "splice s: " + x(30), "splice s: " + x(30), `s: \r\n`}, []string{"get success"}, 0, 0},
+		{
+			"read again", slices.Concat(relay, []string{"+60ms", "C: PING", "S: +PONG", "+60ms", "C: PING", "S: +PONG"}),
+			[]string{"unpaired 1 gap", "ping success"}, 1, 0,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPlayer(t)
+			assert.Equal(t, test.want, p.play(test.script...))
+			stats := p.tracker.Stats()
+			assert.Equal(t, test.spliced, stats.Connections[KindSpliced], "spliced")
+			assert.Equal(t, test.broken, stats.Gaps[capture.NotInMemory].Broken+stats.Gaps[0].Broken, "broken gaps")
+		})
+	}
+}
+
+// A byte of MSG_OOB has an offset and is no part of what is said. A receive that leaves it out leaves a hole.
+func TestUrgentBytes(t *testing.T) {
+	tests := []struct {
+		name   string
+		role   capture.Role
+		script []string
+		want   []string
+	}{
+		{"sent", capture.Client, []string{"open", "C: PING", "urgent c: x", "C: GET a", "S: +PONG", "S: $-1"}, []string{"ping success", "get success"}},
+		{"sent within a request", capture.Client, []string{"open", "c: *1\\r\\n$4\\r\\nPI", "urgent c: x", "c: NG\\r\\n", "S: +PONG"}, []string{"ping success"}},
+		{"received by the server", capture.Server, []string{"open", "C: PING", "S: +PONG", "lose c: x", "C: GET a", "S: $-1"}, []string{"ping success", "get success"}},
+		{"received by the client", capture.Client, []string{"open", "C: PING", "S: +PONG", "lose s: x", "C: GET a", "S: $-1"}, []string{"ping success", "get success"}},
+		{"a byte of a request", capture.Server, []string{"open", "C: PING", "S: +PONG", "lose c: *", "c: 1\\r\\n$4\\r\\nPING\\r\\n", "S: +PONG"}, []string{"ping success"}},
+		{"a byte of a number", capture.Client, []string{"open", "C: PING", "S: +PONG", "C: INCR a", "lose s: :", "S: -5", "+60ms"}, []string{"ping success", "unpaired 1 gap"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPlayer(t)
+			p.role = test.role
+			assert.Equal(t, test.want, p.play(test.script...))
+		})
+	}
+}
+
+// With TCP Fast Open payload passes before the connection is open.
+func TestFastOpen(t *testing.T) {
+	for _, role := range []capture.Role{capture.Client, capture.Server} {
+		p := newPlayer(t)
+		p.role = role
+		p.play("opening", "C: SET a 1", "open", "S: +OK", "C: GET a", "S: $-1", "half-close", "close")
+		assert.Equal(t, []string{"set success", "get success"}, p.got)
+		stats := p.tracker.Stats()
+		assert.Zero(t, stats.LostConnections)
+		assert.Zero(t, stats.Gaps[0])
+	}
+}
+
+// What cannot be read is counted by its kind once, and what was outstanding is no success.
+func TestOtherStreams(t *testing.T) {
+	p := newPlayer(t)
+	p.play("open", "C: PING")
+	for range 3 {
+		p.event(capture.Event{Kind: capture.OtherStream, Stream: capture.Sockmap})
+	}
+	p.play("C: PING", "S: +PONG", "close")
+	assert.Equal(t, []string{"unpaired 1 gap"}, p.got)
+	stats := p.tracker.Stats()
+	assert.EqualValues(t, 1, stats.Connections[KindSockmap])
+	assert.Zero(t, stats.Tracked)
+}
