@@ -68,6 +68,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, s
 		return nil, err
 	}
 	logger, level := newLogger(stderr, c.Log)
+	memory := limitMemory(os.DirFS("/"), int64(c.Capture.RingSize))
 	names := config.NewNames(ctx, c, p.resolver, logger)
 	o = &observer{
 		config:   c,
@@ -92,7 +93,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, s
 	if err != nil {
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
-	o.tracker = newTracker(table, names, o.recorder, o.source.Backend() == capture.PacketBackend)
+	o.tracker = newTracker(table, names, o.recorder, o.source.Backend() == capture.PacketBackend, memory)
 	o.reloader = reloader{path: path, flags: flags, running: c, names: names, source: o.source, recorder: o.recorder, level: level, logger: logger}
 	o.recorder.Watch(o.sources())
 	return o, nil

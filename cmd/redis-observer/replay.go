@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -68,7 +69,7 @@ func (p program) openReplay(ctx context.Context, path string, flags *pflag.FlagS
 		return nil, err
 	}
 	recorder := newRecorder(c, table, names, logger)
-	r := &replay{source: source, names: names, tracker: newTracker(table, names, recorder, true), recorder: recorder}
+	r := &replay{source: source, names: names, tracker: newTracker(table, names, recorder, true, limitMemory(os.DirFS("/"), 0)), recorder: recorder}
 	r.recorder.Watch(metrics.Sources{
 		Backend: "replay",
 		Capture: source.Stats,

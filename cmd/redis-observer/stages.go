@@ -25,9 +25,11 @@ func hasName(names *config.Names) func(capture.Role, *capture.Endpoints) bool {
 	}
 }
 
-// newTracker returns the tracker of sockets or of packets. Packets get lost and come again, so that the latter waits longer.
-func newTracker(table *command.Table, names *config.Names, recorder *metrics.Recorder, packets bool) *correlate.Tracker {
+// newTracker returns the tracker of sockets or of packets, for a process that may use so many bytes. Packets get lost and come again, so that
+// the latter waits longer.
+func newTracker(table *command.Table, names *config.Names, recorder *metrics.Recorder, packets bool, memory int64) *correlate.Tracker {
 	options := correlate.Options{Commands: table, Resolve: names.Resolve, Spill: func(some []correlate.Exchange) { record(recorder, some) }}
+	options.Fit(memory)
 	if packets {
 		options.HoldFor = capture.PacketPatience
 		options.MaxHeld, options.MaxPieces = packetBytesHeld, packetsHeld

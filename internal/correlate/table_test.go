@@ -1,6 +1,9 @@
 package correlate
 
 import (
+	"math"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +100,55 @@ func TestSpill(t *testing.T) {
 	assert.Equal(t, n, w.commands)
 	assert.LessOrEqual(t, w.largest, spilled)
 	assert.LessOrEqual(t, cap(w.tracker.out), 2*spilled)
+}
+
+// What a process of the size that the manifests ship may hold at worst fits it.
+func TestFit(t *testing.T) {
+	const mib = 1 << 20
+	var o Options
+	o.Fit(192 * mib)
+	assert.Equal(t, []int{1 << 16, 1 << 20, 16 * mib}, []int{o.MaxConnections, o.MaxOutstandingTotal, o.MaxHeldTotal})
+	o.Fit(math.MaxInt64)
+	assert.Equal(t, []int{1 << 18, 1 << 21, 64 * mib}, []int{o.MaxConnections, o.MaxOutstandingTotal, o.MaxHeldTotal})
+	o.Fit(0)
+	assert.Equal(t, []int{1 << 10, 1 << 14, mib}, []int{o.MaxConnections, o.MaxOutstandingTotal, o.MaxHeldTotal})
+}
+
+// The worst state of a tracker takes no more than four fifths of the memory for which it was made, as counted by the runtime.
+func TestWorstStateFits(t *testing.T) {
+	const memory = 24 << 20 // an eighth of what is shipped
+	options := Options{HoldFor: time.Hour}
+	options.Fit(memory)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	w := newCrowd(t, options)
+	text, unasked := setGet(1000), strings.Repeat(pong, 300)
+	for conn := range uint64(2 * options.MaxConnections) { // each with an address of its own, and out of room
+		w.event(capture.Event{Kind: capture.Open, Conn: conn, Endpoints: capture.Endpoints{Remote: [16]byte{1, byte(conn), byte(conn >> 8), byte(conn >> 16)}}})
+		w.tracker.ignore(conn+1<<32, stranger{})
+	}
+	for conn := range w.tracker.conns {
+		c := w.tracker.conns[conn]
+		for _, part := range []string{text[:8000], text[8000:16000], text[16000:]} {
+			c.event(&capture.Event{Kind: capture.Data, Conn: conn, Data: []byte(part), Seq: c.flows[capture.Request].next, Time: w.now})
+		}
+		if conn%2 == 0 {
+			c.event(&capture.Event{Kind: capture.Data, Direction: capture.Reply, Conn: conn, Data: []byte(unasked), Seq: 100, Time: w.now})
+		}
+		w.tracker.out = w.tracker.out[:0]
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	s := w.tracker
+	assert.Len(t, s.conns, options.MaxConnections)
+	assert.Len(t, s.groups, options.MaxConnections)
+	assert.Len(t, s.ignored, options.MaxConnections)
+	assert.Greater(t, s.slots.used, s.slots.limit*9/10)
+	assert.Greater(t, s.shelf.used, s.shelf.limit*9/10)
+	took := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	t.Logf("%d connections took %d bytes", len(s.conns), took)
+	assert.Less(t, took, int64(memory*4/5))
 }
 
 // The groups go with their connections.

@@ -21,7 +21,7 @@ type Options struct {
 	HoldFor time.Duration
 	// Quiet is how long a drained connection must have been silent for its next request to be a boundary. Default 50 ms.
 	Quiet time.Duration
-	// MaxConnections bounds the connections tracked, and those remembered as not observed. Default 65,536.
+	// MaxConnections bounds the connections tracked, and those remembered as not observed. Default 262,144.
 	MaxConnections int
 	// MaxOutstanding bounds the commands that await their outcome, of one connection and of all; of all a run of alike ones counts once.
 	// Default 1,048,576 and 2,097,152.
@@ -38,7 +38,7 @@ func (o *Options) setDefaults() {
 	}
 	defaultTo(&o.HoldFor, 50*time.Millisecond)
 	defaultTo(&o.Quiet, 50*time.Millisecond)
-	defaultTo(&o.MaxConnections, 1<<16)
+	defaultTo(&o.MaxConnections, 1<<18)
 	defaultTo(&o.MaxOutstanding, 1<<20)
 	defaultTo(&o.MaxOutstandingTotal, 1<<21)
 	defaultTo(&o.MaxHeld, 256<<10)
