@@ -82,6 +82,14 @@ static __always_inline __u8 observed_role(struct sock *sk, bool direct)
 	return role != ROLE_NONE && is_tcp(sk, direct) ? role : ROLE_NONE;
 }
 
+/* Whether the socket is in the network namespace whose sockets are listed. */
+static __always_inline bool in_own_network(struct sock *sk)
+{
+	if (!bpf_core_field_exists(sk->__sk_common.skc_net))
+		return true;
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) == own_network;
+}
+
 static __always_inline void put_mapped(__u8 *address, __be32 v4)
 {
 	__u32 *words = (__u32 *)address;

@@ -352,7 +352,7 @@ static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, 
 	e.time = bpf_ktime_get_ns();
 	e.seq = seq;
 	e.received_seq = received_seq;
-	e.flags = flags;
+	e.flags = flags | (in_own_network(sk) ? FLAG_OWN_NETWORK : 0);
 	submit(&e, sizeof(e));
 }
 

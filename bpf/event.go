@@ -42,8 +42,9 @@ const (
 
 // Flags of events.
 const (
-	Accepted = uint8(observerEventFlagFLAG_ACCEPTED)
-	Awaited  = uint8(observerEventFlagFLAG_AWAITED)
+	Accepted   = uint8(observerEventFlagFLAG_ACCEPTED)
+	Awaited    = uint8(observerEventFlagFLAG_AWAITED)
+	OwnNetwork = uint8(observerEventFlagFLAG_OWN_NETWORK)
 )
 
 const eventSize = int(unsafe.Sizeof(Event{}))

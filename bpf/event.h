@@ -31,6 +31,8 @@ enum event_role {
 enum event_flag {
 	FLAG_ACCEPTED = 1, /* EVENT_OPEN: this end accepted the connection */
 	FLAG_AWAITED = 2,  /* EVENT_EXISTING: the client sent last, so it awaits a reply */
+	/* EVENT_OPEN and later ones: the socket is in the observer's network namespace */
+	FLAG_OWN_NETWORK = 128,
 };
 
 /* Why bytes were not captured. */

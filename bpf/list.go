@@ -29,6 +29,15 @@ func (p *Probes) List() error {
 	return nil
 }
 
+// ownNetwork returns the number of the network namespace whose connections are all listed.
+func ownNetwork() (uint32, error) {
+	var namespace unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &namespace); err != nil {
+		return 0, fmt.Errorf("look at the network namespace: %w", err)
+	}
+	return uint32(namespace.Ino), nil
+}
+
 func (p *Probes) runIterator(program *ebpf.Program) error {
 	iterator, err := link.AttachIter(link.IterOptions{Program: program})
 	if err != nil {

@@ -112,6 +112,7 @@ struct {
 const volatile __u32 max_bytes = 65536;	  /* payload copied of one call */
 const volatile __u64 fill_mark = 1 << 20; /* bytes in the ring past which a sleeping consumer is woken */
 const volatile __u64 lane_size = 0;	  /* bytes of events in a lane, a power of two; 0 if there are no lanes */
+const volatile __u32 own_network = 0;	  /* inode of the observer's network namespace */
 /*
  * The number of parameters of tcp_recvmsg(). Until 5.18 it had nonblock before flags (ec095263a965 "net: remove noblock
  * parameter from recvmsg() entities"); 7.2 has no addr_len behind them.

@@ -40,8 +40,9 @@ type observerEvent struct {
 type observerEventFlag uint32
 
 const (
-	observerEventFlagFLAG_ACCEPTED observerEventFlag = 1
-	observerEventFlagFLAG_AWAITED  observerEventFlag = 2
+	observerEventFlagFLAG_ACCEPTED    observerEventFlag = 1
+	observerEventFlagFLAG_AWAITED     observerEventFlag = 2
+	observerEventFlagFLAG_OWN_NETWORK observerEventFlag = 128
 )
 
 type observerEventKind uint32
@@ -219,6 +220,7 @@ const (
 	observerVarFillMark             = "fill_mark"
 	observerVarLaneSize             = "lane_size"
 	observerVarMaxBytes             = "max_bytes"
+	observerVarOwnNetwork           = "own_network"
 	observerVarReadsMptcp           = "reads_mptcp"
 	observerVarRecvmsgParameters    = "recvmsg_parameters"
 	observerVarServerPorts          = "server_ports"
@@ -327,6 +329,7 @@ type observerVariableSpecs struct {
 	FillMark          *ebpf.VariableSpec `ebpf:"fill_mark"`
 	LaneSize          *ebpf.VariableSpec `ebpf:"lane_size"`
 	MaxBytes          *ebpf.VariableSpec `ebpf:"max_bytes"`
+	OwnNetwork        *ebpf.VariableSpec `ebpf:"own_network"`
 	ReadsMptcp        *ebpf.VariableSpec `ebpf:"reads_mptcp"`
 	RecvmsgParameters *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
 	ServerPorts       *ebpf.VariableSpec `ebpf:"server_ports"`
@@ -395,6 +398,7 @@ type observerVariables struct {
 	FillMark          *ebpf.Variable `ebpf:"fill_mark"`
 	LaneSize          *ebpf.Variable `ebpf:"lane_size"`
 	MaxBytes          *ebpf.Variable `ebpf:"max_bytes"`
+	OwnNetwork        *ebpf.Variable `ebpf:"own_network"`
 	ReadsMptcp        *ebpf.Variable `ebpf:"reads_mptcp"`
 	RecvmsgParameters *ebpf.Variable `ebpf:"recvmsg_parameters"`
 	ServerPorts       *ebpf.Variable `ebpf:"server_ports"`

@@ -150,12 +150,17 @@ func (b *backend) spec(options Options, copy uint32) (*ebpf.CollectionSpec, erro
 	if err != nil {
 		return nil, err
 	}
+	network, err := ownNetwork()
+	if err != nil {
+		return nil, err
+	}
 	for name, value := range map[string]any{
 		observerVarRecvmsgParameters: uint32(len(recvmsg.Params)),
 		observerVarReadsMptcp:        b.readsMPTCP(),
 		observerVarMaxBytes:          options.MaxBytes,
 		observerVarFillMark:          uint64(options.RingSize / 4),
 		observerVarLaneSize:          uint64(laneSize),
+		observerVarOwnNetwork:        network,
 		observerVarCopies:            own,
 		observerVarCopy:              copy,
 	} {

@@ -32,7 +32,17 @@ func observe(source capture.Source, names *config.Names, tracker *correlate.Trac
 		record(recorder, tracker.Track(&event))
 		if event.Kind == capture.Tick {
 			alive.beat()
+			if tracker.Overdue() {
+				relist(source)
+			}
 		}
+	}
+}
+
+// relist asks for the connections that are there, if the source can tell.
+func relist(source capture.Source) {
+	if lister, ok := source.(interface{ Relist() }); ok {
+		lister.Relist()
 	}
 }
 

@@ -70,6 +70,16 @@ const (
 	Server             // the end that listens
 )
 
+// Reach says whether a listing tells of a connection while it is there.
+type Reach uint8
+
+// The reaches.
+const (
+	Always    Reach = iota // it does
+	WhileHeld              // only while a process holds the socket: not before it is accepted, nor when all that held it closed it
+	Never                  // it may not: the socket is in another network namespace, and who holds it may be hidden
+)
+
 // Reason says why bytes were not captured.
 type Reason uint8
 
@@ -91,6 +101,7 @@ type Event struct {
 	Stream    Stream // of OtherStream
 	Awaited   bool   // of Existing: the client sent last, so that it awaits a reply
 	Unplaced  bool   // of Existing: where the streams go on is not known
+	Reach     Reach  // of Open and Existing as far as it is known, and of the others at least
 	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte of the request stream (the others), modulo 2^32.
 	Seq uint32
 	// ReplySeq is the offset of the next byte of the reply stream. Not set for Data and Gap.

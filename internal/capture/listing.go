@@ -103,3 +103,26 @@ func (l *lister) listOnce() (listing, error) {
 	done.position = l.probes.Produced()
 	return done, err
 }
+
+// firstNamespace is the number of the PID namespace in which every process of the machine is seen, by which its file is known.
+const firstNamespace = "pid:[4026531836]"
+
+// reachElsewhere is the reach of connections in other network namespaces: those are listed by the processes that hold them, of which a PID namespace
+// may hide some.
+func reachElsewhere() Reach {
+	if namespace, err := os.Readlink("/proc/self/ns/pid"); err == nil && namespace == firstNamespace {
+		return WhileHeld
+	}
+	return Never
+}
+
+// reachOf is the reach of a connection by what the probes say of it. What a listing found by its holder it will find again.
+func (l *Live) reachOf(head *bpf.Event) Reach {
+	switch {
+	case head.Flags&bpf.OwnNetwork != 0:
+		return Always
+	case head.Kind == bpf.Existing:
+		return WhileHeld
+	}
+	return l.reach
+}

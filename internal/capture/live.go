@@ -42,6 +42,7 @@ type Live struct {
 	untold  int                 // events since the last Tick
 	checked int64               // when the losses were last looked at
 	full    uint64              // events lost to a full ring, then
+	reach   Reach               // of a connection in another network namespace, at least
 	foreign map[uint64]struct{} // connections whose ephemeral port happens to be an observed one
 	bytes   uint64
 	events  uint64
@@ -88,6 +89,7 @@ func OpenLive(options LiveOptions) (*Live, error) {
 			probes:  probes,
 			log:     options.Logger,
 			listed:  make(chan struct{}),
+			reach:   reachElsewhere(),
 			foreign: make(map[uint64]struct{}),
 			lister:  newLister(probes, options.Logger),
 		}
@@ -119,6 +121,9 @@ func (l *Live) SetPorts(client, server []uint16) error {
 	l.lister.want()
 	return nil
 }
+
+// Relist lists the connections again: a Listed is delivered when all have been read.
+func (l *Live) Relist() { l.lister.want() }
 
 // Wake makes a Read that waits deliver a Tick soon.
 func (l *Live) Wake() { l.probes.Wake() }
@@ -266,11 +271,13 @@ func (l *Live) translate(event *Event, head *bpf.Event, payload []byte) bool {
 		event.Role = Server
 	}
 	event.Data = payload
+	event.Reach = l.reach
 	if event.Kind != Data && event.Kind != Gap {
 		if event.Kind == OtherStream && int(head.Reason) < len(streams) {
 			event.Stream = streams[head.Reason]
 		}
 		event.Seq, event.ReplySeq, event.Awaited = head.Seq, head.Len, head.Flags&bpf.Awaited != 0
+		event.Reach = l.reachOf(head)
 		if server {
 			event.Seq, event.ReplySeq = head.Len, head.Seq
 		}

@@ -9,6 +9,7 @@ import (
 // that is listed as half closed it may be too far by one.
 func (c *conn) halfClose(e *capture.Event) {
 	c.gone = true
+	c.tracker.endings.begin(c)
 	byServer := (e.Kind == capture.PeerClosed) == (c.role == capture.Client)
 	reason := ClientClosed
 	if byServer {
@@ -59,12 +60,16 @@ func (c *conn) checkTail(d capture.Direction, end uint32) {
 	}
 }
 
-// loseEnd ends the tracking of a connection whose socket is gone without an event that said so. Where an end closed its stream
-// and every command has its outcome, that event would have added nothing.
+// loseEnd ends the tracking of a connection whose socket is gone without an event that said so. Where an end closed its stream in step, that event
+// would have added only that now all is over.
 func (c *conn) loseEnd() {
-	if !c.gone || c.mode == lost || !c.pending.empty() || !c.tx.queue.empty() {
-		c.tracker.stats.lostConnections.Add(1)
+	if c.gone && c.mode != lost {
+		c.close(&capture.Event{
+			Kind: capture.Closed, Time: c.active, Seq: c.flows[capture.Request].next, ReplySeq: c.flows[capture.Reply].next,
+		})
+		return
 	}
+	c.tracker.stats.lostConnections.Add(1)
 	c.abandon(LostClose)
 }
 

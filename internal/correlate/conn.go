@@ -34,7 +34,9 @@ type conn struct {
 	role      capture.Role
 	use       use
 	mode      mode
-	active    int64 // time of the last event
+	active    int64  // time of the last event
+	ending    uint32 // in which period an end closed its stream, 0 for none (endings.go)
+	reach     capture.Reach
 
 	flows      [2]flow // by capture.Direction
 	requests   parser.RequestStream
@@ -87,8 +89,10 @@ func (c *conn) event(e *capture.Event) {
 	case capture.Gap:
 		c.arrive(e.Direction, &piece{seq: e.Seq, len: e.Len, reason: e.Reason, time: e.Time})
 	case capture.Open:
+		c.reach = e.Reach
 		c.open(e)
 	case capture.Existing:
+		c.reach = e.Reach
 		c.existing(e)
 	case capture.Opening:
 		c.beginEarly(e)

@@ -73,10 +73,10 @@ func stepsFor(kind capture.Kind) int {
 	return stepsOfEvent
 }
 
-// sweep forgets the connections that were not heard of since every one was told of: their end was lost.
+// sweep forgets the connections that were not heard of since every one was told of that can be: their end was lost.
 func (t *Tracker) sweep(since int64) {
 	t.begin(sweeping, newErrand(t.conns, func(_ uint64, c *conn) {
-		if c.active < since {
+		if c.missed(since) {
 			c.loseEnd()
 		}
 	}))
@@ -94,7 +94,7 @@ func (t *Tracker) Rename() {
 func (t *Tracker) reconsider(id uint64, s stranger) {
 	if _, ok := t.options.Resolve(s.role, &s.endpoints); ok {
 		delete(t.ignored, id)
-		t.meet(id, s.role, s.endpoints).settleUse()
+		t.meet(id, s).settleUse()
 	}
 }
 
@@ -102,7 +102,7 @@ func (t *Tracker) rename(c *conn) {
 	name, ok := t.options.Resolve(c.role, &c.endpoints)
 	if !ok {
 		t.forget(c)
-		t.ignore(c.id, stranger{c.endpoints, c.role})
+		t.ignore(c.id, stranger{c.endpoints, c.role, c.reach})
 		return
 	}
 	current := c.use

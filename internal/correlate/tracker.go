@@ -66,6 +66,7 @@ type Tracker struct {
 	shelf   shelf
 	table   budget
 	pools   pools
+	endings endings
 	stats   counters
 	out     []Exchange
 	errands [errands]*errand
@@ -98,6 +99,7 @@ func (t *Tracker) known(id uint64) *conn {
 type stranger struct {
 	endpoints capture.Endpoints
 	role      capture.Role
+	reach     capture.Reach
 }
 
 // New returns a Tracker without connections.
@@ -109,6 +111,7 @@ func New(options Options) *Tracker {
 		groups:  make(map[address]*group),
 		waiting: heap[conn]{place: func(c *conn) *int32 { return &c.waitRank }},
 		ignored: make(map[uint64]stranger),
+		endings: endings{period: 1},
 		wake:    math.MaxInt64,
 		now:     math.MinInt64,
 		slots:   newSlots(options.MaxOutstandingTotal, options.MaxOutstanding),
@@ -186,21 +189,21 @@ func (t *Tracker) find(event *capture.Event) *conn {
 	case capture.HalfClosed, capture.PeerClosed, capture.Closed, capture.Vanished:
 		return nil // the end of a connection that showed nothing else
 	}
-	return t.meet(event.Conn, event.Role, event.Endpoints)
+	return t.meet(event.Conn, stranger{event.Endpoints, event.Role, event.Reach})
 }
 
 // meet begins to track a connection, or to ignore it.
-func (t *Tracker) meet(id uint64, role capture.Role, endpoints capture.Endpoints) *conn {
-	name, ok := t.options.Resolve(role, &endpoints)
+func (t *Tracker) meet(id uint64, s stranger) *conn {
+	name, ok := t.options.Resolve(s.role, &s.endpoints)
 	if !ok {
-		t.ignore(id, stranger{endpoints, role})
+		t.ignore(id, s)
 		return nil
 	}
-	group := t.groupOf(role, &endpoints)
+	group := t.groupOf(s.role, &s.endpoints)
 	if t.table.used >= t.table.limit {
 		t.evict(group)
 	}
-	c := &conn{tracker: t, id: id, role: role, endpoints: endpoints, name: name, pool: t.pools.of(name), group: group}
+	c := &conn{tracker: t, id: id, role: s.role, endpoints: s.endpoints, reach: s.reach, name: name, pool: t.pools.of(name), group: group}
 	c.pending.owner, c.tx.queue.owner = c, c
 	group.join(c)
 	t.groups[group.address] = group // unless it was there, or has just lost its last connection
@@ -226,6 +229,7 @@ func (t *Tracker) ignore(id uint64, s stranger) {
 func (t *Tracker) forget(c *conn) {
 	c.release()
 	c.gone = true
+	t.endings.end(c)
 	c.setUse(notPooled)
 	if t.conns[c.id] == c {
 		delete(t.conns, c.id)

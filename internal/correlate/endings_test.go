@@ -1,0 +1,104 @@
+package correlate
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// listed tells of a listing that begins now and finds something.
+func (p *player) listed(found ...string) {
+	p.tb.Helper()
+	p.now++
+	since := p.now
+	p.play(found...)
+	p.event(capture.Event{Kind: capture.Listed, Time: since})
+	for p.tracker.errant {
+		p.event(capture.Event{Kind: capture.Tick})
+	}
+}
+
+// A client that closes with its replies unread, and of whose socket's end nobody tells.
+func TestMissedEndAfterAClose(t *testing.T) {
+	script := []string{"open", "C: HELLO 3", "C: GET a", "half-close"}
+	want := []string{"hello unanswered client_closed", "get unanswered client_closed"}
+	t.Run("the address is used again", func(t *testing.T) {
+		p := newPlayer(t)
+		p.play(script...)
+		assert.Equal(t, append(want, "get success"), p.play("open", "C: GET a", "S: $-1"))
+		assert.Zero(t, p.tracker.Stats().LostConnections)
+	})
+	t.Run("it is not", func(t *testing.T) {
+		p := newPlayer(t)
+		p.play("+1s", "+1s")
+		assert.False(t, p.tracker.Overdue())
+		p.play(script...)
+		overdue := time.Duration(0)
+		for ; !p.tracker.Overdue() && overdue < time.Minute; overdue += time.Second {
+			p.play("+1s")
+		}
+		assert.Less(t, overdue, 3*endingPeriod, "somebody has to look")
+		assert.Empty(t, p.got)
+		p.listed()
+		assert.Equal(t, want, p.got)
+		assert.Empty(t, p.tracker.conns)
+		assert.Zero(t, p.tracker.Stats().LostConnections)
+		assert.Zero(t, p.tracker.endings.old+p.tracker.endings.fresh)
+	})
+}
+
+// A connection that stays half closed is looked at now and then, and not all the time; one more is looked at soon.
+func TestOverdueIsNotForEver(t *testing.T) {
+	p := newPlayer(t)
+	p.play("open", "half-close")
+	looks := func(seconds int) (n int) {
+		for range seconds {
+			p.play("+1s")
+			if p.tracker.Overdue() {
+				n++
+				p.listed("half-close")
+			}
+		}
+		return n
+	}
+	assert.Equal(t, 1, looks(60))
+	assert.InDelta(t, 4, looks(1200), 1)
+	p.conn++
+	p.play("open", "half-close")
+	p.conn--
+	assert.Equal(t, 1, looks(20))
+	require.Len(t, p.tracker.conns, 1, "the other one is gone")
+}
+
+func TestListedForgetsOnlyWhatItReaches(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		reach  capture.Reach
+		role   capture.Role
+		script []string
+		after  string
+		kept   bool
+	}{
+		{"always", capture.Always, capture.Client, nil, "+1s", false},
+		{"who holds it may be hidden", capture.Never, capture.Client, nil, "+10m", true},
+		{"closed, who held it may be hidden", capture.Never, capture.Client, []string{"half-close"}, "+10m", true},
+		{"held", capture.WhileHeld, capture.Client, []string{"C: GET a"}, "+1s", false},
+		{"nobody holds it any more", capture.WhileHeld, capture.Client, []string{"C: GET a", "half-close"}, "+1m", true},
+		{"nobody held it for long", capture.WhileHeld, capture.Client, []string{"C: GET a", "half-close"}, "+6m", false},
+		{"not accepted yet", capture.WhileHeld, capture.Server, nil, "+1m", true},
+		{"accepted", capture.WhileHeld, capture.Server, []string{"C: GET a"}, "+1m", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPlayer(t)
+			p.role = test.role
+			p.event(capture.Event{Kind: capture.Open, Reach: test.reach})
+			p.play(append(test.script, test.after)...)
+			p.listed()
+			assert.Equal(t, test.kept, len(p.tracker.conns) == 1)
+		})
+	}
+}
