@@ -3,7 +3,6 @@ package e2e
 import (
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -50,15 +49,7 @@ func mustOpenFiles(tb testing.TB, n uint64) {
 // mustLaunch starts the observer and waits until it says something, not until it is ready.
 func (o *observer) mustLaunch(word string) {
 	o.tb.Helper()
-	o.log, o.exited = &journal{}, make(chan struct{})
-	o.command = exec.Command(o.binary, "--config", o.config)
-	o.command.Stdout, o.command.Stderr = o.log, o.log
-	require.NoError(o.tb, o.command.Start())
-	go func(command *exec.Cmd, exited chan struct{}) {
-		_ = command.Wait() // the state says how it ended
-		o.state = command.ProcessState
-		close(exited)
-	}(o.command, o.exited)
+	o.mustSpawn()
 	for deadline := time.Now().Add(startTime); !strings.Contains(o.log.String(), word); time.Sleep(500 * time.Microsecond) {
 		require.True(o.tb, o.running() && time.Now().Before(deadline), "it does not say %q: %s", word, o.log)
 	}
@@ -67,6 +58,7 @@ func (o *observer) mustLaunch(word string) {
 // A signal in any moment from the attaching of the probes on, most of them while the connections are being listed: SIGTERM ends the observer in good
 // order, and SIGHUP does not.
 func TestSignalsAtAnyMoment(t *testing.T) {
+	RequireProbes(t, "it is about their listing")
 	o := mustObserver(t, observing(mustPort(t)))
 	require.Equal(t, 0, o.mustStop(syscall.SIGTERM))
 	mustOpenFiles(t, 20000)

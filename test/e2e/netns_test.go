@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -128,4 +131,55 @@ func unshareable() error {
 		result <- unix.Unshare(unix.CLONE_NEWNET)
 	}()
 	return <-result
+}
+
+// inPIDNamespace runs the observer in a PID namespace of its own, as a pod without hostPID is: the processes of others are hidden from it.
+func inPIDNamespace(command *exec.Cmd) {
+	command.Args = append([]string{"sh", "-c", `mount -t proc proc /proc && exec "$@"`, "sh"}, command.Args...)
+	command.Path = "/bin/sh"
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS}
+}
+
+// After events were lost the connections are listed, and those that are not there any more forgotten. What a listing cannot see is not.
+func TestHiddenConnectionsOutliveALoss(t *testing.T) {
+	var r *redis
+	var pool []*client
+	RequireProbes(t, "packets are of one network namespace")
+	near := mustRedis(t)
+	o := mustPreparedObserver(t, raceBinary, observing(near.port)+"capture: {ring_size: 64KiB}\n", inPIDNamespace)
+	mustElsewhere(t, func() { mustNewNamespace(t) }, func() {
+		r = mustRedis(t)
+		o.mustConfigure(observing(near.port, r.port) + "capture: {ring_size: 64KiB}\n")
+		o.mustSignal(syscall.SIGHUP)
+		o.mustSee("the other port", func(snapshot) bool { return strings.Contains(o.log.String(), "configuration reloaded") })
+		for range 100 {
+			pool = append(pool, mustDial(t, r.address()))
+		}
+	})
+	for _, c := range pool {
+		c.mustDo("PING")
+	}
+	seen := func(s snapshot) bool { return s.sum("redis_commands_total", "command=ping") == len(pool) }
+	o.mustSee("the pool", seen)
+
+	o.mustSignal(syscall.SIGSTOP)
+	burst := mustDial(t, near.address())
+	for range 100 {
+		burst.mustSend(repeat(100, "ECHO", strings.Repeat("x", 100)))
+		burst.mustReceive(100)
+	}
+	o.mustSignal(syscall.SIGCONT)
+	o.mustSee("the loss", func(s snapshot) bool {
+		return s.value("redis_observer_capture_lost_events_total", "reason=ring_full") > 0
+	})
+	time.Sleep(3 * time.Second) // what is not listed by then is forgotten
+	for range 10 {
+		for _, c := range pool {
+			c.mustDo("PING")
+		}
+	}
+	o.mustSee("the pool after the loss", func(s snapshot) bool {
+		return s.sum("redis_commands_total", "command=ping") == 11*len(pool)
+	})
+	assert.Zero(t, o.mustScrape().value("redis_observer_lost_connections_total"))
 }

@@ -33,6 +33,7 @@ type observer struct {
 	binary  string
 	config  string // the path of its file
 	listen  string
+	prepare func(*exec.Cmd) // how it is run, if in another way; it may replace Path and Args
 	command *exec.Cmd
 	log     *journal
 	exited  chan struct{}
@@ -66,8 +67,14 @@ func mustObserver(tb testing.TB, config string) *observer {
 
 func mustObserverOf(tb testing.TB, binary, config string) *observer {
 	tb.Helper()
+	return mustPreparedObserver(tb, binary, config, nil)
+}
+
+// mustPreparedObserver starts an observer in another way than by its command line.
+func mustPreparedObserver(tb testing.TB, binary, config string, prepare func(*exec.Cmd)) *observer {
+	tb.Helper()
 	RequireObserver(tb)
-	o := &observer{tb: tb, binary: binary, config: filepath.Join(tb.TempDir(), "observer.yaml")}
+	o := &observer{tb: tb, binary: binary, config: filepath.Join(tb.TempDir(), "observer.yaml"), prepare: prepare}
 	o.listen = fmt.Sprintf("127.0.0.1:%d", mustPort(tb))
 	o.mustConfigure(config)
 	o.mustStart()
@@ -102,18 +109,27 @@ func (o *observer) mustConfigure(config string) {
 
 func (o *observer) mustStart() {
 	o.tb.Helper()
+	o.mustSpawn()
+	require.Eventually(o.tb, func() bool { return !o.running() || o.ready() }, startTime, 20*time.Millisecond, "not ready")
+	require.True(o.tb, o.running(), "it ended: %s", o.log)
+}
+
+// mustSpawn starts the process and waits for nothing.
+func (o *observer) mustSpawn() {
+	o.tb.Helper()
 	o.log, o.exited = &journal{}, make(chan struct{})
 	o.command = exec.Command(o.binary, "--config", o.config)
 	o.command.Stdout, o.command.Stderr = o.log, o.log
 	o.command.Env = append(os.Environ(), "GORACE=halt_on_error=1")
+	if o.prepare != nil {
+		o.prepare(o.command)
+	}
 	require.NoError(o.tb, o.command.Start())
 	go func(command *exec.Cmd, exited chan struct{}) {
 		_ = command.Wait() // the state says how it ended
 		o.state = command.ProcessState
 		close(exited)
 	}(o.command, o.exited)
-	require.Eventually(o.tb, func() bool { return !o.running() || o.ready() }, startTime, 20*time.Millisecond, "not ready")
-	require.True(o.tb, o.running(), "it ended: %s", o.log)
 }
 
 func (o *observer) running() bool {
