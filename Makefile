@@ -22,14 +22,26 @@ $(BINARY):
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $@ ./cmd/redis-observer
 
 .PHONY: demo
-demo: build ## observe real traffic for ten seconds (as root)
+demo: build ## observe real traffic for ten seconds (as root; otherwise recorded traffic)
 	$(GO) run ./test/demo $(BINARY)
 
+# What cannot be installed makes tests skip, and with CI=1 fail. What was skipped is told at the end, with the reasons.
+# TEST='-run TestReload ./test/e2e' says which.
+TEST ?= -race ./...
+# 1: nothing may skip that root can; packets: nothing that CAP_NET_RAW can.
+REQUIRE ?= $(CI)
 .PHONY: test
-test: ## install what the tests need, run unit and end-to-end tests with the race detector
+test: ## install what the tests need and can be installed, run unit and end-to-end tests with the race detector
+	./test/install.sh redis || test -z "$(CI)"
+	./test/packets/fetch.sh || test -z "$(CI)"
+	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test -json -timeout 20m -count=1 $(TEST) | $(GO) run ./test/summary
+
+.PHONY: test-places
+test-places: ## run demo and tests in a container with Docker's default rights, and as an ordinary user (as root)
 	./test/install.sh redis
+	./test/install.sh places
 	./test/packets/fetch.sh
-	REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -race -timeout 20m -count=1 ./...
+	cd test/places && REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -count=1 -timeout 40m -v ./...
 
 # SIGNALS=25 for a short run.
 SIGNALS ?= 500

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs from Debian's packages what the tests and generators need, where it is missing.
-#   install.sh redis|clang|kernels
+#   install.sh redis|clang|kernels|places
 set -euo pipefail
 
 packages() {
@@ -8,7 +8,8 @@ packages() {
 	redis) have redis-server redis-cli redis-benchmark || echo redis-server redis-tools ;;
 	clang) have clang-14 clang-format-14 llvm-strip-14 shellcheck || echo clang-14 clang-format-14 llvm-14 shellcheck ;;
 	kernels) have qemu-system-x86_64 busybox cpio zstd || echo qemu-system-x86 busybox-static cpio zstd ;;
-	*) echo "install.sh: unknown: $1 (redis, clang or kernels)" >&2 && exit 2 ;;
+	places) have runc || echo runc ;;
+	*) echo "install.sh: unknown: $1 (redis, clang, kernels or places)" >&2 && exit 2 ;;
 	esac
 }
 
@@ -20,7 +21,7 @@ have() {
 missing=$(packages "$1")
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" != 0 ] || ! have apt-get; then
-	echo "install.sh: missing: $missing (install them, or run as root on Debian)" >&2
+	echo "install.sh: missing: $missing (what needs them is skipped; remedy, as root: apt-get install $missing)" >&2
 	exit 1
 fi
 echo "installing $missing"

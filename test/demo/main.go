@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -30,7 +29,7 @@ ports: []
 endpoints:
   - {name: session-cache, addresses: ["127.0.0.1:26399"]}
   - {name: job-queue, addresses: ["127.0.0.2:26399"]}
-log: {level: warn}
+log: {level: error}
 `
 
 func main() {
@@ -43,7 +42,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, out io.Writer) (err error) {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) != 1 {
 		return errors.New("want the path of redis-observer as the only argument")
 	}
@@ -56,26 +55,35 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := os.WriteFile(config, []byte(configuration), 0o600); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
-	if err := check(ctx, args[0], config); err != nil {
+	here, err := look(ctx, args[0], config)
+	if err != nil {
 		return err
 	}
+	if here.backend == "" {
+		here.explain(out)
+		return replay(ctx, args[0], config, out)
+	}
+	return live(ctx, args[0], dir, config, here, out)
+}
 
+// live shows the observer beside real traffic.
+func live(ctx context.Context, observer, dir, config string, here place, out io.Writer) (err error) {
 	redis, err := startRedis(dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, redis.stop()) }()
-	observer, err := startProcess(args[0], "--config", config)
+	daemon, err := startProcess(observer, "--config", config)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, observer.stop()) }()
+	defer func() { err = errors.Join(err, daemon.stop()) }()
 	if err := waitReady(ctx); err != nil {
 		return err
 	}
 
 	fmt.Fprintf(out, "Redis: %s on port %d. Two applications use it, as session-cache and as job-queue.\n", redis.name, port)
-	fmt.Fprintf(out, "redis-observer watches their sockets from the kernel; neither they nor Redis know of it.\n\n")
+	here.explain(out)
 	ctx, cancel := context.WithTimeout(ctx, duration)
 	defer cancel()
 	applications := startApplications(ctx)
@@ -89,15 +97,6 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	// What the last commands left in the ring is read within the flush interval.
 	time.Sleep(100 * time.Millisecond)
 	return summarize(out, redis)
-}
-
-// check lets the observer itself say what this machine lacks.
-func check(ctx context.Context, observer, config string) error {
-	output, err := exec.CommandContext(ctx, observer, "check", "--config", config).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("this machine cannot run the demonstration (it needs root and a kernel with eBPF and BTF):\n%s", output)
-	}
-	return nil
 }
 
 // watch prints the table every second until ctx ends.

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// recording is what applications such as those of this program did to a Redis server, captured on loopback with tcpdump.
+const recording = "test/demo/traffic.pcap.gz"
+
+// place is what this machine, and the rights of whoever starts this program, allow.
+type place struct {
+	backend      string // "" if nothing can be captured
+	capabilities []string
+}
+
+// look lets the observer itself say what this machine lacks.
+func look(ctx context.Context, observer, config string) (place, error) {
+	output, err := exec.CommandContext(ctx, observer, "check", "--config", config, "--output", "json").Output()
+	var check struct {
+		Configuration struct{ Valid bool }
+		Backend       string
+		Kernel        struct{ Capabilities []string }
+	}
+	if fault := json.Unmarshal(output, &check); fault != nil {
+		return place{}, fmt.Errorf("%s check: %w: %s", observer, fault, output)
+	}
+	if !check.Configuration.Valid {
+		return place{}, fmt.Errorf("%s check: %w: %s", observer, err, output)
+	}
+	return place{backend: check.Backend, capabilities: check.Kernel.Capabilities}, nil
+}
+
+// explain says in one line how the traffic is seen, what is missing for more, and the command that would give it.
+func (p place) explain(out io.Writer) {
+	switch p.backend {
+	case "packet":
+		fmt.Fprintf(out, "redis-observer captures packets here, because eBPF is refused: %s.\n\n", p.missing("CAP_BPF", "CAP_PERFMON"))
+	case "":
+		fmt.Fprintf(out, "This is recorded traffic (%s), because nothing can be captured here: %s.\n\n", recording, p.missing("CAP_NET_RAW"))
+	default:
+		fmt.Fprintf(out, "redis-observer watches their sockets from the kernel (backend %s); neither they nor Redis know of it.\n\n", p.backend)
+	}
+}
+
+// missing says which of the capabilities are not there, and which command gives them.
+func (p place) missing(needed ...string) string {
+	if slices.Contains(p.capabilities, "CAP_SYS_ADMIN") {
+		needed = slices.DeleteFunc(needed, func(name string) bool { return name != "CAP_NET_RAW" })
+	}
+	needed = slices.DeleteFunc(needed, func(name string) bool { return slices.Contains(p.capabilities, name) })
+	switch {
+	case len(needed) == 0:
+		return "`build/redis-observer check` says why"
+	case os.Getuid() != 0:
+		return strings.Join(needed, " and ") + " missing; `sudo make demo` has it"
+	default:
+		return strings.Join(needed, " and ") + " missing; `docker run --cap-add BPF --cap-add PERFMON --cap-add NET_RAW` gives it"
+	}
+}
+
+// replay shows what redis-observer makes of the recording: by the path that live traffic takes, behind the capture.
+func replay(ctx context.Context, observer, config string, out io.Writer) error {
+	command := exec.CommandContext(ctx, observer, "replay", "--config", config, "--output", "table", recording)
+	command.Stdout, command.Stderr = out, os.Stderr
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("%s replay: %w", observer, err)
+	}
+	return nil
+}
