@@ -72,6 +72,9 @@ type conn struct {
 	awaited   bool // something was outstanding when the frame being read began
 	released  bool // the frame being read began when letGo was set,
 	blind     bool // or when a request was not read to its end
+	doubting  bool // the oldest command is to get no reply, and whether the server obeys is not known yet
+	believing bool // it does
+	undecided bool // a held error may be its refusal, or answer a request that has not been read yet
 	letGo     bool // a held reply is being released: what answers nothing is dropped
 	outdated  bool // the replies being read are older than the oldest request, and do not answer it
 	gone      bool // established no more
@@ -185,6 +188,7 @@ func (c *conn) arrive(d capture.Direction, p *piece) {
 		c.hold(d, *p)
 	}
 	if len(c.flows[capture.Request].held)+len(c.flows[capture.Reply].held) > 0 {
+		c.undecided = c.undecided && d == capture.Reply
 		c.drain(capture.Request)
 		c.drain(capture.Reply)
 	}
@@ -239,6 +243,10 @@ func (c *conn) dropHeld() {
 	}
 	c.tracker.shelf.add(c, -c.has[heldBytes])
 	c.tracker.waiting.remove(c)
+	c.undecided = false
+	if c.doubting {
+		c.tracker.wait(c, c.tracker.now)
+	}
 }
 
 // drain delivers held pieces as long as their turn has come.
@@ -286,7 +294,7 @@ func (c *conn) force(d capture.Direction) {
 	if p, fresh := c.takeHeld(f); fresh {
 		c.deliver(d, &p)
 	}
-	c.letGo, c.outdated = false, false
+	c.letGo, c.outdated, c.undecided = false, false, false
 	c.drain(d)
 }
 
@@ -309,6 +317,7 @@ func (c *conn) expire() int64 {
 			c.drain(capture.Reply)
 		}
 	}
+	next = min(next, c.outlast())
 	for d := range c.flows { // last: what was let go may have put replies back
 		next = min(next, c.flows[d].deadline())
 	}
@@ -322,6 +331,9 @@ func (c *conn) flush() {
 		for len(c.flows[d].held) > 0 {
 			c.force(d)
 		}
+	}
+	if c.doubting {
+		c.believe()
 	}
 }
 
@@ -394,6 +406,7 @@ func (c *conn) lose(reason Reason, d capture.Direction, time int64) {
 // forgetPending empties the FIFO and the transaction, and returns how many commands they held.
 func (c *conn) forgetPending() uint32 {
 	n := c.pending.count + c.tx.queue.count
+	c.doubting = false
 	c.pending.clear(&c.tracker.slots)
 	c.tx.end(&c.tracker.slots)
 	return n
@@ -417,6 +430,7 @@ func (c *conn) heardServer() {
 
 // release gives back what the connection holds.
 func (c *conn) release() {
+	c.doubting = false
 	c.pending.release(&c.tracker.slots)
 	c.tx.queue.release(&c.tracker.slots)
 	if c.has[heldBytes] > 0 {

@@ -148,6 +148,10 @@ func (c *conn) mayAcknowledge() bool {
 
 // acknowledgement takes an acknowledgement of a change of subscriptions. It reports false if it should wait for its request.
 func (c *conn) acknowledgement(r *parser.Reply, of set, canWait bool) bool {
+	if c.doubting && !bytes.Equal(r.Text, []byte("sunsubscribe")) {
+		c.believe()
+		c.awaited = !c.pending.empty()
+	}
 	switch {
 	case c.awaited && setOf(c.expected().verb) == of && c.expected().verb.removes() == removes(r):
 		c.acknowledge(c.expected(), of, r.Last)

@@ -45,7 +45,7 @@ func (c *conn) readReplies(data []byte, time int64) (rest []byte) {
 			if c.takeSuccesses() {
 				continue
 			}
-			if !c.awaited && !c.letGo {
+			if (!c.awaited || c.doubting) && !c.letGo {
 				mark = c.replies.Rest()
 			}
 		}
@@ -70,6 +70,10 @@ func (c *conn) readReplies(data []byte, time int64) (rest []byte) {
 func (c *conn) beginFrame(kind byte) bool {
 	c.awaited = !c.pending.empty() && !c.outdated
 	c.header, c.released = false, c.letGo
+	if c.doubting && !c.outdated && c.answersMore(kind) {
+		c.believe()
+		c.awaited = !c.pending.empty() && !c.outdated
+	}
 	if !c.awaited {
 		c.blind = c.unread()
 		return kind == '>' || !c.patient() || c.proxied != 0
@@ -92,7 +96,7 @@ func (c *conn) unread() bool {
 
 // early reports whether what is held of the replies has still to wait for a request.
 func (c *conn) early() bool {
-	return c.pending.empty() && c.patient() && c.replies.Boundary()
+	return (c.pending.empty() || c.undecided) && c.patient() && c.replies.Boundary()
 }
 
 // stale reports whether a reply that was held came before the oldest request was sent: it waited in vain.
@@ -135,11 +139,34 @@ func (c *conn) frame(r *parser.Reply, canWait bool) bool {
 			return c.acknowledgement(r, of, canWait)
 		}
 	}
+	if c.doubting && !c.settleDoubt(r, canWait) {
+		return false
+	}
 	if c.awaited {
 		c.answer(r)
 		return true
 	}
 	return c.orphan(r, canWait)
+}
+
+// settleDoubt finds out from a reply whether the command in doubt was refused. It reports false if the reply should wait for its request.
+func (c *conn) settleDoubt(r *parser.Reply, canWait bool) bool {
+	if c.awaited && (r.Type == '-' || r.Type == '!') {
+		switch c.judge(r) {
+		case undecided:
+			if canWait {
+				c.undecided = true
+				return false
+			}
+			fallthrough
+		case refused:
+			c.doubting = false
+			return true
+		}
+	}
+	c.believe()
+	c.awaited = !c.pending.empty() && !c.outdated
+	return true
 }
 
 // orphan is a frame that answers no command we know of.

@@ -95,9 +95,19 @@ func (c *conn) take(r *parser.Request) {
 
 // await returns the place in the FIFO for a request that was sent at a time, or nil if there is no room: the connection is out of step then.
 func (c *conn) await(time int64) *pending {
-	p := c.pending.push(&c.tracker.slots)
+	p := c.place()
 	if p == nil {
 		c.overflow(time, 1)
+	}
+	return p
+}
+
+// place returns the place in the FIFO for one more request, or nil if there is no room.
+func (c *conn) place() *pending {
+	p := c.pending.push(&c.tracker.slots)
+	if p == nil && c.doubting {
+		c.believe() // rather than lose what most likely is silent
+		p = c.pending.push(&c.tracker.slots)
 	}
 	return p
 }

@@ -29,7 +29,7 @@ func (c *conn) takeRepeats(time int64) {
 	if n == 0 {
 		return
 	}
-	p := c.pending.push(&c.tracker.slots)
+	p := c.place()
 	if p == nil {
 		c.overflow(time, n)
 		return

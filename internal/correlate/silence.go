@@ -56,9 +56,13 @@ func (c *conn) pass(p *pending) {
 
 // settleSilent takes the commands that get no reply off the head of the FIFO, as if they had succeeded.
 func (c *conn) settleSilent() {
+	c.doubting = false
 	for !c.pending.empty() && !c.tx.running {
 		p := c.pending.at(0)
 		if !c.isSilent(p) {
+			return
+		}
+		if c.silence == answering && !c.believing && c.doubt(p) {
 			return
 		}
 		if c.tx.open && p.verb.queued() {

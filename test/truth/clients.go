@@ -55,6 +55,7 @@ var clients = []client{
 	{name: "raw-watched", run: rawWatched},
 	{name: "raw-full", options: []string{"--maxclients", "12"}, run: rawFull},
 	{name: "raw-renamed", options: []string{"--rename-command", "GET", "XGET"}, run: rawRenamed},
+	{name: "raw-mute", options: []string{"--rename-command", "CLIENT", "XCLIENT"}, run: rawMute},
 	{name: "replica", run: replication},
 	{name: "replica-dual", options: []string{"--dual-channel-replication-enabled", "yes"}, wants: (*server).hasDualChannels, run: replication},
 	{name: "sentinel", run: sentinel},

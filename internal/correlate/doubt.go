@@ -1,0 +1,148 @@
+package correlate
+
+import (
+	"bytes"
+	"math"
+	"time"
+
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/parser"
+)
+
+// A command that is to get no reply (CLIENT REPLY OFF or SKIP, REPLCONF ACK, a second MONITOR) gets one all the same if the server refuses it: an error.
+// So it stays in the FIFO, and with it what is behind, until that is known: by an error that can only be a refusal, by any
+// other reply, which then is that of a later command, or because a refusal would have come by now.
+
+// doubtFor is how long after the request, or after the reply before it, a refusal may come.
+const doubtFor = int64(time.Second)
+
+// doubt reports whether it is not known yet if the oldest command, which is to get no reply, is refused.
+func (c *conn) doubt(p *pending) bool {
+	until := max(p.time, c.replying) + doubtFor
+	c.doubting = c.mode == paired && c.tracker.now < until
+	if c.doubting {
+		c.tracker.wait(c, until)
+	}
+	return c.doubting
+}
+
+// believe ends the doubt: the oldest command was obeyed, and so were those behind it up to the first one that is answered.
+func (c *conn) believe() {
+	c.believing = true
+	c.settleSilent()
+	c.believing = false
+}
+
+// outlast goes on where a refusal would have come by now. It returns when that is so of the command that is in doubt; never if none is.
+func (c *conn) outlast() int64 {
+	if c.doubting {
+		c.settleSilent()
+	}
+	if !c.doubting {
+		return math.MaxInt64
+	}
+	return max(c.pending.at(0).time, c.replying) + doubtFor
+}
+
+// answersMore reports whether a frame with this first byte tells that what is in doubt was obeyed, whatever else is in it.
+func (c *conn) answersMore(kind byte) bool {
+	switch kind {
+	case '-', '!', '>', '|':
+		return false
+	case '+':
+		return !c.monitors
+	case '*':
+		return !c.sub.any()
+	default:
+		return true
+	}
+}
+
+// verdict is what an error says of a command that is in doubt.
+type verdict uint8
+
+const (
+	refused   verdict = iota
+	obeyed            // it answers a later command
+	undecided         // it may answer a request that has not been read yet
+)
+
+// judge says what an error that came at a time says of the oldest command.
+func (c *conn) judge(r *parser.Reply) verdict {
+	head := c.pending.at(0)
+	switch {
+	case isProtocolError(r):
+		return obeyed
+	case head.verb == replyOff:
+		return refused // silence does not err
+	case c.refuses(head, r):
+		return refused
+	case neverRefuses[command.LookupPrefix(r.Text)]:
+		return obeyed
+	}
+	return c.firstAnswered()
+}
+
+// refuses reports whether an error says itself that it is about a command that was to get no reply.
+func (c *conn) refuses(p *pending, r *parser.Reply) bool {
+	switch {
+	case bytes.HasPrefix(r.Text, []byte("NOAUTH ")):
+		return true
+	case p.verb == replySkip:
+		return bytes.HasPrefix(r.Text, []byte("BUSY ")) || names(r.Text, "client'") || names(r.Text, "client`") || names(r.Text, "client|reply") || names(r.Text, "reply'")
+	case p.verb == monitor:
+		return names(r.Text, "monitor")
+	default:
+		return names(r.Text, "replconf")
+	}
+}
+
+// names reports whether a text has a quoted word, in lower or upper case.
+func names(text []byte, word string) bool {
+	for i := 0; i+1+len(word) <= len(text); i++ {
+		if (text[i] == '\'' || text[i] == '`') && bytes.EqualFold(text[i+1:i+1+len(word)], []byte(word)) {
+			return true
+		}
+	}
+	return false
+}
+
+// neverRefuses are the errors by which no server refuses what was to get no reply: they are about keys.
+var neverRefuses = func() map[command.Prefix]bool {
+	set := make(map[command.Prefix]bool)
+	for _, prefix := range []string{"WRONGTYPE", "MOVED", "ASK", "CROSSSLOT", "NOSCRIPT", "EXECABORT", "OOM", "READONLY", "BUSYGROUP", "NOGROUP", "BUSYKEY", "TRYAGAIN"} {
+		set[command.LookupPrefix([]byte(prefix+" "))] = true
+	}
+	delete(set, command.OtherPrefix)
+	return set
+}()
+
+// looksAhead is how many commands are looked at to find one that is answered.
+const looksAhead = 64
+
+// firstAnswered looks whether a command behind the oldest one is answered if that is obeyed, and was sent before the current frame.
+func (c *conn) firstAnswered() verdict {
+	quiet := answering
+	for i := range min(c.pending.runs, looksAhead) {
+		p := c.pending.at(i)
+		switch v := p.verb; {
+		case p.time > c.replying:
+			return refused // and what came earlier has been read
+		case quiet == silenced:
+			if v == replyOn || v == reset {
+				return obeyed
+			}
+		case v == replyOff:
+			quiet = silenced
+		case v == replySkip:
+			quiet = skipNext
+		case quiet == skipNext:
+			if quiet = answering; p.more > 0 {
+				return obeyed
+			}
+		case i > 0 && p.flags&noReply == 0:
+			return obeyed
+		}
+	}
+	return undecided
+}
