@@ -77,6 +77,9 @@ func (s *session) replyMode(which int) op {
 		return plain[which]
 	}
 	mode := [...]string{"ON", "OFF", "SKIP", "ON"}[which]
+	if s.model.refuses {
+		return op{name: "client|reply", args: []string{"CLIENT", "REPLY", mode}, reply: "-ERR unknown command 'CLIENT', with args beginning with: 'REPLY'\r\n", want: "error ERR"}
+	}
 	return op{name: "client|reply", args: []string{"CLIENT", "REPLY", mode}, reply: "+OK\r\n", want: "success"}
 }
 
@@ -86,6 +89,7 @@ func (s *session) generate() {
 		s.turns = append(s.turns, turn{request: string(request(hello.args...)), reply: s.model.run(hello)})
 		s.model.resp3 = true
 	}
+	s.model.refuses = s.dice.roll(4) == 3
 	for len(s.dice) > 0 && len(s.turns) < 200 {
 		o := s.op()
 		if (s.model.off || s.model.skip) && strings.HasSuffix(o.name, "subscribe") {
@@ -152,6 +156,8 @@ func FuzzTracker(f *testing.F) {
 	f.Add([]byte{12, 1, 1, 0, 1, 1, 2, 1, 1, 14, 1, 0}, []byte{0, 1, 2, 0, 3, 4}, uint8(0))
 	f.Add([]byte{18, 1, 1, 0, 0, 1, 1, 1, 21, 1, 1, 3, 1, 1, 20, 1, 1}, []byte{1, 0, 0, 1}, uint8(0))
 	f.Add([]byte{1, 1, 0, 2, 1, 0, 3, 1, 0, 4, 1, 0, 5, 1, 0, 6, 1, 0}, []byte{1, 0, 0, 1}, uint8(3))
+	f.Add([]byte{0, 3, 21, 1, 1, 2, 1, 1, 22, 1, 1, 2, 1, 0, 23, 1, 1, 2, 1, 1}, []byte{0, 1, 2, 0, 3, 4}, uint8(0))
+	f.Add([]byte{0, 0, 22, 1, 1, 0, 1, 1, 2, 1, 0, 22, 1, 1, 22, 1, 1, 2, 1, 1, 9, 1, 1}, []byte{1, 4, 0, 0, 0}, uint8(0))
 	f.Add([]byte{24, 1, 1, 2, 1, 1, 25, 1, 1, 2, 1, 1, 24, 1, 0}, []byte{1, 3, 1, 7, 0, 1}, uint8(0))
 	f.Fuzz(func(t *testing.T, script, cuts []byte, loss uint8) {
 		s := session{dice: script, lossy: loss > 0}

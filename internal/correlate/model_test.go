@@ -12,6 +12,7 @@ type model struct {
 	multi      bool
 	queue      []op
 	off, skip  bool
+	refuses    bool // CLIENT REPLY
 	subscribed []string
 	want       []string // what should be counted, in order
 }
@@ -51,7 +52,7 @@ func (m *model) run(o op) string {
 	quiet := m.off || m.skip
 	m.skip = false
 	reply, outcome := m.execute(o)
-	obeys := !m.multi && !m.inSubscribedMode()
+	obeys := !m.multi && !m.inSubscribedMode() && !m.refuses
 	switch {
 	case o.name == "client|reply" && obeys && (o.args[2] == "OFF" || o.args[2] == "SKIP"):
 		m.off, m.skip = m.off || o.args[2] == "OFF", o.args[2] == "SKIP" && !m.off
