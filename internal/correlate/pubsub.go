@@ -21,6 +21,7 @@ const (
 // subscriptions are the sizes of the sets, as the server's acknowledgements tell them.
 type subscriptions struct {
 	size    [sets]int64
+	arrays  bool // the acknowledgements come as arrays, so messages do as well: in RESP2, and from servers that do so in RESP3
 	guessed bool // what looked like a message was seen before any acknowledgement: the sizes are not known
 }
 
@@ -92,7 +93,8 @@ func hasMessageShape(r *parser.Reply) bool {
 	}
 }
 
-// isMessage reports whether an array is a message: in RESP2 while subscribed, when no other reply can look like it.
+// isMessage reports whether an array is a message: in RESP2 while subscribed, when no other reply can look like it; in RESP3 from a server
+// that acknowledged by an array; and wherever the command that is to be answered next is never answered by an array.
 func (c *conn) isMessage(r *parser.Reply) bool {
 	switch {
 	case c.header || !hasMessageShape(r):
@@ -100,9 +102,22 @@ func (c *conn) isMessage(r *parser.Reply) bool {
 	case c.tx.running:
 		// Up to Redis 7.0 one that the transaction publishes to its own connection stands before PUBLISH's reply.
 		return c.proto == 2 && c.sub.any() && c.expected().verb == publish
+	case c.awaited && c.wantsScalar():
+		return true
+	case c.proto == 3 && c.sub.arrays && c.sub.counted():
+		return true
 	default:
 		return c.inSubscribedMode()
 	}
+}
+
+// wantsScalar reports whether the command that is to be answered next is not answered by an array, whatever its arguments.
+func (c *conn) wantsScalar() bool {
+	p := c.expected()
+	if c.tx.open && !c.tx.running && p.verb.queued() {
+		return true // by +QUEUED
+	}
+	return int(p.command) < len(scalars) && scalars[p.command]
 }
 
 // inSubscribedMode reports whether an array that looks like one of a RESP2 subscription is one. On a connection of unknown history it is
@@ -133,7 +148,7 @@ func (c *conn) push(r *parser.Reply, canWait bool) bool {
 
 // mayAcknowledge reports whether an array that looks like an acknowledgement is one. In EXEC's reply only the elements of the subscribe
 // family are: a transaction may subscribe and then run what a subscribed connection may not.
-func (c *conn) mayAcknowledge() bool {
+func (c *conn) mayAcknowledge(r *parser.Reply) bool {
 	switch {
 	case c.header:
 		return false
@@ -141,6 +156,8 @@ func (c *conn) mayAcknowledge() bool {
 		return true
 	case c.tx.running:
 		return false
+	case c.sub.arrays && c.sub.counted() && bytes.Equal(r.Text, []byte("sunsubscribe")):
+		return true
 	default:
 		return c.inSubscribedMode() || !c.awaited && c.quietAcks
 	}
@@ -152,6 +169,7 @@ func (c *conn) acknowledgement(r *parser.Reply, of set, canWait bool) bool {
 		c.believe()
 		c.awaited = !c.pending.empty()
 	}
+	c.sub.arrays = r.Type == '*'
 	switch {
 	case c.awaited && setOf(c.expected().verb) == of && c.expected().verb.removes() == removes(r):
 		c.acknowledge(c.expected(), of, r.Last)

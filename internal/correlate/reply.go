@@ -135,7 +135,7 @@ func (c *conn) frame(r *parser.Reply, canWait bool) bool {
 			c.sub.guessed = c.sub.guessed || !c.sub.counted()
 			return true
 		}
-		if of := ackOf(r); of != noSet && c.mayAcknowledge() {
+		if of := ackOf(r); of != noSet && c.mayAcknowledge(r) {
 			return c.acknowledgement(r, of, canWait)
 		}
 	}
@@ -187,6 +187,8 @@ func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
 			c.banner = c.replying
 		}
 		return true
+	case c.sub.any() && r.Type == '*' && hasMessageShape(r):
+		return true // no request came that it could answer
 	}
 	c.unpaired(Unsolicited, 1)
 	if c.unknown || c.silence == silenced || c.deaf || c.blind || c.unread() {
@@ -279,7 +281,7 @@ func (c *conn) effect(v verb, r *parser.Reply) bool {
 	case reset:
 		c.begin()
 	case hello:
-		c.proto = 2
+		c.proto, c.sub.arrays = 2, false
 		if r.Type == '%' {
 			c.proto = 3
 		}

@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/parser"
@@ -60,6 +61,22 @@ var verbs = func() []verb {
 		v[id] = verb
 	}
 	return v
+}()
+
+// scalars tells of each built-in command whether it is never answered by an array, whatever its arguments. It names the usual ones.
+var scalars = func() []bool {
+	table := command.Builtin()
+	s := make([]bool, table.Count())
+	for _, name := range strings.Fields(`append auth bitcount bitop bitpos copy dbsize decr decrby del discard echo exists expire expireat flushall flushdb
+		get getbit getdel getex getrange getset hdel hexists hget hincrby hincrbyfloat hlen hmset hset hsetnx hstrlen incr incrby incrbyfloat
+		lindex linsert llen lpush lpushx lrem lset ltrim mset msetnx move multi persist pexpire pexpireat pfadd pfcount pfmerge psetex pttl publish
+		rename renamenx rpush rpushx sadd scard sdiffstore select set setbit setex setnx setrange sinterstore sismember smove spublish srem strlen
+		substr sunionstore swapdb touch ttl type unlink unwatch watch xack xadd xdel xlen xtrim zcard zcount zdiffstore zincrby zinterstore zlexcount
+		zrangestore zrem zremrangebylex zremrangebyrank zremrangebyscore zscore zunionstore`) {
+		s[table.Lookup([]byte(name), nil)] = true
+	}
+	s[command.Other] = false
+	return s
 }()
 
 // verbOf returns the verb of a request.

@@ -146,7 +146,11 @@ func TestTransactions(t *testing.T) {
 }
 
 func TestSubscriptions(t *testing.T) {
-	const ack = `s: *3\r\n$9\r\nsubscribe\r\n$1\r\n`
+	const (
+		ack     = `s: *3\r\n$9\r\nsubscribe\r\n$1\r\n`
+		message = `s: *3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nm\r\n`
+	)
+	three := []string{"open", "C: HELLO 3", `s: %1\r\n+proto\r\n:3\r\n`}
 	runScripts(t, []wireCase{
 		{"one acknowledgement per argument", []string{"open", "C: SUBSCRIBE a b a", ack + `a\r\n:1\r\n`, ack + `b\r\n:2\r\n`, ack + `a\r\n:2\r\n`, `s: *3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n`, "C: PING", `s: *2\r\n$4\r\npong\r\n$0\r\n\r\n`},
 			[]string{"subscribe success", "ping success"}},
@@ -162,6 +166,19 @@ func TestSubscriptions(t *testing.T) {
 			[]string{"hello success", "subscribe success", "lrange success", "ping success"}},
 		{"RESP3 acknowledgement before its request", []string{"open", "C: HELLO 3", `s: %1\r\n+proto\r\n:3\r\n`, "later C: SUBSCRIBE a", `s: >3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`, "now", "C: PING", "S: +PONG"}, []string{"hello success", "subscribe success", "ping success"}},
 		{"pong before its PING while subscribed", []string{"open", "C: SUBSCRIBE a", ack + `a\r\n:1\r\n`, "later C: PING", `s: *2\r\n$4\r\npong\r\n$0\r\n\r\n`, "now"}, []string{"subscribe success", "ping success"}},
+		{"arrays in RESP3", append(three[:3:3], "C: SUBSCRIBE a", ack+`a\r\n:1\r\n`, "C: GET a", "C: LPUSH a 1", "C: LRANGE a 0 1", message, "S: $-1", message, "S: -WRONGTYPE no", message, "S: *0", message, "+60ms", "C: PING", "S: +PONG"),
+			[]string{"hello success", "subscribe success", "get success", "lpush error WRONGTYPE", "lrange success", "ping success"}},
+		{"arrays in RESP3 behind pushed acknowledgements", append(three[:3:3], "C: SUBSCRIBE a", `s: >3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`, "C: GET a", "C: LPUSH a 1", message, "S: $-1", message, "S: -WRONGTYPE no", message, "+60ms", "C: PING", "S: +PONG"),
+			[]string{"hello success", "subscribe success", "get success", "lpush error WRONGTYPE", "ping success"}},
+		{"arrays in RESP3 while commands are queued", append(three[:3:3], "C: SUBSCRIBE a", `s: >3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`, "C: MULTI", message, "S: +OK", "C: LRANGE a 0 1", message, "S: +QUEUED", "C: EXEC", `s: *1\r\n*3\r\n+message\r\n+a\r\n+b\r\n`),
+			[]string{"hello success", "subscribe success", "multi success", "lrange success", "exec success"}},
+		{"pattern messages as arrays in RESP3", append(three[:3:3], "C: PSUBSCRIBE a*", `s: *3\r\n$10\r\npsubscribe\r\n$2\r\na*\r\n:1\r\n`, "C: GET a", "C: LPUSH a 1", `s: *4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$1\r\na\r\n$1\r\nx\r\n`, "S: $-1", "S: -WRONGTYPE no", "C: PUNSUBSCRIBE", `s: *3\r\n$12\r\npunsubscribe\r\n$2\r\na*\r\n:0\r\n`),
+			[]string{"hello success", "psubscribe success", "get success", "lpush error WRONGTYPE", "punsubscribe success"}},
+		{"sunsubscribe without a request as an array in RESP3", append(three[:3:3], "C: SSUBSCRIBE a", `s: *3\r\n$10\r\nssubscribe\r\n$1\r\na\r\n:1\r\n`, "C: GET a", `s: *3\r\n$12\r\nsunsubscribe\r\n$1\r\na\r\n:0\r\n`, "S: $-1"),
+			[]string{"hello success", "ssubscribe success", "get success"}},
+		{"pushes in RESP2", []string{"open", "C: SUBSCRIBE a", ack + `a\r\n:1\r\n`, `s: >3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n`, "C: PING", message, `s: >3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n`, `s: *2\r\n$4\r\npong\r\n$0\r\n\r\n`, message, "C: UNSUBSCRIBE a", `s: *3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n`},
+			[]string{"subscribe success", "ping success", "unsubscribe success"}},
+		{"pushed acknowledgements in RESP2", []string{"open", "C: SUBSCRIBE a", `s: >3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`, "C: LRANGE a 0 1", message, "C: GET a", "S: $-1"}, []string{"subscribe success", "lrange success", "get success"}},
 		{"refused", []string{"open", "C: SUBSCRIBE a b", "S: -NOPERM no", "C: GET a", "S: $-1"}, []string{"subscribe error NOPERM", "get success"}},
 		{"not allowed while subscribed", []string{"open", "C: SUBSCRIBE a", ack + `a\r\n:1\r\n`, "C: GET a", "S: -ERR Can't execute 'get'", "C: RESET", "S: +RESET", "C: GET a", "S: $-1"}, []string{"subscribe success", "get error ERR", "reset success", "get success"}},
 		{"closed while subscribed", []string{"open", "C: SUBSCRIBE a", ack + `a\r\n:1\r\n`, "close"}, []string{"subscribe success"}},
