@@ -80,7 +80,14 @@ func (c *conn) judge(r *parser.Reply) verdict {
 	case neverRefuses[command.LookupPrefix(r.Text)]:
 		return obeyed
 	}
-	return c.firstAnswered()
+	switch answered, later := c.answeredAhead(); {
+	case answered == 0 && !later:
+		return undecided
+	case answered == 0 || answered < looksAhead && c.framesBehind(answered) == answered:
+		return refused // it would be one reply too many
+	default:
+		return obeyed
+	}
 }
 
 // refuses reports whether an error says itself that it is about a command that was to get no reply.
@@ -89,7 +96,7 @@ func (c *conn) refuses(p *pending, r *parser.Reply) bool {
 	case bytes.HasPrefix(r.Text, []byte("NOAUTH ")):
 		return true
 	case p.verb == replySkip:
-		return bytes.HasPrefix(r.Text, []byte("BUSY ")) || names(r.Text, "client'") || names(r.Text, "client`") || names(r.Text, "client|reply") || names(r.Text, "reply'")
+		return names(r.Text, "client'") || names(r.Text, "client`") || names(r.Text, "client|reply") || names(r.Text, "reply'")
 	case p.verb == monitor:
 		return names(r.Text, "monitor")
 	default:
@@ -117,32 +124,70 @@ var neverRefuses = func() map[command.Prefix]bool {
 	return set
 }()
 
-// looksAhead is how many commands are looked at to find one that is answered.
+// looksAhead is how many commands and frames are looked at.
 const looksAhead = 64
 
-// firstAnswered looks whether a command behind the oldest one is answered if that is obeyed, and was sent before the current frame.
-func (c *conn) firstAnswered() verdict {
-	quiet := answering
-	for i := range min(c.pending.runs, looksAhead) {
+// answeredAhead returns how many commands are answered if the oldest one is obeyed, of those that were sent before the current frame:
+// looksAhead if that is not known. Was one sent later, then all that were sent earlier have been read.
+func (c *conn) answeredAhead() (answered int, later bool) {
+	quiet, looks := answering, 0
+	if c.sub.any() || c.monitors {
+		return looksAhead, false
+	}
+	for i := range c.pending.runs {
 		p := c.pending.at(i)
-		switch v := p.verb; {
-		case p.time > c.replying:
-			return refused // and what came earlier has been read
-		case quiet == silenced:
-			if v == replyOn || v == reset {
-				return obeyed
+		if p.time > c.replying {
+			return answered, true
+		}
+		if p.verb.subscribes() || p.verb >= monitor && p.verb <= syncSlots || p.verb == multi {
+			return looksAhead, false // it brings nobody knows how many frames, or defers what is behind it
+		}
+		for range p.count() {
+			if looks++; looks > looksAhead {
+				return looksAhead, false
 			}
-		case v == replyOff:
-			quiet = silenced
-		case v == replySkip:
-			quiet = skipNext
-		case quiet == skipNext:
-			if quiet = answering; p.more > 0 {
-				return obeyed
+			if !p.silentIn(quiet) {
+				answered++
 			}
-		case i > 0 && p.flags&noReply == 0:
-			return obeyed
+			quiet = quiet.behind(p.verb)
 		}
 	}
-	return undecided
+	return answered, false
+}
+
+// silentIn tells whether the command gets no reply outside of a transaction, whatever else the state of its connection is.
+func (p *pending) silentIn(quiet silence) bool {
+	switch {
+	case quiet == silenced && p.verb == reset:
+		return false
+	case quiet != answering:
+		return p.verb != replyOn
+	}
+	return p.verb == replyOff || p.verb == replySkip || p.flags&noReply != 0
+}
+
+// behind returns what a command, once run outside of a transaction, leaves of the silence.
+func (s silence) behind(v verb) silence {
+	switch {
+	case v == replyOn || v == reset:
+		return answering
+	case v == replyOff || s == silenced:
+		return silenced
+	case v == replySkip:
+		return skipNext
+	default:
+		return answering
+	}
+}
+
+// framesBehind counts the replies, up to most, that came with the current frame and stand behind it.
+func (c *conn) framesBehind(most int) (n int) {
+	s := c.replies
+	var r parser.Reply
+	for n < most && s.Next(&r) == nil {
+		if r.Type != '>' {
+			n++
+		}
+	}
+	return n
 }

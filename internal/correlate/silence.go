@@ -41,17 +41,7 @@ func (c *conn) isSilent(p *pending) bool {
 
 // pass notes what a command, once run outside of a transaction, leaves of the silence.
 func (c *conn) pass(p *pending) {
-	switch v := c.asObeyed(p.verb); {
-	case v == replyOn || v == reset:
-		c.silence = answering
-	case v == replyOff:
-		c.silence = silenced
-	case c.silence == silenced:
-	case v == replySkip:
-		c.silence = skipNext
-	default:
-		c.silence = answering
-	}
+	c.silence = c.silence.behind(c.asObeyed(p.verb))
 }
 
 // settleSilent takes the commands that get no reply off the head of the FIFO, as if they had succeeded.
