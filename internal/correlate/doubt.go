@@ -83,8 +83,10 @@ func (c *conn) judge(r *parser.Reply) verdict {
 	switch answered, later := c.answeredAhead(); {
 	case answered == 0 && !later:
 		return undecided
-	case answered == 0 || answered < looksAhead && c.framesBehind(answered) == answered:
-		return refused // it would be one reply too many
+	case answered == 0:
+		return refused
+	case answered < looksAhead && bytes.HasPrefix(r.Text, []byte("BUSY ")) && c.framesBehind(answered) == answered:
+		return refused // all are told so, and one more than would be
 	default:
 		return obeyed
 	}
