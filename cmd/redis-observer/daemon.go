@@ -59,7 +59,7 @@ func (p program) observe(ctx context.Context, path string, flags *pflag.FlagSet,
 
 // start makes everything, the probes last: whatever fails, nothing is attached before it.
 func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, stderr io.Writer) (o *observer, err error) {
-	c, err := config.Load(path, flags)
+	c, text, err := config.LoadText(path, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, s
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
 	o.tracker = newTracker(table, names, o.recorder, o.source.Backend() == capture.PacketBackend, memory)
-	o.reloader = reloader{path: path, flags: flags, running: c, names: names, source: o.source, recorder: o.recorder, level: level, logger: logger}
+	o.reloader = reloader{path: path, flags: flags, running: c, text: text, names: names, source: o.source, recorder: o.recorder, level: level, logger: logger}
 	o.recorder.Watch(o.sources())
 	return o, nil
 }

@@ -18,6 +18,7 @@ type reloader struct {
 	path     string
 	flags    *pflag.FlagSet
 	running  *config.Config
+	text     []byte // of the file that is running
 	names    *config.Names
 	source   live
 	recorder *metrics.Recorder
@@ -55,7 +56,10 @@ func (r *reloader) reload(ctx context.Context) {
 	notify(r.logger, reloading())
 	defer notify(r.logger, ready)
 	config.Settle(ctx, r.path)
-	next, err := config.Load(r.path, r.flags)
+	next, text, err := config.LoadText(r.path, r.flags)
+	if err == nil {
+		err = config.Accident(r.text, text)
+	}
 	if err == nil {
 		err = r.apply(ctx, next)
 	}
@@ -68,7 +72,7 @@ func (r *reloader) reload(ctx context.Context) {
 		r.logger.Warn("some changes take effect at the next start", "keys", keys)
 	}
 	r.level.Set(next.Log.Level)
-	r.running = next
+	r.running, r.text = next, text
 	r.logger.Info("configuration reloaded", "client_ports", r.names.ClientPorts(), "server_ports", r.names.ServerPorts())
 }
 

@@ -112,6 +112,40 @@ func TestReloadOnSymlinkSwap(t *testing.T) {
 	r.end()
 }
 
+// What an accident leaves of the file is refused, and what blocks or has no end is not even read.
+func TestReloadRefusesAccidents(t *testing.T) {
+	const whole = "ports: [6379]\nendpoints:\n  - name: first\n    addresses: ['10.0.0.1:6379']\n  - name: last\n    addresses: ['10.0.0.2:6400']\n"
+	r := mustRun(t, 21106, "ports: [6379]\n")
+	fifo := func() {
+		require.NoError(t, os.Remove(r.file))
+		require.NoError(t, syscall.Mkfifo(r.file, 0o600))
+	}
+	huge := func() { require.NoError(t, os.Truncate(r.file, 200<<20)) }
+	r.write(whole)
+	r.await(func() bool { return slices.Equal(r.source.ports(), []uint16{6379, 6400}) }, "first reload")
+	for _, accident := range []struct {
+		name, log string
+		happen    func()
+	}{
+		{"emptied", "the file is empty, and was not before", func() { require.NoError(t, os.Truncate(r.file, 0)) }},
+		{"cut off", "as if it had been cut off", func() { require.NoError(t, os.Truncate(r.file, int64(len(whole)-48))) }},
+		{"nothing observed", "no port is observed", func() { r.write("ports: []\n") }},
+		{"huge", "is larger than", huge},
+		{"FIFO", "is no regular file but a FIFO", fifo},
+	} {
+		accident.happen()
+		r.awaitMetric("redis_observer_config_last_reload_successful 0")
+		r.await(func() bool { return strings.Contains(r.stderr.String(), accident.log) }, accident.name)
+		assert.Equal(t, []uint16{6379, 6400}, r.source.ports(), accident.name)
+		if accident.name != "FIFO" { // with it comes the end
+			r.write(whole)
+			r.awaitMetric("redis_observer_config_last_reload_successful 1")
+		}
+	}
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+	r.end()
+}
+
 func TestServiceManager(t *testing.T) {
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
 	require.NoError(t, err)

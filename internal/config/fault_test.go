@@ -48,7 +48,9 @@ func TestFaults(t *testing.T) {
 		{"role", "endpoints: [{name: a, addresses: ['*:1'], role: both}]", []string{`endpoints[0].role: unknown value "both" (allowed client, server)`}},
 		{"address", "endpoints: [{name: a, addresses: ['*:1', '10.0.0.1']}]", []string{`endpoints[0].addresses[1]: "10.0.0.1" has no port (` + addressForms + ")"}},
 		{"address taken", "endpoints: [{name: a, addresses: ['*:1']}, {name: b, addresses: ['*:2', '*:1']}]", []string{`endpoints[1].addresses[1]: *:1 is also endpoints[0].addresses[0] of "a" (keep one of them)`}},
-		{"address counted at both ends", "endpoints: [{name: a, addresses: ['*:1']}, {name: a, addresses: ['*:1'], role: server}]", []string{"endpoints[1].addresses[0]: *:1 is also endpoints[0].addresses[0] with the other role, so that its commands would count twice (keep one of them)"}},
+		{"address counted at both ends", "endpoints: [{name: a, addresses: ['*:1']}, {name: a, addresses: ['*:1'], role: server}]", []string{`endpoints[1].addresses[0]: *:1 of "a" is also endpoints[0].addresses[0] of "a" with the other role, so that its commands would count twice (keep one of them)`}},
+		{"address counted at both ends under two names", "endpoints: [{name: a, addresses: ['*:1']}, {name: b, addresses: ['*:1'], role: server}]", []string{`endpoints[1].addresses[0]: *:1 of "b" is also endpoints[0].addresses[0] of "a" with the other role, so that its commands would count twice (keep one of them)`}},
+		{"host counted at both ends", "endpoints: [{name: a, addresses: ['h:1']}, {name: b, addresses: ['H.:1'], role: server}]", []string{`endpoints[1].addresses[0]: h:1 of "b" is also endpoints[0].addresses[0] of "a" with the other role, so that its commands would count twice (keep one of them)`}},
 		{"resolve_interval", "resolve_interval: 10ms", []string{"resolve_interval: 10ms is too short (allowed 1s or more)"}},
 		{"buckets empty", "metrics: {buckets: []}", []string{"metrics.buckets: has 0 bounds (allowed 1 to 100, in seconds)"}},
 		{"buckets", "metrics: {buckets: [0, 2, 1, .inf]}", []string{

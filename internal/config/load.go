@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
 // flagKeys are the keys that have a flag, by the name of the flag.
@@ -38,10 +39,24 @@ func AddFlags(flags *pflag.FlagSet) {
 // Load reads the file at path (none if path is empty), the environment and the flags that were set, and validates the result.
 // flags may be nil. All faults are returned at once, joined.
 func Load(path string, flags *pflag.FlagSet) (*Config, error) {
-	config, err := load(path, flags)
+	config, _, err := LoadText(path, flags)
+	return config, err
+}
+
+// LoadText is Load that returns the text of the file too.
+func LoadText(path string, flags *pflag.FlagSet) (*Config, []byte, error) {
+	text, err := readFile(path)
+	var config *Config
 	if err == nil {
-		return config, nil
+		config, err = load(text, flags)
 	}
+	if err != nil {
+		return nil, nil, loadError(path, err)
+	}
+	return config, text, nil
+}
+
+func loadError(path string, err error) error {
 	object, separator := "configuration", " "
 	if path != "" {
 		object += " " + path
@@ -49,12 +64,12 @@ func Load(path string, flags *pflag.FlagSet) (*Config, error) {
 	if len(leaves(err)) > 1 {
 		separator = "\n"
 	}
-	return nil, fmt.Errorf("load %s:%s%w", object, separator, err)
+	return fmt.Errorf("load %s:%s%w", object, separator, err)
 }
 
-func load(path string, flags *pflag.FlagSet) (*Config, error) {
+func load(text []byte, flags *pflag.FlagSet) (*Config, error) {
 	v := viper.NewWithOptions(viper.KeyDelimiter(delimiter))
-	if err := readFile(v, path); err != nil {
+	if err := readText(v, text); err != nil {
 		return nil, err
 	}
 	// Every variable is bound by its full name. Unknown REDIS_OBSERVER_* variables are no fault:
@@ -93,15 +108,20 @@ func unreported(faults, reported []error) []error {
 	})
 }
 
-func readFile(v *viper.Viper, path string) error {
+// readFile returns what the file at path holds, nothing if path is empty.
+func readFile(path string) ([]byte, error) {
 	if path == "" {
-		return nil
+		return nil, nil
 	}
-	text, err := os.ReadFile(path)
+	text, err := plainfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w (name an existing file with --config)", fs.ErrNotExist)
+		return nil, fmt.Errorf("%w (name an existing file with --config)", fs.ErrNotExist)
 	}
-	if err != nil {
+	return text, err
+}
+
+func readText(v *viper.Viper, text []byte) error {
+	if err := tooComplex(text); err != nil {
 		return err
 	}
 	v.SetConfigType("yaml")

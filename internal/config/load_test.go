@@ -121,8 +121,9 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestEveryKeyHasAVariable(t *testing.T) {
+	webConfig := mustWrite(t, "")
 	for variable, value := range map[string]string{
-		"LISTEN": ":21002", "WEB_CONFIG": os.DevNull, "CAPTURE_BACKEND": "fentry", "CAPTURE_RING_SIZE": "1MiB",
+		"LISTEN": ":21002", "WEB_CONFIG": webConfig, "CAPTURE_BACKEND": "fentry", "CAPTURE_RING_SIZE": "1MiB",
 		"CAPTURE_FLUSH_INTERVAL": "7ms", "CAPTURE_MAX_BYTES_PER_CALL": "4096", "CAPTURE_INTERFACES": "eth0, lo",
 		"PORTS": "1,2", "DEFAULT_NAME": "123", "ENDPOINTS": `[{name: a, addresses: ["h:1"], role: server}]`,
 		"RESOLVE_INTERVAL": "5s", "METRICS_BUCKETS": "0.5,1", "METRICS_NATIVE_HISTOGRAMS": "true", "METRICS_COMMAND_NAMES": "redis-py",
@@ -136,7 +137,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 	config, err := Load("", nil)
 	require.NoError(t, err)
 	assert.Equal(t, &Config{
-		Listen: ":21002", WebConfig: os.DevNull,
+		Listen: ":21002", WebConfig: webConfig,
 		Capture: Capture{Backend: "fentry", RingSize: 1 << 20, FlushInterval: 7 * time.Millisecond, MaxBytesPerCall: 4096, Interfaces: []string{"eth0", "lo"}},
 		Ports:   []int{1, 2}, DefaultName: "123",
 		Endpoints:       []Endpoint{{Name: "a", Addresses: []Address{{Host: "h", Port: 1}}, Role: capture.Server}},

@@ -119,10 +119,18 @@ func TestEachAddressHasOneEnd(t *testing.T) {
 		"both roles on one port":    `endpoints: [{name: s, addresses: ["10.0.0.1:6379"], role: server}, {name: c, addresses: ["10.0.0.2:6379"]}]`,
 		"wildcard beside an exact":  `endpoints: [{name: s, addresses: ["*:6379"], role: server}, {name: c, addresses: ["10.0.0.2:6379"]}]`,
 		"server host that resolves": `endpoints: [{name: s, addresses: ["h:6379"], role: server}]`,
+		"wildcard of clients":       `endpoints: [{name: c, addresses: ["*:6379"]}, {name: s, addresses: ["10.0.0.1:6379"], role: server}]`,
+		"network in a network":      `endpoints: [{name: c, addresses: ["10.0.0.0/24:6379"]}, {name: s, addresses: ["10.0.0.0/8:6379"], role: server}]`,
+		"network around a network":  `endpoints: [{name: c, addresses: ["10.0.0.0/8:6379"]}, {name: s, addresses: ["10.0.0.0/24:6379"], role: server}]`,
+		"address in a network":      `endpoints: [{name: c, addresses: ["10.0.0.0/8:6379"]}, {name: s, addresses: ["10.0.0.1:6379"], role: server}]`,
+		"hosts at one address":      `endpoints: [{name: c, addresses: ["i:6379"]}, {name: s, addresses: ["h:6379"], role: server}]`,
+		"host at an address":        `endpoints: [{name: c, addresses: ["10.0.0.1:6379"]}, {name: s, addresses: ["i:6379"], role: server}]`,
+		"host beside a wildcard":    `endpoints: [{name: s, addresses: ["*:6379"], role: server}, {name: c, addresses: ["h:6379"]}]`,
+		"everything of both":        `endpoints: [{name: c, addresses: ["0.0.0.0/0:6379"]}, {name: s, addresses: ["*:6379"], role: server}]`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			names := mustNames(t, text, &fakeDNS{hosts: map[string][]string{"h": {"10.0.0.2"}}})
-			for _, server := range []string{"10.0.0.1:6379", "10.0.0.3:6379", "192.168.0.1:6379"} {
+			names := mustNames(t, text, &fakeDNS{hosts: map[string][]string{"h": {"10.0.0.2", "10.0.0.1"}, "i": {"10.0.0.1"}}})
+			for _, server := range []string{"10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379", "192.168.0.1:6379"} {
 				ends := 0
 				for _, role := range []capture.Role{capture.Client, capture.Server} {
 					if nameOf(names, role, server) != "" {
@@ -232,5 +240,23 @@ func BenchmarkResolve(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		names.Resolve(capture.Client, &e)
+	}
+}
+
+// Where endpoints of both roles match, the more specific one says at which end its commands count.
+func TestMoreSpecificRoleWins(t *testing.T) {
+	names := mustNames(t, `endpoints:
+  - {name: c, addresses: ["*:6379", "10.1.0.1:6379", "late:6379"]}
+  - {name: s, addresses: ["10.1.0.0/16:6379", "first:6379", "other:6379"], role: server}
+  - {name: last, addresses: ["second:6379"]}
+`, &fakeDNS{hosts: map[string][]string{"first": {"10.9.0.1"}, "second": {"10.9.0.1", "10.9.0.2"}, "other": {"10.1.0.1"}}})
+	for server, want := range map[string][2]string{
+		"10.0.0.1:6379": {"c", ""},
+		"10.1.0.2:6379": {"", "s"},
+		"10.1.0.1:6379": {"c", ""},
+		"10.9.0.1:6379": {"", "s"},
+		"10.9.0.2:6379": {"last", ""},
+	} {
+		assert.Equal(t, want, [2]string{nameOf(names, capture.Client, server), nameOf(names, capture.Server, server)}, server)
 	}
 }

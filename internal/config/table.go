@@ -19,8 +19,9 @@ type table struct {
 
 // side holds the endpoints of one role, the most specific forms first.
 type side struct {
-	exact    map[netip.AddrPort]correlate.NameID
-	networks map[uint16][]network // by port, longest prefix first
+	exact    map[netip.AddrPort]correlate.NameID // written out
+	resolved map[netip.AddrPort]correlate.NameID // from host names
+	networks map[uint16][]network                // by port, longest prefix first
 	any      map[uint16]correlate.NameID
 	ports    map[uint16]bool
 }
@@ -37,6 +38,7 @@ func newTable(c *Config, registry *Registry, hosts func(string) []netip.Addr) *t
 	for role := range t.sides {
 		t.sides[role] = side{
 			exact:    map[netip.AddrPort]correlate.NameID{},
+			resolved: map[netip.AddrPort]correlate.NameID{},
 			networks: map[uint16][]network{},
 			any:      map[uint16]correlate.NameID{},
 			ports:    map[uint16]bool{},
@@ -69,17 +71,18 @@ func (s *side) add(address Address, name correlate.NameID) {
 	}
 }
 
-// addHosts comes after the addresses that were written out, which have precedence, and among host names the first one has.
+// addHosts gives an address that several host names resolve to the first of them, of whichever role: it is counted at one end.
 func (t *table) addHosts(c *Config, registry *Registry, hosts func(string) []netip.Addr) {
+	taken := map[netip.AddrPort]bool{}
 	for _, endpoint := range c.Endpoints {
 		for _, address := range endpoint.Addresses {
 			if address.Host == "" {
 				continue
 			}
 			for _, addr := range hosts(address.Host) {
-				key := netip.AddrPortFrom(addr, address.Port)
-				if _, taken := t.sides[endpoint.Role].exact[key]; !taken {
-					t.sides[endpoint.Role].exact[key] = registry.Intern(endpoint.Name)
+				if key := netip.AddrPortFrom(addr, address.Port); !taken[key] {
+					taken[key] = true
+					t.sides[endpoint.Role].resolved[key] = registry.Intern(endpoint.Name)
 				}
 			}
 		}
@@ -109,31 +112,45 @@ func (t *table) addFallbacks(c *Config) {
 }
 
 // resolve looks up the address of the server, which is the remote one of a client and the local one of a server.
+// Where endpoints of both roles match it, it is counted at the end of the more specific one, and not at both.
 func (t *table) resolve(role capture.Role, address netip.AddrPort) (correlate.NameID, bool) {
-	if id, found := t.sides[role].find(address); found {
+	id, rank := t.sides[role].find(address)
+	_, other := t.sides[1-role].find(address)
+	switch {
+	case rank > other:
 		return id, true
+	case other == unmatched && t.fallback[role][address.Port()]:
+		return t.defaultName, true
 	}
-	if !t.fallback[role][address.Port()] {
-		return 0, false
-	}
-	// An endpoint of the other role claims the address: its commands are counted at the other end.
-	if _, elsewhere := t.sides[1-role].find(address); elsewhere {
-		return 0, false
-	}
-	return t.defaultName, true
+	return 0, false // other == rank is refused by validate where both are not unmatched
 }
 
-func (s *side) find(address netip.AddrPort) (correlate.NameID, bool) {
+// How specific a match is: a network counts its bits, which are fewer than what the others are worth.
+const (
+	unmatched   = -1
+	rankAny     = 0
+	rankNetwork = 1
+	rankHost    = 1000
+	rankExact   = 1001
+)
+
+// find returns the name of the most specific match, and how specific it is.
+func (s *side) find(address netip.AddrPort) (id correlate.NameID, rank int) {
 	if id, found := s.exact[address]; found {
-		return id, true
+		return id, rankExact
+	}
+	if id, found := s.resolved[address]; found {
+		return id, rankHost
 	}
 	for _, network := range s.networks[address.Port()] {
 		if network.prefix.Contains(address.Addr()) {
-			return network.name, true
+			return network.name, rankNetwork + network.prefix.Bits()
 		}
 	}
-	id, found := s.any[address.Port()]
-	return id, found
+	if id, found := s.any[address.Port()]; found {
+		return id, rankAny
+	}
+	return 0, unmatched
 }
 
 // ports returns the ports on which connections of the role can have a name.
@@ -155,7 +172,7 @@ func (t *table) equal(other *table) bool {
 	}
 	for role := range t.sides {
 		a, b := &t.sides[role], &other.sides[role]
-		if !maps.Equal(a.exact, b.exact) || !maps.Equal(a.any, b.any) || !maps.Equal(t.fallback[role], other.fallback[role]) ||
+		if !maps.Equal(a.exact, b.exact) || !maps.Equal(a.resolved, b.resolved) || !maps.Equal(a.any, b.any) || !maps.Equal(t.fallback[role], other.fallback[role]) ||
 			!maps.EqualFunc(a.networks, b.networks, slices.Equal) {
 			return false
 		}

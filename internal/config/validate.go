@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
 // The bounds of what may be configured.
@@ -39,7 +40,7 @@ func (c *Config) validate() []error {
 	var found faultList
 	found.add("listen", listenFault(c.Listen))
 	if c.WebConfig != "" {
-		if _, err := os.Stat(c.WebConfig); err != nil {
+		if err := plainfile.Check(c.WebConfig); err != nil {
 			found.add("web_config", &Fault{Cause: err.Error(), Allowed: "allowed the path of a web configuration file, or nothing"})
 		}
 	}
@@ -48,6 +49,9 @@ func (c *Config) validate() []error {
 		if port < 1 || port > math.MaxUint16 {
 			found.add(fmt.Sprintf("ports[%d]", i), &Fault{Cause: fmt.Sprintf("%d is not a port", port), Allowed: "allowed 1 to 65535"})
 		}
+	}
+	if len(c.Ports) == 0 && len(c.Endpoints) == 0 {
+		found.add("ports", &Fault{Cause: "no port is observed", Allowed: "name one here, or an endpoint"})
 	}
 	found.add("default_name", nameFault(c.DefaultName))
 	validateEndpoints(c.Endpoints, &found)
@@ -151,9 +155,9 @@ func validateEndpoints(endpoints []Endpoint, found *faultList) {
 			switch {
 			case !taken:
 				owners[address] = owner{at, endpoint.Name, endpoint.Role}
-			case first.role != endpoint.Role && first.name == endpoint.Name:
-				found.add(at, &Fault{Cause: address.String() + " is also " + first.path + " with the other role, so that its commands would count twice", Allowed: "keep one of them"})
-			case first.role == endpoint.Role && first.name != endpoint.Name:
+			case first.role != endpoint.Role:
+				found.add(at, &Fault{Cause: fmt.Sprintf("%s of %q is also %s of %q with the other role, so that its commands would count twice", address, endpoint.Name, first.path, first.name), Allowed: "keep one of them"})
+			case first.name != endpoint.Name:
 				found.add(at, &Fault{Cause: address.String() + " is also " + first.path + " of " + strconv.Quote(first.name), Allowed: "keep one of them"})
 			}
 		}

@@ -3,12 +3,16 @@ package config
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
 // settleTime is how long a file must be left alone before it is read: editors and kubelet change it in several steps.
@@ -28,7 +32,7 @@ func Watch(ctx context.Context, path string, changed func()) error {
 		return fmt.Errorf("watch %s: %w (reload with SIGHUP)", path, err)
 	}
 	w.follow()
-	w.contents, _ = os.ReadFile(path)
+	w.contents, _ = plainfile.Read(path)
 	go w.run(ctx, changed)
 	return nil
 }
@@ -57,6 +61,7 @@ type fileWatch struct {
 	path     string
 	target   string // the directory that holds the file which path leads to
 	contents []byte
+	failure  string // why it could not be read; contents are then the last that could be
 	watcher  *fsnotify.Watcher
 }
 
@@ -86,15 +91,21 @@ func (w *fileWatch) run(ctx context.Context, changed func()) {
 	}
 }
 
-// differs says whether the contents changed. A file that is missing just now, between two steps of a replacement, has not changed.
+// differs says whether the contents changed, or cannot be read otherwise than before. A file that is missing just now, between two steps of
+// a replacement, has not changed.
 func (w *fileWatch) differs() bool {
 	w.follow()
-	contents, err := os.ReadFile(w.path)
-	if err != nil || bytes.Equal(contents, w.contents) {
+	contents, err := plainfile.Read(w.path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
-	w.contents = contents
-	return true
+	failure := ""
+	if err != nil {
+		contents, failure = w.contents, err.Error()
+	}
+	differs := failure != w.failure || !bytes.Equal(contents, w.contents)
+	w.contents, w.failure = contents, failure
+	return differs
 }
 
 // follow watches the directory to which symbolic links lead now. An error leaves the directory of the path itself, where links are swapped.

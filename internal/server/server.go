@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
 // Limits of one request. A scrape of ten thousand series takes milliseconds: the time is for the reader.
@@ -48,6 +50,11 @@ type Server struct {
 
 // Listen binds the address of the endpoint. Requests wait until Serve.
 func Listen(o Options) (*Server, error) {
+	if o.WebConfig != "" {
+		if err := plainfile.Check(o.WebConfig); err != nil {
+			return nil, fmt.Errorf("read web configuration: %w (correct web_config)", err)
+		}
+	}
 	if err := web.Validate(o.WebConfig); err != nil {
 		return nil, fmt.Errorf("read web configuration %s: %w (correct web_config)", o.WebConfig, err)
 	}
@@ -83,10 +90,28 @@ func (s *Server) Address() string { return s.listener.Addr().String() }
 // Serve answers requests until Shutdown.
 func (s *Server) Serve() error {
 	flags := &web.FlagConfig{WebConfigFile: &s.webConfig}
+	if s.webConfig != "" {
+		s.http.BaseContext = func(net.Listener) context.Context {
+			// By now the toolkit has put its own handler around ours, which reads the file with every request.
+			s.http.Handler = readable(s.webConfig, s.http.Handler)
+			return context.Background()
+		}
+	}
 	if err := web.Serve(s.listener, s.http, flags, s.logger); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", s.Address(), err)
 	}
 	return nil
+}
+
+// readable refuses requests while the web configuration is something that would block its reader, or take memory without end.
+func readable(webConfig string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if plainfile.Check(webConfig) != nil {
+			http.Error(w, "the web configuration cannot be read", http.StatusInternalServerError)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Shutdown lets requests under way finish while ctx lasts, then ends them.

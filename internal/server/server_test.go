@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sys/unix"
 )
 
 // options serve one counter on a free port.
@@ -131,6 +132,22 @@ func TestBasicAuthentication(t *testing.T) {
 	response, body := get(t, request)
 	assert.Equal(t, http.StatusOK, response.StatusCode)
 	assert.Contains(t, body, "test_total 1")
+}
+
+// A web configuration that became a FIFO would block whoever reads it for ever.
+func TestWebConfigBecomesFIFO(t *testing.T) {
+	o := options()
+	o.WebConfig = filepath.Join(t.TempDir(), "web.yaml")
+	require.NoError(t, os.WriteFile(o.WebConfig, nil, 0o600))
+	url := mustServe(t, o)
+	response, _ := get(t, mustRequest(t, "GET", url+"/healthz"))
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+	require.NoError(t, os.Remove(o.WebConfig))
+	require.NoError(t, unix.Mkfifo(o.WebConfig, 0o600))
+	response, _ = get(t, mustRequest(t, "GET", url+"/healthz"))
+	assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
+	_, err := Listen(o)
+	assert.ErrorContains(t, err, "FIFO")
 }
 
 func TestTLS(t *testing.T) {
