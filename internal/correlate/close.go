@@ -55,7 +55,7 @@ func (c *conn) checkTail(d capture.Direction, end uint32) {
 	if !f.known || c.mode == foreign {
 		return
 	}
-	if missing := f.distance(end); missing > 1 && missing <= window {
+	if missing := f.distance(end); missing > 1 {
 		c.jump(d, uint32(missing), c.tracker.now)
 	}
 }

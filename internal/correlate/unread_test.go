@@ -95,3 +95,16 @@ func TestOtherStreams(t *testing.T) {
 	assert.EqualValues(t, 1, stats.Connections[KindSockmap])
 	assert.Zero(t, stats.Tracked)
 }
+
+// What nobody saw being received is not what nobody answered, however much it was.
+func TestRepliesReceivedUnseen(t *testing.T) {
+	for _, bytes := range []uint32{14, 1_200_000_000, 3_000_000_000} {
+		p := newPlayer(t)
+		p.play("open", "C: GET a", "C: GET b")
+		p.seq[capture.Reply] += bytes
+		p.play("close")
+		assert.Equal(t, []string{"unpaired 2 gap"}, p.got)
+		stats := p.tracker.Stats()
+		assert.Equal(t, Gaps{Broken: 1, BrokenBytes: uint64(bytes)}, stats.Gaps[0])
+	}
+}

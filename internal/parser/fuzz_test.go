@@ -1,6 +1,7 @@
 package parser
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -58,6 +59,7 @@ func testChunkings(t *testing.T, fresh func() stream, wire []byte, sizes []int) 
 			require.ErrorIs(t, err, wantErr)
 		}
 		got, err = feedWithGaps(t, fresh(), chunks)
+		got, want := withoutValues(got), withoutValues(want)
 		if wantErr == ErrShort {
 			require.Equal(t, want, got)
 			continue
@@ -69,6 +71,18 @@ func testChunkings(t *testing.T, fresh func() stream, wire []byte, sizes []int) 
 		require.GreaterOrEqual(t, len(got), len(want))
 		require.Equal(t, want, append([]string(nil), got[:len(want)]...))
 	}
+}
+
+// withoutValues leaves out what a reply that is one value says: that may be missing.
+func withoutValues(messages []string) []string {
+	var kept []string
+	for _, message := range messages {
+		if strings.HasPrefix(message, `$ "`) {
+			message = "$"
+		}
+		kept = append(kept, message)
+	}
+	return kept
 }
 
 func isSticky(t *testing.T, s stream) bool {

@@ -170,7 +170,8 @@ func (s *ReplyStream) Gap(n uint32) bool {
 	if n == 0 {
 		return true
 	}
-	wanted := s.capture && s.textLen < MaxText && s.left > sizeCRLF
+	// What a bulk string says matters in an aggregate and in an error, not where it is the whole reply.
+	wanted := s.capture && (s.frame.kind != '$' || s.parts) && s.textLen < MaxText && s.left > sizeCRLF
 	if s.state != atBulk || !s.in.empty() || int64(n) > int64(s.left) || wanted {
 		s.Reset()
 		return false

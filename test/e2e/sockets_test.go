@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -251,5 +252,175 @@ func mustOpenFast(tb testing.TB, way string, port int, blocking bool, first []by
 	for range 99 {
 		mustMove(tb, fd, ways["write"], [][]byte{request("PING")})
 		mustMove(tb, fd, ways["read"], [][]byte{make([]byte, len("+PONG\r\n"))})
+	}
+}
+
+// A byte of MSG_OOB has an offset, but is no part of what is said.
+func TestUrgentByte(t *testing.T) {
+	e := mustEnds(t, 4)
+	for _, sender := range []string{"client", "server"} {
+		for _, inline := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s inline=%v", sender, inline), func(t *testing.T) {
+				port := e.port()
+				listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", socketAddress, port))
+				require.NoError(t, err)
+				defer listener.Close()
+				urgent := func(conn net.Conn) {
+					mustControl(t, conn.(*net.TCPConn), func(fd int) error { return unix.Sendto(fd, []byte("x"), unix.MSG_OOB, nil) })
+				}
+				receiver := func(conn net.Conn) {
+					if inline {
+						mustControl(t, conn.(*net.TCPConn), func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1) })
+					}
+				}
+				go serve(listener, func(conn net.Conn) {
+					receiver(conn)
+					if sender == "client" {
+						answerPings(conn)
+						return
+					}
+					for i := 0; ; i++ {
+						if _, err := io.ReadFull(conn, make([]byte, len(request("PING")))); err != nil {
+							return
+						}
+						if _, err := io.WriteString(conn, "+PONG\r\n"); err != nil {
+							return
+						}
+						if i%10 == 0 {
+							urgent(conn)
+						}
+					}
+				})
+				c := mustDial(t, listener.Addr().String())
+				receiver(c.conn)
+				for i := range 100 {
+					c.mustDo("PING")
+					if sender == "client" && i%10 == 0 {
+						urgent(c.conn)
+					}
+				}
+				require.NoError(t, c.conn.Close())
+				e.assertCommands(t, port, counts{"ping": 100})
+			})
+		}
+	}
+}
+
+// mustControl runs a function on the descriptor of a socket.
+func mustControl(tb testing.TB, socket syscall.Conn, run func(fd int) error) {
+	tb.Helper()
+	raw, err := socket.SyscallConn()
+	require.NoError(tb, err)
+	var failed error
+	require.NoError(tb, raw.Control(func(fd uintptr) { failed = run(int(fd)) }))
+	require.NoError(tb, failed)
+}
+
+// What a program passes on without reading it is a connection that cannot be read, once.
+func TestRelayThatSplices(t *testing.T) {
+	e := mustEnds(t, 2)
+	server, relay := e.port(), e.port()
+	before, err := net.Listen("tcp", fmt.Sprintf("%s:%d", socketAddress, relay))
+	require.NoError(t, err)
+	defer before.Close()
+	behind, err := net.Listen("tcp", fmt.Sprintf("%s:%d", socketAddress, server))
+	require.NoError(t, err)
+	defer behind.Close()
+	go serve(behind, answerPings)
+	go serve(before, func(conn net.Conn) {
+		to, err := net.Dial("tcp", behind.Addr().String())
+		if !assert.NoError(t, err) {
+			return
+		}
+		defer to.Close()
+		go func() {
+			_, _ = io.Copy(to, conn)
+			_ = to.(*net.TCPConn).CloseWrite()
+		}()
+		_, _ = io.Copy(conn, to)
+	})
+	const connections = 3
+	for range connections {
+		c := mustDial(t, before.Addr().String())
+		for range 50 {
+			c.mustDo("PING")
+		}
+		require.NoError(t, c.conn.CloseWrite())
+		require.Error(t, c.receive(1))
+		require.NoError(t, c.conn.Close())
+	}
+	for role, o := range e.observers {
+		s := o.mustSee("no connection left", func(s snapshot) bool {
+			return s.value("redis_observer_tracked_connections") == 0 && s.value("redis_observer_connections_total", "kind=spliced") >= connections
+		})
+		read, passed := relay, server // each end of the relay is passed on, and the other end of the same connection is read
+		if role == "server" {
+			read, passed = server, relay
+		}
+		assert.Equal(t, counts{"ping": connections * 50}, s.commands(fmt.Sprintf("port-%d", read)), role)
+		assert.Empty(t, s.commands(fmt.Sprintf("port-%d", passed)), role)
+		assert.Equal(t, connections, s.value("redis_observer_connections_total", "kind=spliced"), role)
+		assert.Empty(t, s.losses(), role)
+	}
+}
+
+// The middle of a value may be received in any way.
+func TestValuesReceivedUnseen(t *testing.T) {
+	receiving := map[string]func(t *testing.T, fd, n int){
+		"splice": func(t *testing.T, fd, n int) {
+			var pipe [2]int
+			require.NoError(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
+			defer unix.Close(pipe[0])
+			defer unix.Close(pipe[1])
+			for sink := make([]byte, 1<<16); n > 0; {
+				moved, err := unix.Splice(fd, nil, pipe[1], nil, min(n, len(sink)), 0)
+				require.NoError(t, err)
+				require.Positive(t, moved)
+				mustMove(t, pipe[0], func(fd int, b [][]byte) (int, error) { return unix.Read(fd, b[0]) }, [][]byte{sink[:moved]})
+				n -= int(moved)
+			}
+		},
+		"discarded": func(t *testing.T, fd, n int) {
+			for sink := make([]byte, 1<<16); n > 0; {
+				moved, _, err := unix.Recvfrom(fd, sink[:min(n, len(sink))], unix.MSG_TRUNC)
+				require.NoError(t, err)
+				require.Positive(t, moved)
+				n -= moved
+			}
+		},
+	}
+	e := mustEnds(t, len(receiving))
+	value := bytes.Repeat([]byte("v"), 3_000_000)
+	for way, receive := range receiving {
+		t.Run(way, func(t *testing.T) {
+			port := e.port()
+			listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", socketAddress, port))
+			require.NoError(t, err)
+			defer listener.Close()
+			head := fmt.Sprintf("$%d\r\n", len(value))
+			go serve(listener, func(conn net.Conn) {
+				for line := bufio.NewReader(conn); ; {
+					for range 5 { // of GET a
+						if _, err := line.ReadString('\n'); err != nil {
+							return
+						}
+					}
+					if _, err := fmt.Fprintf(conn, "%s%s\r\n", head, value); err != nil {
+						return
+					}
+				}
+			})
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			require.NoError(t, err)
+			require.NoError(t, unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: netip.MustParseAddr(socketAddress).As4()}))
+			for range 4 {
+				mustMove(t, fd, ways["write"], [][]byte{request("GET", "a")})
+				mustMove(t, fd, ways["read"], [][]byte{make([]byte, len(head))})
+				receive(t, fd, len(value))
+				mustMove(t, fd, ways["read"], [][]byte{make([]byte, len("\r\n"))})
+			}
+			require.NoError(t, unix.Close(fd))
+			e.assertCommands(t, port, counts{"get": 4})
+		})
 	}
 }

@@ -1,0 +1,69 @@
+package conformance
+
+import (
+	"bufio"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// testSockets talks on sockets that are not plain TCP, or not for all of their bytes.
+func testSockets(t *testing.T, o *observer, server *redisServer) {
+	t.Run("urgent byte", func(t *testing.T) {
+		compare(t, o, server, func(t *testing.T) {
+			c := mustConnect(t, server.port, "127.0.0.1", plain)
+			for range 10 {
+				assert.Equal(t, "PONG", c.mustCall(t, "PING"))
+				require.NoError(t, unix.Sendto(c.fd, []byte("x"), unix.MSG_OOB, nil))
+			}
+			testExchanges(t, c)
+		})
+	})
+	t.Run("fast open", func(t *testing.T) {
+		compare(t, o, server, func(t *testing.T) {
+			c := mustSocket(t, 0)
+			require.NoError(t, unix.Sendto(c.fd, request("PING"), unix.MSG_FASTOPEN, loopback(server.port)))
+			assert.Equal(t, "PONG", c.mustReply(t))
+			testExchanges(t, c)
+		})
+	})
+	t.Run("MPTCP", func(t *testing.T) { testMultipath(t, o, server) })
+}
+
+func loopback(port int) unix.Sockaddr {
+	return &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
+}
+
+// mustSocket returns a client that is not connected. It skips the test where the kernel does not know the protocol.
+func mustSocket(t *testing.T, protocol int) *client {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, protocol)
+	if protocol != 0 && err != nil {
+		t.Skipf("the kernel has no such socket: %v", err)
+	}
+	require.NoError(t, err)
+	c := &client{fd: fd, way: plain}
+	c.reader = bufio.NewReader(c)
+	t.Cleanup(c.close)
+	return c
+}
+
+// testMultipath talks MPTCP to a server that does not: the client's socket stays another kind. It is either read or counted by its kind.
+func testMultipath(t *testing.T, o *observer, server *redisServer) {
+	told := func() float64 { return o.mustScrape(t).sum("redis_observer_connections_total", "mptcp") }
+	before := told()
+	c := mustSocket(t, unix.IPPROTO_MPTCP)
+	require.NoError(t, unix.Connect(c.fd, loopback(server.port)))
+	time.Sleep(quiet)
+	if told() == before {
+		compare(t, o, server, func(t *testing.T) { testExchanges(t, c) })
+		return
+	}
+	assert.Equal(t, "client", server.role, "Redis accepts a TCP socket")
+	assert.NotEqual(t, "tracepoint", o.backend, "the socket layer sees every protocol")
+	t.Log("MPTCP is counted by its kind")
+	assert.Equal(t, before+1, told())
+}
