@@ -117,6 +117,7 @@ struct sock {
 	__u16 sk_protocol;
 	int sk_err;
 	void *sk_user_data;
+	__u8 sk_shutdown;
 };
 
 struct file {
@@ -257,7 +258,11 @@ enum {
 	MSG_TRUNC = 0x20,
 	MSG_ERRQUEUE = 0x2000,
 	MSG_FASTOPEN = 0x20000000,
+	EPIPE = 32,
 	ENOSYS = 38,
+	ECONNRESET = 104,
+	RCV_SHUTDOWN = 1,
+	SHUTDOWN_MASK = 3,
 	SOCK_DEAD_BIT = 0,	/* enum sock_flags: set when the application has closed the socket, */
 	SOCK_DONE_BIT = 1,	/* by tcp_fin(), nowhere else, */
 	SOCK_URGINLINE_BIT = 2, /* and by SO_OOBINLINE */

@@ -150,6 +150,29 @@ static __always_inline __u32 first_offset(struct sock *sk)
 }
 
 /*
+ * Whether the program at this end has given up reading. While close() works the socket still is the program's, but nothing can
+ * be received from it any more; where the other end's FIN did that, it says nothing about this end.
+ */
+static __always_inline __u8 left_here(struct sock *sk, bool direct)
+{
+	if (FIELD(direct, sk, __sk_common.skc_flags) >> SOCK_DEAD_BIT & 1)
+		return FLAG_LEFT;
+	if (FIELD(direct, sk, sk_shutdown) & RCV_SHUTDOWN && !fin_received(sk, direct))
+		return FLAG_LEFT;
+	return 0;
+}
+
+/* How a connection ended that this end did not close at one stroke: the kernel notes an error if the other end did, or nobody. */
+static __always_inline __u8 manner_of_end(struct sock *sk)
+{
+	int err = sk->sk_err;
+
+	if (!err)
+		return 0;
+	return err == ECONNRESET || err == EPIPE ? FLAG_RESET : FLAG_RESET | FLAG_BROKEN;
+}
+
+/*
  * The offset of the next byte that the application receives. An established connection has received no FIN; that it says in the cache
  * line of its ports, which is at hand.
  */

@@ -356,4 +356,23 @@ static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, 
 	submit(&e, sizeof(e));
 }
 
+/*
+ * Tells that a socket is gone, whose program has read up to one offset of what was received up to another. A FIN that it has read counts
+ * as one more.
+ */
+static __always_inline void submit_closed(struct sock *sk, __u8 role, __u32 seq, __u32 read, __u32 received)
+{
+	struct event e = {};
+	__s32 unread = received - read;
+
+	put_connection(&e, sk, role, true);
+	e.kind = EVENT_CLOSED;
+	e.time = bpf_ktime_get_ns();
+	e.seq = seq;
+	e.received_seq = read;
+	e.flags = in_own_network(sk) ? FLAG_OWN_NETWORK : 0;
+	e.unread = unread <= 0 ? 0 : unread > 255 ? 255 : unread;
+	submit(&e, sizeof(e));
+}
+
 #endif

@@ -45,6 +45,9 @@ const (
 	Accepted   = uint8(observerEventFlagFLAG_ACCEPTED)
 	Awaited    = uint8(observerEventFlagFLAG_AWAITED)
 	OwnNetwork = uint8(observerEventFlagFLAG_OWN_NETWORK)
+	Left       = uint8(observerEventFlagFLAG_LEFT)
+	Reset      = uint8(observerEventFlagFLAG_RESET)
+	Broken     = uint8(observerEventFlagFLAG_BROKEN)
 )
 
 const eventSize = int(unsafe.Sizeof(Event{}))

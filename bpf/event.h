@@ -31,6 +31,9 @@ enum event_role {
 enum event_flag {
 	FLAG_ACCEPTED = 1, /* EVENT_OPEN: this end accepted the connection */
 	FLAG_AWAITED = 2,  /* EVENT_EXISTING: the client sent last, so it awaits a reply */
+	FLAG_LEFT = 4,	   /* EVENT_HALF_CLOSED, EVENT_PEER_CLOSED: this end has closed, and reads no more */
+	FLAG_RESET = 8,	   /* EVENT_PEER_CLOSED: at one stroke, in both directions */
+	FLAG_BROKEN = 16,  /* the same, and by neither end: a timeout, or an administrator */
 	/* EVENT_OPEN and later ones: the socket is in the observer's network namespace */
 	FLAG_OWN_NETWORK = 128,
 };
@@ -76,7 +79,10 @@ struct event {
 	__u16 remote_port;
 	__u8 kind;
 	__u8 role;
-	__u8 reason;
+	union {
+		__u8 reason; /* of gaps */
+		__u8 unread; /* of EVENT_CLOSED: bytes that came and were not read, 255 if they are more */
+	};
 	__u8 flags; /* enum event_flag */
 };
 

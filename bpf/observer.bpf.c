@@ -242,14 +242,16 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 		submit_state(sk, role, EVENT_OPEN, write_seq, TCP_FIELD(sk, copied_seq),
 			     from == TCP_SYN_RECV ? FLAG_ACCEPTED : 0, true);
 	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
-		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, TCP_FIELD(sk, copied_seq), 0, true);
+		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, TCP_FIELD(sk, copied_seq), left_here(sk, true),
+			     true);
 	else if (to == TCP_CLOSE && (from == TCP_SYN_SENT || from == TCP_LISTEN))
 		return 0;
 	else if (to == TCP_CLOSE && aborted_here(sk, from))
-		submit_state(sk, role, EVENT_CLOSED, write_seq, TCP_FIELD(sk, copied_seq), 0, true);
+		submit_closed(sk, role, write_seq, TCP_FIELD(sk, copied_seq),
+			      TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true));
 	else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
-		submit_state(sk, role, EVENT_PEER_CLOSED, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true), 0,
-			     true);
+		submit_state(sk, role, EVENT_PEER_CLOSED, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true),
+			     left_here(sk, true) | manner_of_end(sk), true);
 	return 0;
 }
 
@@ -261,7 +263,8 @@ int BPF_PROG(connection_end, struct sock *sk)
 	if (role == ROLE_NONE || told_by_copy(sk, 1))
 		return 0;
 	forget_bodies(sk);
-	submit_state(sk, role, EVENT_CLOSED, TCP_FIELD(sk, write_seq), TCP_FIELD(sk, copied_seq), 0, true);
+	submit_closed(sk, role, TCP_FIELD(sk, write_seq), TCP_FIELD(sk, copied_seq),
+		      TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true));
 	return 0;
 }
 
@@ -292,7 +295,8 @@ static __always_inline void list_connection(struct sock *sk)
 		submit_state(sk, role, EVENT_EXISTING, write_seq, received_offset(sk, false),
 			     reply_awaited(sk, role) ? FLAG_AWAITED : 0, false);
 	else if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
-		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, received_offset(sk, false), 0, false);
+		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, received_offset(sk, false), left_here(sk, false),
+			     false);
 	else if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
 		submit_state(sk, role, EVENT_PEER_CLOSED, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, false),
 			     0, false);

@@ -42,6 +42,9 @@ type observerEventFlag uint32
 const (
 	observerEventFlagFLAG_ACCEPTED    observerEventFlag = 1
 	observerEventFlagFLAG_AWAITED     observerEventFlag = 2
+	observerEventFlagFLAG_LEFT        observerEventFlag = 4
+	observerEventFlagFLAG_RESET       observerEventFlag = 8
+	observerEventFlagFLAG_BROKEN      observerEventFlag = 16
 	observerEventFlagFLAG_OWN_NETWORK observerEventFlag = 128
 )
 

@@ -72,7 +72,18 @@ static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int
 	submit(&e, sizeof(e));
 }
 
-/* A change of the application's socket. Its end is the last change that it makes after the application has closed it. */
+/*
+ * Whether the application has closed an MPTCP socket that becomes closed: before, or right now and with data unread, which ends it at one
+ * stroke while the socket still is the application's.
+ */
+static __always_inline bool mptcp_left(struct sock *sk, int from)
+{
+	if (FIELD(true, sk, __sk_common.skc_flags) >> SOCK_DEAD_BIT & 1)
+		return true;
+	return (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT) && FIELD(true, sk, sk_shutdown) == SHUTDOWN_MASK;
+}
+
+/* A change of the application's socket. Its end is the last change that it makes when the application closes it, or after that. */
 static __always_inline void mptcp_changed(struct sock *sk, __u8 role, int from, int to)
 {
 	if (!reads_mptcp || from == TCP_LISTEN || to == TCP_LISTEN || !remote_port(sk, true))
@@ -82,14 +93,14 @@ static __always_inline void mptcp_changed(struct sock *sk, __u8 role, int from, 
 			     true);
 	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
 		submit_state(sk, role, EVENT_HALF_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed),
-			     0, true);
-	else if (to == TCP_CLOSE && FIELD(true, sk, __sk_common.skc_flags) >> SOCK_DEAD_BIT & 1) {
+			     left_here(sk, true), true);
+	else if (to == TCP_CLOSE && mptcp_left(sk, from)) {
 		forget_bodies(sk);
-		submit_state(sk, role, EVENT_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0,
-			     true);
+		submit_closed(sk, role, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed),
+			      MPTCP_FIELD(sk, bytes_received));
 	} else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
 		submit_state(sk, role, EVENT_PEER_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_received),
-			     0, true);
+			     manner_of_end(sk), true);
 }
 
 /* A change of a socket that is not TCP. */
@@ -103,7 +114,7 @@ static __always_inline void other_changed(struct sock *sk, __u8 role, int from, 
 		if (to == TCP_ESTABLISHED)
 			submit_stream(sk, role, STREAM_SCTP, true);
 		else if (to == TCP_CLOSE)
-			submit_state(sk, role, EVENT_CLOSED, 0, 0, 0, true);
+			submit_closed(sk, role, 0, 0, 0);
 		return;
 	}
 }

@@ -30,7 +30,7 @@ const (
 	Gap                         // Len bytes from Seq on passed, and were not captured for Reason
 	Open                        // the connection was established just now; both streams begin at Seq and ReplySeq
 	Existing                    // the connection was established before the source looked; the next bytes are at Seq and ReplySeq, unless Unplaced
-	HalfClosed                  // the observed end sent its FIN; it may still read
+	HalfClosed                  // the observed end sent its FIN; it may still read unless Left is set
 	PeerClosed                  // the other end closed or reset; its stream ends at Seq (role server) or ReplySeq (role client)
 	Closed                      // the socket is gone; nothing follows
 	Vanished                    // the connection is no more, and its end was not seen; nothing follows
@@ -80,6 +80,16 @@ const (
 	Never                  // it may not: the socket is in another network namespace, and who holds it may be hidden
 )
 
+// Cut says how the other end's stream ended.
+type Cut uint8
+
+// The ways of a PeerClosed event.
+const (
+	Finished Cut = iota // by a FIN: all that it sent has come, or will
+	Reset               // at one stroke, both streams
+	Broken              // at one stroke, and by neither end: the other one was silent for too long, or this kernel was told to
+)
+
 // Reason says why bytes were not captured.
 type Reason uint8
 
@@ -102,6 +112,9 @@ type Event struct {
 	Awaited   bool   // of Existing: the client sent last, so that it awaits a reply
 	Unplaced  bool   // of Existing: where the streams go on is not known
 	Reach     Reach  // of Open and Existing as far as it is known, and of the others at least
+	Left      bool   // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more
+	Cut       Cut    // of PeerClosed: how
+	Unread    uint8  // of Closed: bytes that had come and that the program did not read, 255 for so many or more; 0 where that is not seen
 	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte of the request stream (the others), modulo 2^32.
 	Seq uint32
 	// ReplySeq is the offset of the next byte of the reply stream. Not set for Data and Gap.

@@ -85,7 +85,9 @@ func (t *conversations) reset(c *conversation, d Direction, s *frame.Segment, no
 		st.end = s.Seq
 	}
 	if c.forgetAt == 0 {
-		t.life(c, endOf(c, d), now)
+		if e := t.life(c, endOf(c, d), now); e.Kind == PeerClosed {
+			e.Cut = Reset
+		}
 		t.leave(c, now)
 	}
 	t.close(c, now)

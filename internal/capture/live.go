@@ -278,6 +278,10 @@ func (l *Live) translate(event *Event, head *bpf.Event, payload []byte) bool {
 		}
 		event.Seq, event.ReplySeq, event.Awaited = head.Seq, head.Len, head.Flags&bpf.Awaited != 0
 		event.Reach = l.reachOf(head)
+		event.Left, event.Cut, event.Unread = head.Flags&bpf.Left != 0, cutOf(head.Flags), 0
+		if event.Kind == Closed {
+			event.Unread = head.Reason // the two share a byte
+		}
 		if server {
 			event.Seq, event.ReplySeq = head.Len, head.Seq
 		}
@@ -293,6 +297,18 @@ func (l *Live) translate(event *Event, head *bpf.Event, payload []byte) bool {
 		event.Direction = Reply
 	}
 	return true
+}
+
+// cutOf tells from the flags of a PeerClosed event how the other end's stream ended.
+func cutOf(flags uint8) Cut {
+	switch {
+	case flags&bpf.Broken != 0:
+		return Broken
+	case flags&bpf.Reset != 0:
+		return Reset
+	default:
+		return Finished
+	}
 }
 
 // ignore knows the connections that match by accident: one that this end accepted has as its remote port, and one that this

@@ -85,9 +85,11 @@ func (t *conversations) acknowledged(c *conversation, d Direction, ack uint32, n
 }
 
 // life queues an event of the conversation as a whole.
-func (t *conversations) life(c *conversation, kind Kind, now int64) {
+func (t *conversations) life(c *conversation, kind Kind, now int64) *Event {
 	e := t.event(c, kind, now)
 	e.Seq, e.ReplySeq = c.streams[Request].end, c.streams[Reply].end
+	e.Left = kind == HalfClosed // on the wire a program that still reads looks like one that does not
+	return e
 }
 
 func (t *conversations) event(c *conversation, kind Kind, now int64) *Event {
