@@ -2,7 +2,6 @@ package correlate
 
 import (
 	"github.com/redis-observer/redis-observer/internal/capture"
-	"github.com/redis-observer/redis-observer/internal/command"
 )
 
 // halfClose notes that one end closed its stream. The server's has an offset at which no more replies come; of a connection
@@ -11,16 +10,36 @@ func (c *conn) halfClose(e *capture.Event) {
 	c.gone = true
 	c.tracker.endings.begin(c)
 	byServer := (e.Kind == capture.PeerClosed) == (c.role == capture.Client)
-	reason := ClientClosed
-	if byServer {
-		reason = ServerClosed
-		if !c.ends {
-			c.ends, c.replyEnd = true, e.ReplySeq
-		}
+	if byServer && !c.ends {
+		c.ends, c.replyEnd = true, e.ReplySeq
 	}
+	c.cut = c.cut || e.Cut != capture.Finished
 	if c.closing == NoReason {
-		c.closing = reason
+		c.closing, c.closed = c.endedBy(e), e.Time
 	}
+}
+
+// endedBy says who ended the connection, as far as an event tells: what a client asked that has only said that it will ask no more
+// (shutdown) is not given up.
+func (c *conn) endedBy(e *capture.Event) Reason {
+	switch {
+	case e.Kind == capture.HalfClosed && c.role == capture.Client && !e.Left:
+		return NoReason
+	case e.Kind == capture.HalfClosed || e.Left:
+		return closedBy(c.role)
+	case e.Cut == capture.Broken:
+		return Network
+	default:
+		return closedBy(capture.Client + capture.Server - c.role)
+	}
+}
+
+// closedBy is the reason of what was outstanding when an end closed.
+func closedBy(role capture.Role) Reason {
+	if role == capture.Client {
+		return ClientClosed
+	}
+	return ServerClosed
 }
 
 // checkEnd ends the connection when the last reply has been read that its server sent.
@@ -31,20 +50,19 @@ func (c *conn) checkEnd() {
 	}
 }
 
-// close ends the connection: its socket is gone.
+// close ends the connection: its socket is gone. A client that left unread what the server had sent before it closed never saw
+// that it did: the client gave up. Where the connection was reset, writing may have told it.
 func (c *conn) close(e *capture.Event) {
 	c.flush()
 	c.checkTail(capture.Request, e.Seq)
 	c.checkTail(capture.Reply, e.ReplySeq)
-	reason := c.closing
-	switch {
-	case reason != NoReason:
-	case c.role == capture.Client:
-		reason = ClientClosed
-	default:
-		reason = ServerClosed
+	if c.role == capture.Client {
+		c.left = e.Unread
 	}
-	c.end(reason, e.Time)
+	if c.closing == NoReason || c.closing == ServerClosed && c.left > 0 && !c.cut {
+		c.closing, c.closed = closedBy(c.role), e.Time
+	}
+	c.end(c.closing, e.Time)
 	c.tracker.forget(c)
 }
 
@@ -77,85 +95,4 @@ func (c *conn) loseEnd() {
 func (c *conn) abandon(reason Reason) {
 	c.unpaired(reason, c.forgetPending())
 	c.tracker.forget(c)
-}
-
-// end reports what is still outstanding as unanswered. What the server can never have run does not count:
-// what waits behind a command that blocks, or by which the client had its own connection or the server ended, and what was
-// queued without an EXEC.
-func (c *conn) end(reason Reason, now int64) {
-	switch {
-	case c.mode == paired && !c.asked && c.banner != 0:
-		c.recognise(KindNotRedis)
-	case c.mode == foreign || !c.asked && !c.spoke:
-	case !c.spoke:
-		c.recognise(KindNotRedis)
-	default:
-		c.heardServer() // a client that speaks RESP and is not answered is taken at its word
-	}
-	if c.killed && reason == ServerClosed {
-		c.tracker.stats.dropped.Add(uint64(c.forgetPending()))
-	}
-	first := uint32(0) // of those in the FIFO that are queued
-	left := c.pending.count
-	for i := range c.pending.runs {
-		p := c.pending.at(i)
-		left -= p.count()
-		if c.tx.open && p.verb.queued() {
-			continue
-		}
-		switch p.verb {
-		case multi:
-			if !c.tx.open {
-				c.tx.open, first = true, i+1
-			}
-		case exec:
-			if c.tx.open {
-				c.unanswerQueued(first, i, reason, now)
-			}
-			c.tx.open = false
-		case discard, reset:
-			c.tx.queue.clear(&c.tracker.slots)
-			c.tx.open = false
-		}
-		if p.flags&blocks != 0 || p.verb == shutdown || p.verb == quit {
-			c.unanswer(p, reason, now)
-			c.tracker.stats.dropped.Add(uint64(left + p.more))
-			break
-		}
-		c.unanswerAll(p, reason, now)
-	}
-	c.forgetPending()
-	c.release()
-	c.mode, c.ends = foreign, false
-}
-
-// unanswerQueued reports what an unanswered EXEC ran: the transaction, and those in the FIFO from first up to the EXEC.
-func (c *conn) unanswerQueued(first, end uint32, reason Reason, now int64) {
-	for i := range c.tx.queue.runs {
-		c.unanswerAll(c.tx.queue.at(i), reason, now)
-	}
-	c.tx.queue.clear(&c.tracker.slots)
-	for i := first; i < end; i++ {
-		if p := c.pending.at(i); p.verb.queued() {
-			c.unanswerAll(p, reason, now)
-		}
-	}
-}
-
-// unanswerAll reports each command of a run.
-func (c *conn) unanswerAll(p *pending, reason Reason, now int64) {
-	for range p.count() {
-		c.unanswer(p, reason, now)
-	}
-}
-
-// unanswer reports a command that gets no reply any more, because there is none by design or because the connection ended.
-func (c *conn) unanswer(p *pending, reason Reason, now int64) {
-	silent := c.isSilent(p)
-	c.pass(p)
-	if silent || p.verb == shutdown && reason == ServerClosed {
-		c.emit(p, 1, Silent, command.OtherPrefix, NoReason, p.time)
-		return
-	}
-	c.emit(p, 1, Unanswered, command.OtherPrefix, reason, now)
 }

@@ -56,6 +56,9 @@ type conn struct {
 	proto     uint8 // 2 or 3
 	silence   silence
 	closing   Reason // why the connection is ending; NoReason while it is not
+	closed    int64  // since when
+	left      uint8  // bytes that the client left unread, as of capture.Event.Unread
+	cut       bool   // it was reset by the other end, or broken
 	replyEnd  uint32 // where the reply stream ends, if ends
 	ends      bool
 	opening   bool // its streams have begun before it was established (TCP Fast Open)

@@ -15,7 +15,7 @@ const (
 	Success    Outcome = iota // a reply that is no error
 	Error                     // an error reply; Prefix is set
 	Silent                    // no reply by design; counted as success, no duration
-	Unanswered                // the connection ended first; counted as error, duration up to the end; Reason is set
+	Unanswered                // the connection ended first; Reason is set, and says whether that is an error; duration up to the end
 	Unpaired                  // Count commands or replies that could not be paired; Reason is set, Command is not; not counted as commands
 )
 
@@ -39,11 +39,13 @@ func (x *Exchange) alike(y *Exchange) bool {
 // Reason qualifies Unanswered and Unpaired.
 type Reason uint8
 
-// The reasons. Unanswered has the first two; the others are of Unpaired.
+// The reasons. Unanswered has the first three; Unpaired has the others, and of the first three those that say that nobody knows whether the
+// server ran what waited behind a command that blocks.
 const (
 	NoReason     Reason = iota
-	ServerClosed        // the server closed or reset the connection
-	ClientClosed        // the client closed the connection without waiting for the reply
+	ServerClosed        // the server closed or reset the connection: an error for the caller that waited
+	Network             // neither end closed it: timeouts, or an administrator; an error likewise
+	ClientClosed        // the client closed the connection without waiting for the reply: its own decision, no error
 	MidStream           // the connection was first seen in mid-stream and is not in step yet
 	Missing             // bytes were not captured
 	Unsolicited         // a reply that no request was seen for
@@ -56,7 +58,7 @@ const (
 )
 
 var reasonNames = [reasons]string{
-	"none", "server_closed", "client_closed", "mid_stream", "gap", "unsolicited", "malformed", "transaction", "overflow", "lost_close", "evicted",
+	"none", "server_closed", "network", "client_closed", "mid_stream", "gap", "unsolicited", "malformed", "transaction", "overflow", "lost_close", "evicted",
 }
 
 // String returns the reason as a label value.

@@ -16,6 +16,10 @@ import (
 // player feeds a tracker with the events of one connection, written as a script:
 //
 //	open | opening | existing | half-close | peer-close | close | tick
+//	leave             half-close of a program that has closed and reads no more
+//	reset | broken    peer-close by the other end at one stroke, or by neither end
+//	left-close        peer-close after this end had closed
+//	close 5           close with so many bytes unread
 //	C: SET a 1        the client sends a multibulk request; fields may be Go-quoted
 //	c: PING\r\n       the client sends these bytes
 //	S: +OK            the server sends this and CRLF
@@ -76,6 +80,11 @@ func (p *player) line(line string) {
 		p.event(capture.Event{Kind: kind, Seq: p.seq[capture.Request], ReplySeq: p.seq[capture.Reply]})
 		return
 	}
+	if e, ok := p.ending(line); ok {
+		e.Seq, e.ReplySeq = p.seq[capture.Request], p.seq[capture.Reply]
+		p.event(e)
+		return
+	}
 	if line == "now" {
 		for _, e := range p.put {
 			p.event(e)
@@ -84,6 +93,26 @@ func (p *player) line(line string) {
 		return
 	}
 	p.bytes(line)
+}
+
+// ending returns the event of a line that tells more of an end than its kind.
+func (p *player) ending(line string) (e capture.Event, ok bool) {
+	unread, closes := strings.CutPrefix(line, "close ")
+	switch {
+	case line == "leave":
+		return capture.Event{Kind: capture.HalfClosed, Left: true}, true
+	case line == "reset":
+		return capture.Event{Kind: capture.PeerClosed, Cut: capture.Reset}, true
+	case line == "broken":
+		return capture.Event{Kind: capture.PeerClosed, Cut: capture.Broken}, true
+	case line == "left-close":
+		return capture.Event{Kind: capture.PeerClosed, Left: true}, true
+	case closes:
+		n, err := strconv.ParseUint(unread, 10, 8)
+		require.NoError(p.tb, err)
+		return capture.Event{Kind: capture.Closed, Unread: uint8(n)}, true
+	}
+	return e, false
 }
 
 func (p *player) bytes(line string) {

@@ -97,8 +97,12 @@ func (r *Recorder) Record(e *correlate.Exchange) {
 		series.fail(n)
 		name.prefixes.at(uint8(e.Prefix)).Add(n)
 	case correlate.Unanswered:
-		series.fail(n)
 		name.unanswered.at(uint8(e.Reason)).Add(n)
+		if e.Reason == correlate.ClientClosed {
+			series.success.Add(n)
+			return // the caller did not wait for it
+		}
+		series.fail(n)
 	}
 	series.duration.observe(e.Duration, e.Count)
 }

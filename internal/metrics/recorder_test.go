@@ -118,6 +118,18 @@ func TestRecord(t *testing.T) {
 			"redis_command_duration_seconds_sum" + get:                                  1,
 			"redis_observer_unanswered_commands_total{name=cache,reason=server_closed}": 1,
 		}},
+		{"given up", []correlate.Exchange{
+			{Command: command.Get, Outcome: correlate.Unanswered, Reason: correlate.ClientClosed, Count: 2, Duration: second},
+			{Command: command.Get, Outcome: correlate.Unanswered, Reason: correlate.Network, Count: 1, Duration: second},
+		}, map[string]float64{
+			"redis_commands_total{command=get,name=cache,status=success}":               2,
+			"redis_commands_total{command=get,name=cache,status=error}":                 1,
+			"redis_command_errors_total" + get:                                          1,
+			"redis_command_duration_seconds_count" + get:                                1,
+			"redis_command_duration_seconds_sum" + get:                                  1,
+			"redis_observer_unanswered_commands_total{name=cache,reason=client_closed}": 2,
+			"redis_observer_unanswered_commands_total{name=cache,reason=network}":       1,
+		}},
 		{"silent", []correlate.Exchange{
 			{Command: command.Replconf, Outcome: correlate.Silent, Count: 1},
 		}, map[string]float64{

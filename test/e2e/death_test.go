@@ -73,25 +73,3 @@ func TestServerKilledWithCommandsOutstanding(t *testing.T) {
 		assert.Equal(t, 5, o.mustScrape().value("redis_commands_total", "name=default", "command=get", "status=success"))
 	})
 }
-
-func TestClientClosesWithCommandsOutstanding(t *testing.T) {
-	t.Parallel()
-	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port))
-	for i := range 6 {
-		c := mustDial(t, r.address())
-		c.mustDo("PING")
-		c.mustSend(request("BLPOP", "empty", "0"))
-		if i%2 == 0 {
-			c.mustReset()
-			continue
-		}
-		assert.NoError(t, c.conn.Close())
-	}
-	s := o.mustSee("the end of all connections", func(s snapshot) bool {
-		return s.sum("redis_pool_connections") == 0 && s.sum("redis_commands_total", "status=error") >= 6
-	})
-	assert.Equal(t, 6, s.value("redis_command_errors_total", "name=default", "command=blpop"))
-	assert.Equal(t, 6, s.value("redis_observer_unanswered_commands_total", "name=default", "reason=client_closed"))
-	assertExact(t, s)
-}

@@ -130,7 +130,8 @@ func assertExact(tb testing.TB, s snapshot) {
 	tb.Helper()
 	assert.Empty(tb, s.losses(), "counters of loss")
 	assert.Equal(tb, s.sum("redis_commands_total"),
-		s.sum("redis_command_duration_seconds")+s.sum("redis_observer_silent_commands_total"), "durations")
+		s.sum("redis_command_duration_seconds")+s.sum("redis_observer_silent_commands_total")+
+			s.sum("redis_observer_unanswered_commands_total", "reason=client_closed"), "durations")
 	assert.Equal(tb, s.sum("redis_commands_total", "status=error"), s.sum("redis_command_errors_total"), "errors")
 }
 

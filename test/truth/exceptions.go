@@ -21,7 +21,7 @@ var (
 	scriptEngine = except("script-engine",
 		"the script engine of Valkey 9 reads the configuration by CONFIG GET whenever its scripts are flushed")
 	blockedGone = except("blocked-gone",
-		"a client that goes while it is blocked: Redis up to 7.0 counts the command when it blocks, later ones when it is served, so never; the observer counts an unanswered command")
+		"a client that goes while it is blocked: Redis up to 7.0 counts the command when it blocks, later ones when it is served, so never; the observer counts a command that was given up")
 	unblockError = except("unblock-error",
 		"CLIENT UNBLOCK ERROR fails without an error reply of its own, and Valkey counts the command that it ended once more as rejected")
 	unblockTimeout = except("unblock-timeout",
@@ -31,7 +31,9 @@ var (
 	silentFailure = except("silent-failure",
 		"a command fails whose reply CLIENT REPLY withheld: nothing on the wire tells")
 	unanswered = except("unanswered",
-		"the connection ended with the command outstanding: an error for its caller, whatever the server made of it")
+		"the server or the network ended the connection with the command outstanding: an error for its caller, whatever the server made of it")
+	unread = except("unread",
+		"the client closed without reading the reply: that it was an error nobody was told, and the observer does not know")
 	neverRead = except("never-read",
 		"the client closed or was killed before the server had read or run what it had sent")
 	quitUncounted = except("quit-uncounted",
@@ -80,9 +82,12 @@ func spans(allowed []allowance, label string) (total, errors span) {
 // standing returns the exceptions that hold in every round: those that the observer's own counters account for, and those of
 // an old version.
 func standing(s *server, seen sighting) (allowed []allowance) {
-	if seen.unanswered > 0 {
-		for label := range seen.commands {
-			allowed = append(allowed, allowance{unanswered, label, exactly(0), span{-seen.unanswered, 0}})
+	for label := range seen.commands {
+		if seen.broken > 0 {
+			allowed = append(allowed, allowance{unanswered, label, exactly(0), span{-seen.broken, 0}})
+		}
+		if seen.givenUp > 0 {
+			allowed = append(allowed, allowance{unread, label, exactly(0), span{0, seen.givenUp}})
 		}
 	}
 	if s.countsErrors() {

@@ -27,9 +27,10 @@ type observer struct {
 
 // sighting is what an observer counted under a name.
 type sighting struct {
-	commands   ledger
-	losses     map[string]int // the loss counters that are not zero; of all names
-	unanswered int
+	commands ledger
+	losses   map[string]int // the loss counters that are not zero; of all names
+	broken   int            // commands left unanswered by the server or the network
+	givenUp  int            // and by the client itself
 }
 
 // lossFamilies are the counters that must stay at zero, with the labels to which that is limited.
@@ -120,8 +121,12 @@ func (o *observer) see(ctx context.Context, name string) (sighting, error) {
 		s.commands.add(label["command"], value(m), errors)
 	}
 	for _, m := range families["redis_observer_unanswered_commands_total"].GetMetric() {
-		if labelsOf(m)["name"] == name {
-			s.unanswered += value(m)
+		switch label := labelsOf(m); {
+		case label["name"] != name:
+		case label["reason"] == "client_closed":
+			s.givenUp += value(m)
+		default:
+			s.broken += value(m)
 		}
 	}
 	for family, effect := range lossFamilies {
@@ -137,7 +142,7 @@ func (o *observer) see(ctx context.Context, name string) (sighting, error) {
 
 // less returns what was counted since an earlier sighting.
 func (s sighting) less(before sighting) sighting {
-	d := sighting{commands: ledger{}, losses: map[string]int{}, unanswered: s.unanswered - before.unanswered}
+	d := sighting{commands: ledger{}, losses: map[string]int{}, broken: s.broken - before.broken, givenUp: s.givenUp - before.givenUp}
 	for label, c := range s.commands {
 		b := before.commands[label]
 		if c != b {

@@ -1,0 +1,179 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// ending is a way in which a connection ends with a command outstanding, what is counted of it then, and as what at either end.
+type ending struct {
+	name           string
+	connections    int
+	run            func(t *testing.T, r *redis, c *client)
+	commands       counts // that each connection makes count
+	client, server string // the reason of what was outstanding, "" if nothing was
+	errors         int    // of them, at the client's end
+}
+
+var endings = []ending{
+	{
+		name: "QUIT without its reply", connections: 100, client: "client_closed",
+		run:      func(_ *testing.T, _ *redis, c *client) { c.mustSend(request("QUIT")); c.mustClose() },
+		commands: counts{"quit": 1},
+	},
+	{
+		name: "a worker that is stopped", connections: 25, client: "client_closed", server: "client_closed",
+		run: func(_ *testing.T, _ *redis, c *client) {
+			c.mustSend(request("BRPOP", "empty", "0"))
+			time.Sleep(20 * time.Millisecond)
+			c.mustClose()
+		},
+		commands: counts{"brpop": 1},
+	},
+	{
+		name: "a worker that resets", connections: 10, client: "client_closed", server: "client_closed",
+		run: func(_ *testing.T, _ *redis, c *client) {
+			c.mustSend(request("BRPOP", "empty", "0"))
+			time.Sleep(20 * time.Millisecond)
+			c.mustReset()
+		},
+		commands: counts{"brpop": 1},
+	},
+	{
+		name: "UNSUBSCRIBE", connections: 50, client: "client_closed",
+		run: func(_ *testing.T, _ *redis, c *client) {
+			c.mustSend(request("SUBSCRIBE", "channel"))
+			c.mustReceive(1)
+			c.mustSend(request("UNSUBSCRIBE"))
+			c.mustClose()
+		},
+		commands: counts{"subscribe": 1, "unsubscribe": 1},
+	},
+	{
+		name: "replies that nobody reads", connections: 4, client: "client_closed",
+		run: func(_ *testing.T, _ *redis, c *client) {
+			c.mustSend(repeat(100, "SET", "key", "value"))
+			time.Sleep(50 * time.Millisecond)
+			c.mustClose()
+		},
+		commands: counts{"set": 100},
+	},
+	{
+		name: "served behind a command that blocks", connections: 1, client: "client_closed",
+		run: func(t *testing.T, r *redis, c *client) {
+			c.mustSend(repeat(2, "BLPOP", "list", "0"))
+			time.Sleep(100 * time.Millisecond)
+			r.mustControl("RPUSH", "list", "1")
+			r.mustControl("RPUSH", "list", "2")
+			time.Sleep(100 * time.Millisecond)
+			c.mustClose()
+		},
+		commands: counts{"blpop": 2},
+	},
+	{
+		name: "half-closed, and the server closes", connections: 5, client: "server_closed", server: "client_closed", errors: 1,
+		run: func(t *testing.T, _ *redis, c *client) {
+			c.mustSend(request("BRPOP", "empty", "0"))
+			time.Sleep(20 * time.Millisecond)
+			require.NoError(t, c.conn.CloseWrite())
+			require.Error(t, c.receive(1))
+			c.mustClose()
+		},
+		commands: counts{"brpop": 1},
+	},
+	{
+		name: "killed by the server", connections: 5, client: "server_closed", server: "server_closed", errors: 1,
+		run: func(t *testing.T, r *redis, c *client) {
+			c.mustSend(request("BRPOP", "empty", "0"))
+			time.Sleep(20 * time.Millisecond)
+			r.mustControl("CLIENT", "KILL", c.conn.LocalAddr().String())
+			require.Error(t, c.receive(1))
+		},
+		commands: counts{"brpop": 1},
+	},
+	{
+		name: "ended by neither end", connections: 3, client: "network", server: "client_closed", errors: 1,
+		run: func(t *testing.T, _ *redis, c *client) {
+			c.mustSend(request("BRPOP", "empty", "0"))
+			time.Sleep(20 * time.Millisecond)
+			port := strconv.Itoa(c.conn.LocalAddr().(*net.TCPAddr).Port)
+			output, err := exec.Command("ss", "--kill", "--tcp", "--numeric", "sport", "=", ":"+port).CombinedOutput()
+			require.NoError(t, err, "%s", output)
+			require.Error(t, c.receive(1))
+		},
+		commands: counts{"brpop": 1},
+	},
+}
+
+func (c *client) mustClose() {
+	c.tb.Helper()
+	require.NoError(c.tb, c.conn.Close())
+}
+
+// What the client gave up by closing raised nothing: it is no error, at either end. What the other end or the network broke is one.
+func TestEndings(t *testing.T) {
+	r := mustRedis(t)
+	atClient := mustObserver(t, observing(r.port))
+	atServer := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: server, addresses: [\"*:%d\"]}]\n", r.port))
+	for _, e := range endings {
+		t.Run(e.name, func(t *testing.T) {
+			if _, err := exec.LookPath("ss"); err != nil && e.client == "network" {
+				t.Skip("ss is not installed, which ends connections")
+			}
+			before := []snapshot{atClient.mustScrape(), atServer.mustScrape()}
+			for range e.connections {
+				c := mustDial(t, r.address())
+				e.run(t, r, c)
+				_ = c.conn.Close() // most have
+			}
+			e.assertCounted(t, atClient, before[0], e.client, e.errors)
+			errors := 0
+			if e.server == "server_closed" {
+				errors = 1
+			}
+			e.assertCounted(t, atServer, before[1], e.server, errors)
+		})
+	}
+}
+
+func (e *ending) assertCounted(t *testing.T, o *observer, before snapshot, reason string, errors int) {
+	t.Helper()
+	want := counts{}
+	for command, n := range e.commands {
+		want[command] = n * e.connections
+	}
+	s := o.mustSee("the end of all connections", func(s snapshot) bool {
+		return s.value("redis_observer_tracked_connections") == 0 && s.commands("default").since(before.commands("default")).total() >= want.total()
+	})
+	assert.Equal(t, want, s.commands("default").since(before.commands("default")))
+	assert.Equal(t, errors*e.connections, s.sum("redis_commands_total", "status=error")-before.sum("redis_commands_total", "status=error"))
+	const unanswered = "redis_observer_unanswered_commands_total"
+	if reason != "" {
+		left := s.sum(unanswered) - before.sum(unanswered)
+		assert.NotZero(t, left)
+		assert.Equal(t, left, s.sum(unanswered, "reason="+reason)-before.sum(unanswered, "reason="+reason))
+	}
+	assertExact(t, s)
+}
+
+// A program that is killed gives up what it waited for.
+func TestKilledClientIsNoError(t *testing.T) {
+	r := mustRedis(t)
+	o := mustObserver(t, observing(r.port))
+	command := exec.Command("redis-cli", "-p", strconv.Itoa(r.port), "BRPOP", "empty", "0")
+	require.NoError(t, command.Start())
+	o.mustSeePool("default", 0, 1)
+	require.NoError(t, command.Process.Kill())
+	_ = command.Wait() // it was killed
+	s := o.mustSee("the command", func(s snapshot) bool { return s.sum("redis_commands_total", "command=brpop") == 1 })
+	assert.Equal(t, 1, s.value("redis_observer_unanswered_commands_total", "name=default", "reason=client_closed"))
+	assert.Zero(t, s.sum("redis_commands_total", "status=error"))
+	assertExact(t, s)
+}
