@@ -124,13 +124,14 @@ func (c *conn) behind(i, same uint32) uint32 {
 }
 
 // isBlocked reports whether it is certain that the server had not come past the command that blocks when the connection ended. A server
-// that closed in good order has answered what it has run. Otherwise what it sent may have crossed the close: then there must have been a silence.
+// that closed has answered what it has run; at its own end that holds too if it could write still, or has written since the last request
+// came. Otherwise what it had to say may have met the close on its way: then there must have been a silence.
 func (c *conn) isBlocked(e *ending) bool {
-	if e.reason == ServerClosed || c.role == capture.Server && !c.cut {
+	asked := c.pending.at(c.pending.runs - 1).time
+	if e.reason == ServerClosed || c.role == capture.Server && (!c.cut || c.replying > asked) {
 		return true
 	}
-	heard := max(c.replying, c.pending.at(c.pending.runs-1).time)
-	return c.closed-heard >= int64(c.tracker.options.Quiet)
+	return c.closed-max(c.replying, asked) >= int64(c.tracker.options.Quiet)
 }
 
 // unanswerQueued reports what an unanswered EXEC ran: the transaction, and those in the FIFO from first up to the EXEC.

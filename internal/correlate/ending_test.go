@@ -119,6 +119,7 @@ func TestBehindACommandThatBlocks(t *testing.T) {
 	runEnds(t, capture.Server, []endCase{
 		{"the client's FIN: what was run was answered", []string{"open", "C: BLPOP l 0", "C: GET a", "peer-close", "half-close", "close"}, []string{one}, 1},
 		{"the client's RST at once: nobody knows", []string{"open", "C: BLPOP l 0", "C: GET a", "reset", "close"}, []string{one, "unpaired 1 client_closed"}, 0},
+		{"the client's RST after an answer", []string{"open", "C: SET a 1", "C: BLPOP l 0", "C: GET a", "S: +OK", "reset", "close"}, []string{"set success", one}, 1},
 		{"the client's RST while it waits", []string{"open", "C: BLPOP l 0", "C: GET a", "+1s", "reset", "close"}, []string{one}, 1},
 	})
 }

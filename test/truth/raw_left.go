@@ -41,7 +41,7 @@ func rawLeft(_ context.Context, r *round) error {
 	const workers = 25
 	for _, end := range []func(*wire) error{func(w *wire) error { return w.Close() }, (*wire).reset, halfClosedForGood} {
 		all = append(all, r.times(workers/3, func(w *wire) error {
-			if err := w.send(commands("BRPOP forever 0")); err != nil {
+			if err := errors.Join(w.send(commands("BRPOP forever 0")), r.awaitRead(w)); err != nil {
 				return err
 			}
 			time.Sleep(aLittle)
