@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
@@ -28,6 +30,9 @@ func Open(name string, options Options) (probes *Probes, err error) {
 		return nil, fmt.Errorf("open backend %s: unknown", name)
 	}
 	b := &backends[i]
+	if err := b.enoughDescriptors(); err != nil {
+		return nil, fmt.Errorf("use backend %s: %w", name, err)
+	}
 	if err := b.missing(); err != nil {
 		return nil, fmt.Errorf("use backend %s: %w", name, explain(err))
 	}
@@ -93,6 +98,31 @@ func (o *owned) load(b *backend, options Options) error {
 	o.merge = newMerge(o.ring, lanes)
 	o.waiter, err = openWaiter(events, o.collection.Variables[observerVarConsumerState], options.FlushInterval)
 	return err
+}
+
+// spareDescriptors are for maps, the ring's reader and what is opened for a moment.
+const spareDescriptors = 48
+
+// enoughDescriptors tries whether the backend can have the descriptors that it needs. Much of what looks at the kernel takes a failure for the
+// kernel's answer, and remembers it: with too few descriptors nothing may be asked.
+func (b *backend) enoughDescriptors() error {
+	own, life := b.copies()
+	needed := 2*int(own)*len(b.programs) + 2*int(life)*len(lifecycle) + len(listings) + spareDescriptors
+	var held []int
+	defer func() {
+		for _, fd := range held {
+			_ = unix.Close(fd)
+		}
+	}()
+	for len(held) < needed {
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("%w: %d are needed, %d are left (raise the limit: ulimit -n, or LimitNOFILE in the service): %w",
+				errFewDescriptors, needed, len(held), err)
+		}
+		held = append(held, fd)
+	}
+	return nil
 }
 
 // loadCopies loads the programs as often as this kernel needs them. All copies share the maps of the first, but for their constants.

@@ -33,6 +33,7 @@ const (
 type observer struct {
 	config   *config.Config
 	logger   *slog.Logger
+	log      *logWriter // behind the logger
 	names    *config.Names
 	tracker  *correlate.Tracker
 	recorder *metrics.Recorder
@@ -49,8 +50,12 @@ func (p program) observe(ctx context.Context, path string, flags *pflag.FlagSet,
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	// By default it would end the process when nobody reads its log any more, which a service manager takes for a clean end.
+	signal.Ignore(syscall.SIGPIPE)
 
-	o, err := p.start(ctx, path, flags, stderr)
+	log := newLogWriter(stderr)
+	defer log.close()
+	o, err := p.start(ctx, path, flags, log)
 	if err != nil {
 		return err
 	}
@@ -58,7 +63,7 @@ func (p program) observe(ctx context.Context, path string, flags *pflag.FlagSet,
 }
 
 // start makes everything, the probes last: whatever fails, nothing is attached before it.
-func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, stderr io.Writer) (o *observer, err error) {
+func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, log *logWriter) (o *observer, err error) {
 	c, text, err := config.LoadText(path, flags)
 	if err != nil {
 		return nil, err
@@ -67,12 +72,13 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, s
 	if err != nil {
 		return nil, err
 	}
-	logger, level := newLogger(stderr, c.Log)
+	logger, level := newLogger(log, c.Log)
 	memory := limitMemory(os.DirFS("/"), int64(c.Capture.RingSize))
 	names := config.NewNames(ctx, c, p.resolver, logger)
 	o = &observer{
 		config:   c,
 		logger:   logger,
+		log:      log,
 		drop:     p.drop,
 		names:    names,
 		recorder: newRecorder(c, table, names, logger),
@@ -89,7 +95,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, s
 	if err != nil {
 		return nil, err
 	}
-	o.source, err = p.open(liveOptions(c, names, logger))
+	o.source, err = p.open(ctx, liveOptions(c, names, logger))
 	if err != nil {
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}

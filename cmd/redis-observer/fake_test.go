@@ -169,7 +169,7 @@ func mustRun(tb testing.TB, port int, configuration string) *running {
 	r.file = filepath.Join(tb.TempDir(), "observer.yaml")
 	r.write(configuration)
 	world := program{
-		open:     func(capture.LiveOptions) (live, error) { return r.source, nil },
+		open:     func(context.Context, capture.LiveOptions) (live, error) { return r.source, nil },
 		resolver: noDNS{},
 		drop: func(keep privilege.Set) (privilege.Set, error) {
 			return privilege.Of(unix.CAP_BPF, unix.CAP_PERFMON) &^ keep, nil

@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
+	"net"
+	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/redis-observer/redis-observer/bpf"
 )
 
 // What the service manager is told.
@@ -21,9 +26,42 @@ func reloading() string {
 
 // notify tells the service manager, if there is one.
 func notify(logger *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	err := tellManager(state)
+	for range notifyTries {
+		if !bpf.Shortage(err) || state == stopping { // nothing may hold the end up
+			break
+		}
+		time.Sleep(notifyPause)
+		err = tellManager(state)
+	}
+	if err != nil {
 		logger.Warn("service manager was not notified", "state", state, "error", err)
 	}
+}
+
+// How often the service manager is told again after a shortage of descriptors, and how long it may take to take note: it may hang.
+const (
+	notifyTries    = 20
+	notifyPause    = 100 * time.Millisecond
+	notifyPatience = time.Second
+)
+
+// tellManager sends one message to the service manager. daemon.SdNotify would wait as long as that reads nothing.
+func tellManager(state string) error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetWriteDeadline(time.Now().Add(notifyPatience)); err != nil {
+		return err
+	}
+	_, err = io.WriteString(c, state)
+	return err
 }
 
 // watchdog tells a service manager that asks for it that the observer is alive, as long as it is, until ctx ends.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
@@ -24,21 +25,19 @@ type reloader struct {
 	recorder *metrics.Recorder
 	level    *slog.LevelVar
 	logger   *slog.Logger
+
+	unwatched bool // the file could not be watched when last tried
 }
+
+// again is how long what failed for a shortage, such as of descriptors, waits until it is tried again.
+const again = time.Second
 
 // run reloads on every hangup and whenever the file changes, until ctx ends.
 func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 	changed := make(chan struct{}, 1)
-	if r.path != "" {
-		err := config.Watch(ctx, r.path, func() {
-			select {
-			case changed <- struct{}{}:
-			default: // one reload is to come anyway, and will read the file as it is then
-			}
-		})
-		if err != nil {
-			r.logger.Warn("changes of the configuration file are not noticed", "error", err)
-		}
+	var retry, rewatch <-chan time.Time
+	if !r.watch(ctx, changed) {
+		rewatch = time.After(again)
 	}
 	for {
 		select {
@@ -46,13 +45,41 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 			return
 		case <-hangup:
 		case <-changed:
+		case <-retry:
+		case <-rewatch:
+			if rewatch = nil; !r.watch(ctx, changed) {
+				rewatch = time.After(again)
+				continue
+			}
+			// It may have changed meanwhile.
 		}
-		r.reload(ctx)
+		retry = nil
+		if bpf.Shortage(r.reload(ctx)) {
+			retry = time.After(again)
+		}
 	}
 }
 
-// reload reads the configuration and applies it, or refuses it as a whole.
-func (r *reloader) reload(ctx context.Context) {
+// watch has changes of the file noticed. It returns false if that is to be tried again.
+func (r *reloader) watch(ctx context.Context, changed chan<- struct{}) bool {
+	if r.path == "" {
+		return true
+	}
+	err := config.Watch(ctx, r.path, func() {
+		select {
+		case changed <- struct{}{}:
+		default: // one reload is to come anyway, and will read the file as it is then
+		}
+	})
+	if err != nil && !r.unwatched {
+		r.logger.Warn("changes of the configuration file are not noticed", "error", err, "again", bpf.Shortage(err))
+	}
+	r.unwatched = err != nil
+	return !bpf.Shortage(err)
+}
+
+// reload reads the configuration and applies it, or refuses it as a whole and returns why.
+func (r *reloader) reload(ctx context.Context) error {
 	notify(r.logger, reloading())
 	defer notify(r.logger, ready)
 	config.Settle(ctx, r.path)
@@ -66,7 +93,7 @@ func (r *reloader) reload(ctx context.Context) {
 	r.recorder.ConfigRead(err == nil, time.Now())
 	if err != nil {
 		r.logger.Error("new configuration is refused, the old one stays", "error", err)
-		return
+		return err
 	}
 	if keys := config.RestartKeys(r.running, next); len(keys) > 0 {
 		r.logger.Warn("some changes take effect at the next start", "keys", keys)
@@ -74,6 +101,7 @@ func (r *reloader) reload(ctx context.Context) {
 	r.level.Set(next.Log.Level)
 	r.running, r.text = next, text
 	r.logger.Info("configuration reloaded", "client_ports", r.names.ClientPorts(), "server_ports", r.names.ServerPorts())
+	return nil
 }
 
 // apply changes the names before the ports, so that no event of a new port comes before its name.

@@ -27,7 +27,7 @@ type live interface {
 
 // program is what the commands need from the world, so that tests can give them another.
 type program struct {
-	open     func(capture.LiveOptions) (live, error)
+	open     func(context.Context, capture.LiveOptions) (live, error)
 	probe    func() capture.Report
 	resolver config.Resolver
 	drop     func(keep privilege.Set) (privilege.Set, error)
@@ -50,7 +50,9 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(stderr, "redis-observer: %v\n", err)
+		last := newLogWriter(stderr) // a full pipe must not keep it
+		fmt.Fprintf(last, "redis-observer: %v\n", err)
+		last.close()
 		return 1
 	}
 	return 0

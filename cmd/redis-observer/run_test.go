@@ -191,7 +191,9 @@ func TestRunFaults(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			world := program{resolver: noDNS{}, open: func(capture.LiveOptions) (live, error) { return nil, errors.New("open capture: nothing works") }}
+			world := program{resolver: noDNS{}, open: func(context.Context, capture.LiveOptions) (live, error) {
+				return nil, errors.New("open capture: nothing works")
+			}}
 			assert.Equal(t, 1, world.run(context.Background(), test.args, &stdout, &stderr))
 			assert.Contains(t, stderr.String(), test.want)
 			assert.Empty(t, stdout.String())
@@ -251,8 +253,10 @@ func TestPulse(t *testing.T) {
 	assert.ErrorIs(t, p.check(), errNotAttached)
 	p.beat()
 	assert.NoError(t, p.check())
-	p.last.Store(time.Now().Add(-2 * silence).UnixNano())
+	assert.WithinDuration(t, time.Now(), p.at(), time.Second)
+	p.last.Store(int64(time.Since(began) - 2*silence))
 	assert.ErrorContains(t, p.check(), "last read 20s ago")
+	assert.WithinDuration(t, time.Now().Add(-2*silence), p.at(), time.Second)
 }
 
 // The configuration allows exactly the backends that exist.

@@ -14,5 +14,6 @@ func (o *observer) sources() metrics.Sources {
 		Tracker:        o.tracker.Stats,
 		Pools:          func() []correlate.Pool { return livePools(o.tracker, o.names) },
 		LookupFailures: o.names.LookupFailures,
+		LogDropped:     o.log.dropped,
 	}
 }

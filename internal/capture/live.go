@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,9 +59,31 @@ type Live struct {
 
 var _ Source = (*Live)(nil)
 
+// How long opening waits for a shortage to pass, such as of descriptors, and between two tries.
+const (
+	shortageTime  = 10 * time.Second
+	shortagePause = 250 * time.Millisecond
+)
+
 // OpenLive attaches the probes and starts listing the connections that exist. A backend that is named never falls back;
-// Auto takes the first that works, and logs why not the better ones.
-func OpenLive(options LiveOptions) (*Live, error) {
+// Auto takes the first that works, and logs why not the better ones. A shortage is no reason to pass a backend over: it is tried again for
+// a while, and then the error is one that bpf.Shortage knows.
+func OpenLive(ctx context.Context, options LiveOptions) (*Live, error) {
+	for deadline := time.Now().Add(shortageTime); ; {
+		l, err := openLive(options)
+		if !bpf.Shortage(err) || time.Now().After(deadline) {
+			return l, err
+		}
+		options.Logger.Warn("probes cannot be attached yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("open capture: %w", context.Cause(ctx))
+		case <-time.After(shortagePause):
+		}
+	}
+}
+
+func openLive(options LiveOptions) (*Live, error) {
 	names := []string{options.Backend}
 	if options.Backend == Auto {
 		names = bpf.Backends()
@@ -74,6 +97,9 @@ func OpenLive(options LiveOptions) (*Live, error) {
 			ClientPorts:   options.ClientPorts,
 			ServerPorts:   options.ServerPorts,
 		})
+		if bpf.Shortage(err) {
+			return nil, fmt.Errorf("open capture: %w", err)
+		}
 		if err != nil {
 			errs = append(errs, err)
 			if account, found := bpf.VerifierAccount(err); found {
@@ -85,18 +111,22 @@ func OpenLive(options LiveOptions) (*Live, error) {
 		for _, limit := range probes.Limits() {
 			options.Logger.Warn("probes are limited", "backend", name, "limit", limit)
 		}
-		l := &Live{
-			probes:  probes,
-			log:     options.Logger,
-			listed:  make(chan struct{}),
-			reach:   reachElsewhere(),
-			foreign: make(map[uint64]struct{}),
-			lister:  newLister(probes, options.Logger),
-		}
-		l.lister.want()
-		return l, nil
+		return newLive(probes, options.Logger), nil
 	}
 	return nil, fmt.Errorf("open capture: %w", errors.Join(errs...))
+}
+
+func newLive(probes *bpf.Probes, logger *slog.Logger) *Live {
+	l := &Live{
+		probes:  probes,
+		log:     logger,
+		listed:  make(chan struct{}),
+		reach:   reachElsewhere(),
+		foreign: make(map[uint64]struct{}),
+		lister:  newLister(probes, logger),
+	}
+	l.lister.want()
+	return l
 }
 
 func errorTexts(errs []error) []string {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/capture/afpacket"
 	"github.com/redis-observer/redis-observer/internal/capture/frame"
 	"github.com/redis-observer/redis-observer/internal/privilege"
@@ -24,7 +25,7 @@ const (
 	handover  = 20 * time.Millisecond // what the kernel's timer may take beyond the flush interval to hand over the block that it was filling
 )
 
-// Packets is the Source of the packets on this machine's interfaces. Its clock is that of the day.
+// Packets is the Source of the packets on this machine's interfaces. Its clock is the monotonic one.
 type Packets struct {
 	ring          *afpacket.Ring
 	log           *slog.Logger
@@ -38,6 +39,8 @@ type Packets struct {
 	givenUp       uint64
 	events, bytes uint64
 	dropped       uint64 // packets lost to a full ring when the sockets were listed last
+	ahead         int64  // of the clock of the day to the monotonic one, when last looked at, in nanoseconds
+	unlisted      bool   // sockets could not be listed for a shortage
 	checkAt       int64  // when losses are looked at next, in time of the packets
 
 	lost                  losses
@@ -66,6 +69,7 @@ func OpenPackets(options LiveOptions) (*Packets, error) {
 	}
 	p := &Packets{ring: ring, log: options.Logger, flush: options.FlushInterval, listed: make(chan struct{})}
 	p.listDue.Store(true)
+	p.monotonic()
 	p.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &p.lost)
 	options.Logger.Info("packets are captured", "interfaces", options.Interfaces)
 	return p, nil
@@ -95,13 +99,22 @@ func (p *Packets) Listed() <-chan struct{} { return p.listed }
 
 // SetPorts replaces the observed ports, and lists the connections on the new ones.
 func (p *Packets) SetPorts(client, server []uint16) error {
-	if err := p.ring.SetPorts(union(client, server)); err != nil {
+	if err := p.setPorts(union(client, server)); err != nil {
 		return fmt.Errorf("change observed ports: %w", err)
 	}
 	p.conversations.ports.Store(newPortSets(client, server))
 	p.listDue.Store(true)
 	p.wake()
 	return nil
+}
+
+func (p *Packets) setPorts(ports []uint16) error {
+	p.statsLock.Lock()
+	defer p.statsLock.Unlock()
+	if p.released {
+		return os.ErrClosed
+	}
+	return p.ring.SetPorts(ports)
 }
 
 // wake makes a Read that waits look around. Whoever calls it holds no lock.
@@ -121,6 +134,7 @@ func (p *Packets) Read(event *Event) error {
 			continue
 		}
 		if p.unticked >= untold {
+			p.monotonic()
 			p.tick(event, p.packet.Time)
 			return nil
 		}
@@ -128,6 +142,7 @@ func (p *Packets) Read(event *Event) error {
 		if p.ring.Next(&p.packet) {
 			p.ticked = false
 			p.unticked++
+			p.packet.Time -= p.ahead
 			p.take()
 			continue
 		}
@@ -137,7 +152,7 @@ func (p *Packets) Read(event *Event) error {
 			return os.ErrClosed
 		}
 		if !p.ticked {
-			p.tick(event, max(p.packet.Time, time.Now().Add(-p.flush-handover).UnixNano()))
+			p.tick(event, max(p.packet.Time, p.monotonic()-int64(p.flush+handover)))
 			return nil
 		}
 		if err := p.ring.Wait(p.patience()); err != nil {
@@ -148,6 +163,14 @@ func (p *Packets) Read(event *Event) error {
 	p.events++
 	p.bytes += uint64(len(event.Data))
 	return nil
+}
+
+// monotonic returns CLOCK_MONOTONIC in nanoseconds, and notes how far the clock of the day, which packets are stamped with, is ahead of it.
+// Whoever sets the clock of the day changes no duration by more than what is read between two looks.
+func (p *Packets) monotonic() int64 {
+	now := monotonic()
+	p.ahead = time.Now().UnixNano() - now
+	return now
 }
 
 // tick makes the event that is delivered each time the ring is empty, and says up to when everything has been read.
@@ -184,14 +207,12 @@ func (p *Packets) list() bool {
 	}
 	p.listDue.Store(false) // before the look: what is asked for meanwhile asks for another
 	p.dropped = p.lost[lostRing].Load()
-	if err := p.conversations.count(clock); err != nil {
+	if err := p.conversations.count(monotonic); err != nil {
+		p.unlisted = bpf.Shortage(err)
 		p.log.Warn("connections that are silent are not known: sockets cannot be listed", "error", err)
 	}
 	return false
 }
-
-// clock returns the time of the day, which is that of the packets.
-func clock() int64 { return time.Now().UnixNano() }
 
 // patience is how long packets are waited for.
 func (p *Packets) patience() time.Duration {
@@ -204,6 +225,10 @@ func (p *Packets) patience() time.Duration {
 // checkLoss lists the connections again if packets were lost, because one of them may have been the end of a connection.
 func (p *Packets) checkLoss() {
 	p.checkAt = p.packet.Time + int64(tickEvery)
+	if p.unlisted {
+		p.unlisted = false
+		p.listDue.Store(true)
+	}
 	p.countDrops()
 	if lost := p.lost[lostRing].Load(); lost > p.dropped && p.conversations.census == nil {
 		p.log.Warn("packets were lost, listing connections again", "lost", lost-p.dropped)

@@ -17,6 +17,7 @@ type Sources struct {
 	Tracker        func() correlate.Stats   // what the tracker saw besides commands
 	Pools          func() []correlate.Pool  // the connections, each name once
 	LookupFailures func() map[string]uint64 // failed look-ups of host names, by logical name
+	LogDropped     func() uint64            // log lines that were not written
 }
 
 // Watch adds sources to what the recorder serves. It is called once.
@@ -45,6 +46,7 @@ var (
 	protocolErrorsDesc = desc("protocol_errors_total", "Requests that are no RESP, at which a server stops listening.")
 	unexecutedDesc     = desc("unexecuted_commands_total", "Commands not counted because the server cannot have run them.")
 
+	logDroppedDesc     = desc("log_lines_dropped_total", "Log lines not written, because whoever reads them is too slow or gone.")
 	lookupFailuresDesc = desc("host_lookup_failures_total", "Failed look-ups of the host names of an endpoint.", "name")
 )
 
@@ -52,7 +54,7 @@ var (
 var watchedDescs = []*prometheus.Desc{
 	poolDesc, captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc, lastReadDesc,
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
-	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc,
+	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc, logDroppedDesc,
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -90,6 +92,9 @@ func (w *watched) Collect(out chan<- prometheus.Metric) {
 	}
 	if w.Backend != "" {
 		gauge(out, captureInfoDesc, 1, w.Backend)
+	}
+	if w.LogDropped != nil {
+		counter(out, logDroppedDesc, w.LogDropped())
 	}
 	if w.LookupFailures != nil {
 		for name, failures := range w.LookupFailures() {

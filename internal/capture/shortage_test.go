@@ -1,0 +1,132 @@
+package capture_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/redis-observer/redis-observer/bpf"
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// journal is a log that a test reads meanwhile.
+type journal struct {
+	lock sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(text []byte) (int, error) {
+	j.lock.Lock()
+	defer j.lock.Unlock()
+	return j.text.Write(text)
+}
+
+func (j *journal) contains(text string) bool {
+	j.lock.Lock()
+	defer j.lock.Unlock()
+	return bytes.Contains(j.text.Bytes(), []byte(text))
+}
+
+// mustLimitFiles leaves this process no more descriptors than n beyond those that it has open, until the function that it returns is called.
+func mustLimitFiles(t *testing.T, n int) (restore func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	next, err := unix.FcntlInt(os.Stderr.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	require.NoError(t, err)
+	require.NoError(t, unix.Close(next))
+	few := unix.Rlimit{Cur: uint64(next + n), Max: limit.Max}
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &few))
+	var once sync.Once
+	restore = func() { once.Do(func() { assert.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }) }
+	t.Cleanup(restore)
+	return restore
+}
+
+// mustLive opens the probes, with their log.
+func mustLive(ctx context.Context) (*capture.Live, *journal, error) {
+	log := new(journal)
+	live, err := capture.OpenLive(ctx, capture.LiveOptions{
+		Backend: capture.Auto, RingSize: 1 << 20, FlushInterval: time.Millisecond, MaxBytesPerCall: 4096, ClientPorts: []uint16{6379},
+		Logger: slog.New(slog.NewTextHandler(log, nil)),
+	})
+	return live, log, err
+}
+
+// end closes a source and reads it to its end.
+func end(t *testing.T, live *capture.Live) {
+	t.Helper()
+	require.NoError(t, live.Close())
+	var event capture.Event
+	for {
+		if err := live.Read(&event); err != nil {
+			require.ErrorIs(t, err, os.ErrClosed)
+			return
+		}
+	}
+}
+
+func requireProbes(t *testing.T) {
+	t.Helper()
+	live, _, err := mustLive(t.Context())
+	if err != nil && os.Getenv("REDIS_OBSERVER_TEST_REQUIRE") != "1" {
+		t.Skipf("no backend works here: %v", err)
+	}
+	require.NoError(t, err)
+	end(t, live)
+}
+
+// However few descriptors there are, none of the backends is passed over for that.
+func TestShortageAtTheStart(t *testing.T) {
+	requireProbes(t)
+	for _, left := range []int{0, 2, 10, 20, 40, 60} {
+		restore := mustLimitFiles(t, left)
+		time.AfterFunc(300*time.Millisecond, restore)
+		live, log, err := mustLive(t.Context())
+		require.NoError(t, err, "%d left", left)
+		assert.Contains(t, bpf.Backends(), live.Backend())
+		assert.True(t, left > 20 || log.contains("probes cannot be attached yet"), "%d left", left)
+		end(t, live)
+	}
+}
+
+func TestShortageEndsWithTheContext(t *testing.T) {
+	requireProbes(t)
+	mustLimitFiles(t, 5)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	_, _, err := mustLive(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A listing that finds no descriptor is made up for.
+func TestShortageAtAListing(t *testing.T) {
+	requireProbes(t)
+	live, log, err := mustLive(t.Context())
+	require.NoError(t, err)
+	var event capture.Event
+	read := func(until func() bool) {
+		for deadline := time.Now().Add(20 * time.Second); !until(); {
+			require.True(t, time.Now().Before(deadline))
+			require.NoError(t, live.Read(&event))
+		}
+	}
+	listed := func() bool { return event.Kind == capture.Listed }
+	read(listed)
+	restore := mustLimitFiles(t, 0)
+	begun := event.Time
+	require.NoError(t, live.SetPorts([]uint16{6379, 6380}, nil))
+	read(func() bool { return log.contains("not all connections could be listed") })
+	restore()
+	read(listed)
+	assert.Greater(t, event.Time, begun)
+	end(t, live)
+}
