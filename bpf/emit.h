@@ -81,19 +81,20 @@ static __always_inline void submit_not_in_memory(struct scratch *s, __u32 n)
 	submit(&s->event, sizeof(s->event));
 }
 
+/* Reads an entry of a list of pieces. */
+static __always_inline long read_piece(struct iovec *iov, __u32 memory, __u64 list)
+{
+	if (memory == MEMORY_USER_IOV)
+		return bpf_probe_read_user(iov, sizeof(*iov), (void *)list);
+	return bpf_probe_read_kernel(iov, sizeof(*iov), (void *)list);
+}
+
 /* Steps on to the next piece of memory. */
 static __always_inline int next_piece(struct copying *c)
 {
 	struct iovec iov;
-	int err;
 
-	if (!c->pieces)
-		return -1;
-	if (c->memory == MEMORY_USER_IOV)
-		err = bpf_probe_read_user(&iov, sizeof(iov), (void *)c->list);
-	else
-		err = bpf_probe_read_kernel(&iov, sizeof(iov), (void *)c->list);
-	if (err || iov.iov_len < c->skip)
+	if (!c->pieces || read_piece(&iov, c->memory, c->list) || iov.iov_len < c->skip)
 		return -1;
 	c->base = (__u64)iov.iov_base + c->skip;
 	c->piece = iov.iov_len - c->skip;
@@ -175,23 +176,32 @@ __noinline int copy_step(__u32 which)
 	return !c->left;
 }
 
-/*
- * Submits n bytes at the cursor: all of them, or the first and the last if they are more than may be copied, because what a call is
- * made of begins and ends with commands, and what is long in it are values. Returns how many at the end could not be read.
- */
-static __always_inline __u32 copy_pieces(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
+/* Sets out to copy n bytes at the cursor. */
+static __always_inline void begin_copying(struct scratch *s, struct cursor *cursor, __u32 n)
 {
 	struct copying *c = &s->copying;
 	bool list = cursor->memory != MEMORY_USER;
-	int step;
 
 	c->base = cursor->base;
 	c->piece = list ? 0 : n;
 	c->list = cursor->base;
 	c->skip = list ? cursor->offset : 0;
-	c->pieces = cursor->pieces;
+	c->pieces = list ? cursor->pieces : 0;
 	c->memory = cursor->memory;
 	c->left = n;
+	c->end = s->event.seq + n;
+}
+
+/*
+ * Submits what is left of a call: all of it, or the first and the last if it is more than may be copied, because what a call is
+ * made of begins and ends with commands, and what is long in it are values. Returns how many at the end could not be read.
+ */
+static __always_inline __u32 copy_pieces(struct scratch *s, __u32 which)
+{
+	struct copying *c = &s->copying;
+	__u32 n = c->left;
+	int step;
+
 	c->middle = 0;
 	c->tail = 0;
 	c->passed = 0;
@@ -210,7 +220,46 @@ static __always_inline __u32 copy_pieces(struct scratch *s, __u32 which, struct 
 }
 
 /*
- * One step over a long call: to the end of a body, and on to the next that begins there. Returns 0 to go on. A global
+ * Copies the next bytes of a call to the scratch, without going on: SKIP_LOOK at most, from SKIP_PIECES pieces at most, because a header
+ * and the body behind it are often in two. Returns how many. A global function for the same reason as copy_step().
+ */
+__noinline int look_ahead(__u32 which)
+{
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &which);
+	struct copying *c;
+	struct iovec iov;
+	__u64 at = 0, base, list, n, piece, wanted;
+	__u32 i, pieces;
+
+	if (!s)
+		return 0;
+	c = &s->copying;
+	base = c->base;
+	piece = c->piece;
+	list = c->list;
+	pieces = c->pieces;
+	wanted = c->left < SKIP_LOOK ? c->left : SKIP_LOOK;
+	for (i = 0; i < SKIP_PIECES; i++) {
+		n = wanted - at;
+		if (n > piece)
+			n = piece;
+		one_copy(at);
+		one_copy(n);
+		if (at >= SKIP_LOOK || n > SKIP_LOOK || bpf_probe_read_user(&s->payload[at], n, (void *)base))
+			return 0;
+		at += n;
+		if (at >= wanted || !pieces || read_piece(&iov, c->memory, list))
+			return at;
+		base = (__u64)iov.iov_base;
+		piece = iov.iov_len;
+		list += sizeof(iov);
+		pieces--;
+	}
+	return at;
+}
+
+/*
+ * One step over a long call: to the end of a body or of a piece of memory, and on to the next body that begins there. Returns 0 to go on. A global
  * function for the same reason as copy_step().
  */
 __noinline int skip_step(__u32 which)
@@ -218,83 +267,84 @@ __noinline int skip_step(__u32 which)
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &which);
 	struct copying *c;
 	__u32 n, length;
-	__u64 look;
+	int bytes;
 
 	if (!s)
 		return -1;
 	c = &s->copying;
+	if (!c->piece && next_piece(c))
+		return 1;
 	if (c->body) {
 		n = c->body < c->left ? c->body : c->left;
+		if (n > c->piece)
+			n = c->piece;
 		c->base += n;
+		c->piece -= n;
 		c->left -= n;
 		c->body -= n;
-		s->event.seq += n;
 		c->lead = 2; /* behind a body */
+		if (c->body)
+			return !c->left;
 	}
 	if (c->left < (c->lead ? SKIP_AGAIN : SKIP_CALL))
 		return 1;
-	look = c->left < SKIP_LOOK ? c->left : SKIP_LOOK;
-	one_copy(look);
-	if (look > SKIP_LOOK || bpf_probe_read_user(s->payload, look, (void *)c->base))
-		return 1;
-	length = find_body(s, which, c->lead, look);
+	bytes = look_ahead(which);
+	length = find_body(s, which, c->lead, bytes);
 	n = c->head + SKIP_KEEP;
-	if (!length || n > c->left)
+	if (!length || n > bytes)
 		return 1;
-	c->body = length - SKIP_KEEP;
-	c->base += n;
-	c->left -= n;
+	s->event.seq = c->end - c->left;
 	submit_payload(s, n);
+	c->body = n + length - SKIP_KEEP;
 	return 0;
 }
 
-/* Passes over the long bodies in a call of n bytes. Returns how many bytes are left to copy, from cursor on. */
-static __always_inline __u32 skip_bodies(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
+/* Passes over the long bodies in a call, and leaves what is left to copy. */
+static __always_inline void skip_bodies(struct scratch *s, __u32 which)
 {
 	__u64 *word = body_of(s->event.conn, which % SCRATCH_COUNT);
 	struct copying *c = &s->copying;
 	int step;
 
 	if (!word)
-		return n;
-	c->base = cursor->base;
-	c->left = n;
+		return;
 	c->lead = 0;
 	c->body = take_body(word, s->event.conn, s->event.seq);
 	for (step = 0; step < SKIP_TIMES; step++)
 		if (skip_step(which))
 			break;
+	s->event.seq = c->end - c->left;
 	if (c->body)
 		*word = body_word(s->event.conn, s->event.seq + c->body);
-	cursor->base = c->base;
-	return c->left;
 }
 
 /* Submits the payload of a call of n bytes through the scratch, whole or with gaps of known length. */
 static __always_inline void submit_to_ring(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
 {
+	struct copying *c = &s->copying;
 	__u64 wanted;
 	__u32 missing;
 
-	if (cursor->memory == MEMORY_USER && n >= SKIP_CALL) {
-		n = skip_bodies(s, which, cursor, n);
-		if (!n)
-			return;
-	}
-	wanted = n;
-	one_copy(wanted);
-	if (cursor->memory == MEMORY_USER && wanted <= EVENT_MAX_PAYLOAD) {
-		if (bpf_probe_read_user(s->payload, wanted, (void *)cursor->base))
-			submit_gap(s, n, GAP_UNREADABLE);
-		else
-			submit_payload(s, wanted);
-		return;
-	}
 	if (cursor->memory == MEMORY_NONE) {
 		submit_not_in_memory(s, n);
 		return;
 	}
-	missing = copy_pieces(s, which, cursor, n);
+	begin_copying(s, cursor, n);
+	if (n >= SKIP_CALL) {
+		skip_bodies(s, which);
+		if (!c->left)
+			return;
+	}
+	wanted = c->left;
+	one_copy(wanted);
+	if (cursor->memory == MEMORY_USER && wanted <= EVENT_MAX_PAYLOAD) {
+		if (bpf_probe_read_user(s->payload, wanted, (void *)c->base))
+			submit_gap(s, c->left, GAP_UNREADABLE);
+		else
+			submit_payload(s, wanted);
+		return;
+	}
+	missing = copy_pieces(s, which);
 	if (missing)
 		submit_gap(s, missing, GAP_UNREADABLE);
 }
@@ -329,7 +379,7 @@ static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, _
 	submit_to_ring(s, which, cursor, n);
 }
 
-/* Forgets the bodies in the middle of which a connection ended. */
+/* Forgets in the middle of which bodies the streams of a socket are, because a connection on it begins or ends. */
 static __always_inline void forget_bodies(struct sock *sk)
 {
 	__u64 conn = address_of(sk);

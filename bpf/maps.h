@@ -45,6 +45,8 @@ struct copying {
 	__u32 body;   /* skip.h: bytes left of a body that is passed over, */
 	__u32 lead;   /* where behind it something begins, */
 	__u32 head;   /* and where the next body begins */
+	__u32 end;    /* stream offset behind the call */
+	__u32 pad;
 };
 
 /* Where an event is put together: the verifier wants room for the longest piece after any shorter one. */

@@ -227,6 +227,8 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 
 	if (role == ROLE_NONE || told_by_copy(sk, 1 << 16 | from << 8 | to))
 		return 0;
+	if (to == TCP_SYN_SENT || to == TCP_ESTABLISHED || to == TCP_CLOSE)
+		forget_bodies(sk);
 	if (!is_tcp(sk, true)) {
 		other_changed(sk, role, from, to);
 		return 0;

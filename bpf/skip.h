@@ -20,13 +20,16 @@ enum {
 	SKIP_KEEP = 64,		/* bytes of a body that the parser may want to see */
 	SKIP_LOOK = 256,	/* bytes of a call that are looked at */
 	SKIP_PARTS = 8,		/* arguments that are looked at */
-	SKIP_TIMES = 256,	/* bodies in one call */
+	SKIP_PIECES = 4,	/* pieces of memory that they may be in */
+	SKIP_TIMES = 512,	/* bodies and pieces of memory in one call */
 	SKIP_STREAMS = 1 << 16, /* that can be in the middle of a body, of each direction */
 };
 
 /*
  * The streams in the middle of a long body. A word tells in its upper half which stream is, and in its lower one up to which offset.
- * Of two streams that share a place the later one has it, and the other's body is copied like what is short.
+ * Of two streams that share a place the later one has it, and the other's body is copied like what is short. The memory of a socket is another
+ * one's soon, so a word is forgotten where a connection ends and again where one begins: a connection that was cut off has lost its ports,
+ * by which its end would be known, when its memory is freed.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -46,10 +49,18 @@ static __always_inline __u64 *body_of(__u64 conn, __u32 direction)
 	return bpf_map_lookup_elem(&bodies, &place);
 }
 
-/* What tells a stream from others in its place: sockets begin with a cache line of 64 bytes. */
+/*
+ * What tells a socket from others in its place: what its address has below and above the bits of the place, up to the 54 bits that the
+ * direct map spans at most. Sockets begin with a cache line of 64 bytes.
+ */
+static __always_inline __u32 name_in_place(__u64 conn)
+{
+	return (conn >> 27 << 5) | (conn >> 6 & 31);
+}
+
 static __always_inline __u64 body_word(__u64 conn, __u32 until)
 {
-	return conn >> 6 << 32 | until;
+	return (__u64)name_in_place(conn) << 32 | until;
 }
 
 /* How many bytes of the body of a word are left at seq of a stream; 0 if it is another one's or lies behind. */
