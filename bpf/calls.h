@@ -82,6 +82,8 @@ static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *
 		state->sent_sk = (__u64)sk;
 		state->sent_end = call->seq + result;
 	}
+	if (stopped(sk, STOP_SENT))
+		return;
 	if (call->urgent) {
 		payload--;
 		submit_urgent(sk, role, EVENT_SENT_GAP, call->seq + payload, direct);
@@ -142,6 +144,8 @@ static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struc
 {
 	__u32 seq = (tcp ? received_offset(sk, direct) : MPTCP_FIELD(sk, bytes_consumed)) - result;
 
+	if (stopped(sk, STOP_RECEIVED))
+		return;
 	if (result >= SKIP_CALL && within_body(address_of(sk), SCRATCH_RECEIVE, seq, result))
 		return;
 	if (tcp && FIELD(direct, sk, __sk_common.skc_state) == TCP_SYN_RECV)

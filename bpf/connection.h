@@ -14,6 +14,35 @@ static __always_inline __u64 address_of(struct sock *sk)
 	return address;
 }
 
+/* The lower half of that address, which the verifier gives away for nothing. */
+static __always_inline __u32 low_address_of(struct sock *sk)
+{
+	__u64 low;
+
+	asm volatile("r0 = %1; w0 = w0; %0 = r0" : "=r"(low) : "r"(sk) : "r0");
+	return low;
+}
+
+/*
+ * The place of a socket in the tables that have a word for each. Sockets are larger than 2 KiB and lie side by side. So do the places of those
+ * that are read in turn, eight to a cache line: a hash table would be out of the cache each time.
+ */
+enum { PLACES = 1 << 16 };
+
+static __always_inline __u32 place_of(__u64 conn)
+{
+	return (conn >> 11) % PLACES;
+}
+
+/*
+ * What tells a socket from others in its place: what its address has below and above the bits of the place, up to the 54 bits that the
+ * direct map spans at most. Sockets begin with a cache line of 64 bytes.
+ */
+static __always_inline __u32 name_in_place(__u64 conn)
+{
+	return (conn >> 27 << 5) | (conn >> 6 & 31);
+}
+
 /* Fields beyond struct sock, which typed loads do not allow. */
 static __always_inline __u32 read_beyond(struct sock *sk, __u32 offset, __u32 size)
 {

@@ -379,18 +379,6 @@ static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, _
 	submit_to_ring(s, which, cursor, n);
 }
 
-/* Forgets in the middle of which bodies the streams of a socket are, because a connection on it begins or ends. */
-static __always_inline void forget_bodies(struct sock *sk)
-{
-	__u64 conn = address_of(sk);
-	__u64 *sent = body_of(conn, SCRATCH_SEND), *received = body_of(conn, SCRATCH_RECEIVE);
-
-	if (sent)
-		take_body(sent, conn, 0);
-	if (received)
-		take_body(received, conn, 0);
-}
-
 /* Submits an event that has no payload. */
 static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, __u32 seq, __u32 received_seq,
 					 __u8 flags, bool direct)

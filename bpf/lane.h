@@ -7,7 +7,7 @@
 #ifndef OBSERVER_LANE_H
 #define OBSERVER_LANE_H
 
-#include "skip.h"
+#include "stop.h"
 
 /*
  * Submits n bytes at the cursor that begin at seq of a stream, if there is a lane for them with room. Returns false if not, having done nothing.

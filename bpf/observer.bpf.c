@@ -20,6 +20,7 @@ const enum stream *unused_stream __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum consumer *unused_consumer __attribute__((unused));
 const enum lane_slack *unused_lane_slack __attribute__((unused));
+const enum stop_direction *unused_stop_direction __attribute__((unused));
 const struct lane *unused_lane __attribute__((unused));
 
 /* -- fentry: trampolines around the functions themselves -- */
@@ -228,7 +229,7 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 	if (role == ROLE_NONE || told_by_copy(sk, 1 << 16 | from << 8 | to))
 		return 0;
 	if (to == TCP_SYN_SENT || to == TCP_ESTABLISHED || to == TCP_CLOSE)
-		forget_bodies(sk);
+		turn_over(sk);
 	if (!is_tcp(sk, true)) {
 		other_changed(sk, role, from, to);
 		return 0;
@@ -264,7 +265,7 @@ int BPF_PROG(connection_end, struct sock *sk)
 
 	if (role == ROLE_NONE || told_by_copy(sk, 1))
 		return 0;
-	forget_bodies(sk);
+	turn_over(sk);
 	submit_closed(sk, role, TCP_FIELD(sk, write_seq), TCP_FIELD(sk, copied_seq),
 		      TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true));
 	return 0;

@@ -128,6 +128,13 @@ type observerScratch struct {
 	Payload [16384]uint8
 }
 
+type observerStopDirection uint32
+
+const (
+	observerStopDirectionSTOP_SENT     observerStopDirection = 1
+	observerStopDirectionSTOP_RECEIVED observerStopDirection = 2
+)
+
 type observerStream uint32
 
 const (
@@ -190,9 +197,11 @@ const (
 	observerMapCallsByThread        = "calls_by_thread"
 	observerMapChanges              = "changes"
 	observerMapEvents               = "events"
+	observerMapGenerations          = "generations"
 	observerMapLanes                = "lanes"
 	observerMapLost                 = "lost"
 	observerMapScratches            = "scratches"
+	observerMapStops                = "stops"
 	observerProgConnectionEnd       = "connection_end"
 	observerProgConnectionList      = "connection_list"
 	observerProgConnectionListHeld  = "connection_list_held"
@@ -237,6 +246,7 @@ const (
 	observerVarUnusedLoss           = "unused_loss"
 	observerVarUnusedReason         = "unused_reason"
 	observerVarUnusedRole           = "unused_role"
+	observerVarUnusedStopDirection  = "unused_stop_direction"
 	observerVarUnusedStream         = "unused_stream"
 )
 
@@ -318,35 +328,38 @@ type observerMapSpecs struct {
 	CallsByThread *ebpf.MapSpec `ebpf:"calls_by_thread"`
 	Changes       *ebpf.MapSpec `ebpf:"changes"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
+	Generations   *ebpf.MapSpec `ebpf:"generations"`
 	Lanes         *ebpf.MapSpec `ebpf:"lanes"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
+	Stops         *ebpf.MapSpec `ebpf:"stops"`
 }
 
 // observerVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type observerVariableSpecs struct {
-	ClientPorts       *ebpf.VariableSpec `ebpf:"client_ports"`
-	ConsumerState     *ebpf.VariableSpec `ebpf:"consumer_state"`
-	Copies            *ebpf.VariableSpec `ebpf:"copies"`
-	Copy              *ebpf.VariableSpec `ebpf:"copy"`
-	FillMark          *ebpf.VariableSpec `ebpf:"fill_mark"`
-	LaneSize          *ebpf.VariableSpec `ebpf:"lane_size"`
-	MaxBytes          *ebpf.VariableSpec `ebpf:"max_bytes"`
-	OwnNetwork        *ebpf.VariableSpec `ebpf:"own_network"`
-	ReadsMptcp        *ebpf.VariableSpec `ebpf:"reads_mptcp"`
-	RecvmsgParameters *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
-	ServerPorts       *ebpf.VariableSpec `ebpf:"server_ports"`
-	UnusedConsumer    *ebpf.VariableSpec `ebpf:"unused_consumer"`
-	UnusedFlag        *ebpf.VariableSpec `ebpf:"unused_flag"`
-	UnusedKind        *ebpf.VariableSpec `ebpf:"unused_kind"`
-	UnusedLane        *ebpf.VariableSpec `ebpf:"unused_lane"`
-	UnusedLaneSlack   *ebpf.VariableSpec `ebpf:"unused_lane_slack"`
-	UnusedLoss        *ebpf.VariableSpec `ebpf:"unused_loss"`
-	UnusedReason      *ebpf.VariableSpec `ebpf:"unused_reason"`
-	UnusedRole        *ebpf.VariableSpec `ebpf:"unused_role"`
-	UnusedStream      *ebpf.VariableSpec `ebpf:"unused_stream"`
+	ClientPorts         *ebpf.VariableSpec `ebpf:"client_ports"`
+	ConsumerState       *ebpf.VariableSpec `ebpf:"consumer_state"`
+	Copies              *ebpf.VariableSpec `ebpf:"copies"`
+	Copy                *ebpf.VariableSpec `ebpf:"copy"`
+	FillMark            *ebpf.VariableSpec `ebpf:"fill_mark"`
+	LaneSize            *ebpf.VariableSpec `ebpf:"lane_size"`
+	MaxBytes            *ebpf.VariableSpec `ebpf:"max_bytes"`
+	OwnNetwork          *ebpf.VariableSpec `ebpf:"own_network"`
+	ReadsMptcp          *ebpf.VariableSpec `ebpf:"reads_mptcp"`
+	RecvmsgParameters   *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
+	ServerPorts         *ebpf.VariableSpec `ebpf:"server_ports"`
+	UnusedConsumer      *ebpf.VariableSpec `ebpf:"unused_consumer"`
+	UnusedFlag          *ebpf.VariableSpec `ebpf:"unused_flag"`
+	UnusedKind          *ebpf.VariableSpec `ebpf:"unused_kind"`
+	UnusedLane          *ebpf.VariableSpec `ebpf:"unused_lane"`
+	UnusedLaneSlack     *ebpf.VariableSpec `ebpf:"unused_lane_slack"`
+	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
+	UnusedReason        *ebpf.VariableSpec `ebpf:"unused_reason"`
+	UnusedRole          *ebpf.VariableSpec `ebpf:"unused_role"`
+	UnusedStopDirection *ebpf.VariableSpec `ebpf:"unused_stop_direction"`
+	UnusedStream        *ebpf.VariableSpec `ebpf:"unused_stream"`
 }
 
 // observerObjects contains all objects after they have been loaded into the kernel.
@@ -374,9 +387,11 @@ type observerMaps struct {
 	CallsByThread *ebpf.Map `ebpf:"calls_by_thread"`
 	Changes       *ebpf.Map `ebpf:"changes"`
 	Events        *ebpf.Map `ebpf:"events"`
+	Generations   *ebpf.Map `ebpf:"generations"`
 	Lanes         *ebpf.Map `ebpf:"lanes"`
 	Lost          *ebpf.Map `ebpf:"lost"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
+	Stops         *ebpf.Map `ebpf:"stops"`
 }
 
 func (m *observerMaps) Close() error {
@@ -386,9 +401,11 @@ func (m *observerMaps) Close() error {
 		m.CallsByThread,
 		m.Changes,
 		m.Events,
+		m.Generations,
 		m.Lanes,
 		m.Lost,
 		m.Scratches,
+		m.Stops,
 	)
 }
 
@@ -396,26 +413,27 @@ func (m *observerMaps) Close() error {
 //
 // It can be passed to loadObserverObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observerVariables struct {
-	ClientPorts       *ebpf.Variable `ebpf:"client_ports"`
-	ConsumerState     *ebpf.Variable `ebpf:"consumer_state"`
-	Copies            *ebpf.Variable `ebpf:"copies"`
-	Copy              *ebpf.Variable `ebpf:"copy"`
-	FillMark          *ebpf.Variable `ebpf:"fill_mark"`
-	LaneSize          *ebpf.Variable `ebpf:"lane_size"`
-	MaxBytes          *ebpf.Variable `ebpf:"max_bytes"`
-	OwnNetwork        *ebpf.Variable `ebpf:"own_network"`
-	ReadsMptcp        *ebpf.Variable `ebpf:"reads_mptcp"`
-	RecvmsgParameters *ebpf.Variable `ebpf:"recvmsg_parameters"`
-	ServerPorts       *ebpf.Variable `ebpf:"server_ports"`
-	UnusedConsumer    *ebpf.Variable `ebpf:"unused_consumer"`
-	UnusedFlag        *ebpf.Variable `ebpf:"unused_flag"`
-	UnusedKind        *ebpf.Variable `ebpf:"unused_kind"`
-	UnusedLane        *ebpf.Variable `ebpf:"unused_lane"`
-	UnusedLaneSlack   *ebpf.Variable `ebpf:"unused_lane_slack"`
-	UnusedLoss        *ebpf.Variable `ebpf:"unused_loss"`
-	UnusedReason      *ebpf.Variable `ebpf:"unused_reason"`
-	UnusedRole        *ebpf.Variable `ebpf:"unused_role"`
-	UnusedStream      *ebpf.Variable `ebpf:"unused_stream"`
+	ClientPorts         *ebpf.Variable `ebpf:"client_ports"`
+	ConsumerState       *ebpf.Variable `ebpf:"consumer_state"`
+	Copies              *ebpf.Variable `ebpf:"copies"`
+	Copy                *ebpf.Variable `ebpf:"copy"`
+	FillMark            *ebpf.Variable `ebpf:"fill_mark"`
+	LaneSize            *ebpf.Variable `ebpf:"lane_size"`
+	MaxBytes            *ebpf.Variable `ebpf:"max_bytes"`
+	OwnNetwork          *ebpf.Variable `ebpf:"own_network"`
+	ReadsMptcp          *ebpf.Variable `ebpf:"reads_mptcp"`
+	RecvmsgParameters   *ebpf.Variable `ebpf:"recvmsg_parameters"`
+	ServerPorts         *ebpf.Variable `ebpf:"server_ports"`
+	UnusedConsumer      *ebpf.Variable `ebpf:"unused_consumer"`
+	UnusedFlag          *ebpf.Variable `ebpf:"unused_flag"`
+	UnusedKind          *ebpf.Variable `ebpf:"unused_kind"`
+	UnusedLane          *ebpf.Variable `ebpf:"unused_lane"`
+	UnusedLaneSlack     *ebpf.Variable `ebpf:"unused_lane_slack"`
+	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
+	UnusedReason        *ebpf.Variable `ebpf:"unused_reason"`
+	UnusedRole          *ebpf.Variable `ebpf:"unused_role"`
+	UnusedStopDirection *ebpf.Variable `ebpf:"unused_stop_direction"`
+	UnusedStream        *ebpf.Variable `ebpf:"unused_stream"`
 }
 
 // observerPrograms contains all programs after they have been loaded into the kernel.

@@ -54,7 +54,7 @@ func Open(name string, options Options) (probes *Probes, err error) {
 			return nil, err
 		}
 	}
-	p.reader = &reader{o.merge, o.waiter}
+	p.reader = &reader{o.merge, o.waiter, o.stops}
 	return p, nil
 }
 
@@ -83,11 +83,15 @@ func (o *owned) load(b *backend, options Options) error {
 	if err := o.loadCopies(b, options); err != nil {
 		return err
 	}
+	var err error
+	if o.stops, err = openStops(o.collection.Maps[observerMapStops], o.collection.Maps[observerMapGenerations],
+		o.collection.Maps[observerMapBodies]); err != nil {
+		return err
+	}
 	if err := o.setPorts(options.ClientPorts, options.ServerPorts); err != nil {
 		return err
 	}
 	events := o.collection.Maps[observerMapEvents]
-	var err error
 	if o.ring, err = openRing(events); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type owned struct {
 	lanes      []byte // the memory of the lanes
 	merge      *merge // of the ring and the lanes
 	waiter     *waiter
+	stops      *stops
 }
 
 // shares lead to what is owned. Whoever uses any of it holds a share meanwhile, and what gives the last one back frees it: nothing is freed under
@@ -64,6 +65,9 @@ func (o *owned) free() {
 	}
 	if o.waiter != nil {
 		_ = o.waiter.close()
+	}
+	if o.stops != nil {
+		o.stops.close()
 	}
 	for _, spare := range o.spares {
 		spare.Close()

@@ -12,7 +12,7 @@ import (
 )
 
 // Probes are the attached programs of one backend and the ring that they write to.
-// Next, Wait, Position and Release are for one goroutine, the reader. The other methods are safe for use by any, at any time: what they use stays
+// Next, Wait, Position, Stop, Lift, LiftAll and Release are for one goroutine, the reader. The other methods are safe for use by any, at any time: what they use stays
 // while they run, and when it has been freed they say so.
 type Probes struct {
 	backend string
@@ -32,6 +32,7 @@ type Probes struct {
 type reader struct {
 	*merge
 	*waiter
+	*stops
 }
 
 // Backend returns the name of the backend.
@@ -40,14 +41,40 @@ func (p *Probes) Backend() string { return p.backend }
 // Limits says in what the programs can do less than they should, for lack of something that the error would name.
 func (p *Probes) Limits() []string { return p.limits }
 
-// SetPorts replaces the observed ports, without detaching. After Release the error is os.ErrClosed.
+// SetPorts replaces the observed ports, without detaching. Nothing is stopped then. After Release the error is os.ErrClosed.
 func (p *Probes) SetPorts(client, server []uint16) error {
 	o := p.take()
 	if o == nil {
 		return fmt.Errorf("set ports: %w", os.ErrClosed)
 	}
 	defer p.giveBack()
-	return o.setPorts(client, server)
+	return o.stops.renew(func() error { return o.setPorts(client, server) })
+}
+
+// Stop makes the probes pass over what a connection sends, or what it receives. It is to be called for each event that nobody wants, with its
+// connection and its time, and takes effect at the second one at the earliest. It ends with the connection, at the latest.
+func (p *Probes) Stop(conn uint64, sent bool, time uint64) {
+	direction := observerStopDirectionSTOP_RECEIVED
+	if sent {
+		direction = observerStopDirectionSTOP_SENT
+	}
+	if p.reader != nil {
+		p.reader.stop(conn, uint64(direction), time)
+	}
+}
+
+// Lift ends the stops of a connection.
+func (p *Probes) Lift(conn uint64) {
+	if p.reader != nil {
+		p.reader.lift(conn)
+	}
+}
+
+// LiftAll ends the stops of all connections.
+func (p *Probes) LiftAll() {
+	if p.reader != nil {
+		p.reader.liftAll()
+	}
 }
 
 // Next returns the next event and its payload; both are valid until the next call. A nil event says that there is none:

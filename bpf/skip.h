@@ -22,7 +22,6 @@ enum {
 	SKIP_PARTS = 8,		/* arguments that are looked at */
 	SKIP_PIECES = 4,	/* pieces of memory that they may be in */
 	SKIP_TIMES = 512,	/* bodies and pieces of memory in one call */
-	SKIP_STREAMS = 1 << 16, /* that can be in the middle of a body, of each direction */
 };
 
 /*
@@ -33,29 +32,18 @@ enum {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2 * SKIP_STREAMS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2 * PLACES); /* of each direction */
 	__type(key, __u32);
 	__type(value, __u64);
 } bodies SEC(".maps");
 
-/*
- * The place of a stream, NULL never. Sockets are larger than 2 KiB and lie side by side. So do the places of those that are read
- * in turn, eight to a cache line: a hash table would be out of the cache each time, because values that long have passed since.
- */
+/* The place of a stream, NULL never. */
 static __always_inline __u64 *body_of(__u64 conn, __u32 direction)
 {
-	__u32 place = direction * SKIP_STREAMS + (conn >> 11) % SKIP_STREAMS;
+	__u32 place = direction * PLACES + place_of(conn);
 
 	return bpf_map_lookup_elem(&bodies, &place);
-}
-
-/*
- * What tells a socket from others in its place: what its address has below and above the bits of the place, up to the 54 bits that the
- * direct map spans at most. Sockets begin with a cache line of 64 bytes.
- */
-static __always_inline __u32 name_in_place(__u64 conn)
-{
-	return (conn >> 27 << 5) | (conn >> 6 & 31);
 }
 
 static __always_inline __u64 body_word(__u64 conn, __u32 until)
@@ -87,6 +75,18 @@ static __always_inline __u32 take_body(__u64 *word, __u64 conn, __u32 seq)
 	if (*word == body_word(conn, *word))
 		*word = 0;
 	return left;
+}
+
+/* Forgets in the middle of which bodies the streams of a socket are, because a connection on it begins or ends. */
+static __always_inline void forget_bodies(struct sock *sk)
+{
+	__u64 conn = address_of(sk);
+	__u64 *sent = body_of(conn, SCRATCH_SEND), *received = body_of(conn, SCRATCH_RECEIVE);
+
+	if (sent)
+		take_body(sent, conn, 0);
+	if (received)
+		take_body(received, conn, 0);
 }
 
 /*

@@ -16,6 +16,8 @@ static __always_inline void submit_stream(struct sock *sk, __u8 role, __u8 strea
 {
 	struct event e = {};
 
+	if (stopped(sk, STOP_SENT | STOP_RECEIVED))
+		return;
 	put_connection(&e, sk, role, direct);
 	e.kind = EVENT_OTHER_STREAM;
 	e.time = bpf_ktime_get_ns();
@@ -62,6 +64,7 @@ static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int
 	sk = first_of(subflow);
 	if (!sk)
 		return;
+	turn_over(sk);
 	put_connection(&e, subflow, role, true);
 	e.conn = (__u64)sk;
 	e.kind = EVENT_OPEN;
@@ -94,11 +97,10 @@ static __always_inline void mptcp_changed(struct sock *sk, __u8 role, int from, 
 	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
 		submit_state(sk, role, EVENT_HALF_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed),
 			     left_here(sk, true), true);
-	else if (to == TCP_CLOSE && mptcp_left(sk, from)) {
-		forget_bodies(sk);
+	else if (to == TCP_CLOSE && mptcp_left(sk, from))
 		submit_closed(sk, role, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed),
 			      MPTCP_FIELD(sk, bytes_received));
-	} else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
+	else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
 		submit_state(sk, role, EVENT_PEER_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_received),
 			     manner_of_end(sk), true);
 }

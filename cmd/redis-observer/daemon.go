@@ -100,6 +100,9 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, l
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
 	o.tracker = newTracker(table, names, o.recorder, o.source.Backend() == capture.PacketBackend, memory)
+	if gate, ok := o.source.(capture.Gate); ok {
+		o.tracker.Guard(gate)
+	}
 	o.reloader = reloader{path: path, flags: flags, running: c, text: text, names: names, source: o.source, recorder: o.recorder, level: level, logger: logger}
 	o.recorder.Watch(o.sources())
 	return o, nil

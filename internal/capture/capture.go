@@ -14,6 +14,16 @@ type Source interface {
 	Close() error
 }
 
+// Gate is a Source that can leave out what nobody wants of a connection. The methods are for the goroutine that calls Read.
+type Gate interface {
+	// TurnAway says that nobody wants the payload of a direction of a connection, by the time of a Data or Gap event of it. It is to be
+	// called for each such event: the source may go on for a while, and after it has stopped, begin again.
+	TurnAway(conn uint64, role Role, direction Direction, time int64)
+	// Readmit says that the payload of a connection is wanted again; ReadmitAll that it is of all.
+	Readmit(conn uint64)
+	ReadmitAll()
+}
+
 // Stats are the counters of a source since it was opened.
 type Stats struct {
 	Events uint64            // events delivered

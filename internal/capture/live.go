@@ -57,7 +57,10 @@ type Live struct {
 	lost      map[string]uint64 // as last read
 }
 
-var _ Source = (*Live)(nil)
+var (
+	_ Source = (*Live)(nil)
+	_ Gate   = (*Live)(nil)
+)
 
 // How long opening waits for a shortage to pass, such as of descriptors, and between two tries.
 const (
@@ -341,6 +344,17 @@ func cutOf(flags uint8) Cut {
 	}
 }
 
+// TurnAway implements Gate.
+func (l *Live) TurnAway(conn uint64, role Role, direction Direction, time int64) {
+	l.probes.Stop(conn, (direction == Request) == (role == Client), uint64(time))
+}
+
+// Readmit implements Gate.
+func (l *Live) Readmit(conn uint64) { l.probes.Lift(conn) }
+
+// ReadmitAll implements Gate.
+func (l *Live) ReadmitAll() { l.probes.LiftAll() }
+
 // ignore knows the connections that match by accident: one that this end accepted has as its remote port, and one that this
 // end opened has as its local port, an ephemeral one, which may be the number of an observed port.
 func (l *Live) ignore(head *bpf.Event) bool {
@@ -355,6 +369,12 @@ func (l *Live) ignore(head *bpf.Event) bool {
 	if found && (head.Kind == bpf.Closed || head.Kind == bpf.Opened) {
 		delete(l.foreign, head.Conn)
 		return head.Kind == bpf.Closed
+	}
+	if found {
+		switch head.Kind {
+		case bpf.Sent, bpf.SentGap, bpf.Received, bpf.ReceivedGap:
+			l.probes.Stop(head.Conn, head.Kind == bpf.Sent || head.Kind == bpf.SentGap, head.Time)
+		}
 	}
 	return found
 }

@@ -45,7 +45,7 @@ func closedBy(role capture.Role) Reason {
 // checkEnd ends the connection when the last reply has been read that its server sent.
 func (c *conn) checkEnd() {
 	f := &c.flows[capture.Reply]
-	if c.ends && f.known && len(f.held) == 0 && f.distance(c.replyEnd) <= 0 {
+	if c.ends && (c.unheard(capture.Reply) || f.known && len(f.held) == 0 && f.distance(c.replyEnd) <= 0) {
 		c.end(c.closing, c.tracker.now)
 	}
 }
@@ -70,7 +70,7 @@ func (c *conn) close(e *capture.Event) {
 // could be lost is a single byte long.
 func (c *conn) checkTail(d capture.Direction, end uint32) {
 	f := &c.flows[d]
-	if !f.known || c.mode == foreign {
+	if !f.known || c.mode == foreign || c.unheard(d) {
 		return
 	}
 	if missing := f.distance(end); missing > 1 {

@@ -59,6 +59,7 @@ type conn struct {
 	closed    int64  // since when
 	left      uint8  // bytes that the client left unread, as of capture.Event.Unread
 	cut       bool   // it was reset by the other end, or broken
+	passed    uint64 // bytes of requests since it is deaf
 	replyEnd  uint32 // where the reply stream ends, if ends
 	ends      bool
 	opening   bool // its streams have begun before it was established (TCP Fast Open)
@@ -91,8 +92,10 @@ func (c *conn) event(e *capture.Event) {
 	c.active = e.Time
 	switch e.Kind {
 	case capture.Data:
+		c.sift(e)
 		c.arrive(e.Direction, &piece{seq: e.Seq, len: uint32(len(e.Data)), data: e.Data, time: e.Time})
 	case capture.Gap:
+		c.sift(e)
 		c.arrive(e.Direction, &piece{seq: e.Seq, len: e.Len, reason: e.Reason, time: e.Time})
 	case capture.Open:
 		c.reach = e.Reach
@@ -107,6 +110,7 @@ func (c *conn) event(e *capture.Event) {
 			c.unpaired(Missing, c.forgetPending())
 			c.recognise(kindOf[e.Stream])
 		}
+		c.sift(e)
 	case capture.HalfClosed, capture.PeerClosed:
 		c.halfClose(e)
 	case capture.Closed:
@@ -172,8 +176,8 @@ func (c *conn) midStream(now int64) {
 // arrive takes a piece of a flow at its place, or holds it until then.
 func (c *conn) arrive(d capture.Direction, p *piece) {
 	f := &c.flows[d]
-	if !f.known {
-		f.start(p.seq)
+	if !f.known || c.unheard(d) {
+		f.start(p.seq) // what is not read is not missed either
 	}
 	missing, fresh := f.trim(p)
 	switch {

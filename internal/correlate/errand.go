@@ -85,6 +85,9 @@ func (t *Tracker) sweep(since int64) {
 // Rename looks the name of every connection up again, after Resolve's answers changed. No state is lost: connections move between pools,
 // and what is outstanding will count under the new name. Of many connections most are looked up with the events that follow.
 func (t *Tracker) Rename() {
+	if t.gate != nil {
+		t.gate.ReadmitAll()
+	}
 	t.begin(reconsidering, newErrand(t.ignored, t.reconsider))
 	t.begin(renaming, newErrand(t.conns, func(_ uint64, c *conn) { t.rename(c) }))
 	t.pools.publish()
@@ -94,6 +97,7 @@ func (t *Tracker) Rename() {
 func (t *Tracker) reconsider(id uint64, s stranger) {
 	if _, ok := t.options.Resolve(s.role, &s.endpoints); ok {
 		delete(t.ignored, id)
+		t.readmit(id) // it may have been turned away once more
 		t.meet(id, s).settleUse()
 	}
 }

@@ -194,7 +194,7 @@ func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
 	if c.unknown || c.silence == silenced || c.deaf || c.blind || c.unread() {
 		// We were wrong about what was outstanding, or about CLIENT REPLY, or about the server having turned away,
 		// or this answers a request that we have not seen, or not to its end.
-		c.deaf = false
+		c.undeafen()
 		c.lose(Unsolicited, capture.Reply, c.replying)
 	}
 	return true

@@ -55,6 +55,7 @@ func defaultTo[T int | time.Duration](value *T, fallback T) {
 // Tracker follows all connections. See the package comment for what may be called from where.
 type Tracker struct {
 	options Options
+	gate    capture.Gate // nil if the source is none
 	conns   map[uint64]*conn
 	recent  [recents]*conn      // those of conns that were last found, by a hash of the identity: look-ups spared
 	ignored map[uint64]stranger // connections that Resolve refused
@@ -181,6 +182,7 @@ func (t *Tracker) find(event *capture.Event) *conn {
 	}
 	if s, ok := t.ignored[event.Conn]; ok {
 		if s.endpoints == event.Endpoints && event.Kind != capture.Closed && event.Kind != capture.Vanished {
+			t.turnAway(event)
 			return nil
 		}
 		delete(t.ignored, event.Conn)
@@ -219,6 +221,7 @@ func (t *Tracker) ignore(id uint64, s stranger) {
 	if len(t.ignored) >= t.options.MaxConnections {
 		for other := range t.ignored { // any one: it is looked up again when it shows up
 			delete(t.ignored, other)
+			t.readmit(other)
 			break
 		}
 	}
