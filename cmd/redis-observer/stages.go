@@ -30,6 +30,7 @@ func hasName(names *config.Names) func(capture.Role, *capture.Endpoints) bool {
 func newTracker(table *command.Table, names *config.Names, recorder *metrics.Recorder, packets bool, memory int64) *correlate.Tracker {
 	options := correlate.Options{Commands: table, Resolve: names.Resolve, Spill: func(some []correlate.Exchange) { record(recorder, some) }}
 	options.Fit(memory)
+	options.Sockets = !packets
 	if packets {
 		options.HoldFor = capture.PacketPatience
 		options.MaxHeld, options.MaxPieces = packetBytesHeld, packetsHeld

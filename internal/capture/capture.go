@@ -110,6 +110,7 @@ const (
 	NotInMemory                   // the payload was not in user memory (sendfile, splice, io_uring fixed buffers)
 	Snapped                       // a packet was longer than the snap length of its capture
 	Urgent                        // a byte of MSG_OOB: it has an offset, but is no part of what is said
+	Repeated                      // bytes of a socket at offsets that had passed; no event tells of it, who correlates finds it
 )
 
 // Event is one event of one connection.

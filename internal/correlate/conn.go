@@ -179,7 +179,14 @@ func (c *conn) arrive(d capture.Direction, p *piece) {
 	if !f.known || c.unheard(d) {
 		f.start(p.seq) // what is not read is not missed either
 	}
+	length := p.len
 	missing, fresh := f.trim(p)
+	switch {
+	case !fresh:
+		c.repeated(d, p.seq, length, p.time)
+	case p.len < length:
+		c.repeated(d, p.seq-(length-p.len), length-p.len, p.time)
+	}
 	switch {
 	case !fresh || c.mode == foreign:
 		return
@@ -189,7 +196,7 @@ func (c *conn) arrive(d capture.Direction, p *piece) {
 		f.next += missing
 		c.deliver(d, p)
 	case missing > 0 && len(f.held) == 0 && c.skip(d, missing, 0, p.time):
-		f.next += missing
+		f.miss(missing)
 		c.deliver(d, p)
 	default:
 		c.hold(d, *p)
@@ -198,6 +205,18 @@ func (c *conn) arrive(d capture.Direction, p *piece) {
 		c.undecided = c.undecided && d == capture.Reply
 		c.drain(capture.Request)
 		c.drain(capture.Reply)
+	}
+}
+
+// repeated takes note of n bytes at an offset that had passed. A network sends bytes again, a socket does not: unless they were given up
+// before, or came before the connection was first heard of, they are others, which the socket did not count.
+func (c *conn) repeated(d capture.Direction, seq, n uint32, time int64) {
+	if !c.tracker.options.Sockets || n == 0 || c.mode == foreign || c.flows[d].isLate(seq) || c.mode == lost && c.resync.reason == MidStream {
+		return
+	}
+	c.tracker.stats.gap(capture.Repeated, n, false)
+	if c.mode == paired {
+		c.lose(Missing, d, time)
 	}
 }
 
@@ -310,7 +329,7 @@ func (c *conn) jump(d capture.Direction, missing uint32, time int64) {
 	if missing == 0 {
 		return
 	}
-	c.flows[d].next += missing
+	c.flows[d].miss(missing)
 	c.gap(d, missing, 0, time)
 }
 

@@ -64,11 +64,22 @@ type flow struct {
 	known bool   // next is set
 	held  []piece
 	bytes int // what held takes
+	// The bytes that were given up last, which may come all the same.
+	missed, missedLen uint32
 }
 
 func (f *flow) start(seq uint32) {
 	f.next, f.known = seq, true
 }
+
+// miss gives up the next n bytes.
+func (f *flow) miss(n uint32) {
+	f.missed, f.missedLen = f.next, n
+	f.next += n
+}
+
+// isLate reports whether an offset is of the bytes that were given up last.
+func (f *flow) isLate(seq uint32) bool { return seq-f.missed < f.missedLen }
 
 // distance returns how far ahead of the next byte an offset is; negative: behind.
 func (f *flow) distance(seq uint32) int64 {

@@ -44,7 +44,7 @@ func (k ConnectionKind) String() string {
 type GapReason = capture.Reason
 
 // gapReasons is the number of gap reasons, zero included.
-const gapReasons = int(capture.Urgent) + 1
+const gapReasons = int(capture.Repeated) + 1
 
 // Gaps counts the gaps of one reason.
 type Gaps struct {

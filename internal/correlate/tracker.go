@@ -17,6 +17,9 @@ type Options struct {
 	// Spill takes what one event completed whenever there is much of it; Track returns the rest. It keeps nothing of the slice.
 	// Nil: Track returns everything.
 	Spill func([]Exchange)
+	// Sockets: the events are those of sockets, which deliver no byte twice. What comes at an offset that has passed, and was not given
+	// up as missing, is counted as a gap then (capture.Repeated) and puts the connection out of step. Packets are sent again.
+	Sockets bool
 	// HoldFor is how long a chunk waits for missing bytes, or a reply for its request, in time of the events. Default 50 ms.
 	HoldFor time.Duration
 	// Quiet is how long a drained connection must have been silent for its next request to be a boundary. Default 50 ms.

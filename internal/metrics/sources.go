@@ -149,6 +149,8 @@ func gapReasonName(reason capture.Reason) string {
 		return "not_in_memory"
 	case capture.Snapped:
 		return "snapped"
+	case capture.Repeated:
+		return "repeated"
 	case capture.Urgent:
 		return "urgent"
 	default:
