@@ -79,8 +79,15 @@ func (s *ReplyStream) readType() bool {
 	switch s.kind {
 	case '+', '-', ',', '(':
 		s.state, s.length, s.cr = atLine, 0, false
-	case ':', '$', '*', '_', '#', '!', '=', '%', '~', '>', '|', '.':
+	case ':', '$', '*', '_', '#', '!', '=', '%', '~':
 		s.state = atHeader
+	case '>', '|', '.':
+		s.state = atHeader
+		if s.kind != '>' || s.depth > 0 { // no element of anything
+			s.in.pos++
+			s.capture, s.parts = false, false
+			return true
+		}
 	default:
 		s.state = atFault
 		return true
@@ -104,10 +111,10 @@ func (s *ReplyStream) wholeElement() bool {
 	return true
 }
 
-// place notes the type of a value: it is the frame, an element in it, or part of what is no element, of which nothing is noted.
+// place notes the type of a value that is the frame or an element in it; of what is part of no element nothing is noted.
 func (s *ReplyStream) place() {
 	s.capture, s.parts = false, false
-	if s.extras != 0 || s.kind == '.' || s.isExtra() {
+	if s.extras != 0 {
 		return
 	}
 	isError := s.kind == '-' || s.kind == '!'
@@ -148,11 +155,6 @@ func (s *ReplyStream) value(line []byte, header bool) (done, more bool) {
 	}
 }
 
-// isExtra reports whether the value is no element of the aggregate that it stands in: an attribute, or a push that is not the frame itself.
-func (s *ReplyStream) isExtra() bool {
-	return s.kind == '|' || s.kind == '>' && s.depth > 0
-}
-
 // aggregate reads the number of elements and opens the aggregate, or completes the frame if its header alone is asked for.
 func (s *ReplyStream) aggregate(line []byte, header bool) (done, more bool) {
 	count, length := uint64(streamed), int64(-1)
@@ -175,23 +177,13 @@ func (s *ReplyStream) aggregate(line []byte, header bool) (done, more bool) {
 			return true, true
 		}
 	}
-	return s.open(count)
-}
-
-// open makes the elements of an aggregate values to come.
-func (s *ReplyStream) open(count uint64) (done, more bool) {
-	extra := s.isExtra()
+	extra := s.kind == '|' || s.kind == '>' && s.depth > 0
 	s.state = atValue
 	switch {
-	case count != streamed && (count == 0 || s.joins(extra)):
-		// To its level it is a value that is complete, with others behind it.
-		if count > 0 {
-			level := &s.levels[s.depth-1]
-			if *level += count; *level > maxValues {
-				return s.fault()
-			}
-		}
+	case count == 0:
 		return !extra && s.end(), true
+	case s.depth > 0 && count != streamed && s.joins(extra):
+		return s.join(count, extra)
 	case s.depth == maxLevels:
 		return s.fault()
 	}
@@ -203,10 +195,19 @@ func (s *ReplyStream) open(count uint64) (done, more bool) {
 	return false, true
 }
 
+// join makes the elements of an aggregate values to come of the innermost level, to which it is itself a value that is complete.
+func (s *ReplyStream) join(count uint64, extra bool) (done, more bool) {
+	level := &s.levels[s.depth-1]
+	if *level += count; *level > maxValues {
+		return s.fault()
+	}
+	return !extra && s.end(), true
+}
+
 // joins reports whether the elements of an aggregate need not be told apart from the values of the innermost level.
 func (s *ReplyStream) joins(extra bool) bool {
 	level := s.depth - 1
-	if level < 0 || s.levels[level] == streamed {
+	if s.levels[level] == streamed {
 		return false
 	}
 	return s.extras&(1<<level) != 0 || level > 0 && !extra
