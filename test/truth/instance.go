@@ -40,6 +40,9 @@ func startServer(ctx context.Context, s *server, cache, folder string, port int,
 	if s.since(7.0, 0) {
 		args = append(args, "--enable-debug-command", "yes")
 	}
+	if s.speaksMultipath() {
+		args = append(args, "--mptcp", "yes") // what plain clients connect to stays TCP
+	}
 	args = append(append(args, s.options...), options...)
 	i.process = s.program(cache, "server", args...)
 	i.process.Dir, i.process.Stdout, i.process.Stderr = folder, &i.output, &i.output

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // product is a kind of server: its programs begin with its name.
@@ -72,6 +74,19 @@ func (s *server) hasDualChannels() bool { return s.product == valkey }
 
 // migratesSlots: whole slots may be moved to another node at a stroke.
 func (s *server) migratesSlots() bool { return s.product == valkey && s.version >= 9 }
+
+// speaksMultipath: the server and its tools can use MPTCP, and this kernel has it.
+func (s *server) speaksMultipath() bool {
+	if s.product != valkey || s.version < 9 {
+		return false
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
+	if err != nil {
+		return false
+	}
+	_ = unix.Close(fd)
+	return true
+}
 
 // doublesComplaints: breaches of the protocol are counted twice.
 func (s *server) doublesComplaints() bool {
