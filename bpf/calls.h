@@ -31,6 +31,18 @@ static __always_inline void submit_urgent(struct sock *sk, __u8 role, __u8 kind,
 	submit(&e, sizeof(e));
 }
 
+/* Tells that the connection opens, before what is sent with its SYN. */
+static __always_inline void submit_opening(struct sock *sk, __u8 role, __u64 sent, __u32 seq, bool direct)
+{
+	struct event e = {};
+
+	put_connection(&e, sk, role, direct);
+	e.kind = EVENT_OPENING;
+	e.time = sent - 1;
+	e.seq = seq;
+	submit(&e, sizeof(e));
+}
+
 /* Whether a send opens its connection (TCP Fast Open): until then the socket has no remote port. */
 static __always_inline bool opens_fast(struct sock *sk, struct msghdr *msg, bool direct)
 {
@@ -76,7 +88,7 @@ static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *
 	if (call->early) {
 		call->seq = TCP_FIELD(sk, write_seq) - result;
 		if (FIELD(direct, sk, __sk_common.skc_state) == TCP_SYN_SENT)
-			submit_state(sk, role, EVENT_OPENING, call->seq, 0, 0, direct);
+			submit_opening(sk, role, call->time, call->seq, direct);
 	}
 	if (copies > 1) {
 		state->sent_sk = (__u64)sk;

@@ -187,6 +187,56 @@ func TestFastOpen(t *testing.T) {
 	}
 }
 
+// A server that does not take a SYN leaves the client with data that it has sent and a connection that is not open.
+func TestFastOpenBeforeTheAnswer(t *testing.T) {
+	e := mustEnds(t, 1)
+	port := e.port()
+	mustElsewhere(t, func() { mustNewNamespace(t) }, func() {
+		mustSet(t, "ipv4/tcp_fastopen", "3")
+		listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", socketAddress, port))
+		require.NoError(t, err)
+		defer listener.Close()
+		mustOption(t, listener.(*net.TCPListener), unix.TCP_FASTOPEN, 16)
+		queue := func(n int) {
+			mustControl(t, listener.(*net.TCPListener), func(fd int) error { return unix.Listen(fd, n) })
+		}
+		accept := func() {
+			conn, err := listener.Accept()
+			if assert.NoError(t, err) {
+				answerPings(conn)
+				assert.NoError(t, conn.Close())
+			}
+		}
+		go accept()
+		mustOpenFast(t, "sendto", port, true, request("PING")) // for the cookie
+
+		queue(0)
+		waiting, err := net.Dial("tcp", listener.Addr().String())
+		require.NoError(t, err)
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		require.NoError(t, err)
+		defer unix.Close(fd)
+		n, err := unix.SendmsgN(fd, request("PING"), nil, &unix.SockaddrInet4{Port: port, Addr: netip.MustParseAddr(socketAddress).As4()}, unix.MSG_FASTOPEN)
+		require.NoError(t, err)
+		require.Len(t, request("PING"), n)
+		const synSent = 2
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		require.NoError(t, err)
+		require.EqualValues(t, synSent, info.State)
+		queue(16)
+		go accept()
+		require.NoError(t, waiting.Close())
+		go accept()
+		require.NoError(t, unix.SetNonblock(fd, false))
+		for range 10 {
+			mustMove(t, fd, ways["read"], [][]byte{make([]byte, len("+PONG\r\n"))})
+			mustMove(t, fd, ways["write"], [][]byte{request("PING")})
+		}
+		mustMove(t, fd, ways["read"], [][]byte{make([]byte, len("+PONG\r\n"))})
+	})
+	e.assertCommands(t, port, counts{"ping": 100 + 11})
+}
+
 // mustStatistic returns a counter of the current network namespace.
 func mustStatistic(tb testing.TB, name string) int {
 	tb.Helper()
