@@ -30,11 +30,11 @@ func newBudget(r resource, limit, floor int) budget {
 func (b *budget) add(c *conn, n int) {
 	r, g := b.resource, c.group
 	b.used += n
-	c.has[r] += n
 	g.has[r] += n
 	if r < seats {
-		if holders := &g.holders[r]; c.has[r] > b.floor {
-			holders.set(c, int64(-c.has[r]))
+		c.has[r] += int32(n)
+		if holders := &g.holders[r]; int(c.has[r]) > b.floor {
+			holders.set(c, -int64(c.has[r]))
 		} else {
 			holders.remove(c)
 		}
@@ -48,7 +48,7 @@ func (b *budget) add(c *conn, n int) {
 
 // fits reports whether a connection may have n more without anyone giving.
 func (b *budget) fits(c *conn, n int) bool {
-	return b.used+n <= b.limit || c.has[b.resource]+n <= b.floor
+	return b.used+n <= b.limit || int(c.has[b.resource])+n <= b.floor
 }
 
 // giver returns the connection that has to give before another one may have n more; nil if it is for the other one to do without.
@@ -56,7 +56,7 @@ func (b *budget) giver(asks *conn, n int) *conn {
 	r := b.resource
 	g := b.greatest(asks.group, n)
 	c, _ := g.holders[r].first()
-	if c == asks || c != nil && g == asks.group && c.has[r] < asks.has[r]+n {
+	if c == asks || c != nil && g == asks.group && int(c.has[r]) < int(asks.has[r])+n {
 		return nil
 	}
 	return c

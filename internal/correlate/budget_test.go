@@ -259,9 +259,9 @@ func TestBudgetsAddUp(t *testing.T) {
 		for _, c := range w.tracker.conns {
 			rich := c.has[places] > firstSlots
 			require.True(t, rich == (c.ranks[places] != 0) && rich == (c.richRank != 0))
-			require.Equal(t, [resources]int{len(c.pending.ring) + len(c.tx.queue.ring), c.flows[0].bytes + c.flows[1].bytes, 1}, c.has)
-			used += c.has[places]
-			held += c.has[heldBytes]
+			require.Equal(t, [seats]int32{int32(len(c.pending.ring) + len(c.tx.queue.ring)), int32(c.flows[0].bytes + c.flows[1].bytes)}, c.has)
+			used += int(c.has[places])
+			held += int(c.has[heldBytes])
 		}
 		for _, g := range w.tracker.groups {
 			byGroup += g.has[places]

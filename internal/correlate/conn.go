@@ -23,14 +23,14 @@ type conn struct {
 	tracker   *Tracker
 	pool      *pool
 	group     *group
-	has       [resources]int // of what all connections share
-	member    int32          // place among the group's connections
-	ranks     [seats]int32   // places in the group's heaps,
-	richRank  int32          // and in that of slots,
-	waitRank  int32          // and in the tracker's
 	id        uint64
-	endpoints capture.Endpoints
+	has       [seats]int32 // of what all connections share
+	member    int32        // place among the group's connections
+	ranks     [seats]int32 // places in the group's heaps,
+	richRank  int32        // and in that of slots,
+	waitRank  int32        // and in the tracker's
 	name      NameID
+	endpoints capture.Endpoints
 	role      capture.Role
 	use       use
 	mode      mode
@@ -56,9 +56,9 @@ type conn struct {
 	proto     uint8 // 2 or 3
 	silence   silence
 	closing   Reason // why the connection is ending; NoReason while it is not
-	closed    int64  // since when
 	left      uint8  // bytes that the client left unread, as of capture.Event.Unread
 	cut       bool   // it was reset by the other end, or broken
+	closed    int64  // since when it is ending
 	passed    uint64 // bytes of requests since it is deaf
 	replyEnd  uint32 // where the reply stream ends, if ends
 	ends      bool
@@ -267,7 +267,7 @@ func (c *conn) dropHeld() {
 		c.tracker.stats.heldOverflow.Add(uint64(len(f.held)))
 		f.held, f.bytes = nil, 0
 	}
-	c.tracker.shelf.add(c, -c.has[heldBytes])
+	c.tracker.shelf.add(c, -int(c.has[heldBytes]))
 	c.tracker.waiting.remove(c)
 	c.undecided = false
 	if c.doubting {
@@ -464,7 +464,7 @@ func (c *conn) release() {
 			f := &c.flows[i]
 			f.held, f.bytes = nil, 0
 		}
-		c.tracker.shelf.add(c, -c.has[heldBytes])
+		c.tracker.shelf.add(c, -int(c.has[heldBytes]))
 	}
 	c.tracker.waiting.remove(c)
 }

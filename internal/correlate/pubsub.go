@@ -18,9 +18,12 @@ const (
 	sets
 )
 
+// mostSubscriptions is more than any server lets a connection have.
+const mostSubscriptions = 1 << 29
+
 // subscriptions are the sizes of the sets, as the server's acknowledgements tell them.
 type subscriptions struct {
-	size    [sets]int64
+	size    [sets]int32
 	arrays  bool // the acknowledgements come as arrays, so messages do as well: in RESP2, and from servers that do so in RESP3
 	guessed bool // what looked like a message was seen before any acknowledgement: the sizes are not known
 }
@@ -36,11 +39,11 @@ func (s *subscriptions) any() bool { return s.guessed || s.counted() }
 func (s *subscriptions) apply(of set, count int64) {
 	switch of {
 	case channels:
-		count -= s.size[patterns]
+		count -= int64(s.size[patterns])
 	case patterns:
-		count -= s.size[channels]
+		count -= int64(s.size[channels])
 	}
-	s.size[of] = max(0, count)
+	s.size[of] = int32(max(0, min(count, mostSubscriptions)))
 	if count <= 0 {
 		s.guessed = false
 	}
@@ -195,7 +198,7 @@ func (c *conn) acknowledge(p *pending, of set, count int64) {
 	if p.acks == 0 {
 		// Without arguments there is one for each member of the set, and one if it is empty. On a connection
 		// of unknown history we take the first for the only one; those that follow find their command gone.
-		p.acks = int32(max(1, min(c.sub.size[of], 1<<30)))
+		p.acks = max(1, c.sub.size[of])
 	}
 	c.sub.apply(of, count)
 	p.acks--

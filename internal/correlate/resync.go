@@ -28,16 +28,16 @@ const (
 type resync struct {
 	reason Reason            // why it is
 	last   capture.Direction // who was heard last,
-	when   int64             // and when
-	trial  trial
 	// follows: no request byte is missing since the connection was in step, so that each request is counted, wherever chunks end.
 	follows bool
+	when    int64 // when last was heard
+	trial   trial
 }
 
 // trial follows a connection as if it were in step, to see whether it is in lockstep.
 type trial struct {
 	on          bool
-	rounds      int
+	rounds      int32
 	outstanding int64
 }
 
@@ -84,7 +84,7 @@ func (c *conn) isBoundary(time int64) bool {
 	if c.role == capture.Server {
 		needed = serverRounds
 	}
-	return s.trial.on && s.trial.rounds >= needed && time >= s.when && c.requests.Boundary() && c.replies.Boundary()
+	return s.trial.on && int(s.trial.rounds) >= needed && time >= s.when && c.requests.Boundary() && c.replies.Boundary()
 }
 
 // enterStep begins to pair. In RESP2 what looked like messages may have been replies: whether it is subscribed has to show again.

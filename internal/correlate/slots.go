@@ -31,7 +31,7 @@ func newSlots(limit, perRing int) slots {
 // add notes that a connection has n places more, or less.
 func (s *slots) add(c *conn, n int) {
 	s.budget.add(c, n)
-	if c.has[places] <= s.floor {
+	if int(c.has[places]) <= s.floor {
 		s.rich.remove(c)
 	} else if c.richRank == 0 {
 		s.look(c)
