@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,9 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mustElsewhere runs a function in another network namespace, which enter goes to, on this goroutine's thread.
+// mustElsewhere runs a function in another network namespace, which enter goes to, on this goroutine's thread. Without the right to do so
+// it skips the test.
 func mustElsewhere(tb testing.TB, enter, run func()) {
 	tb.Helper()
+	if err := unshareable(); err != nil {
+		skip(tb, "needs CAP_SYS_ADMIN to make a network namespace: "+err.Error())
+	}
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
 	require.NoError(tb, err)
@@ -101,9 +106,6 @@ func TestNetworkNamespace(t *testing.T) {
 func TestPacketsAreOfOneNamespace(t *testing.T) {
 	t.Parallel()
 	RequireObserver(t)
-	if err := unshareable(); err != nil {
-		skip(t, "needs CAP_SYS_ADMIN to make a network namespace: "+err.Error())
-	}
 	var elsewhere *redis
 	var far *client
 	mustElsewhere(t, func() { mustNewNamespace(t) }, func() {
@@ -124,14 +126,14 @@ func TestPacketsAreOfOneNamespace(t *testing.T) {
 }
 
 // unshareable says why no network namespace can be made.
-func unshareable() error {
+var unshareable = sync.OnceValue(func() error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine, and the namespace with it
 		result <- unix.Unshare(unix.CLONE_NEWNET)
 	}()
 	return <-result
-}
+})
 
 // inPIDNamespace runs the observer in a PID namespace of its own, as a pod without hostPID is: the processes of others are hidden from it.
 func inPIDNamespace(command *exec.Cmd) {

@@ -158,6 +158,7 @@ func mustSet(tb testing.TB, name, value string) {
 
 // What a client sends with its SYN is in the stream before the connection is open. Whether the server takes it or not, it gets there.
 func TestFastOpen(t *testing.T) {
+	RequireProbes(t, "packets are those of one network namespace")
 	e := mustEnds(t, 4)
 	for _, way := range []string{"sendto", "connect"} {
 		for _, server := range []string{"taken", "ignored"} {
