@@ -67,7 +67,8 @@ func TestPoolOfConnectionsOlderThanTheObserver(t *testing.T) {
 	}
 	o.mustSeePool("default", 0, 0)
 	s := o.mustSee("the commands that ended with their connections", func(s snapshot) bool { return s.commands("default")["blpop"] == len(idle) })
-	assert.Equal(t, len(idle), s.value("redis_command_errors_total", "name=default", "command=blpop"))
+	assert.Zero(t, s.value("redis_command_errors_total", "name=default", "command=blpop"), "nobody waited for them any more")
+	assert.Equal(t, len(idle), s.value("redis_observer_unanswered_commands_total", "name=default", "reason=client_closed"))
 }
 
 func TestPoolFollowsConnections(t *testing.T) {
