@@ -3,23 +3,49 @@ package bpf
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf/btf"
 )
 
-// mptcpParameters is how many parameters mptcp_sendmsg() and mptcp_recvmsg() have on the kernels whose MPTCP can be read.
+// mptcpParameters is how many parameters the functions of MPTCP have on the kernels whose MPTCP can be read.
 var mptcpParameters = map[string]int{"mptcp_sendmsg": 3, "mptcp_recvmsg": 4}
+
+// streamFacts are what the kernel has for sockets that are not plain TCP.
+type streamFacts struct {
+	functions map[string]int // with how many parameters
+	// tellsOfMPTCP: the kernel counts what an application has received of an MPTCP stream, as it does from 6.11 on.
+	tellsOfMPTCP bool
+}
+
+// streamsHere looks them up, once: each of these types refers to most of the others, and to decode them takes a slow machine seconds.
+var streamsHere = sync.OnceValue(func() streamFacts {
+	facts := streamFacts{functions: make(map[string]int)}
+	kernel, err := kernelTypes()
+	if err != nil {
+		return facts // nothing can be loaded either
+	}
+	for _, name := range []string{"mptcp_sendmsg", "mptcp_recvmsg", "tcp_bpf_sendmsg"} {
+		var function *btf.Func
+		if kernel.TypeByName(name, &function) == nil {
+			facts.functions[name] = len(function.Type.(*btf.FuncProto).Params)
+		}
+	}
+	var socket *btf.Struct
+	if kernel.TypeByName("mptcp_sock", &socket) == nil {
+		facts.tellsOfMPTCP = slices.ContainsFunc(socket.Members, func(m btf.Member) bool { return m.Name == "bytes_consumed" })
+	}
+	return facts
+})
 
 // usable tells whether the kernel has the function, as the programs know it.
 func (f *further) usable() bool {
-	function, err := kernelFunction(f.function)
-	if err != nil {
-		return false
+	facts := streamsHere()
+	parameters, found := facts.functions[f.function]
+	if wanted, mptcp := mptcpParameters[f.function]; mptcp {
+		return found && parameters == wanted && facts.tellsOfMPTCP
 	}
-	if parameters, mptcp := mptcpParameters[f.function]; mptcp {
-		return tellsOfMPTCP() && len(function.Params) == parameters
-	}
-	return true
+	return found
 }
 
 // readsMPTCP tells whether the backend reads the streams of MPTCP on this kernel. Where it does not, they are counted by their kind.
@@ -29,18 +55,5 @@ func (b *backend) readsMPTCP() bool {
 			return false
 		}
 	}
-	return tellsOfMPTCP()
-}
-
-// tellsOfMPTCP tells whether the kernel counts what an application has received of an MPTCP stream, as it does from 6.11 on.
-func tellsOfMPTCP() bool {
-	kernel, err := kernelTypes()
-	if err != nil {
-		return false
-	}
-	var socket *btf.Struct
-	if kernel.TypeByName("mptcp_sock", &socket) != nil {
-		return false
-	}
-	return slices.ContainsFunc(socket.Members, func(m btf.Member) bool { return m.Name == "bytes_consumed" })
+	return streamsHere().tellsOfMPTCP
 }
