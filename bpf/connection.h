@@ -111,9 +111,11 @@ static __always_inline __u8 observed_role(struct sock *sk, bool direct)
 	return role != ROLE_NONE && is_tcp(sk, direct) ? role : ROLE_NONE;
 }
 
-/* Whether the socket is in the network namespace whose sockets are listed. */
+/* Whether the socket is in the network namespace whose sockets are listed: those of TCP, not those of MPTCP. */
 static __always_inline bool in_own_network(struct sock *sk)
 {
+	if (!is_tcp(sk, false))
+		return false;
 	if (!bpf_core_field_exists(sk->__sk_common.skc_net))
 		return true;
 	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) == own_network;

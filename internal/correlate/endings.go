@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	endingPeriod = 5 * time.Second // an end that is told of comes within one or two of them
-	endingRepeat = 60              // periods after which those that stay are looked at again
+	endingPeriod = 2 * time.Second // an end that is told of comes within one or two of them
+	endingRepeat = 150             // periods after which those that stay are looked at again
+	endingPauses = 32              // the most periods between two looks while there are always some that take long
 )
 
 // endings count the connections of which one end has closed its stream, so that the end of the socket is to come. Nearly always it comes at once. A
@@ -20,6 +21,7 @@ type endings struct {
 	old    int    // and before it
 	known  int    // the least of old since the last look: those that the look found alive
 	quiet  int    // periods since the last look
+	pause  int    // periods that have to pass before the next
 }
 
 // begin notes that the ending of a connection began.
@@ -50,10 +52,13 @@ func (e *endings) late(now int64) bool {
 	if now-e.begun < int64(endingPeriod) {
 		return false
 	}
-	late := e.old > e.known || e.old > 0 && e.quiet >= endingRepeat
+	if e.old == 0 {
+		e.pause = 0
+	}
+	late := e.quiet >= e.pause && e.old > e.known || e.quiet >= endingRepeat && e.old > 0
 	e.quiet++
 	if late {
-		e.known, e.quiet = e.old, 0
+		e.known, e.quiet, e.pause = e.old, 0, min(2*e.pause+1, endingPauses)
 	}
 	e.old, e.fresh = e.old+e.fresh, 0
 	e.period, e.begun = e.period+1, now

@@ -70,7 +70,7 @@ func TestOverdueIsNotForEver(t *testing.T) {
 	p.conn++
 	p.play("open", "half-close")
 	p.conn--
-	assert.Equal(t, 1, looks(20))
+	assert.Equal(t, 1, looks(70))
 	require.Len(t, p.tracker.conns, 1, "the other one is gone")
 }
 
