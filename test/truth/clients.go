@@ -45,7 +45,7 @@ var clients = []client{
 	{name: "raw-endings", run: rawEndings},
 	{name: "raw-left", run: rawLeft},
 	{name: "raw-crowd", run: rawCrowd},
-	{name: "raw-unread", run: rawUnread},
+	{name: "raw-unread", wants: (*server).forks, run: rawUnread},
 	{name: "raw-pipelines", run: rawPipelines},
 	{name: "raw-threads", run: rawThreads},
 	{name: "raw-resets", run: rawResets},

@@ -42,6 +42,9 @@ func rawUnread(ctx context.Context, r *round) error {
 	return errors.Join(err, <-rewritten)
 }
 
+// forks tells whether a server may fork under load: Redis 8.0 with I/O threads was seen not to answer for ten seconds then.
+func (s *server) forks() bool { return len(s.options) == 0 }
+
 // rewriteAgainAndAgain has the server fork until ctx ends. A rewrite that is under way is an answer like any other.
 func rewriteAgainAndAgain(ctx context.Context, a *admin) error {
 	for {
