@@ -20,7 +20,6 @@ import (
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/metrics"
-	"github.com/redis-observer/redis-observer/internal/privilege"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
 
@@ -41,7 +40,7 @@ type observer struct {
 	reloader reloader
 	endpoint *server.Server
 	source   live
-	drop     func(keep privilege.Set) (privilege.Set, error)
+	world    program
 }
 
 // observe runs until ctx ends or something fails.
@@ -79,7 +78,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, l
 		config:   c,
 		logger:   logger,
 		log:      log,
-		drop:     p.drop,
+		world:    p,
 		names:    names,
 		recorder: newRecorder(c, table, names, logger),
 	}
@@ -163,17 +162,6 @@ func (o *observer) serve(ctx context.Context) error {
 		"client_ports", o.names.ClientPorts(), "server_ports", o.names.ServerPorts())
 	notify(o.logger, ready)
 	return o.endpoint.Serve()
-}
-
-// dropPrivileges gives up what was needed only to attach. The observer works without that, so an error is no reason to end.
-func (o *observer) dropPrivileges() {
-	keep := o.source.Needed()
-	dropped, err := o.drop(keep)
-	if err != nil {
-		o.logger.Warn("privileges are kept", "error", err)
-		return
-	}
-	o.logger.Info("privileges dropped", "dropped", dropped.Names(), "kept", keep.Names())
 }
 
 // fault is what ended the loop, unless that was asked for from outside.

@@ -171,6 +171,8 @@ func mustRun(tb testing.TB, port int, configuration string) *running {
 	world := program{
 		open:     func(context.Context, capture.LiveOptions) (live, error) { return r.source, nil },
 		resolver: noDNS{},
+		leave:    func(check func() error) error { return check() },
+		filter:   func(bool) error { return nil },
 		drop: func(keep privilege.Set) (privilege.Set, error) {
 			return privilege.Of(unix.CAP_BPF, unix.CAP_PERFMON) &^ keep, nil
 		},

@@ -30,7 +30,9 @@ type program struct {
 	open     func(context.Context, capture.LiveOptions) (live, error)
 	probe    func() capture.Report
 	resolver config.Resolver
+	leave    func(check func() error) error
 	drop     func(keep privilege.Set) (privilege.Set, error)
+	filter   func(write bool) error
 }
 
 // run executes the command line and returns the exit status.
@@ -39,7 +41,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		open:     open,
 		probe:    capture.Probe,
 		resolver: net.DefaultResolver,
+		leave:    privilege.Leave,
 		drop:     privilege.Drop,
+		filter:   privilege.Filter,
 	}
 	return world.run(ctx, args, stdout, stderr)
 }

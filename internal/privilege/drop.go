@@ -34,6 +34,7 @@ func makeSets(effective, permitted Set) sets {
 }
 
 // Drop gives up all capabilities but those of keep, and returns what was given up. An error leaves them as they are.
+// Nor can other processes of the same user look into the memory of this one from then on.
 func Drop(keep Set) (Set, error) {
 	held, err := Held()
 	if err != nil {
@@ -46,6 +47,9 @@ func Drop(keep Set) (Set, error) {
 	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET,
 		uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
 		return 0, dropError(errno)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // of the process, not of a thread
+		return 0, fmt.Errorf("refuse to be looked into: %w", err)
 	}
 	return held &^ keep, nil
 }
@@ -70,6 +74,9 @@ func Works(keep Set, task func() error) bool {
 		}
 		if err == nil {
 			err = task()
+			// The thread may still be there when Leave comes, which has to do the same on every thread.
+			header, data := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, makeSets(held, held)
+			err = errors.Join(err, unix.Capset(&header, &data[0]))
 		}
 		result <- err
 	}()

@@ -48,15 +48,24 @@ type Server struct {
 	logger    *slog.Logger
 }
 
+// CheckWebConfig reads the web configuration, and all that it names, as it will be read again while the server runs. An empty path is none.
+func CheckWebConfig(path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := plainfile.Check(path); err != nil {
+		return fmt.Errorf("read web configuration: %w (correct web_config)", err)
+	}
+	if err := web.Validate(path); err != nil {
+		return fmt.Errorf("read web configuration %s: %w (correct web_config)", path, err)
+	}
+	return nil
+}
+
 // Listen binds the address of the endpoint. Requests wait until Serve.
 func Listen(o Options) (*Server, error) {
-	if o.WebConfig != "" {
-		if err := plainfile.Check(o.WebConfig); err != nil {
-			return nil, fmt.Errorf("read web configuration: %w (correct web_config)", err)
-		}
-	}
-	if err := web.Validate(o.WebConfig); err != nil {
-		return nil, fmt.Errorf("read web configuration %s: %w (correct web_config)", o.WebConfig, err)
+	if err := CheckWebConfig(o.WebConfig); err != nil {
+		return nil, err
 	}
 	routes, err := routes(o)
 	if err != nil {

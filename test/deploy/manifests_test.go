@@ -115,7 +115,7 @@ func assertDaemonSet(tb testing.TB, all objects) {
 	container := pod.Containers[0]
 	security := container.SecurityContext
 	assert.Equal(tb, []core.Capability{"ALL"}, security.Capabilities.Drop)
-	assert.Equal(tb, []core.Capability{"BPF", "PERFMON"}, security.Capabilities.Add)
+	assert.Equal(tb, []core.Capability{"BPF", "PERFMON", "SETGID", "SETUID"}, security.Capabilities.Add)
 	assert.True(tb, *security.ReadOnlyRootFilesystem)
 	assert.False(tb, *security.AllowPrivilegeEscalation)
 	assert.False(tb, *security.Privileged)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,35 +87,103 @@ func with(tb testing.TB, capabilities string, args ...string) (name string, full
 	return "setpriv", append([]string{"--bounding-set", bounding, "--inh-caps", "-all", "--no-new-privs", mustBuild(tb)}, args...)
 }
 
-// The capabilities of the manifests are enough, and gone once the probes are attached; the observer goes on to observe.
-func TestDocumentedCapabilities(t *testing.T) {
+// mustWritePublic writes a file that every user can read, as /etc and a ConfigMap hold it.
+func mustWritePublic(tb testing.TB, name, text string) string {
+	tb.Helper()
+	path := mustWrite(tb, name, text)
+	for directory := filepath.Dir(path); directory != os.TempDir(); directory = filepath.Dir(directory) {
+		require.NoError(tb, os.Chmod(directory, 0o755))
+	}
+	return path
+}
+
+// serviceUser is whom the observer becomes (internal/privilege).
+const serviceUser = 65521
+
+// The ways in which the observer is started, what it gives up in each, and that all it does later still works.
+func TestPrivileges(t *testing.T) {
 	requireRoot(t)
 	mustStart(t, "redis-server", "--port", "24101", "--save", "").awaitLog(t, "Ready to accept connections")
-	config := mustWrite(t, "observer.yaml", "listen: 127.0.0.1:24100\nports: [24101]\n")
-	name, args := with(t, "+bpf,+perfmon", "--config", config)
-	observer := mustStart(t, name, args...)
-	observer.awaitLog(t, "redis-observer observes")
-	assert.Contains(t, observer.log.String(), `msg="privileges dropped" dropped="[CAP_PERFMON CAP_BPF]"`)
+	native := func(t *testing.T, args ...string) (string, []string) { return mustBuild(t), args }
+	manifest := func(t *testing.T, args ...string) (string, []string) {
+		return with(t, "+bpf,+perfmon,+setuid,+setgid", args...)
+	}
+	bare := func(t *testing.T, args ...string) (string, []string) { return with(t, "+bpf,+perfmon", args...) }
+	systemd := func(t *testing.T, args ...string) (string, []string) {
+		const capabilities = "-all,+bpf,+perfmon"
+		return "setpriv", append([]string{"--reuid", "61234", "--regid", "61234", "--clear-groups", "--inh-caps", capabilities,
+			"--ambient-caps", capabilities, "--bounding-set", capabilities, "--no-new-privs", mustBuild(t)}, args...)
+	}
+	tests := []struct {
+		name string
+		run  func(t *testing.T, args ...string) (string, []string)
+		mode os.FileMode // of the configuration
+		user int
+		log  string
+	}{
+		{"native", native, 0o644, serviceUser, "user=65521"},
+		{"manifest", manifest, 0o644, serviceUser, `dropped="[CAP_SETGID CAP_SETUID CAP_PERFMON CAP_BPF]"`},
+		{"systemd", systemd, 0o644, 61234, `dropped="[CAP_PERFMON CAP_BPF]"`},
+		{"root that may not change users", bare, 0o644, 0, "needs CAP_SETGID"},
+		{"configuration of root's", native, 0o600, 0, "another user could not reload the configuration"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			const text = "listen: 127.0.0.1:24100\nports: [24101]\ncapture: {ring_size: 64KiB}\n"
+			config := mustWritePublic(t, "observer.yaml", text)
+			require.NoError(t, os.Chmod(config, test.mode))
+			name, args := test.run(t, "--config", config)
+			observer := mustStart(t, name, args...)
+			observer.awaitLog(t, "redis-observer observes")
+			assert.Contains(t, observer.log.String(), test.log)
+			assertConfined(t, observer, test.user)
 
-	status := string(mustRead(t, "/proc", itoa(observer.Process.Pid), "status"))
+			mustOutput(t, "redis-benchmark", "-p", "24101", "-n", "1000", "-c", "5", "-t", "get", "-q")
+			awaitMetric(t, "http://127.0.0.1:24100/metrics", `redis_commands_total{command="get",name="default",status="success"} 1000`)
+
+			// Connections are listed again after a loss.
+			require.NoError(t, observer.Process.Signal(syscall.SIGSTOP))
+			mustOutput(t, "redis-benchmark", "-p", "24101", "-n", "100000", "-c", "50", "-P", "16", "-t", "set", "-d", "1000", "-q")
+			require.NoError(t, observer.Process.Signal(syscall.SIGCONT))
+			observer.awaitLog(t, "listing connections again")
+
+			// New ports, and the listing that goes with them; a host name.
+			changed := strings.Replace(text, "[24101]", "[24101, 24102]", 1) + "endpoints: [{name: local, addresses: ['localhost:24104']}]\n"
+			require.NoError(t, os.WriteFile(config, []byte(changed), test.mode))
+			observer.awaitLog(t, `msg="configuration reloaded" client_ports="[24101 24102 24104]"`)
+			time.Sleep(200 * time.Millisecond)
+			awaitMetric(t, "http://127.0.0.1:24100/metrics", "redis_observer_config_last_reload_successful 1")
+			assert.NotContains(t, observer.log.String(), "could not be listed")
+			assert.NotContains(t, observer.log.String(), "does not resolve")
+			observer.end(t)
+			assert.NotContains(t, observer.log.String(), "level=ERROR")
+			assert.Contains(t, observer.log.String(), "redis-observer stops")
+		})
+	}
+}
+
+// assertConfined says that a process runs as a user, without capabilities, and with a filter of system calls, on all of its threads.
+func assertConfined(t *testing.T, p *process, user int) {
+	t.Helper()
 	kept := "0000000000000000"
-	if strings.Contains(observer.log.String(), "kept=[CAP_BPF]") {
+	if strings.Contains(p.log.String(), "kept=[CAP_BPF]") {
 		kept = "0000008000000000"
 	}
-	for _, set := range []string{"CapPrm:\t" + kept, "CapEff:\t" + kept, "CapInh:\t0000000000000000", "CapAmb:\t0000000000000000", "NoNewPrivs:\t1"} {
-		assert.Contains(t, status, set)
+	threads, err := filepath.Glob(filepath.Join("/proc", itoa(p.Process.Pid), "task", "*", "status"))
+	require.NoError(t, err)
+	assert.NotEmpty(t, threads)
+	for _, thread := range threads {
+		status, err := os.ReadFile(thread)
+		if err != nil { // it has ended
+			continue
+		}
+		id := strings.Repeat("\t"+itoa(user), 4)
+		for _, line := range []string{"Uid:" + id, "Gid:" + id, "CapPrm:\t" + kept, "CapEff:\t" + kept, "CapInh:\t0000000000000000",
+			"CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} {
+			assert.Contains(t, string(status), line+"\n")
+		}
 	}
-
-	mustOutput(t, "redis-benchmark", "-p", "24101", "-n", "1000", "-c", "5", "-t", "get", "-q")
-	awaitMetric(t, "http://127.0.0.1:24100/metrics", `redis_commands_total{command="get",name="default",status="success"} 1000`)
-
-	// New ports, and the listing that goes with them, need nothing more.
-	require.NoError(t, os.WriteFile(config, []byte("listen: 127.0.0.1:24100\nports: [24101, 24102]\n"), 0o644))
-	observer.awaitLog(t, "configuration reloaded")
-	time.Sleep(200 * time.Millisecond)
-	assert.NotContains(t, observer.log.String(), "could not be listed")
-	observer.end(t)
-	assert.NotContains(t, observer.log.String(), "level=ERROR")
+	assert.Contains(t, p.log.String(), "system calls filtered")
 }
 
 // Whatever is missing is named.

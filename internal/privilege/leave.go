@@ -1,0 +1,69 @@
+package privilege
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// User is the user and the group that a process which was started as root becomes. It belongs to no account, to no range from which
+// systemd or containers take users, and is not nobody, whose other processes could send signals.
+const User = 65521
+
+// Leave gives up the user root, and its groups, for User, if check succeeds with the permissions of that user. On an error, that of check
+// included, the process is what it was before. Capabilities stay permitted until Drop. A process that is not root has nothing to leave.
+func Leave(check func() error) error {
+	if os.Getuid() != 0 && os.Geteuid() != 0 {
+		return nil
+	}
+	group := uintptr(os.Getgid())
+	groups, err := unix.Getgroups()
+	if err != nil {
+		return fmt.Errorf("read groups: %w", err)
+	}
+	back := func(err error) error { // each of these undoes a step, or a step that was not taken
+		return errors.Join(err, setUsers(0, 0), setGroups(groups), setGroup(group, group))
+	}
+	if err := setGroup(User, group); err != nil {
+		return fmt.Errorf("leave the group: %w (needs CAP_SETGID)", err)
+	}
+	if err := setGroups(nil); err != nil {
+		return back(fmt.Errorf("leave the other groups: %w", err))
+	}
+	// The saved user stays root for now, which is the way back.
+	if err := setUsers(User, 0); err != nil {
+		return back(fmt.Errorf("leave the user: %w (needs CAP_SETUID)", err))
+	}
+	if err := check(); err != nil {
+		return back(err)
+	}
+	return errors.Join(
+		allThreads(unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1, 0),
+		setGroup(User, User),
+		setUsers(User, User))
+}
+
+// setUsers sets the real and the effective user, and the saved one.
+func setUsers(id, saved uintptr) error { return allThreads(unix.SYS_SETRESUID, id, id, saved) }
+
+func setGroup(id, saved uintptr) error { return allThreads(unix.SYS_SETRESGID, id, id, saved) }
+
+func setGroups(groups []int) error {
+	ids := make([]uint32, len(groups)+1) // one more, so that there is a first
+	for i, g := range groups {
+		ids[i] = uint32(g)
+	}
+	return allThreads(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(&ids[0])), 0)
+}
+
+// allThreads does on every thread what the kernel does for one.
+func allThreads(trap, a, b, c uintptr) error {
+	if _, _, errno := syscall.AllThreadsSyscall6(trap, a, b, c, 0, 0, 0); errno != 0 {
+		return dropError(errno)
+	}
+	return nil
+}
