@@ -65,7 +65,7 @@ func (r *reloader) watch(ctx context.Context, changed chan<- struct{}) bool {
 	if r.path == "" {
 		return true
 	}
-	err := config.Watch(ctx, r.path, func() {
+	err := config.Watch(ctx, r.path, r.text, func() {
 		select {
 		case changed <- struct{}{}:
 		default: // one reload is to come anyway, and will read the file as it is then

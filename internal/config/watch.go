@@ -18,21 +18,21 @@ import (
 // settleTime is how long a file must be left alone before it is read: editors and kubelet change it in several steps.
 const settleTime = 200 * time.Millisecond
 
-// Watch calls changed whenever the file at path has other contents than before, until ctx ends.
+// Watch calls changed whenever the file at path has other contents than before, until ctx ends. Before it had the known ones: a change that
+// came after they were read, and before this call, is noticed too.
 // It watches directories, not the file: editors replace files by renaming, and Kubernetes swaps the symbolic link of a directory above.
 // An error means that nothing is watched, and changed will not be called.
-func Watch(ctx context.Context, path string, changed func()) error {
+func Watch(ctx context.Context, path string, known []byte, changed func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watch %s: %w (raise fs.inotify.max_user_instances, or reload with SIGHUP)", path, err)
 	}
-	w := &fileWatch{path: path, watcher: watcher}
+	w := &fileWatch{path: path, contents: known, watcher: watcher}
 	if err := watcher.Add(filepath.Dir(path)); err != nil {
 		watcher.Close()
 		return fmt.Errorf("watch %s: %w (reload with SIGHUP)", path, err)
 	}
 	w.follow()
-	w.contents, _ = plainfile.Read(path)
 	go w.run(ctx, changed)
 	return nil
 }
@@ -68,7 +68,6 @@ type fileWatch struct {
 func (w *fileWatch) run(ctx context.Context, changed func()) {
 	defer w.watcher.Close()
 	settled := time.NewTimer(settleTime)
-	settled.Stop()
 	for {
 		select {
 		case <-ctx.Done():

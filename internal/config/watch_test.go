@@ -19,7 +19,9 @@ func mustWatch(tb testing.TB, path string) <-chan struct{} {
 	ctx, cancel := context.WithCancel(context.Background())
 	tb.Cleanup(cancel)
 	changes := make(chan struct{}, 10)
-	require.NoError(tb, Watch(ctx, path, func() { changes <- struct{}{} }))
+	known, err := os.ReadFile(path)
+	require.NoError(tb, err)
+	require.NoError(tb, Watch(ctx, path, known, func() { changes <- struct{}{} }))
 	return changes
 }
 
@@ -86,6 +88,15 @@ func TestWatchConfigMap(t *testing.T) {
 	assertNoChange(t, changes)
 }
 
+// The probes take a while to attach, and the file may change meanwhile.
+func TestWatchNoticesWhatChangedBefore(t *testing.T) {
+	path := mustWrite(t, "b")
+	changes := make(chan struct{}, 10)
+	require.NoError(t, Watch(t.Context(), path, []byte("a"), func() { changes <- struct{}{} }))
+	awaitChange(t, changes)
+	assertNoChange(t, changes)
+}
+
 func TestWatchLinkToAnotherDirectory(t *testing.T) {
 	target := mustWrite(t, "a")
 	path := filepath.Join(t.TempDir(), "link.yaml")
@@ -96,7 +107,7 @@ func TestWatchLinkToAnotherDirectory(t *testing.T) {
 }
 
 func TestWatchMissingDirectory(t *testing.T) {
-	assert.Error(t, Watch(context.Background(), "/nonexistent/observer.yaml", nil))
+	assert.Error(t, Watch(context.Background(), "/nonexistent/observer.yaml", nil, nil))
 }
 
 func TestRestartKeys(t *testing.T) {
