@@ -95,4 +95,5 @@ func (c *conn) loseEnd() {
 func (c *conn) abandon(reason Reason) {
 	c.unpaired(reason, c.forgetPending())
 	c.tracker.forget(c)
+	c.tracker.since = c.tracker.now // should it be there all the same
 }

@@ -167,10 +167,14 @@ func (c *conn) existing(e *capture.Event) {
 	c.resync = newResync(MidStream, last, e.Time)
 }
 
-// midStream is the state of a connection of which nothing is known.
-func (c *conn) midStream(now int64) {
+// midStream is the state of a connection of which nothing is known but that it was silent since a time. If that is long enough, what it says first is
+// the whole answer or the only request: a client that awaited a reply would have to wait for it.
+func (c *conn) midStream(now, since int64) {
 	c.mode, c.unknown, c.proto = lost, true, 2
 	c.resync = newResync(MidStream, capture.Request, now)
+	if now-since >= int64(c.tracker.options.Quiet) {
+		c.resync = newResync(MidStream, capture.Reply, since)
+	}
 }
 
 // arrive takes a piece of a flow at its place, or holds it until then.

@@ -88,6 +88,7 @@ func (t *Tracker) Rename() {
 	if t.gate != nil {
 		t.gate.ReadmitAll()
 	}
+	t.since = t.now
 	t.begin(reconsidering, newErrand(t.ignored, t.reconsider))
 	t.begin(renaming, newErrand(t.conns, func(_ uint64, c *conn) { t.rename(c) }))
 	t.pools.publish()
@@ -98,6 +99,7 @@ func (t *Tracker) reconsider(id uint64, s stranger) {
 	if _, ok := t.options.Resolve(s.role, &s.endpoints); ok {
 		delete(t.ignored, id)
 		t.readmit(id) // it may have been turned away once more
+		t.since = t.now // nobody listened to it
 		t.meet(id, s).settleUse()
 	}
 }

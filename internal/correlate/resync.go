@@ -8,7 +8,7 @@ import (
 )
 
 // A connection that is out of step has an unknown number of commands outstanding. It comes back into step at a request chunk
-// that begins with a well-formed multibulk header, if nothing can be outstanding at that point. Two observations count as proof:
+// that begins with a well-formed multibulk header, if nothing can be outstanding at that point. Three observations count as proof:
 //
 //   - Quiet. The server was heard last, nothing that was asked since is unanswered, and then both directions were silent for
 //     Options.Quiet. A server answers in order and at once; only a blocked one is silent, and then its client was heard last.
@@ -17,6 +17,10 @@ import (
 //     tell. A client that keeps a window of several requests open breaks this soon, because two replies arrive together, or
 //     two requests leave before one does.
 //     At the server's end few rounds are enough: it answers all that it has read before it reads again.
+//   - Waiting. Of such rounds one is enough if the client was answered, asked for one thing that blocks, waited for Options.Quiet or longer, and
+//     got exactly one frame. Who asks for what blocks shares the connection with nobody: a client that keeps a window open would block all of it.
+//     If anything else had been outstanding, its reply would have come at once behind what was waited for, or during the silence.
+//     It must be a command that blocks: on a long way to the server every client is silent, and some have a window open.
 //
 // Should a proof fail us all the same, a reply is left over at the next pause, and the connection is out of step again (Unsolicited).
 const (
@@ -37,6 +41,9 @@ type resync struct {
 // trial follows a connection as if it were in step, to see whether it is in lockstep.
 type trial struct {
 	on          bool
+	asked       bool // one request is outstanding, it blocks, and the client had been answered before,
+	silent      bool // since then nothing passed for Options.Quiet,
+	waited      bool // and then exactly one frame
 	rounds      int32
 	outstanding int64
 }
@@ -84,7 +91,7 @@ func (c *conn) isBoundary(time int64) bool {
 	if c.role == capture.Server {
 		needed = serverRounds
 	}
-	return s.trial.on && int(s.trial.rounds) >= needed && time >= s.when && c.requests.Boundary() && c.replies.Boundary()
+	return s.trial.on && (int(s.trial.rounds) >= needed || s.trial.waited) && time >= s.when && c.requests.Boundary() && c.replies.Boundary()
 }
 
 // enterStep begins to pair. In RESP2 what looked like messages may have been replies: whether it is subscribed has to show again.
@@ -100,6 +107,7 @@ func (c *conn) enterStep() {
 // tryRequest follows a request chunk in the trial, and counts what is in it as unpaired.
 func (c *conn) tryRequest(data []byte, time int64) {
 	s := &c.resync
+	answered := s.last == capture.Reply && c.requests.Boundary() && startsRequest(data)
 	switch continues := (s.trial.on || s.follows) && !c.requests.Boundary(); {
 	case continues:
 	case !startsRequest(data):
@@ -117,14 +125,18 @@ func (c *conn) tryRequest(data []byte, time int64) {
 		s.trial = trial{on: true}
 	}
 	c.requests.Feed(data)
-	c.countRequests()
+	blocking := c.countRequests()
+	s.trial.asked, s.trial.silent, s.trial.waited = false, false, false
+	if answered && blocking && s.trial.on && s.trial.outstanding == 1 && c.requests.Boundary() {
+		s.trial.asked = true
+	}
 	if time < s.when {
 		s.trial = trial{} // its replies may have been read already
 	}
 }
 
-// countRequests counts the complete requests of the chunk that was fed.
-func (c *conn) countRequests() {
+// countRequests counts the complete requests of the chunk that was fed. It reports whether the last of them blocks.
+func (c *conn) countRequests() (blocks bool) {
 	var r parser.Request
 	n := uint32(0)
 	for {
@@ -137,6 +149,7 @@ func (c *conn) countRequests() {
 			break
 		}
 		n++
+		blocks = blocking(c.tracker.options.Commands.Lookup(r.Argv[0], r.Argv[1]), &r) != 0
 		if c.resync.trial.on {
 			c.resync.trial.outstanding++
 		}
@@ -148,11 +161,12 @@ func (c *conn) countRequests() {
 			c.started = c.resync.when
 			c.take(&r)
 			c.readRequests(c.resync.when)
-			return
+			return false
 		}
 	}
 	c.spoke = c.spoke || n > 0
 	c.unpaired(c.resync.reason, n)
+	return blocks
 }
 
 // isAck recognises what only a replica sends, all the time: REPLCONF ACK.
@@ -165,6 +179,9 @@ func (c *conn) isAck(r *parser.Request) bool {
 func (c *conn) lostReply(data []byte, time int64) {
 	s := &c.resync
 	c.readAgain(capture.Reply)
+	if t := &s.trial; t.asked && s.last == capture.Request {
+		t.silent = time-s.when >= int64(c.tracker.options.Quiet)
+	}
 	s.heard(time, capture.Reply)
 	if !s.trial.on {
 		c.glance(data)
@@ -184,8 +201,11 @@ func (c *conn) lostReply(data []byte, time int64) {
 		}
 		c.heardServer()
 		if c.isPushed(&r) {
+			s.trial.asked, s.trial.silent = false, false
 			continue
 		}
+		s.trial.waited = s.trial.silent && s.trial.outstanding == 1 && !hasMessageShape(&r) && ackOf(&r) == noSet
+		s.trial.silent = false
 		s.trial.outstanding--
 		if s.trial.outstanding < 0 || !c.requests.Boundary() {
 			// An answer to what we have not seen.

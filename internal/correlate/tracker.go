@@ -66,6 +66,7 @@ type Tracker struct {
 	waiting heap[conn] // connections that hold pieces, by when they give up waiting
 	wake    int64      // when the first of them does
 	now     int64      // the latest time of any event
+	since   int64      // since when every connection is heard: of one that is met now nothing was before
 	slots   slots
 	shelf   shelf
 	table   budget
@@ -130,6 +131,9 @@ const expirations = 64
 // Track takes one event and returns what it completed. The slice is reused by the next call.
 func (t *Tracker) Track(event *capture.Event) []Exchange {
 	t.out = t.out[:0]
+	if t.now == math.MinInt64 {
+		t.since = event.Time
+	}
 	t.now = max(t.now, event.Time)
 	if t.now >= t.wake {
 		t.expire()
@@ -213,7 +217,7 @@ func (t *Tracker) meet(id uint64, s stranger) *conn {
 	group.join(c)
 	t.groups[group.address] = group // unless it was there, or has just lost its last connection
 	t.table.add(c, 1)
-	c.midStream(t.now)
+	c.midStream(t.now, t.since)
 	t.conns[id] = c
 	t.stats.tracked.Store(uint64(len(t.conns)))
 	return c

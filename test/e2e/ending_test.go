@@ -177,3 +177,28 @@ func TestKilledClientIsNoError(t *testing.T) {
 	assert.Zero(t, s.sum("redis_commands_total", "status=error"))
 	assertExact(t, s)
 }
+
+// A loop that blocks, such as a worker's, is counted after one wait that was seen whole, at either end.
+func TestLoopOlderThanTheObserver(t *testing.T) {
+	t.Parallel()
+	r := mustRedis(t)
+	c := mustDial(t, r.address())
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(stop); <-stopped })
+	go func() {
+		defer close(stopped)
+		for c.send(request("BRPOP", "empty", "1")) == nil && c.receive(1) == nil {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	atClient := mustObserver(t, observing(r.port))
+	atServer := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: server, addresses: [\"*:%d\"]}]\n", r.port))
+	for _, o := range []*observer{atClient, atServer} {
+		s := o.mustSee("two rounds", func(s snapshot) bool { return s.sum("redis_commands_total", "command=brpop", "status=success") >= 2 })
+		assert.LessOrEqual(t, s.value("redis_observer_unpaired_commands_total", "name=default", "reason=mid_stream"), 2)
+	}
+}
