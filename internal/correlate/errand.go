@@ -98,7 +98,7 @@ func (t *Tracker) Rename() {
 func (t *Tracker) reconsider(id uint64, s stranger) {
 	if _, ok := t.options.Resolve(s.role, &s.endpoints); ok {
 		delete(t.ignored, id)
-		t.readmit(id) // it may have been turned away once more
+		t.readmit(id)   // it may have been turned away once more
 		t.since = t.now // nobody listened to it
 		t.meet(id, s).settleUse()
 	}

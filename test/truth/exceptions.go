@@ -34,6 +34,8 @@ var (
 		"the server or the network ended the connection with the command outstanding: an error for its caller, whatever the server made of it")
 	unread = except("unread",
 		"the client closed without reading the reply: that it was an error nobody was told, and the observer does not know")
+	debugError = except("debug-error",
+		"DEBUG ERROR answers an error that no counter of the server counts")
 	neverRead = except("never-read",
 		"the client closed or was killed before the server had read or run what it had sent")
 	quitUncounted = except("quit-uncounted",

@@ -204,7 +204,9 @@ func rawProtocols(_ context.Context, r *round) error {
 	all := []error{
 		r.dialogue(asked("HELLO 3", "PING", "HELLO 2", "PING", "HELLO 9", "HELLO x", "HELLO", "HELLO 3 AUTH default wrong", "HELLO 3 SETNAME me", "CLIENT GETNAME")),
 		r.dialogue(asked("MULTI", "HELLO 3", "GET a", "EXEC", "GET none")),
+		r.dialogue(asked("DEBUG ERROR MINE", "GET none", "DEBUG ERROR", "CLIENT SETINFO LIB-NAME me", "CLIENT SETINFO NOSUCH me", "CLIENT MAINT_NOTIFICATIONS ON", "PING")),
 	}
+	r.allow(debugError, "debug", exactly(0), exactly(-2)) // a dialogue is played twice
 	types := []string{"string", "integer", "double", "null", "array", "set", "map", "true", "false", "verbatim"}
 	if r.server.since(6.2, 0) {
 		types = append(types, "bignum", "attrib", "push")
