@@ -119,6 +119,7 @@ func (c *client) mustClose() {
 
 // What the client gave up by closing raised nothing: it is no error, at either end. What the other end or the network broke is one.
 func TestEndings(t *testing.T) {
+	RequireProbes(t, "packets show replies that the client never reads, and not why a socket ended")
 	r := mustRedis(t)
 	atClient := mustObserver(t, observing(r.port))
 	atServer := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: server, addresses: [\"*:%d\"]}]\n", r.port))

@@ -308,6 +308,7 @@ func mustOpenFast(tb testing.TB, way string, port int, blocking bool, first []by
 
 // A byte of MSG_OOB has an offset, but is no part of what is said.
 func TestUrgentByte(t *testing.T) {
+	RequireProbes(t, "packets show the urgent byte in its stream")
 	e := mustEnds(t, 4)
 	for _, sender := range []string{"client", "server"} {
 		for _, inline := range []bool{false, true} {
@@ -369,6 +370,7 @@ func mustControl(tb testing.TB, socket syscall.Conn, run func(fd int) error) {
 
 // What a program passes on without reading it is a connection that cannot be read, once.
 func TestRelayThatSplices(t *testing.T) {
+	RequireProbes(t, "packets show what is spliced like all else")
 	e := mustEnds(t, 2)
 	server, relay := e.port(), e.port()
 	before, err := net.Listen("tcp", fmt.Sprintf("%s:%d", socketAddress, relay))

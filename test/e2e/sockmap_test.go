@@ -51,6 +51,7 @@ func mustPut(tb testing.TB, sockets *ebpf.Map, key uint32, conn *net.TCPConn) {
 
 // What BPF hands from socket to socket is in the stream of neither.
 func TestSockmap(t *testing.T) {
+	RequireProbes(t, "what is redirected between sockets makes no packets")
 	e := mustEnds(t, 1)
 	port := e.port()
 	sockets := mustSockmap(t, port)
