@@ -14,7 +14,7 @@ var mptcpParameters = map[string]int{"mptcp_sendmsg": 3, "mptcp_recvmsg": 4}
 // streamFacts are what the kernel has for sockets that are not plain TCP.
 type streamFacts struct {
 	functions map[string]int // with how many parameters
-	// tellsOfMPTCP: the kernel counts what an application has received of an MPTCP stream, as it does from 6.11 on.
+	// tellsOfMPTCP: the kernel counts what an application has received of an MPTCP stream: 6.18 does, 6.12 does not.
 	tellsOfMPTCP bool
 }
 
