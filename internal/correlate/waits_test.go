@@ -1,0 +1,87 @@
+package correlate
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// A loop that blocks is in step after one wait that was seen whole.
+func TestLoopThatBlocksComesIntoStep(t *testing.T) {
+	for _, request := range []string{"BRPOP q 1", "XREAD BLOCK 1000 STREAMS s $", "BZPOPMIN z 1", "WAIT 1 1000"} {
+		p := newPlayer(t)
+		p.event(capture.Event{Kind: capture.Existing, Seq: p.seq[capture.Request], ReplySeq: p.seq[capture.Reply], Awaited: true})
+		for range 4 {
+			p.play("+1s", "S: *-1", "C: "+request)
+		}
+		assert.Equal(t, "unpaired 1 mid_stream", p.got[0], request)
+		assert.Len(t, p.got, 3, request)
+		assert.NotContains(t, p.got[1:], "unpaired 1 mid_stream", request)
+	}
+}
+
+// What is not one wait that was seen whole leaves a connection out of step: what is counted could be another's.
+func TestWhatIsNoWait(t *testing.T) {
+	const wait, reply = "C: BRPOP q 1", "S: *-1"
+	const line = `S: +1700000000.123456 [0 127.0.0.1:5000] "get" "a"`
+	for name, script := range map[string][]string{
+		"too short":                      {wait, "+40ms", reply},
+		"nothing was answered before":    {"C: GET a", wait, "+1s", reply},
+		"two requests in one write":      {"c: *1\\r\\n$4\\r\\nPING\\r\\n*3\\r\\n$5\\r\\nBRPOP\\r\\n$1\\r\\nq\\r\\n$1\\r\\n1\\r\\n", "+1s", reply},
+		"a request behind it":            {wait, "C: GET a", "+1s", reply},
+		"a request during the silence":   {wait, "+1s", "C: GET a", "+1s", reply},
+		"two frames":                     {wait, "+1s", `s: *-1\r\n*-1\r\n`},
+		"one frame and another":          {wait, "+1s", reply, reply},
+		"half a frame":                   {wait, "+1s", `s: *2\r\n$1\r\nq\r\n`},
+		"does not block: a long way":     {"C: GET a", "+1s", "S: $-1"},
+		"XREAD that does not block":      {"C: XREAD STREAMS s 0", "+1s", reply},
+		"a message":                      {wait, "+1s", `s: *3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n`},
+		"an acknowledgement":             {wait, "+1s", `s: *3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`},
+		"a line of MONITOR and then one": {wait, "+1s", line, reply},
+		"a push and then one":            {wait, "+1s", `s: >2\r\n$10\r\ninvalidate\r\n_\r\n`, reply},
+		"a gap":                          {wait, "+1s", "gap c: xxx", reply},
+		"in two pieces":                  {`c: *3\r\n$5\r\nBRPOP\r\n`, `c: $1\r\nq\r\n$1\r\n1\r\n`, "+1s", reply},
+		"silent within the reply":        {wait, `s: *2\r\n$1\r\nq\r\n`, "+1s", `s: $1\r\nx\r\n`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlayer(t)
+			p.play("C: GET z", "S: $-1")
+			p.play(script...)
+			p.play("C: PING", "S: +PONG")
+			assert.NotContains(t, p.got, "ping success")
+		})
+	}
+	p := newPlayer(t)
+	p.play("C: GET z", "S: $-1", wait, "+1s", reply, "C: PING", "S: +PONG")
+	assert.Contains(t, p.got, "ping success", "what all of them are but for one thing")
+}
+
+// Of a connection that nobody told of, the silence since the first event of all is as good as one that was watched.
+func TestFirstWordAfterASilence(t *testing.T) {
+	first := func(p *player) {
+		p.conn = 1
+		p.play("open")
+		p.conn = 7
+	}
+	for _, test := range []struct {
+		name   string
+		script []string
+		want   []string
+	}{
+		{"a request", []string{"+5s", "C: GET a", "S: $-1"}, []string{"get success"}},
+		{"a request at once", []string{"C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream"}},
+		{"a reply, and then a request", []string{"+5s", "S: $-1", "C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream"}},
+		{"the middle of a request", []string{"+5s", `c: xx\r\n`, "C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream"}},
+	} {
+		p := newPlayer(t)
+		first(p)
+		assert.Equal(t, test.want, p.play(test.script...), test.name)
+	}
+	p := newPlayer(t)
+	first(p)
+	p.play("+5s")
+	p.tracker.Rename()
+	assert.Equal(t, []string{"unpaired 1 mid_stream"}, p.play("C: GET a", "S: $-1"), "before the names changed nobody listened to it")
+}
