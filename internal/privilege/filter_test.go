@@ -64,7 +64,7 @@ var buildStatic = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	os.RemoveAll(staticDir)
+	_ = os.RemoveAll(staticDir) // what stays is in the folder for temporary files
 	os.Exit(status)
 }
 
