@@ -106,6 +106,61 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// TestUrgent: the header says which byte is no part of what is said, wherever it stands in its segment.
+func TestUrgent(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	gap := func(d capture.Direction, seq, n uint32) seen {
+		return seen{Kind: capture.Gap, Direction: d, Conn: 1, Seq: seq, Len: n}
+	}
+	k.Urgent(true, "x", 1)
+	k.Urgent(true, "abcx", 4)
+	k.Urgent(false, "dexf", 3)
+	k.Urgent(false, "xgh", 1)
+	k.Urgent(true, "ij", 4) // of the next segment
+	k.Urgent(true, "kxl", 2)
+	k.Urgent(true, "m", 0) // of none
+	k.Client -= 4
+	k.Urgent(true, "kxl", 2) // again
+	assert.Equal(t, []seen{
+		life(capture.Open, 1, 1001, 2001),
+		gap(capture.Request, 1001, 1),
+		request(1, 1002, "abc"), gap(capture.Request, 1005, 1),
+		reply(1, 2001, "de"), gap(capture.Reply, 2003, 1), reply(1, 2004, "f"),
+		gap(capture.Reply, 2005, 1), reply(1, 2006, "gh"),
+		request(1, 1006, "ij"),
+		request(1, 1008, "k"), gap(capture.Request, 1009, 1), request(1, 1010, "l"),
+		request(1, 1011, "m"),
+	}, replayed(t, c))
+}
+
+// TestUrgentSnapped: so it does where the capture did not keep it.
+func TestUrgentSnapped(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Urgent(true, "abcdefx", 7)
+	k.Urgent(true, "abxdefg", 3)
+	k.Urgent(true, "abcdxfg", 5)
+	c.Snap(54 + 4)
+	var got []capture.Event
+	r := mustOpen(t, mustSave(t, c.Pcap()))
+	var e capture.Event
+	for r.Read(&e) == nil {
+		if e.Kind == capture.Data || e.Kind == capture.Gap {
+			got = append(got, capture.Event{Kind: e.Kind, Seq: e.Seq, Len: max(e.Len, uint32(len(e.Data))), Reason: e.Reason})
+		}
+	}
+	data := func(seq, n uint32) capture.Event { return capture.Event{Kind: capture.Data, Seq: seq, Len: n} }
+	gap := func(seq, n uint32, reason capture.Reason) capture.Event {
+		return capture.Event{Kind: capture.Gap, Seq: seq, Len: n, Reason: reason}
+	}
+	assert.Equal(t, []capture.Event{
+		data(1001, 4), gap(1005, 2, capture.Snapped), gap(1007, 1, capture.Urgent),
+		data(1008, 2), gap(1010, 1, capture.Urgent), data(1011, 1), gap(1012, 3, capture.Snapped),
+		data(1015, 4), gap(1019, 1, capture.Urgent), gap(1020, 2, capture.Snapped),
+	}, got)
+}
+
 func TestForgedReset(t *testing.T) {
 	c := capturetest.New()
 	k := c.Connect(40000)

@@ -8,7 +8,7 @@ import (
 
 // payload passes on what a segment carries, unless all of it was seen before.
 func (t *conversations) payload(c *conversation, st *stream, d Direction, s *frame.Segment, now int64) {
-	if st.known && s.Seq == st.end && s.Missing == 0 { // nearly always
+	if st.known && s.Seq == st.end && s.Missing == 0 && s.Flags&frame.URG == 0 { // nearly always
 		st.end += uint32(len(s.Payload))
 		e := t.event(c, Data, now)
 		e.Direction, e.Seq, e.Data = d, s.Seq, s.Payload
@@ -30,14 +30,39 @@ func (t *conversations) payload(c *conversation, st *stream, d Direction, s *fra
 	if int32(after-st.end) > 0 {
 		st.end = after
 	}
-	if len(s.Payload) > 0 {
+	at, urgent := urgentByte(s)
+	if !urgent {
+		t.carried(c, d, s.Seq, s.Payload, s.Missing, now)
+		return
+	}
+	kept := uint32(len(s.Payload))
+	before, behind := min(at, kept), min(at+1, kept)
+	t.carried(c, d, s.Seq, s.Payload[:before], at-before, now)
+	t.gap(c, d, Urgent, s.Seq+at, 1, now)
+	t.carried(c, d, s.Seq+at+1, s.Payload[behind:], length-(at+1)-(kept-behind), now)
+}
+
+// carried passes on bytes, and tells of those behind them that the capture did not keep.
+func (t *conversations) carried(c *conversation, d Direction, seq uint32, data []byte, missing uint32, now int64) {
+	if len(data) > 0 {
 		e := t.event(c, Data, now)
-		e.Direction, e.Seq, e.Data = d, s.Seq, s.Payload
+		e.Direction, e.Seq, e.Data = d, seq, data
 	}
-	if s.Missing > 0 {
-		e := t.event(c, Gap, now)
-		e.Direction, e.Reason, e.Seq, e.Len = d, Snapped, s.Seq+uint32(len(s.Payload)), s.Missing
+	if missing > 0 {
+		t.gap(c, d, Snapped, seq+uint32(len(data)), missing, now)
 	}
+}
+
+func (t *conversations) gap(c *conversation, d Direction, reason Reason, seq, n uint32, now int64) {
+	e := t.event(c, Gap, now)
+	e.Direction, e.Reason, e.Seq, e.Len = d, reason, seq, n
+}
+
+// urgentByte returns which byte of a segment is urgent, if one is (MSG_OOB): it has an offset, and is no part of what is said. The pointer
+// is to the byte behind it, as all systems have it, whatever RFC 1122 says; it may point beyond the segment, which the next one repeats.
+func urgentByte(s *frame.Segment) (at uint32, urgent bool) {
+	at = uint32(s.Urgent) - 1
+	return at, s.Flags&frame.URG != 0 && at < uint32(len(s.Payload))+s.Missing
 }
 
 // digs notes that bytes are missing. Where there are too many holes already, the tracker gives up waiting in its own time.
@@ -102,11 +127,11 @@ func (t *conversations) event(c *conversation, kind Kind, now int64) *Event {
 
 // eventQueue takes the events of one segment: the first goes straight to whoever reads, the others wait here. There are never
 // more than it has room for: those of all holes that were acknowledged, the end of an earlier conversation, the beginning of
-// this one and what its SYN carried, payload, what is missing of it, and its end.
+// this one and what its SYN carried, payload before and behind an urgent byte, that byte, what is missing of either, and its end.
 type eventQueue struct {
 	reader     *Event // where the next event is to go
 	filled     bool   // it went there
-	waiting    [maxHoles + 8]Event
+	waiting    [maxHoles + 12]Event
 	next, size int
 }
 

@@ -134,6 +134,16 @@ func (k *Conn) Reset(byClient bool) {
 	k.send(byClient, "", func(t *layers.TCP) { t.RST = true })
 }
 
+// Urgent sends bytes in one segment, with the offset behind the urgent one, which may be beyond the segment.
+func (k *Conn) Urgent(fromClient bool, text string, pointer uint16) {
+	k.send(fromClient, text, func(t *layers.TCP) { t.URG, t.Urgent = true, pointer })
+	if fromClient {
+		k.Client += uint32(len(text))
+	} else {
+		k.Server += uint32(len(text))
+	}
+}
+
 // KeepAlive sends what a system sends on an idle connection: an old byte.
 func (k *Conn) KeepAlive() {
 	k.Client--

@@ -22,6 +22,7 @@ const (
 	RST
 	PSH
 	ACK
+	URG
 )
 
 // Segment is a TCP segment. IPv4 addresses are in their IPv4-mapped IPv6 form.
@@ -30,6 +31,7 @@ type Segment struct {
 	SourcePort, DestinationPort uint16
 	Seq, Ack                    uint32
 	Flags                       uint8
+	Urgent                      uint16 // with URG: how far behind Seq the urgent data ends, of which the last byte is urgent
 	Payload                     []byte
 	Missing                     uint32 // bytes of the payload that the capture did not keep
 }

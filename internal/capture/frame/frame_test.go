@@ -353,6 +353,8 @@ func FuzzAgainstGopacket(f *testing.F) {
 		assert.Equal(t, tcp.SYN, s.Flags&SYN != 0)
 		assert.Equal(t, tcp.FIN, s.Flags&FIN != 0)
 		assert.Equal(t, tcp.RST, s.Flags&RST != 0)
+		assert.Equal(t, tcp.URG, s.Flags&URG != 0)
+		assert.Equal(t, tcp.Urgent, s.Urgent)
 		assert.Equal(t, string(tcp.Payload), string(s.Payload))
 	})
 }

@@ -31,6 +31,7 @@ func plain(ethertype uint16, data []byte, segment *Segment) bool {
 	segment.Seq = binary.BigEndian.Uint32(ip[24:])
 	segment.Ack = binary.BigEndian.Uint32(ip[28:])
 	segment.Flags = ip[33]
+	segment.Urgent = binary.BigEndian.Uint16(ip[38:])
 	segment.Missing = 0
 	segment.Payload = data[header:total]
 	return true
@@ -146,6 +147,7 @@ func tcp(data []byte, missing int, segment *Segment) Verdict {
 	segment.Seq = binary.BigEndian.Uint32(data[4:])
 	segment.Ack = binary.BigEndian.Uint32(data[8:])
 	segment.Flags = data[13]
+	segment.Urgent = binary.BigEndian.Uint16(data[18:])
 	segment.Missing = uint32(missing)
 	segment.Payload = nil
 	if header <= len(data) {
