@@ -106,13 +106,13 @@ func TestRandomBytes(t *testing.T) {
 	for i := range seed {
 		seed[i] = byte(rand.Uint32())
 	}
-	t.Logf("seed %x", seed)
 	noise := func(n int64) io.Reader { return io.LimitReader(rand.NewChaCha8(seed), n) }
 	port := mustListen(t, func(conn net.Conn) {
 		_, _ = io.Copy(conn, noise(1000))
 		_, _ = io.Copy(io.Discard, conn)
 	})
 	o := mustObserver(t, observing(port)+roomy)
+	t.Logf("seed %x", seed) // not before the test may be skipped
 	resident := o.mustResident()
 	const connections = 20
 	for i := range connections {
