@@ -10,17 +10,18 @@ import (
 // What it found is used when every packet has been read that was captured before its end: only then it is known which
 // connections packets have told of by themselves, and which have ended since.
 type census struct {
-	begun, ended int64            // time of the day
-	sockets      []sockets.Socket // whose turn is to come
-	here         map[Endpoints]struct{}
+	begun, ended int64                  // time of the day
+	sockets      []sockets.Socket       // whose turn is to come
+	here         map[Endpoints]bool     // those that have a socket here: whether the client awaits a reply
 	over         map[Endpoints]struct{} // those whose end was read since it began
 	compared     bool
 	missing      []*conversation // had a socket here, and have none any more
+	turned       []*conversation // count at their other end since the configuration changed
 }
 
 // count begins a census. The clock is that of the packets.
 func (t *conversations) count(clock func() int64) error {
-	l := &census{begun: clock(), here: make(map[Endpoints]struct{}), over: make(map[Endpoints]struct{})}
+	l := &census{begun: clock(), here: make(map[Endpoints]bool), over: make(map[Endpoints]struct{})}
 	found, err := sockets.List(t.ports.Load().has)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func (t *conversations) reckon(now int64) bool {
 	if now < l.ended {
 		return false
 	}
-	if t.announce(l) || t.sweep(l) {
+	if t.announce(l) || t.sweep(l) || t.turn(l) {
 		return true
 	}
 	t.census = nil
@@ -56,7 +57,11 @@ func (t *conversations) announce(l *census) bool {
 		if !t.ports.Load().has(key.RemotePort) {
 			continue // the port of the end that connected happens to be of an observed number
 		}
-		l.here[key] = struct{}{}
+		awaited := s.SentLast
+		if s.Accepted {
+			awaited = s.ReceivedLast
+		}
+		l.here[key] = awaited
 		if c := t.table[key]; c != nil {
 			c.listed = true
 			continue
@@ -66,28 +71,26 @@ func (t *conversations) announce(l *census) bool {
 		if over || opening || !s.Established {
 			continue
 		}
-		c := t.meet(key, l.ended)
-		c.active, c.listed = l.ended, true
-		e := t.event(c, Existing, l.ended)
-		e.Unplaced, e.Awaited = true, s.SentLast
-		if s.Accepted {
-			e.Awaited = s.ReceivedLast
-		}
+		t.exists(key, awaited, l.ended)
 		return true
 	}
 	return false
 }
 
+// exists begins a conversation that was found by its socket.
+func (t *conversations) exists(key Endpoints, awaited bool, now int64) *conversation {
+	c := t.meet(key, now)
+	c.active, c.listed = now, true
+	e := t.event(c, Existing, now)
+	e.Unplaced, e.Awaited = true, awaited
+	return c
+}
+
 // sweep gives up the next of the conversations whose socket is not there any more: the packets that told of their end were lost.
-// So it does with one that the configuration has observed at its other end since.
 func (t *conversations) sweep(l *census) bool {
 	if !l.compared {
 		l.compared = true
-		for key, c := range t.table {
-			if _, found := l.here[key]; !found && c.active < l.begun && c.forgetAt == 0 && (c.listed || key.onLoopback()) {
-				l.missing = append(l.missing, c)
-			}
-		}
+		t.compare(l)
 	}
 	for len(l.missing) > 0 {
 		c := l.missing[0]
@@ -96,6 +99,40 @@ func (t *conversations) sweep(l *census) bool {
 			t.dismiss(c, l.ended)
 			return true
 		}
+	}
+	return false
+}
+
+// compare finds the conversations that the census changes something for.
+func (t *conversations) compare(l *census) {
+	for key, c := range t.table {
+		_, found := l.here[key]
+		switch {
+		case c.forgetAt != 0:
+		case !found && c.active < l.begun && (c.listed || key.onLoopback()):
+			l.missing = append(l.missing, c)
+		case !c.foreign:
+			if role, named := t.roleOf(&key); named && role != c.role {
+				l.turned = append(l.turned, c)
+			}
+		}
+	}
+}
+
+// turn gives up the next of the conversations that a change of the configuration made count at their other end, and begins it there. One
+// without a socket here begins when it speaks.
+func (t *conversations) turn(l *census) bool {
+	for len(l.turned) > 0 {
+		c := l.turned[0]
+		l.turned = l.turned[1:]
+		if c.gone || c.forgetAt != 0 {
+			continue
+		}
+		t.dismiss(c, l.ended)
+		if awaited, found := l.here[c.key]; found {
+			t.exists(c.key, awaited, l.ended).streams = c.streams
+		}
+		return true
 	}
 	return false
 }

@@ -45,7 +45,7 @@ func (p pair) close() {
 func (t *conversations) takeCensus(now int64) map[Endpoints]Event {
 	told := make(map[Endpoints]Event)
 	var e Event
-	for t.events.begin(&e); t.reckon(now); t.events.begin(&e) {
+	for t.events.begin(&e); t.events.filled || t.reckon(now); t.events.begin(&e) {
 		told[e.Endpoints] = e
 	}
 	return told
@@ -114,4 +114,38 @@ func TestCensusOfAccidents(t *testing.T) {
 	require.NoError(t, c.count(func() int64 { return 1 }))
 	assert.Empty(t, c.takeCensus(1))
 	assert.Empty(t, c.table)
+}
+
+// TestCensusAfterAChangeOfRoles: what the configuration observes at its other end now goes on there.
+func TestCensusAfterAChangeOfRoles(t *testing.T) {
+	pairs, port := mustPairs(t, 1)
+	key := pairs[0].key
+	observed := Client
+	var lost losses
+	c := newConversations([]uint16{port}, []uint16{port}, func(role Role, _ *Endpoints) bool { return role == observed }, &lost)
+	now := int64(1000)
+	tick := func() int64 { now++; return now }
+	require.NoError(t, c.count(tick))
+	told := c.takeCensus(now)
+	require.Len(t, told, 1)
+	require.Equal(t, Client, told[key].Role)
+	passing := frame.Segment{Source: [16]byte{9}, SourcePort: 9, DestinationPort: port, Seq: 1, Flags: frame.ACK, Payload: []byte("PING\r\n")}
+	require.Equal(t, 1, c.drain(&passing))
+
+	observed = Server
+	require.NoError(t, c.count(tick))
+	told = c.takeCensus(now)
+	require.Len(t, told, 3)
+	assert.Equal(t, Vanished, told[key].Kind)
+	assert.Equal(t, Client, told[key].Role)
+	assert.Equal(t, Vanished, told[keyOf(&passing, Request)].Kind)
+	again := told[swap(&key)]
+	assert.Equal(t, Existing, again.Kind)
+	assert.Equal(t, Server, again.Role)
+	assert.True(t, again.Unplaced)
+	assert.Len(t, c.table, 1, "one that passes through begins when it speaks")
+	passing.Seq += 6
+	assert.Equal(t, 1, c.drain(&passing))
+	require.NoError(t, c.count(tick))
+	assert.Empty(t, c.takeCensus(now), "told of once")
 }

@@ -160,6 +160,28 @@ func TestReload(t *testing.T) {
 	assertExact(t, s)
 }
 
+// A connection that counts at its other end since a reload goes on there.
+func TestReloadOfRoles(t *testing.T) {
+	t.Parallel()
+	r := mustRedis(t)
+	named := func(role string) string {
+		return fmt.Sprintf("ports: []\nendpoints: [{name: %[1]s, role: %[1]s, addresses: ['127.0.0.1:%d']}]\n", role, r.port)
+	}
+	o := mustObserver(t, named("client"))
+	c := mustDial(t, r.address())
+	c.mustDo("PING")
+	o.mustSeePool("client", 1, 0)
+	o.assertCommands("client", counts{"ping": 1})
+	for i, role := range []string{"server", "client"} {
+		o.mustConfigure(named(role))
+		o.mustSignal(syscall.SIGHUP)
+		o.mustSeePool(role, 1, 0)
+		time.Sleep(200 * time.Millisecond) // it is in step at its next request
+		c.mustDo("PING")
+		o.assertCommands(role, counts{"ping": 1 + i})
+	}
+}
+
 // mustReceiveAfter receives the reply that an act elsewhere brings about.
 func (c *client) mustReceiveAfter(act func()) {
 	c.tb.Helper()
