@@ -110,8 +110,7 @@ const spareDescriptors = 48
 // enoughDescriptors tries whether the backend can have the descriptors that it needs. Much of what looks at the kernel takes a failure for the
 // kernel's answer, and remembers it: with too few descriptors nothing may be asked.
 func (b *backend) enoughDescriptors() error {
-	own, life := b.copies()
-	needed := 2*int(own)*len(b.programs) + 2*int(life)*len(lifecycle) + len(listings) + spareDescriptors
+	needed := b.mostDescriptors()
 	var held []int
 	defer func() {
 		for _, fd := range held {
@@ -127,6 +126,17 @@ func (b *backend) enoughDescriptors() error {
 		held = append(held, fd)
 	}
 	return nil
+}
+
+// mostDescriptors returns how many descriptors the backend needs at most: a program and its link for each attachment, those of further ones
+// included, because which of them this kernel has cannot be asked yet.
+func (b *backend) mostDescriptors() int {
+	own, life := b.copies()
+	programs := len(b.programs)
+	for _, f := range b.further {
+		programs += len(f.programs)
+	}
+	return 2*int(own)*programs + 2*int(life)*len(lifecycle) + len(listings) + spareDescriptors
 }
 
 // loadCopies loads the programs as often as this kernel needs them. All copies share the maps of the first, but for their constants.
