@@ -25,7 +25,7 @@ func open(ctx context.Context, options capture.LiveOptions) (live, error) {
 	if fault != nil {
 		return nil, errors.Join(err, fault)
 	}
-	options.Logger.Warn("no probe works here, packets are captured instead: those of other network namespaces are not seen, and more CPU is used", "error", err)
+	options.Logger.Warn("no eBPF backend works on this host; falling back to packet capture, which uses more CPU and does not see other network namespaces", "error", err)
 	return packets, nil
 }
 

@@ -92,7 +92,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	}
 	r.recorder.ConfigRead(err == nil, time.Now())
 	if err != nil {
-		r.logger.Error("new configuration is refused, the old one stays", "error", err)
+		r.logger.Error("configuration reload failed; keeping the previous one", "error", err)
 		return err
 	}
 	if keys := config.RestartKeys(r.running, next); len(keys) > 0 {

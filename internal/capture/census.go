@@ -10,7 +10,7 @@ import (
 // What it found is used when every packet has been read that was captured before its end: only then it is known which
 // connections packets have told of by themselves, and which have ended since.
 type census struct {
-	begun, ended int64                  // time of the day
+	begun, ended int64                  // by the clock of the packets
 	sockets      []sockets.Socket       // whose turn is to come
 	here         map[Endpoints]bool     // those that have a socket here: whether the client awaits a reply
 	over         map[Endpoints]struct{} // those whose end was read since it began

@@ -224,7 +224,7 @@ func (c *conn) repeated(d capture.Direction, seq, n uint32, time int64) {
 	}
 }
 
-// hold keeps a piece for later. Where there is no room, what waits already is given up until the piece's turn has come.
+// hold keeps a piece for later. If there is no room, it releases held pieces, oldest first, until this one fits or its turn has come.
 func (c *conn) hold(d capture.Direction, p piece) {
 	f := &c.flows[d]
 	p.until = c.tracker.now + int64(c.tracker.options.HoldFor)

@@ -9,7 +9,7 @@ import (
 // A pipeline is mostly runs: requests for the same command, and replies that tell of nothing but success. Here they are taken many at a
 // time. The result is the same as one by one: what is left out is what the first of a run has settled for all of it.
 
-// repeats tells of each built-in command whether no argument but its name matters, so that a request that begins as another is its like.
+// repeats says for each built-in command whether pairing depends on its name alone, so that requests with an equal beginning are interchangeable.
 // Where there are subcommands they are part of the name.
 var repeats = func() []bool {
 	table := command.Builtin()

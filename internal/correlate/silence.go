@@ -5,8 +5,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
-// silence is what CLIENT REPLY asked for, as of the oldest command that is outstanding: what the requests behind it will be
-// told is not known before the server has run it.
+// silence is the CLIENT REPLY mode in effect for the oldest outstanding command; later commands may still change it.
 type silence uint8
 
 const (

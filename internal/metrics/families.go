@@ -19,11 +19,11 @@ type families struct {
 
 func newFamilies(options Options) families {
 	return families{
-		commands:   counters("redis_commands_total", "Commands whose caller has the outcome, or has given it up by closing.", "name", "command", "status"),
+		commands:   counters("redis_commands_total", "Completed commands, by status. Commands that the client gave up by closing its connection count as success.", "name", "command", "status"),
 		durations:  newDurations(options),
-		errors:     counters("redis_command_errors_total", "Commands that ended with an error reply, or whose connection was broken while the caller waited.", "name", "command"),
+		errors:     counters("redis_command_errors_total", "Commands that failed: by an error reply, or because the server or the network ended the connection while the caller waited.", "name", "command"),
 		prefixes:   counters("redis_observer_error_replies_total", "Error replies by their prefix.", "name", "prefix"),
-		unanswered: counters("redis_observer_unanswered_commands_total", "Commands outstanding when their connection ended, by who ended it: counted as errors, but as success without a duration if the client did (client_closed).", "name", "reason"),
+		unanswered: counters("redis_observer_unanswered_commands_total", "Commands outstanding when their connection ended, by who ended it. They count as errors; client_closed ones count as success without a duration.", "name", "reason"),
 		silent:     counters("redis_observer_silent_commands_total", "Commands without a reply by design, counted as success without a duration.", "name"),
 		unpaired:   counters("redis_observer_unpaired_commands_total", "Commands or replies that could not be paired and are not counted as commands.", "name", "reason"),
 	}

@@ -43,10 +43,10 @@ var (
 	gapBytesDesc       = desc("gap_bytes_total", "Bytes in the gaps of streams.", "reason", "effect")
 	heldOverflowDesc   = desc("held_overflow_total", "Chunks out of order that were not held for want of room.")
 	unsolicitedDesc    = desc("unsolicited_replies_total", "Replies on connections that sent no request, such as a refusal of the connection.")
-	protocolErrorsDesc = desc("protocol_errors_total", "Requests that are no RESP, at which a server stops listening.")
+	protocolErrorsDesc = desc("protocol_errors_total", "Malformed requests (not RESP), after which the server reads no more of the connection.")
 	unexecutedDesc     = desc("unexecuted_commands_total", "Commands not counted because the server cannot have run them.")
 
-	logDroppedDesc     = desc("log_lines_dropped_total", "Log lines not written, because whoever reads them is too slow or gone.")
+	logDroppedDesc     = desc("log_lines_dropped_total", "Log lines dropped because the reader of the log was too slow or had gone.")
 	lookupFailuresDesc = desc("host_lookup_failures_total", "Failed look-ups of the host names of an endpoint.", "name")
 )
 
