@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -13,9 +15,13 @@ import (
 )
 
 // mustSockmap returns a map of two sockets, by 0 and 1. What is sent on either goes to the other, past TCP: that with the local port is 1.
+// Without the right to make one it skips the test.
 func mustSockmap(tb testing.TB, port int) *ebpf.Map {
 	tb.Helper()
 	sockets, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.SockMap, KeySize: 4, ValueSize: 4, MaxEntries: 2})
+	if errors.Is(err, os.ErrPermission) {
+		skip(tb, "needs CAP_BPF and CAP_NET_ADMIN to make a sockmap: "+err.Error())
+	}
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = sockets.Close() })
 	const localPort = 64 // in struct sk_msg_md

@@ -132,7 +132,7 @@ func unasked(s *scene) error {
 		accepted.Lock()
 		conns := accepted.conns
 		accepted.Unlock()
-		for due := int(time.Since(began).Seconds() * perSecond); sent < due; sent++ {
+		for due := int(time.Since(began).Seconds() * perSecond); sent < due && len(conns) > 0; sent++ {
 			next = (next + 1) % len(conns)
 			if _, err := conns[next].Write([]byte("+OK\r\n")); err != nil {
 				return err
