@@ -35,7 +35,7 @@ var (
 	unread = except("unread",
 		"the client closed without reading the reply: that it was an error nobody was told, and the observer does not know")
 	debugError = except("debug-error",
-		"DEBUG ERROR answers an error that no counter of the server counts")
+		"DEBUG ERROR answers an error that no counter of the server counts, neither `failed_calls` nor `total_error_replies`; the caller saw one")
 	neverRead = except("never-read",
 		"the client closed or was killed before the server had read or run what it had sent")
 	quitUncounted = except("quit-uncounted",
