@@ -51,6 +51,29 @@ static __always_inline void submit_gap(struct scratch *s, __u32 n, __u8 reason)
 	submit(&s->event, sizeof(s->event));
 }
 
+/*
+ * Turns a call of n bytes away that asks for too much of a ring that is more than half full: for more than a thirty-second of the room that is
+ * left. So those who send much at once get nothing of what is scarce, and what others say in short calls still fits, as does every change
+ * of a connection. A gap of known length tells of it; in the last eighth of the ring not even that, and the call is lost. The ring is
+ * four times the fill mark.
+ */
+static __always_inline bool turned_away(struct scratch *s, __u32 n)
+{
+	__u64 copied = n < max_bytes ? n : max_bytes;
+	__u64 used;
+
+	if (n < SKIP_CALL)
+		return false;
+	used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	if (used <= 2 * fill_mark || 32 * copied + used <= 4 * fill_mark)
+		return false;
+	if (2 * used > 7 * fill_mark)
+		count_loss(LOST_RING_FULL);
+	else
+		submit_gap(s, n, GAP_CROWDED);
+	return true;
+}
+
 /* What the stream of a socket is if it is not plain TCP; 0 if it is. */
 static __always_inline __u8 stream_of(__u64 conn)
 {
@@ -335,6 +358,8 @@ static __always_inline void submit_to_ring(struct scratch *s, __u32 which, struc
 		if (!c->left)
 			return;
 	}
+	if (turned_away(s, c->left))
+		return;
 	wanted = c->left;
 	one_copy(wanted);
 	if (cursor->memory == MEMORY_USER && wanted <= EVENT_MAX_PAYLOAD) {

@@ -28,6 +28,7 @@ const (
 	GapTruncated   = uint8(observerGapReasonGAP_TRUNCATED)
 	GapUnreadable  = uint8(observerGapReasonGAP_UNREADABLE)
 	GapNotInMemory = uint8(observerGapReasonGAP_NOT_IN_MEMORY)
+	GapCrowded     = uint8(observerGapReasonGAP_CROWDED)
 	GapUrgent      = uint8(observerGapReasonGAP_URGENT)
 )
 

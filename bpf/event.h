@@ -43,6 +43,7 @@ enum gap_reason {
 	GAP_TRUNCATED = 1, /* beyond max_bytes of one call */
 	GAP_UNREADABLE,	   /* user memory could not be read */
 	GAP_NOT_IN_MEMORY, /* not in user memory: sendfile, splice */
+	GAP_CROWDED,	   /* too much for the room that is left */
 	GAP_URGENT,	   /* the byte of MSG_OOB, which has an offset but is no part of what is said */
 };
 

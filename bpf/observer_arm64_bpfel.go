@@ -78,7 +78,8 @@ const (
 	observerGapReasonGAP_TRUNCATED     observerGapReason = 1
 	observerGapReasonGAP_UNREADABLE    observerGapReason = 2
 	observerGapReasonGAP_NOT_IN_MEMORY observerGapReason = 3
-	observerGapReasonGAP_URGENT        observerGapReason = 4
+	observerGapReasonGAP_CROWDED       observerGapReason = 4
+	observerGapReasonGAP_URGENT        observerGapReason = 5
 )
 
 type observerLane struct {

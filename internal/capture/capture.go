@@ -109,6 +109,7 @@ const (
 	Unreadable                    // the payload could not be read from user memory
 	NotInMemory                   // the payload was not in user memory (sendfile, splice, io_uring fixed buffers)
 	Snapped                       // a packet was longer than the snap length of its capture
+	Crowded                       // the call carried too much for the room that was left between the kernel and the source
 	Urgent                        // a byte of MSG_OOB: it has an offset, but is no part of what is said
 	Repeated                      // bytes of a socket at offsets that had passed; no event tells of it, who correlates finds it
 )

@@ -275,6 +275,7 @@ var reasons = [...]Reason{
 	bpf.GapTruncated:   Truncated,
 	bpf.GapUnreadable:  Unreadable,
 	bpf.GapNotInMemory: NotInMemory,
+	bpf.GapCrowded:     Crowded,
 	bpf.GapUrgent:      Urgent,
 }
 

@@ -151,6 +151,8 @@ func gapReasonName(reason capture.Reason) string {
 		return "snapped"
 	case capture.Repeated:
 		return "repeated"
+	case capture.Crowded:
+		return "crowded"
 	case capture.Urgent:
 		return "urgent"
 	default:

@@ -16,7 +16,7 @@ func TestRingOverflow(t *testing.T) {
 	kept := mustDial(t, r.address())
 	kept.mustDo("PING")
 	r.mustResetStats()
-	output, err := benchmark(r, "set,get", 30000, 16, "-d", "1000").CombinedOutput()
+	output, err := benchmark(r, "set,get", 30000, 8, "-d", "180").CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	time.Sleep(2 * time.Second) // connections whose end was lost are found out
 	kept.mustDo("ECHO", "back in step, whatever was lost, after a pause")

@@ -212,3 +212,31 @@ endpoints:
 	o.assertCommands("default", counts{"ping": between.commands("default")["ping"] + 100})
 	assert.Equal(t, between.losses(), o.mustScrape().losses())
 }
+
+// What speaks RESP has to be read, and there may be too much of it. Then those lose who send much at once, and it is counted.
+func TestGreatCallsLeaveRoomForOthers(t *testing.T) {
+	r := mustRedis(t)
+	port := mustListen(t, discard)
+	o := mustObserverOf(t, plainBinary, observing(r.port, port))
+	chunk := repeat(2000, "SET", "key", "value")
+	var end atomic.Bool
+	var flooding sync.WaitGroup
+	for range 3 {
+		neighbour := mustDial(t, fmt.Sprintf("127.0.0.1:%d", port))
+		flooding.Go(func() {
+			_, err := flood(neighbour.conn, chunk, &end)
+			assert.NoError(t, err)
+		})
+	}
+	c := mustDial(t, r.address())
+	sent := 0
+	for start := time.Now(); time.Since(start) < 2*time.Second; sent += 30 {
+		c.mustSend(repeat(30, "INCR", "key"))
+		c.mustReceive(30)
+	}
+	end.Store(true)
+	flooding.Wait()
+	s := o.mustSee("the victim's commands", func(s snapshot) bool { return s.commands("default")["incr"] >= sent })
+	assert.Equal(t, sent, s.commands("default")["incr"])
+	assert.Positive(t, s.value("redis_observer_gaps_total", "reason=crowded", "effect=broken"), "the neighbours' losses are counted")
+}
