@@ -60,6 +60,9 @@ func serveLarge(webConfig string) {
 	if err != nil {
 		panic(err)
 	}
+	if raceDetector { // or a handshake that waits for those of the crowd would take longer than the server does
+		server.http.ReadHeaderTimeout, server.http.ReadTimeout, server.http.WriteTimeout = scrapeTimeout, scrapeTimeout, scrapeTimeout
+	}
 	fmt.Println(server.Address())
 	panic(server.Serve())
 }
