@@ -8,6 +8,7 @@ import (
 // that is listed as half closed it may be too far by one.
 func (c *conn) halfClose(e *capture.Event) {
 	c.gone = true
+	c.reach = min(c.reach, e.Reach) // what was met by its payload may turn out to be in reach
 	c.tracker.endings.begin(c)
 	byServer := (e.Kind == capture.PeerClosed) == (c.role == capture.Client)
 	if byServer && !c.ends {

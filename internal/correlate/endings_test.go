@@ -94,11 +94,22 @@ func TestListedForgetsOnlyWhatItReaches(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlayer(t)
-			p.role = test.role
-			p.event(capture.Event{Kind: capture.Open, Reach: test.reach})
+			p.role, p.reach = test.role, test.reach
+			p.event(capture.Event{Kind: capture.Open})
 			p.play(append(test.script, test.after)...)
 			p.listed()
 			assert.Equal(t, test.kept, len(p.tracker.conns) == 1)
 		})
 	}
+}
+
+// A connection whose beginning was lost shows where it is when an end closes.
+func TestEndTellsTheReach(t *testing.T) {
+	p := newPlayer(t)
+	p.reach = capture.WhileHeld
+	p.play("C: GET a")
+	p.reach = capture.Always
+	p.play("peer-close", "+1s")
+	p.listed()
+	assert.Empty(t, p.tracker.conns)
 }

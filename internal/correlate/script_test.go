@@ -35,6 +35,7 @@ type player struct {
 	tb      testing.TB
 	tracker *Tracker
 	role    capture.Role
+	reach   capture.Reach // of the events that have none of their own
 	now     int64
 	seq     [2]uint32
 	conn    uint64
@@ -165,7 +166,7 @@ func request(args ...string) []byte {
 }
 
 func (p *player) event(e capture.Event) {
-	e.Conn, e.Role = p.conn, p.role
+	e.Conn, e.Role, e.Reach = p.conn, p.role, max(e.Reach, p.reach)
 	if e.Time == 0 {
 		e.Time = p.now
 	}
