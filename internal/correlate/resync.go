@@ -263,9 +263,20 @@ func startsRequest(data []byte) bool {
 	return false
 }
 
-// looksEncrypted recognises a TLS record of any type: the connection may be past its handshake.
+// looksEncrypted recognises TLS records of any type, since the connection may be past its handshake. A chunk has to be made of whole ones: in
+// mid-stream it may begin within a value, whose bytes say nothing.
 func looksEncrypted(data []byte) bool {
-	return len(data) >= 3 && data[0] >= 0x14 && data[0] <= 0x17 && data[1] == 0x03 && data[2] <= 0x04
+	const header, longest = 5, 1<<14 + 2048 // RFC 5246, section 6.2.3
+	whole := len(data) > 0
+	for whole && len(data) > 0 {
+		if len(data) < header || data[0] < 0x14 || data[0] > 0x17 || data[1] != 0x03 || data[2] > 0x04 {
+			return false
+		}
+		n := int(data[3])<<8 | int(data[4])
+		whole = n > 0 && n <= longest && header+n <= len(data)
+		data = data[min(header+n, len(data)):]
+	}
+	return whole
 }
 
 // clampCount makes a number of elements that a server announced a count of commands.

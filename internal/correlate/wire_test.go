@@ -246,7 +246,8 @@ func TestOutOfStep(t *testing.T) {
 		{"monitoring in mid-stream", []string{"existing", `S: +1700000000.123456 [0 127.0.0.1:5000] "get" "a"`, "+100ms", "C: PING", `S: +1700000000.123456 [0 127.0.0.1:5000] "get" "a"`, "S: +PONG"}, []string{"ping success"}},
 		{"replica in mid-stream", []string{"existing", `s: *1\r\n$4\r\nPING\r\n`, "C: REPLCONF ACK 1", `s: *1\r\n$4\r\nPING\r\n`, "C: REPLCONF ACK 2"}, []string{"replconf silent", "replconf silent"}},
 		{"transaction in mid-stream", []string{"existing", "+100ms", "C: GET a", "S: +QUEUED", "C: EXEC", `s: *2\r\n+OK\r\n$-1\r\n`, "C: GET a", "S: $-1"}, []string{"unpaired 2 mid_stream", "exec success", "get success"}},
-		{"encrypted in mid-stream", []string{"existing", "c: \x17\x03\x03\x00\x10", "s: \x17\x03\x03", "close"}, nil},
+		{"encrypted in mid-stream", []string{"existing", "c: \x17\x03\x03\x00\x03abc", "s: \x17\x03\x03", "close"}, nil},
+		{"a value that looks encrypted in mid-stream", []string{"existing", "c: \x17\x03\x03\x00\x10abc", "c: \x16\x03\x01\x00\x01a\x17", `c: \r\n`, "S: +OK", "+100ms", "C: GET a", "S: $-1"}, []string{"get success"}},
 	})
 }
 

@@ -38,6 +38,7 @@ func discard(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
 // Whatever else passes on an observed port is not copied once it is known not to be wanted, and takes nothing from those whose commands count.
 func TestFloodOfWhatIsNotWanted(t *testing.T) {
+	RequireProbes(t, "a socket of packets receives all that passes")
 	chunk := bytes.Repeat(record(0x17, 16<<10-5), 16)
 	for _, test := range []struct {
 		name     string
@@ -215,6 +216,7 @@ endpoints:
 
 // What speaks RESP has to be read, and there may be too much of it. Then those lose who send much at once, and it is counted.
 func TestGreatCallsLeaveRoomForOthers(t *testing.T) {
+	RequireProbes(t, "a socket of packets receives all that passes")
 	r := mustRedis(t)
 	port := mustListen(t, discard)
 	o := mustObserverOf(t, plainBinary, observing(r.port, port))
