@@ -148,38 +148,13 @@ func (c *conn) answeredAhead() (answered int, later bool) {
 			if looks++; looks > looksAhead {
 				return looksAhead, false
 			}
-			if !p.silentIn(quiet) {
+			if !p.verb.silentIn(quiet, p.flags) {
 				answered++
 			}
 			quiet = quiet.behind(p.verb)
 		}
 	}
 	return answered, false
-}
-
-// silentIn tells whether the command gets no reply outside of a transaction, whatever else the state of its connection is.
-func (p *pending) silentIn(quiet silence) bool {
-	switch {
-	case quiet == silenced && p.verb == reset:
-		return false
-	case quiet != answering:
-		return p.verb != replyOn
-	}
-	return p.verb == replyOff || p.verb == replySkip || p.flags&noReply != 0
-}
-
-// behind returns what a command, once run outside of a transaction, leaves of the silence.
-func (s silence) behind(v verb) silence {
-	switch {
-	case v == replyOn || v == reset:
-		return answering
-	case v == replyOff || s == silenced:
-		return silenced
-	case v == replySkip:
-		return skipNext
-	default:
-		return answering
-	}
 }
 
 // framesBehind counts the replies, up to most, that came with the current frame and stand behind it.

@@ -26,16 +26,39 @@ func (c *conn) asObeyed(v verb) verb {
 func (c *conn) isSilent(p *pending) bool {
 	v := c.asObeyed(p.verb)
 	switch {
-	case c.silence == silenced && v == reset:
-		return false
-	case c.silence != answering:
-		return v != replyOn || c.tx.open
-	case c.tx.open:
+	case c.tx.open && c.silence == answering:
 		return false // it is answered when it is queued
-	case v == monitor:
+	case c.tx.open && v == replyOn:
+		return true // it is queued, and that is not answered
+	case v == monitor && c.silence == answering:
 		return c.monitors // a second MONITOR is not answered
 	}
-	return v == replyOff || v == replySkip || p.flags&noReply != 0
+	return v.silentIn(c.silence, p.flags)
+}
+
+// silentIn tells whether a command with such flags gets no reply outside of a transaction, whatever else the state of its connection is.
+func (v verb) silentIn(quiet silence, f pendingFlags) bool {
+	switch {
+	case quiet == silenced && v == reset:
+		return false
+	case quiet != answering:
+		return v != replyOn
+	}
+	return v == replyOff || v == replySkip || f&noReply != 0
+}
+
+// behind returns what a command, once run outside of a transaction, leaves of the silence.
+func (s silence) behind(v verb) silence {
+	switch {
+	case v == replyOn || v == reset:
+		return answering
+	case v == replyOff || s == silenced:
+		return silenced
+	case v == replySkip:
+		return skipNext
+	default:
+		return answering
+	}
 }
 
 // pass notes what a command, once run outside of a transaction, leaves of the silence.
