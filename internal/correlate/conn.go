@@ -218,14 +218,7 @@ func (c *conn) release() {
 	c.doubting = false
 	c.pending.release(&c.tracker.slots)
 	c.tx.queue.release(&c.tracker.slots)
-	if c.has[heldBytes] > 0 {
-		for i := range c.flows {
-			f := &c.flows[i]
-			f.held, f.bytes = nil, 0
-		}
-		c.tracker.shelf.add(c, -int(c.has[heldBytes]))
-	}
-	c.tracker.waiting.remove(c)
+	c.clearHeld()
 }
 
 // settleUse puts the connection into the gauge that its state asks for.

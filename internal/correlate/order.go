@@ -98,16 +98,24 @@ func (c *conn) takeHeld(f *flow) (piece, bool) {
 // dropHeld gives up what is held, for others. To the flows it is as if it had not been captured.
 func (c *conn) dropHeld() {
 	for i := range c.flows {
-		f := &c.flows[i]
-		c.tracker.stats.heldOverflow.Add(uint64(len(f.held)))
-		f.held, f.bytes = nil, 0
+		c.tracker.stats.heldOverflow.Add(uint64(len(c.flows[i].held)))
 	}
-	c.tracker.shelf.add(c, -int(c.has[heldBytes]))
-	c.tracker.waiting.remove(c)
+	c.clearHeld()
 	c.undecided = false
 	if c.doubting {
 		c.tracker.wait(c, c.tracker.now)
 	}
+}
+
+// clearHeld forgets what is held, and waits for nothing more.
+func (c *conn) clearHeld() {
+	if c.has[heldBytes] > 0 {
+		for i := range c.flows {
+			c.flows[i].held, c.flows[i].bytes = nil, 0
+		}
+		c.tracker.shelf.add(c, -int(c.has[heldBytes]))
+	}
+	c.tracker.waiting.remove(c)
 }
 
 // drain delivers held pieces as long as their turn has come.
@@ -229,7 +237,7 @@ func (c *conn) skip(d capture.Direction, n uint32, reason capture.Reason, time i
 	switch {
 	case c.mode == lost && !c.resync.trial.on && (d == capture.Reply || !c.resync.follows):
 		return false
-	case c.mode == foreign, c.mode == replica && d == capture.Reply, c.deaf && d == capture.Request:
+	case c.mode == foreign, c.unheard(d), c.deaf && d == capture.Request:
 		c.tracker.stats.gap(reason, n, true)
 		return true
 	}
