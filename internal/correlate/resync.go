@@ -266,17 +266,27 @@ func startsRequest(data []byte) bool {
 // looksEncrypted recognises TLS records of any type, since the connection may be past its handshake. A chunk has to be made of whole ones: in
 // mid-stream it may begin within a value, whose bytes say nothing.
 func looksEncrypted(data []byte) bool {
-	const header, longest = 5, 1<<14 + 2048 // RFC 5246, section 6.2.3
-	whole := len(data) > 0
-	for whole && len(data) > 0 {
-		if len(data) < header || data[0] < 0x14 || data[0] > 0x17 || data[1] != 0x03 || data[2] > 0x04 {
+	for rest := data; len(rest) > 0; {
+		n := recordLength(rest)
+		if n == 0 || n > len(rest) {
 			return false
 		}
-		n := int(data[3])<<8 | int(data[4])
-		whole = n > 0 && n <= longest && header+n <= len(data)
-		data = data[min(header+n, len(data)):]
+		rest = rest[n:]
 	}
-	return whole
+	return len(data) > 0
+}
+
+// recordLength returns the length of the TLS record that begins here, its header included, and 0 if none does (RFC 5246, section 6.2).
+func recordLength(data []byte) int {
+	const header, longest = 5, 1<<14 + 2048
+	if len(data) < header || data[0] < 0x14 || data[0] > 0x17 || data[1] != 0x03 || data[2] > 0x04 {
+		return 0
+	}
+	n := int(data[3])<<8 | int(data[4])
+	if n == 0 || n > longest {
+		return 0
+	}
+	return header + n
 }
 
 // clampCount makes a number of elements that a server announced a count of commands.
