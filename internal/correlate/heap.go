@@ -1,5 +1,7 @@
 package correlate
 
+import container "container/heap"
+
 // heap orders items by a number, the smallest first. An item keeps its own place in it, so that it can be moved and removed in O(log n).
 type heap[T any] struct {
 	entries []entry[T]
@@ -30,70 +32,42 @@ func (h *heap[T]) key(item *T) (int64, bool) {
 
 // set gives an item its number. An item that is not there is added.
 func (h *heap[T]) set(item *T, key int64) {
-	at := *h.place(item)
-	if at == 0 {
-		h.entries = append(h.entries, entry[T]{})
-		h.rise(len(h.entries)-1, entry[T]{key, item})
-		return
+	place := h.place(item)
+	if *place == 0 {
+		h.Push(item)
 	}
-	i := int(at - 1)
-	if key <= h.entries[i].key {
-		h.rise(i, entry[T]{key, item})
-		return
-	}
-	h.sink(i, entry[T]{key, item})
+	h.entries[*place-1].key = key
+	container.Fix(h, int(*place-1))
 }
 
 // remove takes an item out, if it is there.
 func (h *heap[T]) remove(item *T) {
-	place := h.place(item)
-	if *place == 0 {
-		return
+	if at := *h.place(item); at != 0 {
+		container.Remove(h, int(at-1))
 	}
-	i, end := int(*place-1), len(h.entries)-1
-	*place = 0
-	last := h.entries[end]
+}
+
+// Len implements sort.Interface, as Less and Swap do; with Push and Pop it is what container/heap needs.
+func (h *heap[T]) Len() int { return len(h.entries) }
+
+func (h *heap[T]) Less(i, j int) bool { return h.entries[i].key < h.entries[j].key }
+
+func (h *heap[T]) Swap(i, j int) {
+	h.entries[i], h.entries[j] = h.entries[j], h.entries[i]
+	*h.place(h.entries[i].item), *h.place(h.entries[j].item) = int32(i+1), int32(j+1)
+}
+
+// Push adds an item, a *T, at the end.
+func (h *heap[T]) Push(item any) {
+	h.entries = append(h.entries, entry[T]{item: item.(*T)})
+	*h.place(item.(*T)) = int32(len(h.entries))
+}
+
+// Pop removes the last entry, and returns nothing of it.
+func (h *heap[T]) Pop() any {
+	end := len(h.entries) - 1
+	*h.place(h.entries[end].item) = 0
 	h.entries[end] = entry[T]{} // the array must not keep what is gone
 	h.entries = h.entries[:end]
-	switch {
-	case i == end:
-	case i > 0 && last.key < h.entries[(i-1)/2].key:
-		h.rise(i, last)
-	default:
-		h.sink(i, last)
-	}
-}
-
-// rise puts an entry at i or nearer to the first.
-func (h *heap[T]) rise(i int, e entry[T]) {
-	for i > 0 {
-		above := (i - 1) / 2
-		if h.entries[above].key <= e.key {
-			break
-		}
-		h.put(i, h.entries[above])
-		i = above
-	}
-	h.put(i, e)
-}
-
-// sink puts an entry at i or further from the first.
-func (h *heap[T]) sink(i int, e entry[T]) {
-	for {
-		below := 2*i + 1
-		if below+1 < len(h.entries) && h.entries[below+1].key < h.entries[below].key {
-			below++
-		}
-		if below >= len(h.entries) || h.entries[below].key >= e.key {
-			break
-		}
-		h.put(i, h.entries[below])
-		i = below
-	}
-	h.put(i, e)
-}
-
-func (h *heap[T]) put(i int, e entry[T]) {
-	h.entries[i] = e
-	*h.place(e.item) = int32(i + 1)
+	return nil
 }
