@@ -67,7 +67,7 @@ func (s *stops) stop(conn, direction, time uint64) {
 	generation := atomic.LoadUint64(&s.generations[place]) % stopGenerations // before the clock is read
 	c := &s.candidates[(uint64(place)<<1|direction>>1)%uint64(len(s.candidates))]
 	if c.conn != conn || c.direction != direction || c.generation != generation {
-		*c = candidate{conn, direction, generation, monotonic()}
+		*c = candidate{conn, direction, generation, uint64(Monotonic())}
 		return
 	}
 	if time <= c.since {
@@ -124,9 +124,9 @@ func (s *stops) close() {
 	}
 }
 
-// monotonic returns CLOCK_MONOTONIC in nanoseconds, which is the clock of the probes.
-func monotonic() uint64 {
+// Monotonic returns CLOCK_MONOTONIC in nanoseconds, which is the clock of the probes.
+func Monotonic() int64 {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // cannot fail for this clock
-	return uint64(now.Nano())
+	return now.Nano()
 }

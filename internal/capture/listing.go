@@ -94,7 +94,7 @@ func (l *lister) list() (listing, bool) {
 
 // listOnce runs the iterators. The listing is complete if no event was lost meanwhile.
 func (l *lister) listOnce() (listing, error) {
-	done := listing{started: monotonic()}
+	done := listing{started: bpf.Monotonic()}
 	before, err := l.probes.Lost()
 	err = errors.Join(err, l.probes.List())
 	after, err2 := l.probes.Lost()

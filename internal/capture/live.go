@@ -214,7 +214,7 @@ const mostUntold = 1 << 14
 // tick makes the event that is delivered each time the ring is empty, and does what is due now and then.
 func (l *Live) tick(event *Event) {
 	l.ticked, l.untold = true, 0
-	now := monotonic()
+	now := bpf.Monotonic()
 	l.readEvents.Store(l.events)
 	l.readBytes.Store(l.bytes)
 	if now-l.checked >= int64(time.Second) {
@@ -397,11 +397,4 @@ func (l *Live) Close() error {
 		return fmt.Errorf("detach probes: %w", err)
 	}
 	return nil
-}
-
-// monotonic returns CLOCK_MONOTONIC in nanoseconds, which is the clock of the probes.
-func monotonic() int64 {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // cannot fail for this clock
-	return now.Nano()
 }

@@ -168,7 +168,7 @@ func (p *Packets) Read(event *Event) error {
 // monotonic returns CLOCK_MONOTONIC in nanoseconds, and notes how far the clock of the day, which packets are stamped with, is ahead of it.
 // Whoever sets the clock of the day changes no duration by more than what is read between two looks.
 func (p *Packets) monotonic() int64 {
-	now := monotonic()
+	now := bpf.Monotonic()
 	p.ahead = time.Now().UnixNano() - now
 	return now
 }
@@ -207,7 +207,7 @@ func (p *Packets) list() bool {
 	}
 	p.listDue.Store(false) // before the look: what is asked for meanwhile asks for another
 	p.dropped = p.lost[lostRing].Load()
-	if err := p.conversations.count(monotonic); err != nil {
+	if err := p.conversations.count(bpf.Monotonic); err != nil {
 		p.unlisted = bpf.Shortage(err)
 		p.log.Warn("connections that are silent are not known: sockets cannot be listed", "error", err)
 	}
