@@ -83,11 +83,6 @@ func (c *client) mustReset() {
 	require.NoError(c.tb, c.conn.Close())
 }
 
-// repeat returns the same command n times.
-func repeat(n int, arguments ...string) []byte {
-	return bytes.Repeat(request(arguments...), n)
-}
-
 // skipReply reads one reply of RESP2.
 func skipReply(r *bufio.Reader) error {
 	for left := 1; left > 0; left-- {

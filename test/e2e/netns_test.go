@@ -164,16 +164,7 @@ func TestHiddenConnectionsOutliveALoss(t *testing.T) {
 	seen := func(s snapshot) bool { return s.sum("redis_commands_total", "command=ping") == len(pool) }
 	o.mustSee("the pool", seen)
 
-	o.mustSignal(syscall.SIGSTOP)
-	burst := mustDial(t, near.address())
-	for range 100 {
-		burst.mustSend(repeat(100, "ECHO", strings.Repeat("x", 100)))
-		burst.mustReceive(100)
-	}
-	o.mustSignal(syscall.SIGCONT)
-	o.mustSee("the loss", func(s snapshot) bool {
-		return s.value("redis_observer_capture_lost_events_total", "reason=ring_full") > 0
-	})
+	o.mustLoseEvents(near)
 	time.Sleep(3 * time.Second) // what is not listed by then is forgotten
 	for range 10 {
 		for _, c := range pool {

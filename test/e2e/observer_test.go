@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 const (
@@ -180,10 +180,9 @@ func (o *observer) mustScrape() snapshot {
 	require.NoError(o.tb, err, "scrape: %s", o.log)
 	defer response.Body.Close()
 	require.Equal(o.tb, http.StatusOK, response.StatusCode)
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
+	samples, err := kit.ReadSamples(response.Body)
 	require.NoError(o.tb, err)
-	return newSnapshot(families)
+	return snapshot(samples)
 }
 
 // mustSee scrapes until something holds, and returns the next scrape: families of one are not read at the same moment.

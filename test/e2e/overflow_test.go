@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,4 +43,19 @@ func TestRingOverflow(t *testing.T) {
 	after := assertTruth(t, o, r, "default", counted)
 	assert.Equal(t, s.losses(), after.losses())
 	assert.Equal(t, 2, after.sum("redis_observer_tracked_connections"), "those whose end was lost are forgotten")
+}
+
+// mustLoseEvents makes an observer with a small ring lose some of those of a server.
+func (o *observer) mustLoseEvents(r *redis) {
+	o.tb.Helper()
+	o.mustSignal(syscall.SIGSTOP)
+	burst := mustDial(o.tb, r.address())
+	for range 100 {
+		burst.mustSend(repeat(100, "ECHO", strings.Repeat("x", 100)))
+		burst.mustReceive(100)
+	}
+	o.mustSignal(syscall.SIGCONT)
+	o.mustSee("the loss", func(s snapshot) bool {
+		return s.value("redis_observer_capture_lost_events_total", "reason=ring_full") > 0
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/test/commandstats"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // redis is a running redis-server.
@@ -108,11 +109,5 @@ func (r *redis) mustStats() counts {
 	return c
 }
 
-// request encodes a command.
-func request(arguments ...string) []byte {
-	b := fmt.Appendf(nil, "*%d\r\n", len(arguments))
-	for _, a := range arguments {
-		b = fmt.Appendf(b, "$%d\r\n%s\r\n", len(a), a)
-	}
-	return b
-}
+// Encoders of a command, once and n times.
+var request, repeat = kit.Request, kit.Repeat

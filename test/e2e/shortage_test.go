@@ -3,7 +3,6 @@ package e2e
 import (
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -45,16 +44,7 @@ func TestLogThatNobodyReads(t *testing.T) {
 	r := mustRedis(t)
 	o := mustPreparedObserver(t, raceBinary, observing(r.port)+"capture: {ring_size: 64KiB}\n", func(command *exec.Cmd) { command.Stderr = writer })
 	if !byPackets() {
-		o.mustSignal(syscall.SIGSTOP)
-		burst := mustDial(t, r.address())
-		for range 100 {
-			burst.mustSend(repeat(100, "ECHO", strings.Repeat("x", 100)))
-			burst.mustReceive(100)
-		}
-		o.mustSignal(syscall.SIGCONT)
-		o.mustSee("the loss", func(s snapshot) bool {
-			return s.value("redis_observer_capture_lost_events_total", "reason=ring_full") > 0
-		})
+		o.mustLoseEvents(r)
 		time.Sleep(1500 * time.Millisecond) // losses are logged within a second
 	}
 	for range 5 {

@@ -7,28 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // snapshot is one scrape: the value of each series, by family and labels as in `redis_pool_connections{name=a,state=in_use}`;
 // of a histogram the count.
-type snapshot map[string]float64
-
-func newSnapshot(families map[string]*dto.MetricFamily) snapshot {
-	s := make(snapshot)
-	for name, family := range families {
-		for _, metric := range family.GetMetric() {
-			var labels []string
-			for _, label := range metric.GetLabel() {
-				labels = append(labels, label.GetName()+"="+label.GetValue())
-			}
-			s[series(name, labels...)] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() +
-				float64(metric.GetHistogram().GetSampleCount())
-		}
-	}
-	return s
-}
+type snapshot kit.Samples
 
 func series(family string, labels ...string) string {
 	slices.Sort(labels)
@@ -42,32 +28,7 @@ func (s snapshot) value(family string, labels ...string) int {
 
 // sum adds the series of a family that have all of some labels.
 func (s snapshot) sum(family string, labels ...string) int {
-	total := 0.0
-	for key, value := range s {
-		if of, has := splitSeries(key); of == family && containsAll(has, labels) {
-			total += value
-		}
-	}
-	return int(total)
-}
-
-func splitSeries(key string) (family string, labels []string) {
-	family, rest, _ := strings.Cut(strings.TrimSuffix(key, "}"), "{")
-	return family, strings.Split(rest, ",")
-}
-
-func containsAll(all, some []string) bool {
-	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
-}
-
-// label returns the value of a label, "" if there is none.
-func label(labels []string, name string) string {
-	for _, l := range labels {
-		if value, found := strings.CutPrefix(l, name+"="); found {
-			return value
-		}
-	}
-	return ""
+	return int(kit.Samples(s).Sum(family, labels...))
 }
 
 // counts are numbers of commands by label, without those that are 0.
@@ -76,10 +37,9 @@ type counts map[string]int
 // commands returns the commands counted under a name, by command.
 func (s snapshot) commands(name string) counts {
 	c := make(counts)
-	for key, value := range s {
-		family, labels := splitSeries(key)
-		if family == "redis_commands_total" && label(labels, "name") == name && value > 0 {
-			c[label(labels, "command")] += int(value)
+	for command, n := range kit.Samples(s).By("command", "redis_commands_total", "name="+name) {
+		if n > 0 {
+			c[command] = int(n)
 		}
 	}
 	return c
@@ -104,23 +64,11 @@ func (c counts) total() int {
 	return total
 }
 
-// lossFamilies are the counters that say a number may not be exact.
-var lossFamilies = []string{
-	"redis_observer_capture_lost_events_total", "redis_observer_unpaired_commands_total", "redis_observer_evicted_connections_total",
-	"redis_observer_lost_connections_total", "redis_observer_held_overflow_total", "redis_observer_unsolicited_replies_total",
-	"redis_observer_protocol_errors_total", "redis_observer_unexecuted_commands_total",
-}
-
 // losses returns the series of loss that are not 0.
 func (s snapshot) losses() counts {
 	lost := make(counts)
-	for key, value := range s {
-		family, labels := splitSeries(key)
-		loss := slices.Contains(lossFamilies, family) ||
-			family == "redis_observer_gaps_total" && label(labels, "effect") == "broken"
-		if loss && value != 0 {
-			lost[key] = int(value)
-		}
+	for _, key := range kit.Samples(s).Losses() {
+		lost[key] = int(s[key])
 	}
 	return lost
 }

@@ -97,7 +97,7 @@ func (o *Observer) Scrape() (Samples, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("scrape: %s", response.Status)
 	}
-	return readSamples(response.Body)
+	return ReadSamples(response.Body)
 }
 
 // Await scrapes until something holds or the time is over, and returns the last scrape.

@@ -15,7 +15,8 @@ import (
 // histogram the count.
 type Samples map[string]float64
 
-func readSamples(r io.Reader) (Samples, error) {
+// ReadSamples reads a scrape in the text format.
+func ReadSamples(r io.Reader) (Samples, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(r)
 	if err != nil {
