@@ -52,12 +52,12 @@ static __always_inline void submit_gap(struct scratch *s, __u32 n, __u8 reason)
 }
 
 /*
- * Turns a call of n bytes away that asks for too much of a ring that is more than half full: for more than a thirty-second of the room that is
+ * Leaves out a call of n bytes that asks for too much of a ring that is more than half full: for more than a thirty-second of the room that is
  * left. So those who send much at once get nothing of what is scarce, and what others say in short calls still fits, as does every change
  * of a connection. A gap of known length tells of it; in the last eighth of the ring not even that, and the call is lost. The ring is
  * four times the fill mark.
  */
-static __always_inline bool turned_away(struct scratch *s, __u32 n)
+static __always_inline bool crowded_out(struct scratch *s, __u32 n)
 {
 	__u64 copied = n < max_bytes ? n : max_bytes;
 	__u64 used;
@@ -358,7 +358,7 @@ static __always_inline void submit_to_ring(struct scratch *s, __u32 which, struc
 		if (!c->left)
 			return;
 	}
-	if (turned_away(s, c->left))
+	if (crowded_out(s, c->left))
 		return;
 	wanted = c->left;
 	one_copy(wanted);
@@ -404,18 +404,25 @@ static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, _
 	submit_to_ring(s, which, cursor, n);
 }
 
+/* Fills an event that has no payload. */
+static __always_inline void put_state(struct event *e, struct sock *sk, __u8 role, __u8 kind, __u32 seq,
+				      __u32 received_seq, __u8 flags, bool direct)
+{
+	put_connection(e, sk, role, direct);
+	e->kind = kind;
+	e->time = bpf_ktime_get_ns();
+	e->seq = seq;
+	e->received_seq = received_seq;
+	e->flags = flags | (in_own_network(sk) ? FLAG_OWN_NETWORK : 0);
+}
+
 /* Submits an event that has no payload. */
 static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, __u32 seq, __u32 received_seq,
 					 __u8 flags, bool direct)
 {
 	struct event e = {};
 
-	put_connection(&e, sk, role, direct);
-	e.kind = kind;
-	e.time = bpf_ktime_get_ns();
-	e.seq = seq;
-	e.received_seq = received_seq;
-	e.flags = flags | (in_own_network(sk) ? FLAG_OWN_NETWORK : 0);
+	put_state(&e, sk, role, kind, seq, received_seq, flags, direct);
 	submit(&e, sizeof(e));
 }
 
@@ -428,12 +435,7 @@ static __always_inline void submit_closed(struct sock *sk, __u8 role, __u32 seq,
 	struct event e = {};
 	__s32 unread = received - read;
 
-	put_connection(&e, sk, role, true);
-	e.kind = EVENT_CLOSED;
-	e.time = bpf_ktime_get_ns();
-	e.seq = seq;
-	e.received_seq = read;
-	e.flags = in_own_network(sk) ? FLAG_OWN_NETWORK : 0;
+	put_state(&e, sk, role, EVENT_CLOSED, seq, read, 0, true);
 	e.unread = unread <= 0 ? 0 : unread > 255 ? 255 : unread;
 	submit(&e, sizeof(e));
 }
