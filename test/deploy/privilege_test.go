@@ -138,8 +138,11 @@ func TestPrivileges(t *testing.T) {
 			assert.Contains(t, observer.log.String(), test.log)
 			assertConfined(t, observer, test.user)
 
-			mustOutput(t, "redis-benchmark", "-p", "24101", "-n", "1000", "-c", "5", "-t", "get", "-q")
-			awaitMetric(t, "http://127.0.0.1:24100/metrics", `redis_commands_total{command="get",name="default",status="success"} 1000`)
+			// The ring is small for the loss that is to come. What is counted exactly comes in parts that fit into it as a whole.
+			for counted := 200; counted <= 1000; counted += 200 {
+				mustOutput(t, "redis-benchmark", "-p", "24101", "-n", "200", "-c", "5", "-t", "get", "-q")
+				awaitMetric(t, "http://127.0.0.1:24100/metrics", `redis_commands_total{command="get",name="default",status="success"} `+itoa(counted))
+			}
 
 			// Connections are listed again after a loss.
 			require.NoError(t, observer.Process.Signal(syscall.SIGSTOP))
