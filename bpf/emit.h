@@ -313,12 +313,12 @@ __noinline int skip_step(__u32 which)
 		return 1;
 	bytes = look_ahead(which);
 	length = find_body(s, which, c->lead, bytes);
-	n = c->head + SKIP_KEEP;
+	n = c->head + c->keep;
 	if (!length || n > bytes)
 		return 1;
 	s->event.seq = c->end - c->left;
 	submit_payload(s, n);
-	c->body = n + length - SKIP_KEEP;
+	c->body = c->head + length;
 	return 0;
 }
 

@@ -44,9 +44,9 @@ struct copying {
 	__u32 filled; /* bytes in the scratch that are not submitted yet */
 	__u32 body;   /* skip.h: bytes left of a body that is passed over, */
 	__u32 lead;   /* where behind it something begins, */
-	__u32 head;   /* and where the next body begins */
+	__u32 head;   /* where the next body begins, */
+	__u32 keep;   /* and how many bytes of it have to be copied */
 	__u32 end;    /* stream offset behind the call */
-	__u32 pad;
 };
 
 /* Where an event is put together: the verifier wants room for the longest piece after any shorter one. */

@@ -122,8 +122,8 @@ type observerScratch struct {
 		Body   uint32
 		Lead   uint32
 		Head   uint32
+		Keep   uint32
 		End    uint32
-		Pad    uint32
 	}
 	Event   observerEvent
 	Payload [16384]uint8

@@ -14,7 +14,7 @@
 
 enum {
 	SKIP_CALL = 2048,	/* a call that is shorter is copied whole */
-	SKIP_AGAIN = 16,	/* what is left behind a body is looked at from this length on */
+	SKIP_AGAIN = 9,		/* what is left behind a body is looked at from this length on: the end of its line, and $4096 */
 	SKIP_BULK = 4096,	/* a bulk string that is shorter is copied whole */
 	SKIP_LONGEST = 1 << 29, /* no server takes a longer one (proto-max-bulk-len) */
 	SKIP_KEEP = 64,		/* bytes of a body that the parser may want to see */
@@ -118,8 +118,8 @@ __noinline int read_number(__u32 which, __u32 at)
 
 /*
  * Looks for a long bulk string in the first bytes of payload, SKIP_LOOK at most, where a request or a reply begins at lead.
- * Returns the length of its body, 0 if there is none, and in copying.head where its body begins. What lies in payload
- * behind those bytes is of earlier calls.
+ * Returns the length of its body, 0 if there is none, in copying.head where its body begins, and in copying.keep how many bytes of it
+ * have to be copied. What lies in payload behind those bytes is of earlier calls.
  */
 static __always_inline __u32 find_body(struct scratch *s, __u32 which, __u32 lead, __u32 bytes)
 {
@@ -127,9 +127,13 @@ static __always_inline __u32 find_body(struct scratch *s, __u32 which, __u32 lea
 
 	if (lead && s->payload[0] != '\r')
 		return 0;
+	s->copying.keep = SKIP_KEEP;
 	if (s->payload[at & (SKIP_LOOK - 1)] == '*') {
 		parts = read_number(which, at + 1);
 		at = s->copying.head;
+	} else if (lead && (s->event.role == ROLE_CLIENT) == (s->event.kind == EVENT_RECEIVED)) {
+		/* Behind a body, a value is a whole reply or no first element: its text is nothing to anybody. */
+		s->copying.keep = 0;
 	}
 	for (i = 0; i < SKIP_PARTS && i < parts; i++) {
 		if (at >= bytes || at > SKIP_LOOK - SKIP_KEEP - 16 || s->payload[at & (SKIP_LOOK - 1)] != '$')
