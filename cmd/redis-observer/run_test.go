@@ -248,6 +248,24 @@ func TestCheck(t *testing.T) {
 	assert.Positive(t, v.Configuration.Series.Total)
 }
 
+// Whoever opens connections to the endpoint without end fills no disk.
+func TestCrowdsAreLoggedInAFewLines(t *testing.T) {
+	r := mustRun(t, 21130, "log: {level: debug}\nendpoints: [{name: sessions, addresses: ['10.0.0.1:6379']}]")
+	const displaced = 300
+	begin := time.Now()
+	for range displaced + 100 { // 100 of them stay
+		conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+		require.NoError(t, err)
+		defer conn.Close()
+	}
+	status := 0
+	r.await(func() bool { status, _ = r.get("/healthz"); return status == 200 }, "served beside them")
+	lines := strings.Count(r.stderr.String(), "too many connections")
+	assert.Positive(t, lines)
+	assert.LessOrEqual(t, lines, limitCount*(1+int(time.Since(begin)/limitWindow)))
+	r.end()
+}
+
 func TestPulse(t *testing.T) {
 	var p pulse
 	assert.ErrorIs(t, p.check(), errNotAttached)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -16,7 +17,7 @@ const (
 	waitTime     = 10 * time.Second       // for one's page; the default timeout of a scrape
 	readerTime   = 5 * time.Second        // what a reader gets before it may be cut off for others that wait
 	stallTime    = 2 * time.Second        // the same for one piece of a page
-	crowdedStall = 250 * time.Millisecond // the same where its peer has several readers
+	crowdedStall = 250 * time.Millisecond // the same where its peer has several readers, or lost places of late
 	lookInterval = 50 * time.Millisecond  // how often those who wait look for readers to cut off
 )
 
@@ -37,7 +38,7 @@ type answers struct {
 // reader is one request for a page.
 type reader struct {
 	request *http.Request
-	key     string
+	variant variant
 	peer    netip.Prefix
 	given   chan *page // gets one value, once it does not wait any more
 	cut     func()     // ends writing; safe to call as long as the reader is reading
@@ -57,7 +58,7 @@ func bounded(next http.Handler) http.Handler {
 func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	one := &reader{
 		request: r,
-		key:     r.Method + "\n" + r.URL.RawQuery + "\n" + r.Header.Get("Accept") + "\n" + r.Header.Get("Accept-Encoding"),
+		variant: variantOf(r),
 		peer:    peerOf(r.RemoteAddr),
 		given:   make(chan *page, 1),
 		cut:     cutter(w, r),
@@ -75,7 +76,7 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // cutter returns what ends the writing of a response. A connection of HTTP/1 is closed: a deadline alone would, with TLS, leave 5 s for a farewell.
 func cutter(w http.ResponseWriter, r *http.Request) func() {
 	if g := guestOf(r); g != nil && r.ProtoMajor == 1 {
-		return g.abort
+		return g.cutOff
 	}
 	return func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) } // without deadlines it ends by itself
 }
@@ -114,35 +115,35 @@ func (a *answers) leave(one *reader) bool {
 	return len(a.waiting) < before
 }
 
-// start has the next page made if there is room for it: for the peer with the fewest readers, and all others that want the same.
+// start has the next page made if there is room for it, for the first that waits, and all others that want the same. First is who wants all,
+// because that page serves many; among these the peer with the fewest readers and lost places.
 func (a *answers) start() {
 	if a.making || len(a.pages) >= maxPages || len(a.waiting) == 0 {
 		return
 	}
 	count := byPeer(a.reading)
-	first := a.waiting[0]
-	for _, w := range a.waiting {
-		if count[w.peer] < count[first.peer] {
-			first = w
-		}
-	}
+	first := slices.MinFunc(a.waiting, func(x, y *reader) int {
+		return cmp.Or(
+			cmp.Compare(min(len(x.variant.filter), 1), min(len(y.variant.filter), 1)),
+			cmp.Compare(count[x.peer]+lostBy(x.request), count[y.peer]+lostBy(y.request)))
+	})
 	var batch []*reader
 	a.waiting = slices.DeleteFunc(a.waiting, func(w *reader) bool {
-		if w.key == first.key {
+		if w.variant == first.variant {
 			batch = append(batch, w)
 		}
-		return w.key == first.key
+		return w.variant == first.variant
 	})
 	p := &page{header: http.Header{}, readers: len(batch)}
 	a.making = true
 	a.pages = append(a.pages, p)
 	a.reading = append(a.reading, batch...)
-	go a.make(p, first.request, batch)
+	go a.make(p, first.variant.request(first.request), batch)
 }
 
 // make has the page made, and gives it to its readers.
 func (a *answers) make(p *page, r *http.Request, batch []*reader) {
-	a.next.ServeHTTP(p, r.Clone(r.Context()))
+	a.next.ServeHTTP(p, r)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.making = false
@@ -184,7 +185,7 @@ func (a *answers) cutOff(now time.Time) {
 	count := byPeer(a.reading)
 	for _, one := range a.reading {
 		stall := stallTime
-		if count[one.peer] > 1 {
+		if count[one.peer] > 1 || lostBy(one.request) > 0 {
 			stall = crowdedStall
 		}
 		if one.page == a.pages[0] && (now.Sub(one.moved) >= stall || now.Sub(one.begun) >= readerTime) {

@@ -21,6 +21,7 @@ import (
 // What is received does not grow so, because hardly anything is read.
 const (
 	maxConnections = 100
+	maxNewcomers   = 25 // of them, which keep their places until they had a request
 	sendBuffer     = 64 << 10
 	unheardTimeout = 30 * time.Second // of bytes that the other end does not take
 )
@@ -40,15 +41,15 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return limits.Listen(ctx, "tcp", address)
 }
 
-// crowd is a listener with at most maxConnections connections. One more takes the place of another: if possible of one that is not being
-// answered, of the peer with the most of them, the one that has been so longest. Whoever opens many takes places from itself,
-// and Prometheus, which has one, finds room.
+// crowd is a listener with at most maxConnections connections. One more takes the place of another, see victim. Whoever opens many takes
+// places from itself, and Prometheus, which has one and takes what it asked for, finds room.
 type crowd struct {
 	net.Listener
 	logger *slog.Logger
 
 	mu    sync.Mutex
 	conns map[*guest]struct{}
+	lost  losses
 }
 
 // guest is one accepted connection. What is not constant is guarded by the crowd's mutex.
@@ -56,12 +57,13 @@ type guest struct {
 	net.Conn
 	crowd *crowd
 	peer  netip.Prefix
+	asked bool      // had a request; before that it shakes hands, or is about to ask
 	busy  int       // requests that are being answered
 	since time.Time // when it was last answered, or came
 }
 
 func newCrowd(listener net.Listener, logger *slog.Logger) *crowd {
-	return &crowd{Listener: listener, logger: logger, conns: map[*guest]struct{}{}}
+	return &crowd{Listener: listener, logger: logger, conns: map[*guest]struct{}{}, lost: losses{}}
 }
 
 // Accept implements net.Listener.
@@ -70,12 +72,16 @@ func (c *crowd) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &guest{Conn: conn, crowd: c, peer: peerOf(conn.RemoteAddr().String()), since: time.Now()}
+	now := time.Now()
+	g := &guest{Conn: conn, crowd: c, peer: peerOf(conn.RemoteAddr().String()), since: now}
 	c.mu.Lock()
 	var victim *guest
 	if len(c.conns) >= maxConnections {
-		victim = c.victim()
+		victim = c.victim(now)
 		delete(c.conns, victim)
+		if !victim.asked || victim.busy > 0 { // else it had what it asked for
+			c.lost.add(victim.peer, now)
+		}
 	}
 	c.conns[g] = struct{}{}
 	c.mu.Unlock()
@@ -86,22 +92,58 @@ func (c *crowd) Accept() (net.Conn, error) {
 	return g, nil
 }
 
-// victim is the connection that gives way.
-func (c *crowd) victim() *guest {
-	held := map[netip.Prefix]int{}
+// The order in which connections give way.
+const (
+	idle    = iota // was answered, and may ask again
+	surplus        // did not ask yet, and there are more such than maxNewcomers
+	answering
+	newcomer // did not ask yet
+)
+
+// victim is the connection that gives way: of the kind that goes first, of the peer with the most places, held and lost of late, the one
+// that has been so longest.
+func (c *crowd) victim(now time.Time) *guest {
+	places := map[netip.Prefix]int{}
+	newcomers := 0
 	for g := range c.conns {
-		held[g.peer]++
+		places[g.peer]++
+		if !g.asked {
+			newcomers++
+		}
+	}
+	for peer := range places {
+		places[peer] += c.lost.of(peer, now)
 	}
 	var worst *guest
 	for g := range c.conns {
 		if worst == nil || cmp.Or(
-			cmp.Compare(min(worst.busy, 1), min(g.busy, 1)),
-			cmp.Compare(held[g.peer], held[worst.peer]),
+			cmp.Compare(worst.kind(newcomers), g.kind(newcomers)),
+			cmp.Compare(places[g.peer], places[worst.peer]),
 			worst.since.Compare(g.since)) > 0 {
 			worst = g
 		}
 	}
 	return worst
+}
+
+func (g *guest) kind(newcomers int) int {
+	switch {
+	case g.busy > 0:
+		return answering
+	case g.asked:
+		return idle
+	case newcomers > maxNewcomers:
+		return surplus
+	}
+	return newcomer
+}
+
+// cutOff aborts a connection whose peer does not take what it asked for.
+func (g *guest) cutOff() {
+	g.crowd.mu.Lock()
+	g.crowd.lost.add(g.peer, time.Now())
+	g.crowd.mu.Unlock()
+	g.abort()
 }
 
 // abort closes without the time that the kernel would go on to hold what was not taken.
@@ -144,6 +186,17 @@ func guestOf(r *http.Request) *guest {
 	return g
 }
 
+// lostBy returns how many places the peer of a request lost of late.
+func lostBy(r *http.Request) int {
+	g := guestOf(r)
+	if g == nil {
+		return 0
+	}
+	g.crowd.mu.Lock()
+	defer g.crowd.mu.Unlock()
+	return g.crowd.lost.of(g.peer, time.Now())
+}
+
 // busy marks the connections whose requests are being answered.
 func busy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -158,6 +211,7 @@ func busy(next http.Handler) http.Handler {
 func (g *guest) serving(change int) {
 	g.crowd.mu.Lock()
 	defer g.crowd.mu.Unlock()
+	g.asked = true
 	g.busy += change
 	g.since = time.Now()
 }

@@ -72,6 +72,7 @@ func mustServeApart(tb testing.TB, webConfig string) (address string, pid int) {
 	tb.Helper()
 	command := exec.Command(os.Args[0])
 	command.Env = append(os.Environ(), "SERVER_TEST_WEB_CONFIG="+webConfig)
+	command.Stderr = os.Stderr
 	output, err := command.StdoutPipe()
 	require.NoError(tb, err)
 	require.NoError(tb, command.Start())
@@ -136,14 +137,20 @@ func scrape(client *http.Client, base string) (time.Duration, error) {
 // mustCrowd keeps connections open until the returned function is called; in place of one that the server closes comes another.
 func mustCrowd(t *testing.T, at string, many int, behave func(net.Conn)) (end func()) {
 	t.Helper()
+	return mustCrowdOf(t, at, many, func(int) string { return hostileAddress }, 2*time.Second, behave)
+}
+
+// mustCrowdOf does the same from several addresses. What is closed comes again after a pause.
+func mustCrowdOf(t *testing.T, at string, many int, from func(int) string, pause time.Duration, behave func(net.Conn)) (end func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var all, begun sync.WaitGroup
 	begun.Add(many)
-	for range many {
+	for i := range many {
 		all.Go(func() {
 			first := sync.OnceFunc(begun.Done)
 			for ctx.Err() == nil {
-				conn, err := dialer(hostileAddress).DialContext(ctx, "tcp", at)
+				conn, err := dialer(from(i)).DialContext(ctx, "tcp", at)
 				first()
 				if err == nil {
 					stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -153,7 +160,7 @@ func mustCrowd(t *testing.T, at string, many int, behave func(net.Conn)) (end fu
 				}
 				select { // or their coming and going would be all that the machine does
 				case <-ctx.Done():
-				case <-time.After(2 * time.Second):
+				case <-time.After(pause):
 				}
 			}
 		})

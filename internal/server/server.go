@@ -1,9 +1,11 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -88,9 +90,19 @@ func Listen(o Options) (*Server, error) {
 			IdleTimeout:       idleTimeout,
 			HTTP2:             &http2Limits,
 			ConnContext:       withGuest,
-			ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+			ErrorLog:          log.New(complaints{o.Logger}, "", 0),
 		},
 	}, nil
+}
+
+// complaints logs what the HTTP server says of its clients: as one message, because each holds an address, and messages that repeat
+// themselves are told from others by their text.
+type complaints struct{ logger *slog.Logger }
+
+// Write implements io.Writer.
+func (c complaints) Write(line []byte) (int, error) {
+	c.logger.Debug("the HTTP server complains of a client", "complaint", string(bytes.TrimSpace(line)))
+	return len(line), nil
 }
 
 // Address returns the address that was bound.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -203,4 +204,42 @@ func TestShutdownEndsSlowRequests(t *testing.T) {
 	assert.ErrorIs(t, server.Shutdown(ctx), context.DeadlineExceeded)
 	assert.NoError(t, <-served)
 	assert.Less(t, time.Since(begin), time.Second)
+}
+
+// The limit of the log tells messages apart by their text: what the HTTP server says of clients is one, whoever they are.
+func TestComplaintsAreOneMessage(t *testing.T) {
+	var out lockedBuffer
+	o := options()
+	o.WebConfig = mustTLSConfig(t)
+	o.Logger = slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	url := mustServe(t, o)
+	const complaints = 20
+	for range complaints {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		require.NoError(t, err)
+		_, err = conn.Write([]byte("this is no handshake\n"))
+		require.NoError(t, err)
+		_, _ = io.Copy(io.Discard, conn) // until it is closed
+		conn.Close()
+	}
+	require.Eventually(t, func() bool { return strings.Count(out.String(), "TLS handshake error") == complaints }, 5*time.Second, 10*time.Millisecond)
+	assert.Equal(t, complaints, strings.Count(out.String(), `"msg":"the HTTP server complains of a client","complaint":"http: TLS handshake error from 127.0.0.1:`))
+}
+
+// lockedBuffer is a buffer that is written and read by different goroutines.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
 }
