@@ -39,7 +39,7 @@ type Packets struct {
 	givenUp       uint64
 	events, bytes uint64
 	dropped       uint64 // packets lost to a full ring when the sockets were listed last
-	ahead         int64  // of the clock of the day to the monotonic one, when last looked at, in nanoseconds
+	clock         *dayClock
 	unlisted      bool   // sockets could not be listed for a shortage
 	checkAt       int64  // when losses are looked at next, in time of the packets
 
@@ -69,7 +69,7 @@ func OpenPackets(options LiveOptions) (*Packets, error) {
 	}
 	p := &Packets{ring: ring, log: options.Logger, flush: options.FlushInterval, listed: make(chan struct{})}
 	p.listDue.Store(true)
-	p.monotonic()
+	p.clock = newDayClock(p.flush + handover)
 	p.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &p.lost)
 	options.Logger.Info("packets are captured", "interfaces", options.Interfaces)
 	return p, nil
@@ -134,7 +134,7 @@ func (p *Packets) Read(event *Event) error {
 			continue
 		}
 		if p.unticked >= untold {
-			p.monotonic()
+			p.clock.now()
 			p.tick(event, p.packet.Time)
 			return nil
 		}
@@ -142,7 +142,7 @@ func (p *Packets) Read(event *Event) error {
 		if p.ring.Next(&p.packet) {
 			p.ticked = false
 			p.unticked++
-			p.packet.Time -= p.ahead
+			p.packet.Time = p.clock.of(p.packet.Time)
 			p.take()
 			continue
 		}
@@ -152,7 +152,7 @@ func (p *Packets) Read(event *Event) error {
 			return os.ErrClosed
 		}
 		if !p.ticked {
-			p.tick(event, max(p.packet.Time, p.monotonic()-int64(p.flush+handover)))
+			p.tick(event, max(p.packet.Time, p.clock.now()-int64(p.flush+handover)))
 			return nil
 		}
 		if err := p.ring.Wait(p.patience()); err != nil {
@@ -163,14 +163,6 @@ func (p *Packets) Read(event *Event) error {
 	p.events++
 	p.bytes += uint64(len(event.Data))
 	return nil
-}
-
-// monotonic returns CLOCK_MONOTONIC in nanoseconds, and notes how far the clock of the day, which packets are stamped with, is ahead of it.
-// Whoever sets the clock of the day changes no duration by more than what is read between two looks.
-func (p *Packets) monotonic() int64 {
-	now := bpf.Monotonic()
-	p.ahead = time.Now().UnixNano() - now
-	return now
 }
 
 // tick makes the event that is delivered each time the ring is empty, and says up to when everything has been read.
