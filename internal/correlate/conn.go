@@ -43,6 +43,7 @@ type conn struct {
 	tx         transaction
 	sub        subscriptions
 	resync     resync
+	probation  probation
 	unreadable unread
 	preface    parser.Preface // what stands before the first request
 	proxied    int64          // when a line of the PROXY protocol passed that the server may complain about; 0: none, or it has answered since
@@ -261,6 +262,9 @@ func (c *conn) emit(p *pending, n uint32, outcome Outcome, prefix command.Prefix
 	x := &t.out[last]
 	x.Name, x.Command, x.Outcome, x.Prefix, x.Reason, x.Count = c.name, p.command, outcome, prefix, reason, n
 	x.Duration = max(0, end-p.time)
+	if c.probation.stage != passed {
+		c.probation.paired += n
+	}
 	if last > 0 && t.out[last-1].alike(x) {
 		t.out[last-1].Count += n
 		t.out = t.out[:last]

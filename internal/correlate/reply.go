@@ -195,6 +195,7 @@ func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
 		// We were wrong about what was outstanding, or about CLIENT REPLY, or about the server having turned away,
 		// or this answers a request that we have not seen, or not to its end.
 		c.undeafen()
+		c.disprove()
 		c.lose(Unsolicited, capture.Reply, c.replying)
 	}
 	return true

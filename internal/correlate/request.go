@@ -10,6 +10,9 @@ import (
 
 // request reads a chunk of the request stream; nil after a gap that may have completed a request.
 func (c *conn) request(data []byte, time int64) {
+	if c.probation.stage != passed && data != nil {
+		c.probe(time)
+	}
 	switch {
 	case c.mode == lost:
 		c.lostRequest(data, time)

@@ -22,7 +22,8 @@ import (
 //     If anything else had been outstanding, its reply would have come at once behind what was waited for, or during the silence.
 //     It must be a command that blocks: on a long way to the server every client is silent, and some have a window open.
 //
-// Should a proof fail us all the same, a reply is left over at the next pause, and the connection is out of step again (Unsolicited).
+// What came into step by silence alone is on probation (probation.go). Should a proof fail us all the same, a reply is left over at the next
+// pause, and the connection is out of step again (Unsolicited).
 const (
 	clientRounds = 64
 	serverRounds = 8
@@ -73,6 +74,10 @@ func (c *conn) lostRequest(data []byte, time int64) {
 		return
 	}
 	if startsRequest(data) && s.last == capture.Reply && s.trial.outstanding == 0 && c.isBoundary(time) {
+		c.probation = probation{}
+		if !c.inTurn(time) {
+			c.probation = probation{stage: mute, since: time}
+		}
 		c.enterStep()
 		c.request(data, time)
 		return
@@ -87,11 +92,21 @@ func (c *conn) isBoundary(time int64) bool {
 	if time-s.when >= int64(c.tracker.options.Quiet) {
 		return true
 	}
-	needed := clientRounds
+	return c.inTurn(time)
+}
+
+// inTurn reports whether it is proven by lockstep or waiting that nothing is outstanding.
+func (c *conn) inTurn(time int64) bool {
+	s := &c.resync
+	return s.trial.on && (s.trial.rounds >= c.lockstep() || s.trial.waited) && time >= s.when && c.requests.Boundary() && c.replies.Boundary()
+}
+
+// lockstep returns how many rounds are lockstep.
+func (c *conn) lockstep() int32 {
 	if c.role == capture.Server {
-		needed = serverRounds
+		return serverRounds
 	}
-	return s.trial.on && (int(s.trial.rounds) >= needed || s.trial.waited) && time >= s.when && c.requests.Boundary() && c.replies.Boundary()
+	return clientRounds
 }
 
 // enterStep begins to pair. In RESP2 what looked like messages may have been replies: whether it is subscribed has to show again.
@@ -101,7 +116,7 @@ func (c *conn) enterStep() {
 	}
 	c.requests.Reset()
 	c.replies.Reset()
-	c.mode = paired
+	c.mode, c.started, c.replying = paired, 0, 0
 }
 
 // tryRequest follows a request chunk in the trial, and counts what is in it as unpaired.

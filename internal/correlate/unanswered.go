@@ -28,6 +28,9 @@ func (c *conn) end(reason Reason, now int64) {
 		c.heardServer() // a client that speaks RESP and is not answered is taken at its word
 	}
 	outstanding := c.pending.count + c.tx.queue.count
+	if c.probation.stage == mute && c.pending.count > 0 {
+		c.disprove()
+	}
 	e := ending{reason: reason, now: now}
 	if !(c.killed && reason == ServerClosed) {
 		c.reportOutstanding(&e)
