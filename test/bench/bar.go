@@ -46,7 +46,7 @@ var bars = []bar{
 // judge writes beside each metric of the observer what is asked of it, and whether it is met.
 // Of a quick run only counts and losses mean anything.
 func (r *result) judge(quick bool) {
-	if r.Watcher != (observing{}).name() {
+	if r.Watcher != theObserver {
 		return
 	}
 	for i := range r.Metrics {

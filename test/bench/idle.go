@@ -71,7 +71,7 @@ func (b *bench) crowded(ctx context.Context, name string, connections int, measu
 	if b.quick {
 		connections /= 20
 	}
-	o, err := b.attach(ctx, "client", redisPort)
+	o, err := b.attach(ctx, b.observer, "client", redisPort)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (b *bench) crowded(ctx context.Context, name string, connections int, measu
 	if err := settle(o.pid()); err != nil {
 		return nil, err
 	}
-	r := result{Case: name, Watcher: observing{}.name()}
+	r := result{Case: name, Watcher: theObserver}
 	if err := measure(&r, o, c); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ const (
 // options are what the command line says.
 type options struct {
 	observer string
+	against  string // another build of it, "" for none
 	cases    *regexp.Regexp
 	pairs    int
 	json     string
@@ -86,6 +87,7 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	cases := flags.String("cases", "", "run only the cases that this `regexp` matches")
 	flags.IntVar(&o.pairs, "pairs", defaultPairs, "pairs of runs of each case")
+	flags.StringVar(&o.against, "against", "", "measure another build of the observer in the same rounds, from this `file`")
 	flags.StringVar(&o.json, "json", "", "write the results to this `file` too")
 	flags.BoolVar(&o.quick, "quick", false, "one short pair of each case: only counts and losses mean anything")
 	if err := flags.Parse(args); err != nil {
@@ -110,7 +112,7 @@ func parse(args []string) (options, error) {
 
 // preheat attaches the observer once, so that what is wrong with it shows before anything is measured.
 func (b *bench) preheat(ctx context.Context) error {
-	o, err := b.attach(ctx, "client", redisPort)
+	o, err := b.attach(ctx, b.observer, "client", redisPort)
 	if err != nil {
 		return err
 	}

@@ -18,15 +18,15 @@ const endpoint = "http://127.0.0.1:26501"
 // observer is an attached observer that has counted nothing yet.
 type observer struct{ *process }
 
-// attach starts the observer for one end of the connections to a port.
-func (b *bench) attach(ctx context.Context, role string, port int) (*observer, error) {
+// attach starts a build of the observer for one end of the connections to a port.
+func (b *bench) attach(ctx context.Context, build, role string, port int) (*observer, error) {
 	config := b.dir + "/observer.yaml"
 	text := fmt.Sprintf("listen: 127.0.0.1:%d\nports: []\nendpoints: [{name: bench, addresses: ['127.0.0.1:%d'], role: %s}]\nlog: {level: warn}\n",
 		metricsPort, port, role)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
-	p, err := startProcess(b.observer, "--config", config)
+	p, err := startProcess(build, "--config", config)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,10 @@ func (p paired) measure(ctx context.Context, b *bench, name string) ([]result, e
 	if err != nil {
 		return nil, err
 	}
-	watchers := []watcher{none{}, observing{role: p.role}}
+	watchers := []watcher{none{}, observing{theObserver, b.observer, p.role}}
+	if b.against != "" {
+		watchers = append(watchers, observing{theOther, b.against, p.role})
+	}
 	if p.peers && b.peers {
 		watchers = append(watchers, installedPeers()...)
 	}
@@ -50,8 +53,10 @@ func (p paired) measure(ctx context.Context, b *bench, name string) ([]result, e
 	for i, w := range watchers[1:] {
 		results = append(results, compare(name, w.name(), n, rounds, i+1))
 	}
-	if p.kernel {
-		err = p.probes(ctx, b, n, &results[0])
+	for i, w := range watchers[1:] {
+		if o, is := w.(observing); is && p.kernel {
+			err = errors.Join(err, p.probes(ctx, b, o.build, n, &results[i]))
+		}
 	}
 	return results, err
 }

@@ -11,6 +11,7 @@ const (
 	throughput     = "throughput"       // per second, without a watcher
 	throughputKept = "throughput kept"  // with a watcher, divided by the one without in the same round
 	p99Ratio       = "p99 ratio"        // likewise
+	buildRatio     = "observer / other" // throughput with the observer, divided by that with another build in the same round
 	beyondNoise    = "slowdown - noise" // 1 - throughput kept, less how far runs without a watcher lie apart
 	cpuPerMillion  = "CPU s/million"    // of the watcher, per million commands
 	seen           = "seen %"           // commands, of those that Redis counted
@@ -69,7 +70,7 @@ func noise(values []float64) float64 {
 	return median(away)
 }
 
-// compare makes a result of the rounds of a load: of the watcher at index i beside none at index 0.
+// compare makes a result of the rounds of a load: of the watcher at index i beside none at index 0 and the observer at index 1.
 func compare(name, watcher string, requests int, rounds [][]outcome, i int) result {
 	r := result{Case: name, Watcher: watcher, Requests: requests}
 	series := func(f func(off, on outcome) float64) []float64 {
@@ -95,7 +96,14 @@ func compare(name, watcher string, requests int, rounds [][]outcome, i int) resu
 			r.Faults = append(r.Faults, fmt.Sprintf("pair %d: %s", n+1, fault))
 		}
 	}
-	if watcher == (observing{}).name() {
+	if watcher == theOther {
+		var ratios []float64
+		for _, round := range rounds {
+			ratios = append(ratios, round[1].Rate/round[i].Rate)
+		}
+		r.add(buildRatio, ratios...)
+	}
+	if watcher == theObserver || watcher == theOther {
 		r.add(lost, series(func(_, on outcome) float64 { return float64(len(on.Faults)) })...)
 		if rounds[0][i].Sent > 0 {
 			r.add(seen, series(func(_, on outcome) float64 { return 100 * on.Seen / on.Sent })...)

@@ -18,13 +18,19 @@ func (none) name() string                                    { return "" }
 func (none) start(context.Context, *bench) (*process, error) { return nil, nil }
 func (none) account(_ *outcome, _ *process, _ ledger) error  { return nil }
 
-// observing is the observer at one end of the connections. Each run has a new one, whose counters begin at 0.
-type observing struct{ role string }
+// The names of the two builds of the observer.
+const (
+	theObserver = "observer"
+	theOther    = "other build"
+)
 
-func (observing) name() string { return "observer" }
+// observing is a build of the observer at one end of the connections. Each run has a new one, whose counters begin at 0.
+type observing struct{ label, build, role string }
+
+func (w observing) name() string { return w.label }
 
 func (w observing) start(ctx context.Context, b *bench) (*process, error) {
-	o, err := b.attach(ctx, w.role, redisPort)
+	o, err := b.attach(ctx, w.build, w.role, redisPort)
 	if err != nil {
 		return nil, err
 	}
