@@ -17,13 +17,13 @@ static __always_inline bool began_on(__u64 began, struct sock *sk)
 	return began == this;
 }
 
-/* Tells of the byte of MSG_OOB, the last one of a send, or the first one of a receive that has it in line. */
-static __always_inline void submit_urgent(struct sock *sk, __u8 role, __u8 kind, __u32 seq, bool direct)
+/* Tells of the byte of MSG_OOB, the last one of a send: whether the other end receives it with the others nobody knows here. */
+static __always_inline void submit_urgent(struct sock *sk, __u8 role, __u32 seq, bool direct)
 {
 	struct event e = {};
 
 	put_connection(&e, sk, role, direct);
-	e.kind = kind;
+	e.kind = EVENT_SENT_GAP;
 	e.time = bpf_ktime_get_ns();
 	e.seq = seq;
 	e.len = 1;
@@ -98,7 +98,7 @@ static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *
 		return;
 	if (call->urgent) {
 		payload--;
-		submit_urgent(sk, role, EVENT_SENT_GAP, call->seq + payload, direct);
+		submit_urgent(sk, role, call->seq + payload, direct);
 		if (!payload)
 			return;
 	}
@@ -147,7 +147,37 @@ static __always_inline void receive_started(struct sock *sk, struct msghdr *msg,
 /* With SO_OOBINLINE the byte of MSG_OOB is the first of the receive that gets it. */
 static __always_inline bool begins_urgent(struct sock *sk, __u32 seq, bool direct)
 {
-	return FIELD(direct, sk, __sk_common.skc_flags) >> SOCK_URGINLINE_BIT & 1 && TCP_FIELD(sk, urg_seq) == seq;
+	return urgent_inline(sk, direct) && TCP_FIELD(sk, urg_seq) == seq;
+}
+
+/* Tells of that byte alone, with what it is, and puts the cursor behind it. */
+static __always_inline void submit_inline(struct sock *sk, __u8 role, struct cursor *cursor, __u32 seq, bool direct)
+{
+	struct {
+		struct event event;
+		__u8 byte[8];
+	} e = {};
+	struct iovec iov = {.iov_base = (void *)cursor->base};
+
+	put_connection(&e.event, sk, role, direct);
+	e.event.kind = EVENT_RECEIVED;
+	e.event.time = bpf_ktime_get_ns();
+	e.event.seq = seq;
+	e.event.len = 1;
+	e.event.reason = GAP_URGENT;
+	if (cursor->memory == MEMORY_USER)
+		cursor->base++;
+	else if (!cursor->pieces || read_piece(&iov, cursor->memory, cursor->base))
+		iov.iov_base = 0;
+	else
+		iov.iov_base += cursor->offset++;
+	if (bpf_probe_read_user(e.byte, 1, iov.iov_base)) {
+		e.event.kind = EVENT_RECEIVED_GAP;
+		e.event.reason = GAP_UNREADABLE;
+		submit(&e.event, sizeof(e.event));
+		return;
+	}
+	submit(&e, sizeof(e.event) + 1);
 }
 
 /* The end of a receive. A value of a megabyte comes in dozens of them, so what is in its middle is passed over here. */
@@ -162,12 +192,10 @@ static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struc
 		return;
 	if (tcp && FIELD(direct, sk, __sk_common.skc_state) == TCP_SYN_RECV)
 		submit_state(sk, role, EVENT_OPENING, TCP_FIELD(sk, write_seq), seq, FLAG_ACCEPTED, direct);
-	if (tcp && begins_urgent(sk, seq, direct)) {
-		submit_urgent(sk, role, EVENT_RECEIVED_GAP, seq, direct);
+	if (tcp && begins_urgent(sk, seq, direct) && cursor->memory != MEMORY_NONE) {
+		submit_inline(sk, role, cursor, seq, direct);
 		seq++;
 		result--;
-		cursor->base += cursor->memory == MEMORY_USER;
-		cursor->offset++;
 		if (!result)
 			return;
 	}

@@ -217,4 +217,28 @@ static __always_inline __u32 received_offset(struct sock *sk, bool direct)
 	return copied;
 }
 
+/* Whether the byte of MSG_OOB is received with the others. Else a receive steps over it. */
+static __always_inline bool urgent_inline(struct sock *sk, bool direct)
+{
+	return FIELD(direct, sk, __sk_common.skc_flags) >> SOCK_URGINLINE_BIT & 1;
+}
+
+/*
+ * Where what the program at this end has read ends, of a socket that is closed: neither its FIN nor an urgent byte in front of that
+ * was said. In unread: how many bytes behind it came.
+ */
+static __always_inline __u32 read_at_close(struct sock *sk, __s32 *unread)
+{
+	__u32 read = received_offset(sk, true), urgent;
+	__s32 behind = TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true) - read;
+
+	if (!urgent_inline(sk, true)) {
+		urgent = TCP_FIELD(sk, urg_seq);
+		behind -= behind > 0 && urgent - read < (__u32)behind;
+		read -= read - urgent == 1;
+	}
+	*unread = behind;
+	return read;
+}
+
 #endif

@@ -426,14 +426,10 @@ static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, 
 	submit(&e, sizeof(e));
 }
 
-/*
- * Tells that a socket is gone, whose program has read up to one offset of what was received up to another. A FIN that it has read counts
- * as one more.
- */
-static __always_inline void submit_closed(struct sock *sk, __u8 role, __u32 seq, __u32 read, __u32 received)
+/* Tells that a socket is gone, whose program has read up to an offset, and left so many bytes unread that came behind it. */
+static __always_inline void submit_closed(struct sock *sk, __u8 role, __u32 seq, __u32 read, __s32 unread)
 {
 	struct event e = {};
-	__s32 unread = received - read;
 
 	put_state(&e, sk, role, EVENT_CLOSED, seq, read, 0, true);
 	e.unread = unread <= 0 ? 0 : unread > 255 ? 255 : unread;

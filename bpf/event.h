@@ -44,7 +44,7 @@ enum gap_reason {
 	GAP_UNREADABLE,	   /* user memory could not be read */
 	GAP_NOT_IN_MEMORY, /* not in user memory: sendfile, splice */
 	GAP_CROWDED,	   /* too much for the room that is left */
-	GAP_URGENT,	   /* the byte of MSG_OOB, which has an offset but is no part of what is said */
+	GAP_URGENT,	   /* the byte of MSG_OOB; of EVENT_RECEIVED: it follows, because it was received with the others */
 };
 
 /* Streams that cannot be read. */
@@ -81,7 +81,7 @@ struct event {
 	__u8 kind;
 	__u8 role;
 	union {
-		__u8 reason; /* of gaps */
+		__u8 reason; /* of gaps, and of what is urgent */
 		__u8 unread; /* of EVENT_CLOSED: bytes that came and were not read, 255 if they are more */
 	};
 	__u8 flags; /* enum event_flag */

@@ -220,6 +220,14 @@ int BPF_PROG(tracepoint_received, struct sock *sk, int result, int flags)
 
 /* -- life of connections, all backends -- */
 
+static __always_inline void submit_tcp_closed(struct sock *sk, __u8 role)
+{
+	__s32 unread;
+	__u32 read = read_at_close(sk, &unread);
+
+	submit_closed(sk, role, TCP_FIELD(sk, write_seq), read, unread);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 {
@@ -250,8 +258,7 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 	else if (to == TCP_CLOSE && (from == TCP_SYN_SENT || from == TCP_LISTEN))
 		return 0;
 	else if (to == TCP_CLOSE && aborted_here(sk, from))
-		submit_closed(sk, role, write_seq, TCP_FIELD(sk, copied_seq),
-			      TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true));
+		submit_tcp_closed(sk, role);
 	else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
 		submit_state(sk, role, EVENT_PEER_CLOSED, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true),
 			     left_here(sk, true) | manner_of_end(sk), true);
@@ -266,8 +273,7 @@ int BPF_PROG(connection_end, struct sock *sk)
 	if (role == ROLE_NONE || told_by_copy(sk, 1))
 		return 0;
 	turn_over(sk);
-	submit_closed(sk, role, TCP_FIELD(sk, write_seq), TCP_FIELD(sk, copied_seq),
-		      TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true));
+	submit_tcp_closed(sk, role);
 	return 0;
 }
 

@@ -99,7 +99,7 @@ static __always_inline void mptcp_changed(struct sock *sk, __u8 role, int from, 
 			     left_here(sk, true), true);
 	else if (to == TCP_CLOSE && mptcp_left(sk, from))
 		submit_closed(sk, role, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed),
-			      MPTCP_FIELD(sk, bytes_received));
+			      MPTCP_FIELD(sk, bytes_received) - MPTCP_FIELD(sk, bytes_consumed));
 	else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
 		submit_state(sk, role, EVENT_PEER_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_received),
 			     manner_of_end(sk), true);

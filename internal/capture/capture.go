@@ -100,10 +100,10 @@ const (
 	Broken              // at one stroke, and by neither end: the other one was silent for too long, or this kernel was told to
 )
 
-// Reason says why bytes were not captured.
+// Reason says why bytes were not captured, or what is about those that were.
 type Reason uint8
 
-// The reasons of a Gap event.
+// The reasons of a Gap event. Urgent is that of a Data event, too, of one byte that was received with the others.
 const (
 	Truncated   Reason = iota + 1 // more bytes in one call than max_bytes_per_call
 	Unreadable                    // the payload could not be read from user memory

@@ -323,7 +323,7 @@ func (l *Live) translate(event *Event, head *bpf.Event, payload []byte) bool {
 	}
 	event.Seq, event.Len = head.Seq, head.Len
 	event.Reason = 0
-	if event.Kind == Gap && int(head.Reason) < len(reasons) {
+	if int(head.Reason) < len(reasons) { // 0 for nearly all payload
 		event.Reason = reasons[head.Reason]
 	}
 	event.Direction = Request

@@ -92,7 +92,7 @@ func (c *conn) event(e *capture.Event) {
 	switch e.Kind {
 	case capture.Data:
 		c.sift(e)
-		c.arrive(e.Direction, &piece{seq: e.Seq, len: uint32(len(e.Data)), data: e.Data, time: e.Time})
+		c.arrive(e.Direction, &piece{seq: e.Seq, len: uint32(len(e.Data)), data: e.Data, time: e.Time, reason: e.Reason})
 	case capture.Gap:
 		c.sift(e)
 		c.arrive(e.Direction, &piece{seq: e.Seq, len: e.Len, reason: e.Reason, time: e.Time})

@@ -14,7 +14,7 @@ const window = 1 << 30
 // piece is a chunk of a flow, or a gap of known length in it.
 type piece struct {
 	seq, len uint32
-	reason   capture.Reason // of a gap
+	reason   capture.Reason // of a gap, or of an urgent byte that was read
 	data     []byte         // nil for a gap
 	time     int64
 	until    int64 // of one that is held: when it waits no longer

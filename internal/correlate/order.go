@@ -142,7 +142,7 @@ func (c *conn) deliver(d capture.Direction, p *piece) bool {
 	c.flows[d].next += p.len
 	switch {
 	case c.mode == foreign:
-	case p.data == nil:
+	case p.data == nil || p.reason == capture.Urgent && c.standsApart(d, p.data[0]):
 		c.gap(d, p.len, p.reason, p.time)
 	case d == capture.Request:
 		c.request(p.data, p.time)
@@ -208,7 +208,7 @@ func (c *conn) flush() {
 
 // gap takes note that n bytes of a stream are missing, which passed at that time at the latest.
 func (c *conn) gap(d capture.Direction, n uint32, reason capture.Reason, time int64) {
-	if reason == capture.Urgent {
+	if reason == capture.Urgent && c.between(d) {
 		c.tracker.stats.gap(reason, n, true)
 		return
 	}
@@ -240,6 +240,8 @@ func (c *conn) skip(d capture.Direction, n uint32, reason capture.Reason, time i
 	case c.mode == foreign, c.unheard(d), c.deaf && d == capture.Request:
 		c.tracker.stats.gap(reason, n, true)
 		return true
+	case c.mayBeUrgent(d, n, reason):
+		return false
 	}
 	if d == capture.Request {
 		if s := c.requests; !s.Gap(n) {

@@ -30,6 +30,7 @@ import (
 //	gap S: …          these bytes pass and are not captured, which a Gap event tells
 //	splice S: …       these bytes pass, and are in no memory
 //	urgent S: …       these bytes are urgent data
+//	inline S: …       they are, and were received with the others
 //	+20ms             time passes; each line takes 1 ms by itself
 type player struct {
 	tb      testing.TB
@@ -118,7 +119,7 @@ func (p *player) ending(line string) (e capture.Event, ok bool) {
 
 func (p *player) bytes(line string) {
 	how := ""
-	if word, rest, ok := strings.Cut(line, " "); ok && (word == "later" || word == "lose" || word == "gap" || word == "splice" || word == "urgent") {
+	if word, rest, ok := strings.Cut(line, " "); ok && (word == "later" || word == "lose" || word == "gap" || word == "splice" || word == "urgent" || word == "inline") {
 		how, line = word, rest
 	}
 	direction, data := p.parse(line)
@@ -131,6 +132,9 @@ func (p *player) bytes(line string) {
 	case "gap", "splice", "urgent":
 		reasons := map[string]capture.Reason{"gap": capture.Truncated, "splice": capture.NotInMemory, "urgent": capture.Urgent}
 		e.Kind, e.Data, e.Len, e.Reason = capture.Gap, nil, uint32(len(data)), reasons[how]
+		p.event(e)
+	case "inline":
+		e.Reason = capture.Urgent
 		p.event(e)
 	case "":
 		p.event(e)

@@ -60,20 +60,47 @@ func (c *conn) readAgain(d capture.Direction) {
 // isUrgent recognises a hole of a single byte that is MSG_OOB: it has an offset, and a receive leaves it out. What is received is read
 // by one thread at a time, so nothing comes late, and a byte that was missing at this place would be missed in what follows.
 func (c *conn) isUrgent(d capture.Direction, missing uint32, p *piece) bool {
-	if missing != 1 || c.mode != paired || len(p.data) < 3 || (d == capture.Request) != (c.role == capture.Server) {
+	if missing != 1 || c.mode != paired || len(p.data) < 3 || !c.receives(d) || !c.between(d) {
 		return false
 	}
-	whole := c.requests.Boundary() && startsRequest(p.data)
-	if d == capture.Reply {
-		whole = c.replies.Boundary() && startsReply(p.data)
-	}
-	if whole {
+	urgent := d == capture.Request && startsRequest(p.data) || d == capture.Reply && startsReply(p.data)
+	if urgent {
 		c.tracker.stats.gap(capture.Urgent, missing, true)
 	}
-	return whole
+	return urgent
 }
+
+// mayBeUrgent reports whether n missing bytes may be urgent data, which is no part of the message that it stands in if its receiver did not ask for
+// that (SO_OOBINLINE): where they are sent nobody knows, and where they are received nobody tells of it.
+func (c *conn) mayBeUrgent(d capture.Direction, n uint32, reason capture.Reason) bool {
+	return reason == capture.Urgent || reason == 0 && n == 1 && c.tracker.options.Sockets && c.receives(d)
+}
+
+// receives reports whether a direction is that in which the observed end receives.
+func (c *conn) receives(d capture.Direction) bool {
+	return (d == capture.Request) == (c.role == capture.Server)
+}
+
+// between reports whether no message of a direction has been begun.
+func (c *conn) between(d capture.Direction) bool {
+	if d == capture.Request {
+		return c.requests.Boundary()
+	}
+	return c.replies.Boundary()
+}
+
+// standsApart reports whether an urgent byte that was received with the others is no part of a message: it stands between two, and begins none.
+func (c *conn) standsApart(d capture.Direction, b byte) bool {
+	if d == capture.Request {
+		return c.between(d) && b != '*'
+	}
+	return c.between(d) && strings.IndexByte(replyTypes, b) < 0
+}
+
+// replyTypes are the first bytes of replies.
+const replyTypes = "+-:$*_#,(!=%~>|"
 
 // startsReply reports whether a chunk begins with the type of a reply, and not with the sign of a number whose type is missing.
 func startsReply(data []byte) bool {
-	return strings.IndexByte("+-:$*_#,(!=%~>|", data[0]) >= 0 && (data[0] != '-' || data[1]-'0' > 9)
+	return strings.IndexByte(replyTypes, data[0]) >= 0 && (data[0] != '-' || data[1]-'0' > 9)
 }

@@ -47,24 +47,37 @@ func TestSplicedConnections(t *testing.T) {
 
 // A byte of MSG_OOB has an offset and is no part of what is said. A receive that leaves it out leaves a hole.
 func TestUrgentBytes(t *testing.T) {
+	const later = "+60ms"
 	tests := []struct {
 		name   string
 		role   capture.Role
 		script []string
 		want   []string
+		torn   bool
 	}{
-		{"sent", capture.Client, []string{"open", "C: PING", "urgent c: x", "C: GET a", "S: +PONG", "S: $-1"}, []string{"ping success", "get success"}},
-		{"sent within a request", capture.Client, []string{"open", "c: *1\\r\\n$4\\r\\nPI", "urgent c: x", "c: NG\\r\\n", "S: +PONG"}, []string{"ping success"}},
-		{"received by the server", capture.Server, []string{"open", "C: PING", "S: +PONG", "lose c: x", "C: GET a", "S: $-1"}, []string{"ping success", "get success"}},
-		{"received by the client", capture.Client, []string{"open", "C: PING", "S: +PONG", "lose s: x", "C: GET a", "S: $-1"}, []string{"ping success", "get success"}},
-		{"a byte of a request", capture.Server, []string{"open", "C: PING", "S: +PONG", "lose c: *", "c: 1\\r\\n$4\\r\\nPING\\r\\n", "S: +PONG"}, []string{"ping success"}},
-		{"a byte of a number", capture.Client, []string{"open", "C: PING", "S: +PONG", "C: INCR a", "lose s: :", "S: -5", "+60ms"}, []string{"ping success", "unpaired 1 gap"}},
+		{"sent", capture.Client, []string{"open", "C: PING", "urgent c: x", "C: GET a", "S: +PONG", "S: $-1"}, []string{"ping success", "get success"}, false},
+		{"sent within a request", capture.Client, []string{"open", "c: *1\r\n$4\r\nPI", "urgent c: x", "c: NG\r\n", "S: +PONG", later, "C: GET a", "S: $-1"}, []string{"get success"}, true},
+		{"a part of the request that it is sent in", capture.Client, []string{"open", "c: *1\r\n$4\r\nPI", "urgent c: N", "c: G\r\n", "S: +PONG", later, "C: GET a", "S: $-1"}, []string{"get success"}, true},
+		{"sent within a reply", capture.Server, []string{"open", "C: GET a", "s: $", "urgent s: 1", "s: 2\r\nab\r\n", later, "C: PING", "S: +PONG"}, []string{"unpaired 1 gap", "ping success"}, true},
+		{"received by the server", capture.Server, []string{"open", "C: PING", "S: +PONG", "lose c: x", "C: GET a", "S: $-1"}, []string{"ping success", "get success"}, false},
+		{"received by the client", capture.Client, []string{"open", "C: PING", "S: +PONG", "lose s: x", "C: GET a", "S: $-1"}, []string{"ping success", "get success"}, false},
+		{"received within a request", capture.Server, []string{"open", "c: *1\r\n$4\r\nPI", "lose c: x", "c: NG\r\n", later, "S: +PONG", later, "C: GET a", "S: $-1"}, []string{"get success"}, true},
+		{"received within a reply", capture.Client, []string{"open", "C: GET a", "s: $2\r\na", "lose s: x", "s: b\r\n", later, "C: PING", "S: +PONG"}, []string{"unpaired 1 gap", "ping success"}, true},
+		{"in line in a request", capture.Server, []string{"open", "c: *1\r\n$4\r\nPI", "inline c: N", "c: G\r\n", "S: +PONG"}, []string{"ping success"}, false},
+		{"in line in a reply", capture.Client, []string{"open", "C: GET a", "s: $", "inline s: 2", "s: \r\nab\r\n"}, []string{"get success"}, false},
+		{"in line in front", capture.Server, []string{"open", "inline c: *", "c: 1\r\n$4\r\nPING\r\n", "inline s: -", "s: ERR\r\n"}, []string{"ping error ERR"}, false},
+		{"in line between", capture.Server, []string{"open", "C: PING", "inline c: x", "C: GET a", "S: +PONG", "S: $-1"}, []string{"ping success", "get success"}, false},
+		{"a byte of a request", capture.Server, []string{"open", "C: PING", "S: +PONG", "lose c: *", "c: 1\r\n$4\r\nPING\r\n", later, "S: +PONG"}, []string{"ping success"}, true},
+		{"a byte of a number", capture.Client, []string{"open", "C: PING", "S: +PONG", "C: INCR a", "lose s: :", "S: -5", later}, []string{"ping success", "unpaired 1 gap"}, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlayer(t)
 			p.role = test.role
+			p.tracker.options.Sockets = true
 			assert.Equal(t, test.want, p.play(test.script...))
+			gaps := p.tracker.Stats().Gaps
+			assert.Equal(t, test.torn, gaps[capture.Urgent].Broken+gaps[0].Broken == 1, "what may be wrong is told")
 		})
 	}
 }

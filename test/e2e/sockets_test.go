@@ -306,57 +306,6 @@ func mustOpenFast(tb testing.TB, way string, port int, blocking bool, first []by
 	}
 }
 
-// A byte of MSG_OOB has an offset, but is no part of what is said.
-func TestUrgentByte(t *testing.T) {
-	e := mustEnds(t, 4)
-	for _, sender := range []string{"client", "server"} {
-		for _, inline := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s inline=%v", sender, inline), func(t *testing.T) {
-				port := e.port()
-				listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", socketAddress, port))
-				require.NoError(t, err)
-				defer listener.Close()
-				urgent := func(conn net.Conn) {
-					mustControl(t, conn.(*net.TCPConn), func(fd int) error { return unix.Sendto(fd, []byte("x"), unix.MSG_OOB, nil) })
-				}
-				receiver := func(conn net.Conn) {
-					if inline {
-						mustControl(t, conn.(*net.TCPConn), func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1) })
-					}
-				}
-				go serve(listener, func(conn net.Conn) {
-					receiver(conn)
-					if sender == "client" {
-						answerPings(conn)
-						return
-					}
-					for i := 0; ; i++ {
-						if _, err := io.ReadFull(conn, make([]byte, len(request("PING")))); err != nil {
-							return
-						}
-						if _, err := io.WriteString(conn, "+PONG\r\n"); err != nil {
-							return
-						}
-						if i%10 == 0 {
-							urgent(conn)
-						}
-					}
-				})
-				c := mustDial(t, listener.Addr().String())
-				receiver(c.conn)
-				for i := range 100 {
-					c.mustDo("PING")
-					if sender == "client" && i%10 == 0 {
-						urgent(c.conn)
-					}
-				}
-				require.NoError(t, c.conn.Close())
-				e.assertCommands(t, port, counts{"ping": 100})
-			})
-		}
-	}
-}
-
 // mustControl runs a function on the descriptor of a socket.
 func mustControl(tb testing.TB, socket syscall.Conn, run func(fd int) error) {
 	tb.Helper()
