@@ -34,6 +34,7 @@ REQUIRE ?= $(CI)
 test: ## install what the tests need and can be installed, run unit and end-to-end tests with the race detector
 	./test/install.sh redis || test -z "$(CI)"
 	./test/packets/fetch.sh || test -z "$(CI)"
+	./test/e2e/haproxy.sh || test -z "$(CI)"
 	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test -json -timeout 20m -count=1 $(TEST) | $(GO) run ./test/summary
 
 .PHONY: test-places
