@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fetches Debian's kernels, each into a folder of its own with its vmlinuz. Nothing is installed: a package is downloaded
+# Fetches Debian's kernels, each into a folder of its own with its vmlinuz, and with the modules of sockets that the conformance test tries. Nothing is installed: a package is downloaded
 # with package lists of our own, unpacked, and kept for the next run.
 #
 # usage: fetch.sh CACHE SERIES...    for example fetch.sh .cache/kernels 5.10 6.1
@@ -45,11 +45,36 @@ newest() {
 	done | head -n 1
 }
 
+# The modules of kTLS with AES-GCM, of SMC and of SCTP behind those that they need, in the order in which they load. No kernel has all of them.
+modules='gf128mul crypto_null ctr ghash-generic gcm tls ib_core smc libcrc32c udp_tunnel ip6_udp_tunnel sctp'
+
+# unpack_modules FOLDER PACKAGE... packs the modules that packages hold into FOLDER/modules.cpio, which is to stand behind a root file system.
+unpack_modules() {
+	folder=$1
+	shift
+	mkdir -p "$folder/root/modules"
+	for package; do
+		dpkg-deb --fsys-tarfile "$package" | tar -x -C "$folder/package" --wildcards '*.ko*' 2>/dev/null || true # it may hold none
+	done
+	order=10
+	for module in $modules; do
+		found=$(find "$folder/package" -name "$module.ko" -o -name "$module.ko.xz")
+		order=$((order + 1))
+		case $found in
+		'') ;;
+		*.xz) busybox unxz -c "$found" >"$folder/root/modules/$order-$module.ko" ;;
+		*) cp "$found" "$folder/root/modules/$order-$module.ko" ;;
+		esac
+	done
+	(cd "$folder/root" && find . | cpio --quiet -o -H newc) >"$folder/modules.cpio"
+	rm -rf "$folder/root"
+}
+
 for wanted in "$@"; do
 	series=${wanted%-arm64} architecture=amd64
 	[ "$series" = "$wanted" ] || architecture=arm64
 	target="$cache/$wanted"
-	[ -e "$target/vmlinuz" ] && continue
+	[ -e "$target/vmlinuz" ] && [ -e "$target/modules.cpio" ] && continue
 	suite=$(suite_of "$series")
 	apt_for "$suite" "$architecture" update >&2
 	package=$(newest "$suite" "$series" "$architecture")
@@ -57,9 +82,14 @@ for wanted in "$@"; do
 	echo "fetching $package" >&2
 	rm -rf "$target.new" && mkdir -p "$target.new/package"
 	(cd "$target.new" && apt_for "$suite" "$architecture" download "$package" >&2)
-	dpkg-deb --fsys-tarfile "$target.new"/*.deb | tar -x -C "$target.new/package" --wildcards '*/vmlinuz*'
+	case $package in
+	linux-binary-*) # its modules are a package of their own
+		(cd "$target.new" && apt_for "$suite" "$architecture" download "linux-modules-${package#linux-binary-}" >&2) ;;
+	esac
+	dpkg-deb --fsys-tarfile "$target.new"/linux-[!m]*.deb | tar -x -C "$target.new/package" --wildcards '*/vmlinuz*'
 	find "$target.new/package" -type f -name 'vmlinuz*' -exec mv {} "$target.new/vmlinuz" \;
 	[ -e "$target.new/vmlinuz" ] || { echo "fetch.sh: $package holds no vmlinuz" >&2; exit 1; }
+	unpack_modules "$target.new" "$target.new"/*.deb
 	rm -rf "$target.new/package" "$target.new"/*.deb
 	rm -rf "$target" && mv "$target.new" "$target"
 done

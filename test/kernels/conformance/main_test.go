@@ -71,6 +71,7 @@ func testBackend(t *testing.T, binary, backend string) {
 		t.Run(server.role+"/sockets", func(t *testing.T) { testSockets(t, o, server) })
 		t.Run(server.role+"/program of 32 bits", func(t *testing.T) { testNarrow(t, o, server) })
 	}
+	t.Run("kinds", func(t *testing.T) { testKinds(t, o, servers) })
 	t.Run("gaps", func(t *testing.T) { testGaps(t, o, servers[0]) })
 	t.Run("late receive", func(t *testing.T) { testLateReceive(t, o, servers[0]) })
 	t.Run("kill leaves nothing", func(t *testing.T) { testKill(t, o) })

@@ -51,9 +51,14 @@ func bootGuest(ctx context.Context, r row, cache string, log io.Writer) result {
 	defer cancel()
 	hung := time.AfterFunc(bootTime, cancel)
 	defer hung.Stop()
+	files, err := rootFiles(cache, r.kernel)
+	if err != nil {
+		fmt.Fprintln(log, err)
+		return result{kernel: r.kernel}
+	}
 	command := exec.CommandContext(ctx, "nice", append(append([]string{"-n", "10", "qemu-system-x86_64"}, r.machine...),
 		"-smp", "2", "-m", "1024", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
-		"-kernel", filepath.Join(cache, r.kernel, "vmlinuz"), "-initrd", filepath.Join(cache, "initramfs"),
+		"-kernel", filepath.Join(cache, r.kernel, "vmlinuz"), "-initrd", files,
 		"-append", "console=ttyS0 panic=-1 quiet required="+r.required)...)
 	command.Stderr = log
 	console, err := command.StdoutPipe()
@@ -70,6 +75,25 @@ func bootGuest(ctx context.Context, r row, cache string, log io.Writer) result {
 		fmt.Fprintln(log, "qemu:", err)
 	}
 	return seen
+}
+
+// rootFiles returns the path of the root file system of a kernel: that of all of them, and behind it the modules of this one.
+func rootFiles(cache, kernel string) (string, error) {
+	common, err := os.ReadFile(filepath.Join(cache, "initramfs"))
+	if err != nil {
+		return "", fmt.Errorf("read root file system: %w", err)
+	}
+	modules, err := os.ReadFile(filepath.Join(cache, kernel, "modules.cpio"))
+	if err != nil {
+		return "", fmt.Errorf("read modules: %w", err)
+	}
+	path := filepath.Join(cache, kernel, "initramfs")
+	const alignment = 4 // of archives that follow each other
+	common = append(common, make([]byte, -len(common)&(alignment-1))...)
+	if err := os.WriteFile(path, append(common, modules...), 0o600); err != nil {
+		return "", fmt.Errorf("write root file system: %w", err)
+	}
+	return path, nil
 }
 
 // runHere runs the test on the running kernel, where nothing has to work but auto.
