@@ -44,7 +44,7 @@ enum gap_reason {
 	GAP_UNREADABLE,	   /* user memory could not be read */
 	GAP_NOT_IN_MEMORY, /* not in user memory: sendfile, splice */
 	GAP_CROWDED,	   /* too much for the room that is left */
-	GAP_URGENT,	   /* the byte of MSG_OOB; of EVENT_RECEIVED: it follows, because it was received with the others */
+	GAP_URGENT,	   /* the byte of MSG_OOB; of EVENT_RECEIVED: it follows */
 };
 
 /* Streams that cannot be read. */

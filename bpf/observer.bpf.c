@@ -246,6 +246,8 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 		subflow_changed(sk, role, from, to);
 		return 0;
 	}
+	if (from == TCP_ESTABLISHED)
+		tell_encrypted(sk, role, true);
 	write_seq = TCP_FIELD(sk, write_seq);
 	if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
 		submit_state(sk, role, EVENT_OPEN, first_offset(sk), TCP_FIELD(sk, copied_seq), 0, true);
@@ -300,6 +302,8 @@ static __always_inline void list_connection(struct sock *sk)
 		return;
 	}
 	write_seq = TCP_FIELD(sk, write_seq);
+	if (state == TCP_ESTABLISHED)
+		tell_encrypted(sk, role, false);
 	if (state == TCP_ESTABLISHED)
 		submit_state(sk, role, EVENT_EXISTING, write_seq, received_offset(sk, false),
 			     reply_awaited(sk, role) ? FLAG_AWAITED : 0, false);

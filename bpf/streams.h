@@ -25,6 +25,16 @@ static __always_inline void submit_stream(struct sock *sk, __u8 role, __u8 strea
 	submit(&e, sizeof(e));
 }
 
+/*
+ * Tells of a socket whose bytes the kernel encrypts, where that may not have been told of yet: on 6.1 what it sends passes no probe, because
+ * it goes through do_tcp_sendpages(). What it is can be seen until it is gone.
+ */
+static __always_inline void tell_encrypted(struct sock *sk, __u8 role, bool direct)
+{
+	if (stream_of(address_of(sk)) == STREAM_KTLS)
+		submit_stream(sk, role, STREAM_KTLS, direct);
+}
+
 /* Whether a TCP socket carries a part of an MPTCP stream. */
 static __always_inline bool is_subflow(struct sock *sk)
 {

@@ -153,6 +153,7 @@ func (c *conn) open(e *capture.Event) {
 // existing notes where a connection in mid-stream goes on. Nothing has been heard of it since: its silence begins here.
 func (c *conn) existing(e *capture.Event) {
 	if c.seen {
+		c.compare(e)
 		return
 	}
 	if !e.Unplaced {

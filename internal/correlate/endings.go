@@ -65,9 +65,12 @@ func (e *endings) late(now int64) bool {
 	return late
 }
 
-// Overdue tells, once in a while, whether the end of a connection is missing: the connections are to be listed then, for Listed to end it.
-// It is for the goroutine that calls Track.
-func (t *Tracker) Overdue() bool { return t.endings.late(t.now) }
+// Overdue tells, once in a while, whether the end of a connection is missing, or what one receives: the connections are to be listed then, for Listed
+// to end it, and for what each has received. It is for the goroutine that calls Track.
+func (t *Tracker) Overdue() bool {
+	late := t.endings.late(t.now)
+	return t.suspect.due(t.now) || late
+}
 
 // orphanLife is how long the kernel keeps a socket that nobody holds any more, or that nobody has accepted yet, at the most that is likely.
 const orphanLife = 5 * time.Minute

@@ -155,8 +155,12 @@ func (c *conn) deliver(d capture.Direction, p *piece) bool {
 // force gives up waiting for what the first held piece of a flow waits for.
 func (c *conn) force(d capture.Direction) {
 	f := &c.flows[d]
-	if !f.ready() {
-		c.jump(d, f.missing(), f.held[0].time)
+	switch first := f.held[0]; {
+	case f.ready():
+	case first.isMark():
+		c.overhear(d, &first)
+	default:
+		c.jump(d, f.missing(), first.time)
 	}
 	c.letGo = true
 	c.outdated = d == capture.Reply && c.mode == paired && c.stale(f.held[0].time)

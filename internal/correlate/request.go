@@ -30,6 +30,9 @@ func (c *conn) request(data []byte, time int64) {
 func (c *conn) readRequest(data []byte, time int64) {
 	if c.requests.Boundary() {
 		c.started = time
+		if c.pending.count > 0 {
+			c.suspect(time)
+		}
 	}
 	c.requests.Feed(data)
 	c.readRequests(time)

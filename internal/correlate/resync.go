@@ -73,7 +73,7 @@ func (c *conn) lostRequest(data []byte, time int64) {
 		c.recognise(KindTLS)
 		return
 	}
-	if startsRequest(data) && s.last == capture.Reply && s.trial.outstanding == 0 && c.isBoundary(time) {
+	if startsRequest(data) && s.last == capture.Reply && s.trial.outstanding == 0 && !c.repliesUnread() && c.isBoundary(time) {
 		c.probation = probation{}
 		if !c.inTurn(time) {
 			c.probation = probation{stage: mute, since: time}

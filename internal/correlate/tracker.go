@@ -72,6 +72,7 @@ type Tracker struct {
 	table   budget
 	pools   pools
 	endings endings
+	suspect suspicion
 	stats   counters
 	out     []Exchange
 	errands [errands]*errand

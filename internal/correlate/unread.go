@@ -50,6 +50,11 @@ func (c *conn) isUnread(d capture.Direction, n uint32, reason capture.Reason, ti
 	return true
 }
 
+// repliesUnread reports whether what the server says is given up: nothing that is asked can be paired.
+func (c *conn) repliesUnread() bool {
+	return c.unreadable.on && c.unreadable.direction == capture.Reply
+}
+
 // readAgain notes that bytes of a direction were read, out of step.
 func (c *conn) readAgain(d capture.Direction) {
 	if c.unreadable.on && c.unreadable.direction == d {

@@ -373,22 +373,26 @@ func TestRelayThatSplices(t *testing.T) {
 	}
 }
 
+// mustSplice moves n bytes from a socket to a pipe, and on to nowhere.
+func mustSplice(t *testing.T, fd, n int) {
+	t.Helper()
+	var pipe [2]int
+	require.NoError(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
+	defer unix.Close(pipe[0])
+	defer unix.Close(pipe[1])
+	for sink := make([]byte, 1<<16); n > 0; {
+		moved, err := unix.Splice(fd, nil, pipe[1], nil, min(n, len(sink)), 0)
+		require.NoError(t, err)
+		require.Positive(t, moved)
+		mustMove(t, pipe[0], func(fd int, b [][]byte) (int, error) { return unix.Read(fd, b[0]) }, [][]byte{sink[:moved]})
+		n -= int(moved)
+	}
+}
+
 // The middle of a value may be received in any way.
 func TestValuesReceivedUnseen(t *testing.T) {
 	receiving := map[string]func(t *testing.T, fd, n int){
-		"splice": func(t *testing.T, fd, n int) {
-			var pipe [2]int
-			require.NoError(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
-			defer unix.Close(pipe[0])
-			defer unix.Close(pipe[1])
-			for sink := make([]byte, 1<<16); n > 0; {
-				moved, err := unix.Splice(fd, nil, pipe[1], nil, min(n, len(sink)), 0)
-				require.NoError(t, err)
-				require.Positive(t, moved)
-				mustMove(t, pipe[0], func(fd int, b [][]byte) (int, error) { return unix.Read(fd, b[0]) }, [][]byte{sink[:moved]})
-				n -= int(moved)
-			}
-		},
+		"splice": mustSplice,
 		"discarded": func(t *testing.T, fd, n int) {
 			for sink := make([]byte, 1<<16); n > 0; {
 				moved, _, err := unix.Recvfrom(fd, sink[:min(n, len(sink))], unix.MSG_TRUNC)

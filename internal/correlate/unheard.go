@@ -1,0 +1,84 @@
+package correlate
+
+import (
+	"time"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// What a program receives without a call that anybody tells of (splice, TCP_ZEROCOPY_RECEIVE) is missed with the bytes that it receives behind it, if
+// there are any. Where there are none, requests pile up that nobody seems to answer. Then the connections are listed: a listing says how far each
+// program has read.
+
+const (
+	unheardAfter  = time.Second      // how long a request is unanswered when another one is sent, for its connection to be suspect
+	unheardPause  = 2 * time.Second  // between two listings at least,
+	unheardPauses = 64 * time.Second // and at most while they find nothing: some servers are slow
+	unheardGrace  = time.Second      // how long after a listing bytes that it knows of may be told of
+	urgentByte    = 1                // may be passed over without a byte that is told of
+)
+
+// suspicion decides when connections are listed because one of them is suspect.
+type suspicion struct {
+	on    bool
+	next  int64         // when a listing may come
+	pause time.Duration // behind the latest
+}
+
+// due tells whether the connections are to be listed now.
+func (s *suspicion) due(now int64) bool {
+	if !s.on || now < s.next {
+		return false
+	}
+	s.on = false
+	s.pause = min(max(2*s.pause, unheardPause), unheardPauses)
+	s.next = now + int64(s.pause)
+	return true
+}
+
+// proven: a listing found what was suspected.
+func (s *suspicion) proven() {
+	if s.pause > unheardPause {
+		s.next -= int64(s.pause - unheardPause)
+	}
+	s.pause = 0
+}
+
+// suspect looks whether a client sends at a time although its oldest request is unanswered for long.
+func (c *conn) suspect(time int64) {
+	if c.role == capture.Client && c.tracker.options.Sockets && time-c.pending.at(0).time > int64(unheardAfter) {
+		c.tracker.suspect.on = true
+	}
+}
+
+// compare compares how far the program at the observed end has read, as a listing found, with what was heard. What is beyond that is awaited for a while,
+// because a call that receives is told of at its end.
+func (c *conn) compare(e *capture.Event) {
+	d, read := capture.Reply, e.ReplySeq
+	if c.role == capture.Server {
+		d, read = capture.Request, e.Seq
+	}
+	f := &c.flows[d]
+	if e.Unplaced || !c.tracker.options.Sockets || !f.known || c.mode == foreign || c.unheard(d) || c.unreadable.on || f.distance(read) <= urgentByte {
+		return
+	}
+	p := piece{seq: read, reason: capture.NotInMemory, time: e.Time, until: c.tracker.now + int64(unheardGrace)}
+	if c.keep(f, &p) {
+		c.tracker.wait(c, p.until)
+	}
+}
+
+// isMark reports whether a piece is none, but says how far a program has read.
+func (p *piece) isMark() bool { return p.len == 0 }
+
+// overhear gives up what is missing before a mark. If nothing of its direction was ever heard, nothing will be.
+func (c *conn) overhear(d capture.Direction, mark *piece) {
+	f := &c.flows[d]
+	missing := f.missing()
+	if d == capture.Reply && !c.replied {
+		c.unreadable.direction, c.unreadable.run, c.unreadable.end = d, manyUnread-1, f.next
+	}
+	c.tracker.suspect.proven()
+	f.miss(missing)
+	c.gap(d, missing, mark.reason, mark.time)
+}
