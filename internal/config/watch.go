@@ -38,22 +38,24 @@ func Watch(ctx context.Context, path string, known []byte, changed func()) error
 }
 
 // Settle waits until the file at path has been left alone for a moment, a second at most: what is read while it is being written may be
-// valid, and half of it. An empty path is no file.
+// valid, and half of it. An empty path is no file. It compares what the file is now with what it was: its time says nothing beside a clock
+// that may have been set meanwhile.
 func Settle(ctx context.Context, path string) {
+	before, err := os.Stat(path)
 	for range time.Second / settleTime {
-		info, err := os.Stat(path)
 		if err != nil {
-			return
-		}
-		age := time.Since(info.ModTime())
-		if age < 0 || age >= settleTime {
 			return
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(settleTime - age):
+		case <-time.After(settleTime):
 		}
+		var now fs.FileInfo
+		if now, err = os.Stat(path); err == nil && os.SameFile(before, now) && now.Size() == before.Size() && now.ModTime().Equal(before.ModTime()) {
+			return
+		}
+		before = now
 	}
 }
 
