@@ -69,8 +69,8 @@ func TestSignalsAtAnyMoment(t *testing.T) {
 				o.mustLaunch("probes attached")
 				moment := time.Duration(rand.Int64N(int64(12 * time.Millisecond)))
 				time.Sleep(moment)
-				o.mustSignal(signal)
-				if signal == syscall.SIGHUP {
+				if signal == syscall.SIGHUP { // SIGTERM follows anyway, once: a second one ends the process at once
+					o.mustSignal(signal)
 					time.Sleep(time.Duration(rand.Int64N(int64(30 * time.Millisecond))))
 					require.True(t, o.running(), "SIGHUP after %s: %s", moment, o.log)
 				}
