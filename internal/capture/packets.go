@@ -40,8 +40,8 @@ type Packets struct {
 	events, bytes uint64
 	dropped       uint64 // packets lost to a full ring when the sockets were listed last
 	clock         *dayClock
-	unlisted      bool   // sockets could not be listed for a shortage
-	checkAt       int64  // when losses are looked at next, in time of the packets
+	unlisted      bool  // sockets could not be listed for a shortage
+	checkAt       int64 // when losses are looked at next, in time of the packets
 
 	lost                  losses
 	readEvents, readBytes atomic.Uint64
