@@ -55,28 +55,43 @@ func (o *observer) mustLaunch(word string) {
 	}
 }
 
+// lifetimes is how many observers begin and end side by side: most of the time they wait for the kernel.
+const lifetimes = 4
+
 // A signal in any moment from the attaching of the probes on, most of them while the connections are being listed: SIGTERM ends the observer in good
 // order, and SIGHUP does not.
 func TestSignalsAtAnyMoment(t *testing.T) {
 	RequireProbes(t, "it is about their listing")
-	o := mustObserver(t, observing(mustPort(t)))
-	require.Equal(t, 0, o.mustStop(syscall.SIGTERM))
 	mustOpenFiles(t, 20000)
-	for _, binary := range []string{plainBinary, raceBinary} {
-		o.binary = binary
-		for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
-			for range signalRounds(t) / 2 {
-				o.mustLaunch("probes attached")
-				moment := time.Duration(rand.Int64N(int64(12 * time.Millisecond)))
-				time.Sleep(moment)
-				if signal == syscall.SIGHUP { // SIGTERM follows anyway, once: a second one ends the process at once
-					o.mustSignal(signal)
-					time.Sleep(time.Duration(rand.Int64N(int64(30 * time.Millisecond))))
-					require.True(t, o.running(), "SIGHUP after %s: %s", moment, o.log)
+	rounds := signalRounds(t)
+	t.Run("at once", func(t *testing.T) { // it ends when all of them have
+		for i := range lifetimes {
+			o := mustObserver(t, observing(mustPort(t)))
+			require.Equal(t, 0, o.mustStop(syscall.SIGTERM))
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				o.tb = t
+				for round := i; round < rounds; round += lifetimes {
+					// Half of the rounds are for each binary, whatever their number.
+					o.binary = []string{plainBinary, raceBinary}[round/lifetimes%2]
+					testLifetime(o, syscall.SIGTERM)
+					testLifetime(o, syscall.SIGHUP)
 				}
-				require.Equal(t, 0, o.mustStop(syscall.SIGTERM), "%s after %s: %s", signal, moment, o.log)
-				assert.NotContains(t, o.log.String(), "DATA RACE")
-			}
+			})
 		}
+	})
+}
+
+func testLifetime(o *observer, signal syscall.Signal) {
+	o.tb.Helper()
+	o.mustLaunch("probes attached")
+	moment := time.Duration(rand.Int64N(int64(12 * time.Millisecond)))
+	time.Sleep(moment)
+	if signal == syscall.SIGHUP { // SIGTERM follows anyway, once: a second one ends the process at once
+		o.mustSignal(signal)
+		time.Sleep(time.Duration(rand.Int64N(int64(30 * time.Millisecond))))
+		require.True(o.tb, o.running(), "SIGHUP after %s: %s", moment, o.log)
 	}
+	require.Equal(o.tb, 0, o.mustStop(syscall.SIGTERM), "%s after %s: %s", signal, moment, o.log)
+	assert.NotContains(o.tb, o.log.String(), "DATA RACE")
 }
