@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,18 +33,18 @@ var endings = []ending{
 	},
 	{
 		name: "a worker that is stopped", connections: 25, client: "client_closed", server: "client_closed",
-		run: func(_ *testing.T, _ *redis, c *client) {
+		run: func(_ *testing.T, r *redis, c *client) {
 			c.mustSend(request("BRPOP", "empty", "0"))
-			time.Sleep(20 * time.Millisecond)
+			r.mustBlock(c)
 			c.mustClose()
 		},
 		commands: counts{"brpop": 1},
 	},
 	{
 		name: "a worker that resets", connections: 10, client: "client_closed", server: "client_closed",
-		run: func(_ *testing.T, _ *redis, c *client) {
+		run: func(_ *testing.T, r *redis, c *client) {
 			c.mustSend(request("BRPOP", "empty", "0"))
-			time.Sleep(20 * time.Millisecond)
+			r.mustBlock(c)
 			c.mustReset()
 		},
 		commands: counts{"brpop": 1},
@@ -62,7 +63,7 @@ var endings = []ending{
 		name: "replies that nobody reads", connections: 4, client: "client_closed",
 		run: func(_ *testing.T, _ *redis, c *client) {
 			c.mustSend(repeat(100, "SET", "key", "value"))
-			time.Sleep(50 * time.Millisecond)
+			c.mustHold(100 * len("+OK\r\n"))
 			c.mustClose()
 		},
 		commands: counts{"set": 100},
@@ -71,19 +72,19 @@ var endings = []ending{
 		name: "served behind a command that blocks", connections: 1, client: "client_closed",
 		run: func(t *testing.T, r *redis, c *client) {
 			c.mustSend(repeat(2, "BLPOP", "list", "0"))
-			time.Sleep(100 * time.Millisecond)
+			r.mustBlock(c)
 			r.mustControl("RPUSH", "list", "1")
 			r.mustControl("RPUSH", "list", "2")
-			time.Sleep(100 * time.Millisecond)
+			c.mustHold(2 * len("*2\r\n$4\r\nlist\r\n$1\r\n1\r\n"))
 			c.mustClose()
 		},
 		commands: counts{"blpop": 2},
 	},
 	{
 		name: "half-closed, and the server closes", connections: 5, client: "server_closed", server: "client_closed", errors: 1,
-		run: func(t *testing.T, _ *redis, c *client) {
+		run: func(t *testing.T, r *redis, c *client) {
 			c.mustSend(request("BRPOP", "empty", "0"))
-			time.Sleep(20 * time.Millisecond)
+			r.mustBlock(c)
 			require.NoError(t, c.conn.CloseWrite())
 			require.Error(t, c.receive(1))
 			c.mustClose()
@@ -94,7 +95,7 @@ var endings = []ending{
 		name: "killed by the server", connections: 5, client: "server_closed", server: "server_closed", errors: 1,
 		run: func(t *testing.T, r *redis, c *client) {
 			c.mustSend(request("BRPOP", "empty", "0"))
-			time.Sleep(20 * time.Millisecond)
+			r.mustBlock(c)
 			r.mustControl("CLIENT", "KILL", c.conn.LocalAddr().String())
 			require.Error(t, c.receive(1))
 		},
@@ -102,9 +103,9 @@ var endings = []ending{
 	},
 	{
 		name: "ended by neither end", connections: 3, client: "network", server: "client_closed", errors: 1,
-		run: func(t *testing.T, _ *redis, c *client) {
+		run: func(t *testing.T, r *redis, c *client) {
 			c.mustSend(request("BRPOP", "empty", "0"))
-			time.Sleep(20 * time.Millisecond)
+			r.mustBlock(c)
 			port := strconv.Itoa(c.conn.LocalAddr().(*net.TCPAddr).Port)
 			output, err := exec.Command("ss", "--kill", "--tcp", "--numeric", "sport", "=", ":"+port).CombinedOutput()
 			require.NoError(t, err, "%s", output)
@@ -115,6 +116,25 @@ var endings = []ending{
 		},
 		commands: counts{"brpop": 1},
 	},
+}
+
+// mustBlock waits until a command of the client blocks: everything before it was executed.
+func (r *redis) mustBlock(c *client) {
+	r.tb.Helper()
+	blocked := regexp.MustCompile(`(?m)^.* addr=` + regexp.QuoteMeta(c.conn.LocalAddr().String()) + ` .* flags=\w*b.*$`)
+	require.Eventually(r.tb, func() bool { return blocked.MatchString(r.mustControl("CLIENT", "LIST")) }, patience, 5*time.Millisecond, "no command blocks")
+}
+
+// mustHold waits until so many bytes can be read.
+func (c *client) mustHold(bytes int) {
+	c.tb.Helper()
+	raw, err := c.conn.SyscallConn()
+	require.NoError(c.tb, err)
+	require.Eventually(c.tb, func() bool {
+		held := 0
+		failure := raw.Control(func(fd uintptr) { held, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+		return failure == nil && err == nil && held >= bytes
+	}, patience, 5*time.Millisecond, "%d bytes do not come", bytes)
 }
 
 func (c *client) mustClose() {
