@@ -9,5 +9,5 @@
 // CONFORMANCE_OBSERVER names the binary to test; without it one is built. CONFORMANCE_REQUIRED lists the backends that have
 // to work, separated by commas: without it those that do not are reported only. CONFORMANCE_NARROW names this test as a
 // binary of 32 bits, which is built, too, if it is not given. CONFORMANCE_ALONE says that nothing else on the machine uses
-// BPF, so that nothing at all may remain.
+// BPF, so that nothing at all may remain, nor the clock of the day, so that it may be set.
 package conformance
