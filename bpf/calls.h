@@ -102,7 +102,7 @@ static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *
 		if (!payload)
 			return;
 	}
-	submit_call(sk, role, EVENT_SENT, call->time, call->seq, &call->cursor, payload, direct);
+	submit_call(sk, role, EVENT_SENT, call->time, call->seq, &call->cursor, payload, call->early, direct);
 }
 
 /*
@@ -199,7 +199,7 @@ static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struc
 		if (!result)
 			return;
 	}
-	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), seq, cursor, result, direct);
+	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), seq, cursor, result, false, direct);
 }
 
 /* The end of a receive that receive_started() saw; sk and direct as in send_ended(). */
@@ -332,7 +332,7 @@ static __always_inline bool find_sent(struct sock *sk, __u8 role, struct task_ca
 			stream = STREAM_SOCKMAP;
 	}
 	if (stream) {
-		submit_stream(sk, role, stream, true);
+		submit_sent_stream(sk, role, stream, true);
 		return false;
 	}
 	cursor_of_syscall(&call->cursor, result, true);

@@ -161,7 +161,7 @@ struct tcp_sock___bits {
 	__u8 syn_smc : 1;
 };
 
-/* bytes_consumed came between 6.12 and 6.18; without it nothing tells how much of the stream the application has received. */
+/* bytes_consumed came between 6.1 and 6.12; without it nothing tells how much of the stream the application has received. */
 struct mptcp_sock {
 	__u64 write_seq;
 	__u64 bytes_received;

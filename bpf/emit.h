@@ -387,14 +387,17 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
 	return s;
 }
 
-/* Submits the payload of a call: n bytes at the cursor, which begin at seq of the stream that kind says. */
+/*
+ * Submits the payload of a call: n bytes at the cursor, which begin at seq of the stream that kind says. What is early was sent by a call that
+ * began before its connection was established. It goes to the ring, behind the event that tells of that: by its time it would come before it.
+ */
 static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
-					struct cursor *cursor, __u32 n, bool direct)
+					struct cursor *cursor, __u32 n, bool early, bool direct)
 {
 	__u32 which = SCRATCH_COUNT * copy + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
 	struct scratch *s;
 
-	if (submit_to_lane(sk, role, kind, time, seq, cursor, n, direct))
+	if (!early && submit_to_lane(sk, role, kind, time, seq, cursor, n, direct))
 		return;
 	s = scratch_for(which, kind, sk, role, direct);
 	if (!s)

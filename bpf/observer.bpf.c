@@ -125,8 +125,14 @@ int BPF_PROG(fentry_mptcp_receive, struct sock *sk, struct msghdr *msg, unsigned
 }
 
 SEC("fexit/mptcp_recvmsg")
-int BPF_PROG(fentry_mptcp_received, struct sock *sk, struct msghdr *msg, unsigned long size, int flags, int result)
+int BPF_PROG(fentry_mptcp_received, struct sock *sk)
 {
+	__u64 result;
+
+	if (recvmsg_parameters == 5)
+		result = CONTEXT_WORD(ctx, 5);
+	else
+		result = CONTEXT_WORD(ctx, 4);
 	mptcp_ended(sk, result, false, true);
 	return 0;
 }
@@ -137,7 +143,7 @@ int BPF_PROG(fentry_sockmap, struct sock *sk)
 	__u8 role = observed_role(sk, true);
 
 	if (role != ROLE_NONE)
-		submit_stream(sk, role, STREAM_SOCKMAP, true);
+		submit_sent_stream(sk, role, STREAM_SOCKMAP, true);
 	return 0;
 }
 
@@ -175,7 +181,7 @@ int BPF_KPROBE(kprobe_sockmap, struct sock *sk)
 	__u8 role = observed_role(sk, false);
 
 	if (role != ROLE_NONE)
-		submit_stream(sk, role, STREAM_SOCKMAP, false);
+		submit_sent_stream(sk, role, STREAM_SOCKMAP, false);
 	return 0;
 }
 
@@ -281,6 +287,13 @@ int BPF_PROG(connection_end, struct sock *sk)
 
 /* -- connections that were there before -- */
 
+/* Whether a connection in this state is established, or was and has not ended yet. */
+static __always_inline bool is_alive(__u8 state)
+{
+	return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING ||
+	       state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK;
+}
+
 /* Half-closed ones are told of so that those that are not can be known to be gone; a FIN sent counts in their offset. */
 static __always_inline void list_connection(struct sock *sk)
 {
@@ -297,7 +310,7 @@ static __always_inline void list_connection(struct sock *sk)
 	}
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	if (is_subflow(sk)) {
-		if (!reads_mptcp && state == TCP_ESTABLISHED)
+		if (!reads_mptcp && is_alive(state))
 			submit_stream(sk, role, STREAM_MPTCP, false);
 		return;
 	}

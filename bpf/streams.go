@@ -8,13 +8,14 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// mptcpParameters is how many parameters the functions of MPTCP have on the kernels whose MPTCP can be read.
-var mptcpParameters = map[string]int{"mptcp_sendmsg": 3, "mptcp_recvmsg": 4}
+// mptcpParameters is how many parameters the functions of MPTCP may have where its streams can be read. Those of mptcp_recvmsg are the ones
+// of tcp_recvmsg: both stand in the same place of struct proto. 7.2 has one less.
+var mptcpParameters = map[string][]int{"mptcp_sendmsg": {3}, "mptcp_recvmsg": {4, 5}}
 
 // streamFacts are what the kernel has for sockets that are not plain TCP.
 type streamFacts struct {
 	functions map[string]int // with how many parameters
-	// tellsOfMPTCP: the kernel counts what an application has received of an MPTCP stream: 6.18 does, 6.12 does not.
+	// tellsOfMPTCP: the kernel counts what an application has received of an MPTCP stream: 6.12 does, 6.1 does not.
 	tellsOfMPTCP bool
 }
 
@@ -43,7 +44,7 @@ func (f *further) usable() bool {
 	facts := streamsHere()
 	parameters, found := facts.functions[f.function]
 	if wanted, mptcp := mptcpParameters[f.function]; mptcp {
-		return found && parameters == wanted && facts.tellsOfMPTCP
+		return found && slices.Contains(wanted, parameters) && facts.tellsOfMPTCP
 	}
 	return found
 }

@@ -16,12 +16,11 @@ static __always_inline void submit_stream(struct sock *sk, __u8 role, __u8 strea
 {
 	struct event e = {};
 
-	if (stopped(sk, STOP_SENT | STOP_RECEIVED))
-		return;
 	put_connection(&e, sk, role, direct);
 	e.kind = EVENT_OTHER_STREAM;
 	e.time = bpf_ktime_get_ns();
 	e.reason = stream;
+	e.flags = in_own_network(sk) ? FLAG_OWN_NETWORK : 0;
 	submit(&e, sizeof(e));
 }
 
@@ -33,6 +32,13 @@ static __always_inline void tell_encrypted(struct sock *sk, __u8 role, bool dire
 {
 	if (stream_of(address_of(sk)) == STREAM_KTLS)
 		submit_stream(sk, role, STREAM_KTLS, direct);
+}
+
+/* The same with each send, until user space knows it. */
+static __always_inline void submit_sent_stream(struct sock *sk, __u8 role, __u8 stream, bool direct)
+{
+	if (!stopped(sk, STOP_SENT | STOP_RECEIVED))
+		submit_stream(sk, role, stream, direct);
 }
 
 /* Whether a TCP socket carries a part of an MPTCP stream. */
@@ -55,21 +61,31 @@ static __always_inline struct sock *first_of(struct sock *subflow)
 }
 
 /*
+ * A change of a subflow of a stream that cannot be read. Each one counts: which is the first nobody can tell on every kernel. Its end is told of
+ * when it becomes closed, because MPTCP clears the ports of the socket (tcp_disconnect()) before tcp_destroy_sock.
+ */
+static __always_inline void unread_subflow_changed(struct sock *subflow, __u8 role, int to)
+{
+	if (to == TCP_ESTABLISHED)
+		submit_stream(subflow, role, STREAM_MPTCP, true);
+	else if (to == TCP_CLOSE)
+		submit_closed(subflow, role, 0, 0, 0);
+}
+
+/*
  * A change of a subflow. At the end that accepts, the application's socket has no name yet when it becomes established, so the first subflow
- * tells of it. Where the stream cannot be read each subflow counts: which is the first one nobody can tell on every kernel.
+ * tells of it.
  */
 static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int from, int to)
 {
 	struct event e = {};
 	struct sock *sk;
 
-	if (to != TCP_ESTABLISHED)
-		return;
 	if (!reads_mptcp) {
-		submit_stream(subflow, role, STREAM_MPTCP, true);
+		unread_subflow_changed(subflow, role, to);
 		return;
 	}
-	if (from != TCP_SYN_RECV)
+	if (to != TCP_ESTABLISHED || from != TCP_SYN_RECV)
 		return;
 	sk = first_of(subflow);
 	if (!sk)

@@ -123,6 +123,8 @@ func (l *Live) reachOf(head *bpf.Event) Reach {
 		return Always
 	case head.Kind == bpf.Existing:
 		return WhileHeld
+	case head.Kind == bpf.OtherStream:
+		return Never // no process holds a subflow of MPTCP, and no listing tells of SCTP
 	}
 	return l.reach
 }

@@ -32,7 +32,7 @@ type conn struct {
 	role      capture.Role
 	use       use
 	mode      mode
-	active    int64  // time of the last event
+	active    int64  // the latest time of its events
 	ending    uint32 // in which period an end closed its stream, 0 for none (endings.go)
 	reach     capture.Reach
 
@@ -88,7 +88,7 @@ type conn struct {
 
 // event takes one event of the connection.
 func (c *conn) event(e *capture.Event) {
-	c.active = e.Time
+	c.active = max(c.active, e.Time) // that of a send is when its call began
 	switch e.Kind {
 	case capture.Data:
 		c.sift(e)

@@ -183,6 +183,22 @@ func TestListedForgetsWhatWasNotHeardOf(t *testing.T) {
 	assert.Equal(t, []string{"unpaired 1 lost_close", "get success"}, p.play("S: $-1"))
 }
 
+// A send that waited for room while the connections were listed: its event comes after the listing's, with the time at which it began.
+func TestListedKeepsWhoseSendTookLong(t *testing.T) {
+	p := newPlayer(t)
+	p.play("open")
+	began := p.now
+	p.play("+1s")
+	since := p.now + 1
+	p.play("existing")
+	request := []byte("*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
+	p.event(capture.Event{Kind: capture.Data, Time: began, Seq: p.seq[capture.Request], Data: request})
+	p.event(capture.Event{Kind: capture.Listed, Time: since})
+
+	assert.Zero(t, p.tracker.Stats().LostConnections)
+	assert.Equal(t, []string{"get success"}, p.play("S: $-1"))
+}
+
 func TestListedKeepsWhatIsHalfClosed(t *testing.T) {
 	p := newPlayer(t)
 	p.play("open", "C: GET a", "half-close")

@@ -1,0 +1,33 @@
+package capture_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/redis-observer/redis-observer/bpf"
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// A connection that no listing may tell of is never missed in one.
+func TestReachOfWhatTheProbesTell(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		kind  uint8
+		flags uint8
+		reach capture.Reach
+	}{
+		{"opened here", bpf.Opened, bpf.OwnNetwork, capture.Always},
+		{"existed here", bpf.Existing, bpf.OwnNetwork, capture.Always},
+		{"found by its holder", bpf.Existing, 0, capture.WhileHeld},
+		{"a subflow of MPTCP here", bpf.OtherStream, bpf.OwnNetwork, capture.Always},
+		{"a subflow of MPTCP elsewhere, which no process holds, or SCTP", bpf.OtherStream, 0, capture.Never},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var live capture.Live
+			var event capture.Event
+			assert.True(t, live.Translate(&event, &bpf.Event{Conn: 1, Kind: test.kind, Flags: test.flags}, nil))
+			assert.Equal(t, test.reach, event.Reach)
+		})
+	}
+}
