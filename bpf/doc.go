@@ -2,7 +2,7 @@
 // package that imports cilium/ebpf.
 //
 // Its place in the line is the first arrow of
-// kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
+// kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
 //
 // A backend is a row of the table in backends.go: a set of programs of the one object, which all feed the same emit
 // functions (emit.h), the same ring buffer and a lane for each processor (lane.h). Differences between kernels are in compat.h, the layout of an event is in

@@ -19,6 +19,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
@@ -99,7 +100,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, l
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
 	o.tracker = newTracker(table, names, o.recorder, o.source.Backend() == capture.PacketBackend, memory)
-	if gate, ok := o.source.(capture.Gate); ok {
+	if gate, ok := o.source.(event.Gate); ok {
 		o.tracker.Guard(gate)
 	}
 	o.reloader = reloader{path: path, flags: flags, running: c, text: text, names: names, source: o.source, recorder: o.recorder, level: level, logger: logger}

@@ -1,6 +1,6 @@
 // Program redis-observer counts the commands, latencies and errors of Redis traffic that it sees with eBPF, and serves them to Prometheus.
 //
-//	kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
+//	kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
 //
 //	$ redis-observer --config observer.yaml
 //	time=… level=INFO msg="redis-observer observes" version=1.0.0 backend=tracepoint address=[::]:9479 client_ports=[6379] server_ports=[]

@@ -19,12 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
 // fakeLive delivers the events that a test sends, and a Tick every 20 ms.
 type fakeLive struct {
-	events chan capture.Event
+	events chan event.Event
 	closed chan struct{}
 	listed chan struct{}
 	once   sync.Once
@@ -36,14 +37,14 @@ type fakeLive struct {
 }
 
 func newFakeLive() *fakeLive {
-	f := &fakeLive{events: make(chan capture.Event, 1000), closed: make(chan struct{}), listed: make(chan struct{})}
+	f := &fakeLive{events: make(chan event.Event, 1000), closed: make(chan struct{}), listed: make(chan struct{})}
 	close(f.listed)
 	return f
 }
 
-func (f *fakeLive) Read(event *capture.Event) error {
+func (f *fakeLive) Read(e *event.Event) error {
 	select {
-	case *event = <-f.events:
+	case *e = <-f.events:
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.read++
@@ -51,20 +52,20 @@ func (f *fakeLive) Read(event *capture.Event) error {
 	default:
 	}
 	select {
-	case *event = <-f.events:
+	case *e = <-f.events:
 	case <-time.After(20 * time.Millisecond):
-		*event = capture.Event{Kind: capture.Tick, Time: time.Now().UnixNano()}
+		*e = event.Event{Kind: event.Tick, Time: time.Now().UnixNano()}
 	case <-f.closed:
 		if len(f.events) == 0 {
 			return os.ErrClosed
 		}
-		*event = <-f.events
+		*e = <-f.events
 	}
 	return nil
 }
 
-func (f *fakeLive) Stats() capture.Stats {
-	return capture.Stats{Lost: map[string]uint64{"ring_full": 0}}
+func (f *fakeLive) Stats() event.Stats {
+	return event.Stats{Lost: map[string]uint64{"ring_full": 0}}
 }
 
 func (f *fakeLive) Close() error {
@@ -101,7 +102,7 @@ func (f *fakeLive) Listed() <-chan struct{} { return f.listed }
 // conversation is one connection of a client to a server.
 type conversation struct {
 	source         *fakeLive
-	endpoints      capture.Endpoints
+	endpoints      event.Endpoints
 	id             uint64
 	request, reply uint32
 	now            int64
@@ -109,19 +110,19 @@ type conversation struct {
 
 func (f *fakeLive) connect(id uint64, server string) *conversation {
 	address := netip.MustParseAddrPort(server)
-	c := &conversation{source: f, id: id, now: time.Now().UnixNano(), endpoints: capture.Endpoints{
+	c := &conversation{source: f, id: id, now: time.Now().UnixNano(), endpoints: event.Endpoints{
 		Local: netip.MustParseAddr("192.0.2.1").As16(), LocalPort: 50000 + uint16(id),
 		Remote: address.Addr().As16(), RemotePort: address.Port()}}
-	f.events <- capture.Event{Kind: capture.Open, Conn: id, Time: c.now, Endpoints: c.endpoints}
+	f.events <- event.Event{Kind: event.Open, Conn: id, Time: c.now, Endpoints: c.endpoints}
 	return c
 }
 
 // exchange sends a request and its reply, one millisecond apart.
 func (c *conversation) exchange(request, reply string) {
 	c.now += int64(time.Millisecond)
-	c.source.events <- capture.Event{Kind: capture.Data, Direction: capture.Request, Conn: c.id, Seq: c.request, Time: c.now, Endpoints: c.endpoints, Data: []byte(request)}
+	c.source.events <- event.Event{Kind: event.Data, Direction: event.Request, Conn: c.id, Seq: c.request, Time: c.now, Endpoints: c.endpoints, Data: []byte(request)}
 	c.now += int64(time.Millisecond)
-	c.source.events <- capture.Event{Kind: capture.Data, Direction: capture.Reply, Conn: c.id, Seq: c.reply, Time: c.now, Endpoints: c.endpoints, Data: []byte(reply)}
+	c.source.events <- event.Event{Kind: event.Data, Direction: event.Reply, Conn: c.id, Seq: c.reply, Time: c.now, Endpoints: c.endpoints, Data: []byte(reply)}
 	c.request += uint32(len(request))
 	c.reply += uint32(len(reply))
 }

@@ -6,18 +6,18 @@ import (
 	"io"
 	"os"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
 // observe is the loop: read an event, match what it carries, record what became of it. It ends when the source is closed and drained, or at its end.
-func observe(source capture.Source, names *config.Names, tracker *correlate.Tracker, recorder *metrics.Recorder, alive *pulse) error {
-	var event capture.Event
+func observe(source event.Source, names *config.Names, tracker *correlate.Tracker, recorder *metrics.Recorder, alive *pulse) error {
+	var e event.Event
 	named := names.Version()
 	for {
-		if err := source.Read(&event); err != nil {
+		if err := source.Read(&e); err != nil {
 			if errors.Is(err, os.ErrClosed) || errors.Is(err, io.EOF) {
 				record(recorder, tracker.Flush())
 				return nil
@@ -29,8 +29,8 @@ func observe(source capture.Source, names *config.Names, tracker *correlate.Trac
 			named = version
 			tracker.Rename()
 		}
-		record(recorder, tracker.Track(&event))
-		if event.Kind == capture.Tick {
+		record(recorder, tracker.Track(&e))
+		if e.Kind == event.Tick {
 			alive.beat()
 			if tracker.Overdue() {
 				relist(source)
@@ -40,7 +40,7 @@ func observe(source capture.Source, names *config.Names, tracker *correlate.Trac
 }
 
 // relist asks for the connections that are there, if the source can tell.
-func relist(source capture.Source) {
+func relist(source event.Source) {
 	if lister, ok := source.(interface{ Relist() }); ok {
 		lister.Relist()
 	}

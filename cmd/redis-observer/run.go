@@ -10,12 +10,13 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
 // live is a source whose ports can be changed while it is read. *capture.Live is one.
 type live interface {
-	capture.Source
+	event.Source
 	// SetPorts may be called from any goroutine.
 	SetPorts(client, server []uint16) error
 	Backend() string

@@ -8,6 +8,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
@@ -18,8 +19,8 @@ const (
 )
 
 // hasName tells a source of packets which end of a connection is observed.
-func hasName(names *config.Names) func(capture.Role, *capture.Endpoints) bool {
-	return func(role capture.Role, e *capture.Endpoints) bool {
+func hasName(names *config.Names) func(event.Role, *event.Endpoints) bool {
+	return func(role event.Role, e *event.Endpoints) bool {
 		_, named := names.Resolve(role, e)
 		return named
 	}

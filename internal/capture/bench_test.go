@@ -18,6 +18,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/pcap"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
@@ -67,24 +68,24 @@ func BenchmarkReplay(b *testing.B) {
 func count(b *testing.B, file []byte) (commands int) {
 	source, err := capture.OpenReplay(capture.ReplayOptions{
 		Files: []string{"-"}, Stdin: bytes.NewReader(file), ClientPorts: []uint16{capturetest.Port},
-		Resolve: func(capture.Role, *capture.Endpoints) bool { return true },
+		Resolve: func(event.Role, *event.Endpoints) bool { return true },
 	})
 	require.NoError(b, err)
 	recorder := metrics.New(metrics.Options{
 		Buckets: []float64{0.001, 0.01, 0.1}, Commands: command.Builtin(), NameOf: func(correlate.NameID) string { return "bench" },
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	tracker := correlate.New(correlate.Options{Resolve: func(capture.Role, *capture.Endpoints) (correlate.NameID, bool) { return 0, true }})
-	var event capture.Event
+	tracker := correlate.New(correlate.Options{Resolve: func(event.Role, *event.Endpoints) (correlate.NameID, bool) { return 0, true }})
+	var e event.Event
 	for {
-		err := source.Read(&event)
+		err := source.Read(&e)
 		if errors.Is(err, io.EOF) {
 			return commands
 		}
 		if err != nil { // not by require, which costs more than all that is measured
 			b.Fatal(err)
 		}
-		exchanges := tracker.Track(&event)
+		exchanges := tracker.Track(&e)
 		for i := range exchanges {
 			recorder.Record(&exchanges[i])
 			if exchanges[i].Outcome == correlate.Success {

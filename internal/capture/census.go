@@ -2,6 +2,7 @@ package capture
 
 import (
 	"github.com/redis-observer/redis-observer/internal/capture/sockets"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // census is one look at the sockets of this machine: it tells of connections that are silent, and of those that are no more.
@@ -10,10 +11,10 @@ import (
 // What it found is used when every packet has been read that was captured before its end: only then it is known which
 // connections packets have told of by themselves, and which have ended since.
 type census struct {
-	begun, ended int64                  // by the clock of the packets
-	sockets      []sockets.Socket       // whose turn is to come
-	here         map[Endpoints]bool     // those that have a socket here: whether the client awaits a reply
-	over         map[Endpoints]struct{} // those whose end was read since it began
+	begun, ended int64                        // by the clock of the packets
+	sockets      []sockets.Socket             // whose turn is to come
+	here         map[event.Endpoints]bool     // those that have a socket here: whether the client awaits a reply
+	over         map[event.Endpoints]struct{} // those whose end was read since it began
 	compared     bool
 	missing      []*conversation // had a socket here, and have none any more
 	turned       []*conversation // count at their other end since the configuration changed
@@ -21,7 +22,7 @@ type census struct {
 
 // count begins a census. The clock is that of the packets.
 func (t *conversations) count(clock func() int64) error {
-	l := &census{begun: clock(), here: make(map[Endpoints]bool), over: make(map[Endpoints]struct{})}
+	l := &census{begun: clock(), here: make(map[event.Endpoints]bool), over: make(map[event.Endpoints]struct{})}
 	found, err := sockets.List(t.ports.Load().has)
 	if err != nil {
 		return err
@@ -50,7 +51,7 @@ func (t *conversations) announce(l *census) bool {
 	for len(l.sockets) > 0 {
 		s := &l.sockets[0]
 		l.sockets = l.sockets[1:]
-		key := Endpoints{Local: s.Local, Remote: s.Remote, LocalPort: s.LocalPort, RemotePort: s.RemotePort}
+		key := event.Endpoints{Local: s.Local, Remote: s.Remote, LocalPort: s.LocalPort, RemotePort: s.RemotePort}
 		if s.Accepted {
 			key = swap(&key)
 		}
@@ -78,10 +79,10 @@ func (t *conversations) announce(l *census) bool {
 }
 
 // exists begins a conversation that was found by its socket.
-func (t *conversations) exists(key Endpoints, awaited bool, now int64) *conversation {
+func (t *conversations) exists(key event.Endpoints, awaited bool, now int64) *conversation {
 	c := t.meet(key, now)
 	c.active, c.listed = now, true
-	e := t.event(c, Existing, now)
+	e := t.event(c, event.Existing, now)
 	e.Unplaced, e.Awaited = true, awaited
 	return c
 }
@@ -109,7 +110,7 @@ func (t *conversations) compare(l *census) {
 		_, found := l.here[key]
 		switch {
 		case c.forgetAt != 0:
-		case !found && c.active < l.begun && (c.listed || key.onLoopback()):
+		case !found && c.active < l.begun && (c.listed || onLoopback(&key)):
 			l.missing = append(l.missing, c)
 		case !c.foreign:
 			if role, named := t.roleOf(&key); named && role != c.role {
@@ -138,13 +139,13 @@ func (t *conversations) turn(l *census) bool {
 }
 
 // noteEnd keeps in mind that a connection ended of which nothing else is known.
-func (t *conversations) noteEnd(key Endpoints) {
+func (t *conversations) noteEnd(key event.Endpoints) {
 	if t.census != nil {
 		t.census.over[key] = struct{}{}
 	}
 }
 
 // onLoopback reports whether both ends are on this machine for certain.
-func (e *Endpoints) onLoopback() bool {
+func onLoopback(e *event.Endpoints) bool {
 	return e.RemoteAddrPort().Addr().IsLoopback() && e.LocalAddrPort().Addr().IsLoopback()
 }

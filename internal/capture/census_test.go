@@ -9,12 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // pair is a connection on loopback.
 type pair struct {
 	client, server net.Conn
-	key            Endpoints
+	key            event.Endpoints
 }
 
 func mustPairs(tb testing.TB, n int) (pairs []pair, port uint16) {
@@ -28,7 +29,7 @@ func mustPairs(tb testing.TB, n int) (pairs []pair, port uint16) {
 		server, err := listener.Accept()
 		require.NoError(tb, err)
 		local, remote := client.LocalAddr().(*net.TCPAddr).AddrPort(), client.RemoteAddr().(*net.TCPAddr).AddrPort()
-		pairs = append(pairs, pair{client, server, Endpoints{
+		pairs = append(pairs, pair{client, server, event.Endpoints{
 			Local: local.Addr().As16(), Remote: remote.Addr().As16(), LocalPort: local.Port(), RemotePort: remote.Port(),
 		}})
 		tb.Cleanup(pairs[len(pairs)-1].close)
@@ -42,9 +43,9 @@ func (p pair) close() {
 }
 
 // takeCensus uses the census, and returns what it tells.
-func (t *conversations) takeCensus(now int64) map[Endpoints]Event {
-	told := make(map[Endpoints]Event)
-	var e Event
+func (t *conversations) takeCensus(now int64) map[event.Endpoints]event.Event {
+	told := make(map[event.Endpoints]event.Event)
+	var e event.Event
 	for t.events.begin(&e); t.events.filled || t.reckon(now); t.events.begin(&e) {
 		told[e.Endpoints] = e
 	}
@@ -61,7 +62,7 @@ func TestCensus(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, halfClosed.client.(*net.TCPConn).CloseWrite())
 	var lost losses
-	c := newConversations([]uint16{port}, nil, func(Role, *Endpoints) bool { return true }, &lost)
+	c := newConversations([]uint16{port}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)
 	now := int64(1000)
 	tick := func() int64 { now++; return now }
 	segment := frame.Segment{
@@ -88,7 +89,7 @@ func TestCensus(t *testing.T) {
 		awaited bool
 	}{{silent, false}, {asking, true}} {
 		e := told[want.pair.key]
-		assert.Equal(t, Existing, e.Kind)
+		assert.Equal(t, event.Existing, e.Kind)
 		assert.True(t, e.Unplaced)
 		assert.Equal(t, want.awaited, e.Awaited)
 	}
@@ -101,8 +102,8 @@ func TestCensus(t *testing.T) {
 	require.NoError(t, c.count(tick))
 	told = c.takeCensus(now)
 	require.Len(t, told, 2)
-	assert.Equal(t, Vanished, told[silent.key].Kind)
-	assert.Equal(t, Vanished, told[known.key].Kind)
+	assert.Equal(t, event.Vanished, told[silent.key].Kind)
+	assert.Equal(t, event.Vanished, told[known.key].Kind)
 	assert.Len(t, c.table, 2, "one that is there, and one that passes through")
 }
 
@@ -110,7 +111,7 @@ func TestCensus(t *testing.T) {
 func TestCensusOfAccidents(t *testing.T) {
 	pairs, _ := mustPairs(t, 1)
 	var lost losses
-	c := newConversations([]uint16{pairs[0].key.LocalPort}, nil, func(Role, *Endpoints) bool { return true }, &lost)
+	c := newConversations([]uint16{pairs[0].key.LocalPort}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)
 	require.NoError(t, c.count(func() int64 { return 1 }))
 	assert.Empty(t, c.takeCensus(1))
 	assert.Empty(t, c.table)
@@ -120,28 +121,28 @@ func TestCensusOfAccidents(t *testing.T) {
 func TestCensusAfterAChangeOfRoles(t *testing.T) {
 	pairs, port := mustPairs(t, 1)
 	key := pairs[0].key
-	observed := Client
+	observed := event.Client
 	var lost losses
-	c := newConversations([]uint16{port}, []uint16{port}, func(role Role, _ *Endpoints) bool { return role == observed }, &lost)
+	c := newConversations([]uint16{port}, []uint16{port}, func(role event.Role, _ *event.Endpoints) bool { return role == observed }, &lost)
 	now := int64(1000)
 	tick := func() int64 { now++; return now }
 	require.NoError(t, c.count(tick))
 	told := c.takeCensus(now)
 	require.Len(t, told, 1)
-	require.Equal(t, Client, told[key].Role)
+	require.Equal(t, event.Client, told[key].Role)
 	passing := frame.Segment{Source: [16]byte{9}, SourcePort: 9, DestinationPort: port, Seq: 1, Flags: frame.ACK, Payload: []byte("PING\r\n")}
 	require.Equal(t, 1, c.drain(&passing))
 
-	observed = Server
+	observed = event.Server
 	require.NoError(t, c.count(tick))
 	told = c.takeCensus(now)
 	require.Len(t, told, 3)
-	assert.Equal(t, Vanished, told[key].Kind)
-	assert.Equal(t, Client, told[key].Role)
-	assert.Equal(t, Vanished, told[keyOf(&passing, Request)].Kind)
+	assert.Equal(t, event.Vanished, told[key].Kind)
+	assert.Equal(t, event.Client, told[key].Role)
+	assert.Equal(t, event.Vanished, told[keyOf(&passing, event.Request)].Kind)
 	again := told[swap(&key)]
-	assert.Equal(t, Existing, again.Kind)
-	assert.Equal(t, Server, again.Role)
+	assert.Equal(t, event.Existing, again.Kind)
+	assert.Equal(t, event.Server, again.Role)
 	assert.True(t, again.Unplaced)
 	assert.Len(t, c.table, 1, "one that passes through begins when it speaks")
 	passing.Seq += 6

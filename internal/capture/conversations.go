@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // What is remembered of conversations.
@@ -26,11 +27,11 @@ const (
 // A SYN is not remembered unless it carries data, and the answer to it in a small table only: a flood of them evicts no conversation.
 type conversations struct {
 	ports   atomic.Pointer[portSets]
-	resolve func(Role, *Endpoints) bool
-	table   map[Endpoints]*conversation // by the endpoints as the client has them
-	recent  [recents]*conversation      // those of the table that spoke of late, by the client's port
-	opening map[Endpoints]opening
-	early   map[Endpoints]early
+	resolve func(event.Role, *event.Endpoints) bool
+	table   map[event.Endpoints]*conversation // by the endpoints as the client has them
+	recent  [recents]*conversation            // those of the table that spoke of late, by the client's port
+	opening map[event.Endpoints]opening
+	early   map[event.Endpoints]early
 	ending  []*conversation // left by both ends, the first to be forgotten first
 	ids     uint64
 	events  eventQueue
@@ -72,10 +73,10 @@ type early struct {
 
 // conversation is a TCP connection as packets show it.
 type conversation struct {
-	key       Endpoints // as the client has them
-	endpoints Endpoints // as the observed end has them
+	key       event.Endpoints // as the client has them
+	endpoints event.Endpoints // as the observed end has them
 	id        uint64
-	role      Role
+	role      event.Role
 	streams   [2]stream // by Direction
 	active    int64
 	forgetAt  int64 // 0 as long as it is not left by both ends
@@ -99,12 +100,12 @@ type stream struct {
 // hole is a range of offsets that was not seen.
 type hole struct{ from, to uint32 }
 
-func newConversations(client, server []uint16, resolve func(Role, *Endpoints) bool, lost *losses) *conversations {
+func newConversations(client, server []uint16, resolve func(event.Role, *event.Endpoints) bool, lost *losses) *conversations {
 	c := &conversations{
 		resolve: resolve,
-		table:   make(map[Endpoints]*conversation),
-		opening: make(map[Endpoints]opening),
-		early:   make(map[Endpoints]early),
+		table:   make(map[event.Endpoints]*conversation),
+		opening: make(map[event.Endpoints]opening),
+		early:   make(map[event.Endpoints]early),
 		lost:    lost,
 	}
 	c.ports.Store(newPortSets(client, server))
@@ -161,91 +162,91 @@ func (t *conversations) segment(s *frame.Segment, now int64) {
 }
 
 // orient finds out which end is the server: the one whose port is observed.
-func (t *conversations) orient(s *frame.Segment) (d Direction, observed bool) {
+func (t *conversations) orient(s *frame.Segment) (d event.Direction, observed bool) {
 	ports := t.ports.Load()
 	toServer, fromServer := ports.has(s.DestinationPort), ports.has(s.SourcePort)
 	switch {
 	case toServer && fromServer:
 		return t.guess(s), true
 	case fromServer:
-		return Reply, true
+		return event.Reply, true
 	default:
-		return Request, toServer
+		return event.Request, toServer
 	}
 }
 
-func keyOf(s *frame.Segment, d Direction) Endpoints {
-	if d == Request {
-		return Endpoints{Local: s.Source, Remote: s.Destination, LocalPort: s.SourcePort, RemotePort: s.DestinationPort}
+func keyOf(s *frame.Segment, d event.Direction) event.Endpoints {
+	if d == event.Request {
+		return event.Endpoints{Local: s.Source, Remote: s.Destination, LocalPort: s.SourcePort, RemotePort: s.DestinationPort}
 	}
-	return Endpoints{Local: s.Destination, Remote: s.Source, LocalPort: s.DestinationPort, RemotePort: s.SourcePort}
+	return event.Endpoints{Local: s.Destination, Remote: s.Source, LocalPort: s.DestinationPort, RemotePort: s.SourcePort}
 }
 
 // guess decides where both ports are observed: by what is known of the conversation, by who answers a SYN, by the addresses that
 // have a name, and if nothing helps by the lower port, because clients get high ones.
-func (t *conversations) guess(s *frame.Segment) Direction {
+func (t *conversations) guess(s *frame.Segment) event.Direction {
 	if s.Flags&frame.SYN != 0 {
 		if s.Flags&frame.ACK != 0 {
-			return Reply
+			return event.Reply
 		}
-		return Request
+		return event.Request
 	}
-	request, reply := keyOf(s, Request), keyOf(s, Reply)
-	for d, key := range [...]Endpoints{Request: request, Reply: reply} {
+	request, reply := keyOf(s, event.Request), keyOf(s, event.Reply)
+	for d, key := range [...]event.Endpoints{event.Request: request, event.Reply: reply} {
 		if t.table[key] != nil {
-			return Direction(d)
+			return event.Direction(d)
 		}
 		if _, found := t.opening[key]; found {
-			return Direction(d)
+			return event.Direction(d)
 		}
 	}
 	if _, named := t.roleOf(&request); named {
 		if _, both := t.roleOf(&reply); !both {
-			return Request
+			return event.Request
 		}
 	} else if _, named := t.roleOf(&reply); named {
-		return Reply
+		return event.Reply
 	}
 	if s.DestinationPort <= s.SourcePort {
-		return Request
+		return event.Request
 	}
-	return Reply
+	return event.Reply
 }
 
 // roleOf says at which end a conversation is counted. Packets show both ends at once; it counts once, at the client's if that has a name.
-func (t *conversations) roleOf(key *Endpoints) (role Role, named bool) {
+func (t *conversations) roleOf(key *event.Endpoints) (role event.Role, named bool) {
 	client, server := t.ports.Load().of(key.RemotePort)
-	if client && t.resolve(Client, key) {
-		return Client, true
+	if client && t.resolve(event.Client, key) {
+		return event.Client, true
 	}
 	swapped := swap(key)
-	if server && t.resolve(Server, &swapped) {
-		return Server, true
+	if server && t.resolve(event.Server, &swapped) {
+		return event.Server, true
 	}
 	if server && !client {
-		return Server, false
+		return event.Server, false
 	}
-	return Client, false
+	return event.Client, false
 }
 
 // swap returns the endpoints as the other end has them.
-func swap(e *Endpoints) Endpoints {
-	return Endpoints{Local: e.Remote, Remote: e.Local, LocalPort: e.RemotePort, RemotePort: e.LocalPort}
+func swap(e *event.Endpoints) event.Endpoints {
+	return event.Endpoints{Local: e.Remote, Remote: e.Local, LocalPort: e.RemotePort, RemotePort: e.LocalPort}
 }
 
 // has reports whether a segment is of the conversation.
-func (c *conversation) has(s *frame.Segment, d Direction) bool {
+func (c *conversation) has(s *frame.Segment, d event.Direction) bool {
 	client, server := &c.key.Local, &c.key.Remote
-	if d == Request {
+	if d == event.Request {
 		return s.SourcePort == c.key.LocalPort && s.DestinationPort == c.key.RemotePort && s.Source == *client && s.Destination == *server
 	}
 	return s.SourcePort == c.key.RemotePort && s.DestinationPort == c.key.LocalPort && s.Source == *server && s.Destination == *client
 }
 
 // find returns the conversation of a segment, a new one if the segment shows that there is one.
-func (t *conversations) find(d Direction, s *frame.Segment, now int64) *conversation {
+func (t *conversations) find(d event.Direction, s *frame.Segment, now int64) *conversation {
 	port := s.SourcePort
-	if d == Reply {
+	if d == event.Reply {
 		port = s.DestinationPort
 	}
 	recent := &t.recent[port%recents]
@@ -258,7 +259,7 @@ func (t *conversations) find(d Direction, s *frame.Segment, now int64) *conversa
 }
 
 // lookUp is find for a conversation that is not a recent one.
-func (t *conversations) lookUp(d Direction, s *frame.Segment, now int64) *conversation {
+func (t *conversations) lookUp(d event.Direction, s *frame.Segment, now int64) *conversation {
 	key := keyOf(s, d)
 	c := t.table[key]
 	if c != nil && !c.reopening {
@@ -291,7 +292,7 @@ func (c *conversation) isOver(st *stream, s *frame.Segment, now int64) bool {
 }
 
 // meet begins a conversation of which nothing is known.
-func (t *conversations) meet(key Endpoints, now int64) *conversation {
+func (t *conversations) meet(key event.Endpoints, now int64) *conversation {
 	if len(t.table) >= maxConversations {
 		t.evict(now)
 	}
@@ -299,7 +300,7 @@ func (t *conversations) meet(key Endpoints, now int64) *conversation {
 	c := &conversation{key: key, id: t.ids}
 	c.role, _ = t.roleOf(&key)
 	c.endpoints = key
-	if c.role == Server {
+	if c.role == event.Server {
 		c.endpoints = swap(&key)
 	}
 	t.table[key] = c
@@ -330,7 +331,7 @@ func (t *conversations) dismiss(c *conversation, now int64) {
 		t.close(c, now)
 	default:
 		c.closed = true
-		t.life(c, Vanished, now)
+		t.life(c, event.Vanished, now)
 	}
 	t.forget(c)
 }

@@ -6,11 +6,12 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // drain reads the events of a segment, and returns how many there were.
 func (t *conversations) drain(s *frame.Segment) (events int) {
-	var e Event
+	var e event.Event
 	t.events.begin(&e)
 	t.segment(s, 1)
 	for filled := t.events.filled; filled; filled = t.events.filled {
@@ -23,8 +24,8 @@ func (t *conversations) drain(s *frame.Segment) (events int) {
 // TestMemoryWhenTimeStandsStill: a capture may say that everything happened at once. Nothing of it may be kept for ever.
 func TestMemoryWhenTimeStandsStill(t *testing.T) {
 	var lost losses
-	c := newConversations([]uint16{6379}, nil, func(Role, *Endpoints) bool { return true }, &lost)
-	var e Event
+	c := newConversations([]uint16{6379}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)
+	var e event.Event
 	for n := range uint32(3 * maxEnding) {
 		request := frame.Segment{SourcePort: uint16(n), DestinationPort: 6379, Seq: 1, Flags: frame.ACK, Payload: []byte("PING\r\n")}
 		request.Source[0], request.Source[1] = byte(n>>16), 1
@@ -44,7 +45,7 @@ func TestMemoryWhenTimeStandsStill(t *testing.T) {
 // TestMemoryOfSYNs: nor of those that carry data, or are answered and go no further.
 func TestMemoryOfSYNs(t *testing.T) {
 	var lost losses
-	c := newConversations([]uint16{6379}, nil, func(Role, *Endpoints) bool { return true }, &lost)
+	c := newConversations([]uint16{6379}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)
 	data := make([]byte, maxEarlyBytes+1)
 	for n := range uint32(2 * maxOpenings) {
 		syn := frame.Segment{SourcePort: uint16(n), DestinationPort: 6379, Flags: frame.SYN, Payload: data[:1]}

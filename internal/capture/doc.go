@@ -1,9 +1,4 @@
 // Package capture turns what happened on sockets into events, wherever it was seen.
 //
-// Its place in the line: kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
-//
-// A Source yields Events: payload of one direction with its offset in the stream, gaps of known length, and the life of
-// connections. Whatever was missed shows as a jump of the offsets, so that nothing downstream has to trust the source.
-// Event.Data belongs to the source and is valid until the next Read. Read is for one goroutine; Stats and Close are for any.
-// After Close, Read delivers what was already captured and then os.ErrClosed.
+// Its place in the line: kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
 package capture

@@ -4,21 +4,22 @@ import (
 	"slices"
 
 	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // handshake takes a segment with SYN. Only the server's tells where both streams begin, and that there is someone who answers.
-func (t *conversations) handshake(key Endpoints, d Direction, s *frame.Segment, now int64) {
+func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *frame.Segment, now int64) {
 	if s.Flags&frame.RST != 0 {
 		return
 	}
 	if s.Flags&frame.ACK == 0 {
-		if d == Request && len(s.Payload) > 0 && len(s.Payload) <= maxEarlyBytes {
+		if d == event.Request && len(s.Payload) > 0 && len(s.Payload) <= maxEarlyBytes {
 			t.keep(key, early{seq: s.Seq + 1, data: slices.Clone(s.Payload), time: now})
 		}
 		return
 	}
 	c := t.table[key]
-	if d == Request {
+	if d == event.Request {
 		// The end whose port is observed has connected somewhere: its port is an ephemeral one that happens to be of that number.
 		if c == nil {
 			c = t.meet(key, now)
@@ -26,7 +27,7 @@ func (t *conversations) handshake(key Endpoints, d Direction, s *frame.Segment, 
 		c.foreign = true
 		return
 	}
-	o := opening{[2]uint32{Request: s.Ack, Reply: s.Seq + 1}}
+	o := opening{[2]uint32{event.Request: s.Ack, event.Reply: s.Seq + 1}}
 	if c != nil && c.opened && c.start == o {
 		return // sent again
 	}
@@ -41,7 +42,7 @@ func (t *conversations) handshake(key Endpoints, d Direction, s *frame.Segment, 
 }
 
 // keep remembers what a SYN carried until its handshake is complete.
-func (t *conversations) keep(key Endpoints, e early) {
+func (t *conversations) keep(key event.Endpoints, e early) {
 	if len(t.early) >= maxEarly {
 		t.lost.add(lostHandshake, uint64(len(t.early)))
 		clear(t.early)
@@ -50,7 +51,7 @@ func (t *conversations) keep(key Endpoints, e early) {
 }
 
 // open begins a conversation whose handshake was seen, in the place of an earlier one between the same ports if there is one.
-func (t *conversations) open(earlier *conversation, key Endpoints, o opening, now int64) *conversation {
+func (t *conversations) open(earlier *conversation, key event.Endpoints, o opening, now int64) *conversation {
 	if earlier != nil {
 		t.dismiss(earlier, now)
 	}
@@ -62,19 +63,19 @@ func (t *conversations) open(earlier *conversation, key Endpoints, o opening, no
 	e := t.early[key]
 	delete(t.early, key)
 	// The server has taken all of it, or the first bytes, or none and the client sends it again.
-	taken := o.offsets[Request] - e.seq
+	taken := o.offsets[event.Request] - e.seq
 	if taken == 0 || taken > uint32(len(e.data)) {
-		t.life(c, Open, now)
+		t.life(c, event.Open, now)
 		return c
 	}
-	c.streams[Request].end = e.seq
-	t.life(c, Open, now)
-	t.payload(c, &c.streams[Request], Request, &frame.Segment{Seq: e.seq, Payload: e.data[:taken]}, e.time)
+	c.streams[event.Request].end = e.seq
+	t.life(c, event.Open, now)
+	t.payload(c, &c.streams[event.Request], event.Request, &frame.Segment{Seq: e.seq, Payload: e.data[:taken]}, e.time)
 	return c
 }
 
 // reset ends a conversation at once. A reset that does not fit what was seen of its stream is of another conversation, or forged.
-func (t *conversations) reset(c *conversation, d Direction, s *frame.Segment, now int64) {
+func (t *conversations) reset(c *conversation, d event.Direction, s *frame.Segment, now int64) {
 	const tolerance = 1 << 24
 	st := &c.streams[d]
 	off := int32(s.Seq - st.end)
@@ -85,8 +86,8 @@ func (t *conversations) reset(c *conversation, d Direction, s *frame.Segment, no
 		st.end = s.Seq
 	}
 	if c.forgetAt == 0 {
-		if e := t.life(c, endOf(c, d), now); e.Kind == PeerClosed {
-			e.Cut = Reset
+		if e := t.life(c, endOf(c, d), now); e.Kind == event.PeerClosed {
+			e.Cut = event.Reset
 		}
 		t.leave(c, now)
 	}
@@ -94,7 +95,7 @@ func (t *conversations) reset(c *conversation, d Direction, s *frame.Segment, no
 }
 
 // finish notes the end of a stream. An end before what was seen, or far behind it, is of another conversation, or forged.
-func (t *conversations) finish(c *conversation, d Direction, at uint32, now int64) {
+func (t *conversations) finish(c *conversation, d event.Direction, at uint32, now int64) {
 	st := &c.streams[d]
 	off := int32(at - st.end)
 	if st.finished || st.known && (off < 0 || off > plausible) {
@@ -117,18 +118,18 @@ func (t *conversations) leave(c *conversation, now int64) {
 }
 
 // endOf is the kind of event that says that a stream has ended.
-func endOf(c *conversation, d Direction) Kind {
-	if (d == Request) == (c.role == Client) {
-		return HalfClosed
+func endOf(c *conversation, d event.Direction) event.Kind {
+	if (d == event.Request) == (c.role == event.Client) {
+		return event.HalfClosed
 	}
-	return PeerClosed
+	return event.PeerClosed
 }
 
 // close tells once that a conversation has ended.
 func (t *conversations) close(c *conversation, now int64) {
 	if !c.closed {
 		c.closed = true
-		t.life(c, Closed, now)
+		t.life(c, event.Closed, now)
 	}
 }
 

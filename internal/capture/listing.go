@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis-observer/redis-observer/bpf"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // listing is one run of the socket iterators.
@@ -109,22 +110,22 @@ const firstNamespace = "pid:[4026531836]"
 
 // reachElsewhere is the reach of connections in other network namespaces: those are listed by the processes that hold them, of which a PID namespace
 // may hide some.
-func reachElsewhere() Reach {
+func reachElsewhere() event.Reach {
 	if namespace, err := os.Readlink("/proc/self/ns/pid"); err == nil && namespace == firstNamespace {
-		return WhileHeld
+		return event.WhileHeld
 	}
-	return Never
+	return event.Never
 }
 
 // reachOf is the reach of a connection by what the probes say of it. What a listing found by its holder it will find again.
-func (l *Live) reachOf(head *bpf.Event) Reach {
+func (l *Live) reachOf(head *bpf.Event) event.Reach {
 	switch {
 	case head.Flags&bpf.OwnNetwork != 0:
-		return Always
+		return event.Always
 	case head.Kind == bpf.Existing:
-		return WhileHeld
+		return event.WhileHeld
 	case head.Kind == bpf.OtherStream:
-		return Never // no process holds a subflow of MPTCP, and no listing tells of SCTP
+		return event.Never // no process holds a subflow of MPTCP, and no listing tells of SCTP
 	}
 	return l.reach
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // A connection that no listing may tell of is never missed in one.
@@ -15,19 +16,19 @@ func TestReachOfWhatTheProbesTell(t *testing.T) {
 		name  string
 		kind  uint8
 		flags uint8
-		reach capture.Reach
+		reach event.Reach
 	}{
-		{"opened here", bpf.Opened, bpf.OwnNetwork, capture.Always},
-		{"existed here", bpf.Existing, bpf.OwnNetwork, capture.Always},
-		{"found by its holder", bpf.Existing, 0, capture.WhileHeld},
-		{"a subflow of MPTCP here", bpf.OtherStream, bpf.OwnNetwork, capture.Always},
-		{"a subflow of MPTCP elsewhere, which no process holds, or SCTP", bpf.OtherStream, 0, capture.Never},
+		{"opened here", bpf.Opened, bpf.OwnNetwork, event.Always},
+		{"existed here", bpf.Existing, bpf.OwnNetwork, event.Always},
+		{"found by its holder", bpf.Existing, 0, event.WhileHeld},
+		{"a subflow of MPTCP here", bpf.OtherStream, bpf.OwnNetwork, event.Always},
+		{"a subflow of MPTCP elsewhere, which no process holds, or SCTP", bpf.OtherStream, 0, event.Never},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var live capture.Live
-			var event capture.Event
-			assert.True(t, live.Translate(&event, &bpf.Event{Conn: 1, Kind: test.kind, Flags: test.flags}, nil))
-			assert.Equal(t, test.reach, event.Reach)
+			var e event.Event
+			assert.True(t, live.Translate(&e, &bpf.Event{Conn: 1, Kind: test.kind, Flags: test.flags}, nil))
+			assert.Equal(t, test.reach, e.Reach)
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-observer/redis-observer/bpf"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
@@ -21,13 +22,13 @@ const Auto = "auto"
 
 // LiveOptions say what a Live observes and how. All but Interfaces are required.
 type LiveOptions struct {
-	Backend                  string                      // Auto, one of bpf.Backends, or PacketBackend
-	RingSize                 int                         // bytes, a power of two and a multiple of the page size
-	FlushInterval            time.Duration               // the longest that an event waits in the ring
-	MaxBytesPerCall          int                         // payload copied of one socket call; what lies beyond is a Gap
-	ClientPorts, ServerPorts []uint16                    // ports of the remote end of clients, and of the local end of servers
-	Interfaces               []string                    // those whose packets are captured, none for all; only for PacketBackend
-	Resolve                  func(Role, *Endpoints) bool // whether an end of a connection has a name; only for PacketBackend
+	Backend                  string                                  // Auto, one of bpf.Backends, or PacketBackend
+	RingSize                 int                                     // bytes, a power of two and a multiple of the page size
+	FlushInterval            time.Duration                           // the longest that an event waits in the ring
+	MaxBytesPerCall          int                                     // payload copied of one socket call; what lies beyond is a Gap
+	ClientPorts, ServerPorts []uint16                                // ports of the remote end of clients, and of the local end of servers
+	Interfaces               []string                                // those whose packets are captured, none for all; only for PacketBackend
+	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name; only for PacketBackend
 	Logger                   *slog.Logger
 }
 
@@ -43,7 +44,7 @@ type Live struct {
 	untold  int                 // events since the last Tick
 	checked int64               // when the losses were last looked at
 	full    uint64              // events lost to a full ring, then
-	reach   Reach               // of a connection in another network namespace, at least
+	reach   event.Reach         // of a connection in another network namespace, at least
 	foreign map[uint64]struct{} // connections whose ephemeral port happens to be an observed one
 	bytes   uint64
 	events  uint64
@@ -58,8 +59,8 @@ type Live struct {
 }
 
 var (
-	_ Source = (*Live)(nil)
-	_ Gate   = (*Live)(nil)
+	_ event.Source = (*Live)(nil)
+	_ event.Gate   = (*Live)(nil)
 )
 
 // How long opening waits for a shortage to pass, such as of descriptors, and between two tries.
@@ -175,10 +176,10 @@ func (l *Live) Needed() privilege.Set {
 }
 
 // Read implements Source.
-func (l *Live) Read(event *Event) error {
+func (l *Live) Read(e *event.Event) error {
 	for {
 		if l.untold >= mostUntold {
-			l.tick(event)
+			l.tick(e)
 			return nil
 		}
 		head, payload, err := l.probes.Next()
@@ -192,13 +193,13 @@ func (l *Live) Read(event *Event) error {
 		if head != nil {
 			l.busy = true
 			l.untold++
-			if l.translate(event, head, payload) {
+			if l.translate(e, head, payload) {
 				return nil
 			}
 			continue
 		}
 		if !l.ticked {
-			l.tick(event)
+			l.tick(e)
 			return nil
 		}
 		if err := l.probes.Wait(l.busy); err != nil {
@@ -212,7 +213,7 @@ func (l *Live) Read(event *Event) error {
 const mostUntold = 1 << 14
 
 // tick makes the event that is delivered each time the ring is empty, and does what is due now and then.
-func (l *Live) tick(event *Event) {
+func (l *Live) tick(e *event.Event) {
 	l.ticked, l.untold = true, 0
 	now := bpf.Monotonic()
 	l.readEvents.Store(l.events)
@@ -221,7 +222,7 @@ func (l *Live) tick(event *Event) {
 		l.checked = now
 		l.checkLoss()
 	}
-	*event = Event{Kind: Tick, Time: now}
+	*e = event.Event{Kind: event.Tick, Time: now}
 	if l.pending == nil {
 		select {
 		case done := <-l.lister.done:
@@ -231,7 +232,7 @@ func (l *Live) tick(event *Event) {
 	}
 	if l.pending != nil && l.probes.Position() >= l.pending.position {
 		if l.pending.complete {
-			*event = Event{Kind: Listed, Time: l.pending.started}
+			*e = event.Event{Kind: event.Listed, Time: l.pending.started}
 			l.ticked = false
 		}
 		l.pending = nil
@@ -258,8 +259,8 @@ func (l *Live) checkLoss() {
 }
 
 // TurnAway implements Gate.
-func (l *Live) TurnAway(conn uint64, role Role, direction Direction, time int64) {
-	l.probes.Stop(conn, (direction == Request) == (role == Client), uint64(time))
+func (l *Live) TurnAway(conn uint64, role event.Role, direction event.Direction, time int64) {
+	l.probes.Stop(conn, (direction == event.Request) == (role == event.Client), uint64(time))
 }
 
 // Readmit implements Gate.
@@ -269,13 +270,13 @@ func (l *Live) Readmit(conn uint64) { l.probes.Lift(conn) }
 func (l *Live) ReadmitAll() { l.probes.LiftAll() }
 
 // Stats implements Source.
-func (l *Live) Stats() Stats {
+func (l *Live) Stats() event.Stats {
 	l.statsLock.Lock()
 	defer l.statsLock.Unlock()
 	if lost, err := l.probes.Lost(); err == nil {
 		l.lost = lost
 	}
-	return Stats{Events: l.readEvents.Load(), Bytes: l.readBytes.Load(), Lost: maps.Clone(l.lost)}
+	return event.Stats{Events: l.readEvents.Load(), Bytes: l.readBytes.Load(), Lost: maps.Clone(l.lost)}
 }
 
 // Close implements Source: it detaches the probes. Read goes on until the ring is empty.

@@ -12,6 +12,7 @@ import (
 	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/capture/afpacket"
 	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
@@ -53,7 +54,7 @@ type Packets struct {
 	released  bool
 }
 
-var _ Source = (*Packets)(nil)
+var _ event.Source = (*Packets)(nil)
 
 // OpenPackets begins to capture.
 func OpenPackets(options LiveOptions) (*Packets, error) {
@@ -127,15 +128,15 @@ func (p *Packets) wake() {
 }
 
 // Read implements Source.
-func (p *Packets) Read(event *Event) error {
+func (p *Packets) Read(e *event.Event) error {
 	events := &p.conversations.events
-	for events.begin(event); !events.filled; {
+	for events.begin(e); !events.filled; {
 		if p.conversations.expire(p.packet.Time) || p.list() {
 			continue
 		}
 		if p.unticked >= untold {
 			p.clock.now()
-			p.tick(event, p.packet.Time)
+			p.tick(e, p.packet.Time)
 			return nil
 		}
 		stopped := p.stopped.Load() // before the last look into the ring
@@ -152,7 +153,7 @@ func (p *Packets) Read(event *Event) error {
 			return os.ErrClosed
 		}
 		if !p.ticked {
-			p.tick(event, max(p.packet.Time, p.clock.now()-int64(p.flush+handover)))
+			p.tick(e, max(p.packet.Time, p.clock.now()-int64(p.flush+handover)))
 			return nil
 		}
 		if err := p.ring.Wait(p.patience()); err != nil {
@@ -161,16 +162,16 @@ func (p *Packets) Read(event *Event) error {
 		p.ticked = false
 	}
 	p.events++
-	p.bytes += uint64(len(event.Data))
+	p.bytes += uint64(len(e.Data))
 	return nil
 }
 
 // tick makes the event that is delivered each time the ring is empty, and says up to when everything has been read.
-func (p *Packets) tick(event *Event, now int64) {
+func (p *Packets) tick(e *event.Event, now int64) {
 	p.ticked, p.unticked = true, 0
 	p.publish()
 	p.packet.Time = now
-	*event = Event{Kind: Tick, Time: p.packet.Time}
+	*e = event.Event{Kind: event.Tick, Time: p.packet.Time}
 	if p.conversations.census != nil || p.listDue.Load() {
 		return
 	}
@@ -251,9 +252,9 @@ func (p *Packets) publish() {
 }
 
 // Stats implements Source.
-func (p *Packets) Stats() Stats {
+func (p *Packets) Stats() event.Stats {
 	p.countDrops()
-	return Stats{Events: p.readEvents.Load(), Bytes: p.readBytes.Load(), Lost: p.lost.byReason()}
+	return event.Stats{Events: p.readEvents.Load(), Bytes: p.readBytes.Load(), Lost: p.lost.byReason()}
 }
 
 // countDrops takes over what the kernel counted, which begins anew each time that it is read.

@@ -13,13 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 func mustCapture(t *testing.T, interfaces ...string) *capture.Packets {
 	t.Helper()
 	p, err := capture.OpenPackets(capture.LiveOptions{
 		RingSize: 1 << 20, FlushInterval: time.Millisecond, MaxBytesPerCall: 1 << 12, Interfaces: interfaces,
-		Resolve: func(capture.Role, *capture.Endpoints) bool { return true },
+		Resolve: func(event.Role, *event.Endpoints) bool { return true },
 		Logger:  slog.New(slog.DiscardHandler),
 	})
 	if errors.Is(err, os.ErrPermission) && os.Getenv("REDIS_OBSERVER_TEST_REQUIRE") == "" {
@@ -56,15 +57,15 @@ func TestPacketsOnLoopback(t *testing.T) {
 		require.NoError(t, p.Close())
 
 		var bytes [2]int
-		kinds := map[capture.Kind]int{}
-		var e capture.Event
+		kinds := map[event.Kind]int{}
+		var e event.Event
 		for err = p.Read(&e); err == nil; err = p.Read(&e) {
 			kinds[e.Kind]++
 			bytes[e.Direction] += len(e.Data) + int(e.Len)
 		}
 		assert.ErrorIs(t, err, os.ErrClosed)
 		assert.Equal(t, [2]int{len(echo), len(echo)}, bytes)
-		for _, kind := range []capture.Kind{capture.Open, capture.HalfClosed, capture.PeerClosed} {
+		for _, kind := range []event.Kind{event.Open, event.HalfClosed, event.PeerClosed} {
 			assert.Equal(t, 1, kinds[kind], kind)
 		}
 		assert.Zero(t, p.Stats().Lost["ring_full"])
@@ -99,7 +100,7 @@ func TestDropsAreCounted(t *testing.T) {
 	require.NoError(t, p.Close())
 
 	seen := 0
-	var e capture.Event
+	var e event.Event
 	for err = p.Read(&e); err == nil; err = p.Read(&e) {
 		seen += len(e.Data)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
@@ -33,7 +34,7 @@ func newPath(tb testing.TB, pipeline int) *path {
 	tb.Helper()
 	p := &path{
 		tracker: correlate.New(correlate.Options{
-			Resolve: func(capture.Role, *capture.Endpoints) (correlate.NameID, bool) { return 0, true },
+			Resolve: func(event.Role, *event.Endpoints) (correlate.NameID, bool) { return 0, true },
 		}),
 		recorder: metrics.New(metrics.Options{
 			Buckets:  []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
@@ -61,11 +62,11 @@ func record(kind uint8, payload string) []byte {
 
 // read takes a record to the metrics, and returns how many commands it completed.
 func (p *path) read(record []byte) (commands int) {
-	var event capture.Event
-	if !p.live.Translate(&event, head(record), record[headSize:]) {
+	var e event.Event
+	if !p.live.Translate(&e, head(record), record[headSize:]) {
 		return 0
 	}
-	exchanges := p.tracker.Track(&event)
+	exchanges := p.tracker.Track(&e)
 	for i := range exchanges {
 		p.recorder.Record(&exchanges[i])
 		commands += int(exchanges[i].Count)

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // disorder cuts a text into segments and sends them as a network does: some twice, some out of order, some with old bytes again.
@@ -54,12 +55,12 @@ func outcomes(t *testing.T, file []byte) (succeeded, others int) {
 	t.Helper()
 	source, err := capture.OpenReplay(capture.ReplayOptions{
 		Files: []string{"-"}, Stdin: bytes.NewReader(file), ClientPorts: []uint16{capturetest.Port},
-		Resolve: func(capture.Role, *capture.Endpoints) bool { return true },
+		Resolve: func(event.Role, *event.Endpoints) bool { return true },
 	})
 	require.NoError(t, err)
 	tracker := correlate.New(correlate.Options{
 		HoldFor: capture.PacketPatience,
-		Resolve: func(capture.Role, *capture.Endpoints) (correlate.NameID, bool) { return 0, true },
+		Resolve: func(event.Role, *event.Endpoints) (correlate.NameID, bool) { return 0, true },
 	})
 	count := func(exchanges []correlate.Exchange) {
 		for _, x := range exchanges {
@@ -70,7 +71,7 @@ func outcomes(t *testing.T, file []byte) (succeeded, others int) {
 			}
 		}
 	}
-	var e capture.Event
+	var e event.Event
 	for err := source.Read(&e); !errors.Is(err, io.EOF); err = source.Read(&e) {
 		require.NoError(t, err)
 		count(tracker.Track(&e))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/capture/frame"
 	"github.com/redis-observer/redis-observer/internal/capture/pcap"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // PacketPatience is how long, in time of the packets, bytes out of order should be waited for: a segment that was lost is sent
@@ -23,8 +24,8 @@ const PacketPatience = time.Second
 type ReplayOptions struct {
 	Files                    []string // capture files; "-" is Stdin
 	Stdin                    io.Reader
-	ClientPorts, ServerPorts []uint16                    // as in LiveOptions
-	Resolve                  func(Role, *Endpoints) bool // whether an end of a connection has a name
+	ClientPorts, ServerPorts []uint16                                // as in LiveOptions
+	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name
 }
 
 // Replay is the Source of what captures of packets hold. Its clock is that of the captures.
@@ -57,7 +58,7 @@ type input struct {
 	begin int64
 }
 
-var _ Source = (*Replay)(nil)
+var _ event.Source = (*Replay)(nil)
 
 // publishEvery is how many packets pass between two updates of what Stats and Progress return.
 const publishEvery = 4096
@@ -111,9 +112,9 @@ func beginning(name string) (begin, size int64, err error) {
 }
 
 // Read implements Source. It returns io.EOF behind the last file, whether all were read to their end or not.
-func (r *Replay) Read(event *Event) error {
+func (r *Replay) Read(e *event.Event) error {
 	events := &r.conversations.events
-	for events.begin(event); !events.filled; {
+	for events.begin(e); !events.filled; {
 		if r.closed.Load() {
 			r.leave()
 			return os.ErrClosed
@@ -142,7 +143,7 @@ func (r *Replay) Read(event *Event) error {
 		r.take()
 	}
 	r.events++
-	r.bytes += uint64(len(event.Data))
+	r.bytes += uint64(len(e.Data))
 	return nil
 }
 
@@ -220,8 +221,8 @@ func (r *Replay) publish() {
 }
 
 // Stats implements Source.
-func (r *Replay) Stats() Stats {
-	return Stats{Events: r.readEvents.Load(), Bytes: r.readBytes.Load(), Lost: r.lost.byReason()}
+func (r *Replay) Stats() event.Stats {
+	return event.Stats{Events: r.readEvents.Load(), Bytes: r.readBytes.Load(), Lost: r.lost.byReason()}
 }
 
 // Progress returns how many packets were read, and how much of the files; the size is 0 if it is not known. Any goroutine may call it.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 func mustOpen(tb testing.TB, files ...string) *capture.Replay {
@@ -22,7 +23,7 @@ func mustOpen(tb testing.TB, files ...string) *capture.Replay {
 	r, err := capture.OpenReplay(capture.ReplayOptions{
 		Files:       files,
 		ClientPorts: []uint16{capturetest.Port},
-		Resolve:     func(capture.Role, *capture.Endpoints) bool { return true },
+		Resolve:     func(event.Role, *event.Endpoints) bool { return true },
 	})
 	require.NoError(tb, err)
 	return r
@@ -37,8 +38,8 @@ func mustSave(tb testing.TB, content []byte) string {
 
 // seen is an event without what all events of a test have in common.
 type seen struct {
-	Kind      capture.Kind
-	Direction capture.Direction
+	Kind      event.Kind
+	Direction event.Direction
 	Conn      uint64
 	Seq       uint32
 	ReplySeq  uint32
@@ -50,7 +51,7 @@ func events(tb testing.TB, r *capture.Replay) []seen {
 	tb.Helper()
 	var all []seen
 	for {
-		var e capture.Event
+		var e event.Event
 		err := r.Read(&e)
 		if errors.Is(err, io.EOF) {
 			return all
@@ -66,14 +67,14 @@ func replayed(tb testing.TB, c *capturetest.Capture) []seen {
 }
 
 func request(conn uint64, seq uint32, data string) seen {
-	return seen{Kind: capture.Data, Conn: conn, Seq: seq, Data: data}
+	return seen{Kind: event.Data, Conn: conn, Seq: seq, Data: data}
 }
 
 func reply(conn uint64, seq uint32, data string) seen {
-	return seen{Kind: capture.Data, Direction: capture.Reply, Conn: conn, Seq: seq, Data: data}
+	return seen{Kind: event.Data, Direction: event.Reply, Conn: conn, Seq: seq, Data: data}
 }
 
-func life(kind capture.Kind, conn uint64, seq, replySeq uint32) seen {
+func life(kind event.Kind, conn uint64, seq, replySeq uint32) seen {
 	return seen{Kind: kind, Conn: conn, Seq: seq, ReplySeq: replySeq}
 }
 
@@ -84,24 +85,24 @@ func TestLifeOfAConnection(t *testing.T) {
 	k.KeepAlive()
 	k.Close()
 	assert.Equal(t, []seen{
-		life(capture.Open, 1, 1001, 2001),
+		life(event.Open, 1, 1001, 2001),
 		request(1, 1001, "abc"),
 		reply(1, 2001, "defg"),
-		life(capture.HalfClosed, 1, 1004, 2005),
-		life(capture.PeerClosed, 1, 1004, 2005),
-		life(capture.Closed, 1, 1004, 2005),
+		life(event.HalfClosed, 1, 1004, 2005),
+		life(event.PeerClosed, 1, 1004, 2005),
+		life(event.Closed, 1, 1004, 2005),
 	}, replayed(t, c))
 }
 
 func TestReset(t *testing.T) {
-	for byClient, kind := range map[bool]capture.Kind{true: capture.HalfClosed, false: capture.PeerClosed} {
+	for byClient, kind := range map[bool]event.Kind{true: event.HalfClosed, false: event.PeerClosed} {
 		c := capturetest.New()
 		k := c.Connect(40000)
 		k.Request("abc")
 		k.Reset(byClient)
 		k.Reply("late")
 		assert.Equal(t, []seen{
-			life(capture.Open, 1, 1001, 2001), request(1, 1001, "abc"), life(kind, 1, 1004, 2001), life(capture.Closed, 1, 1004, 2001),
+			life(event.Open, 1, 1001, 2001), request(1, 1001, "abc"), life(kind, 1, 1004, 2001), life(event.Closed, 1, 1004, 2001),
 		}, replayed(t, c))
 	}
 }
@@ -110,8 +111,8 @@ func TestReset(t *testing.T) {
 func TestUrgent(t *testing.T) {
 	c := capturetest.New()
 	k := c.Connect(40000)
-	gap := func(d capture.Direction, seq, n uint32) seen {
-		return seen{Kind: capture.Gap, Direction: d, Conn: 1, Seq: seq, Len: n}
+	gap := func(d event.Direction, seq, n uint32) seen {
+		return seen{Kind: event.Gap, Direction: d, Conn: 1, Seq: seq, Len: n}
 	}
 	k.Urgent(true, "x", 1)
 	k.Urgent(true, "abcx", 4)
@@ -123,13 +124,13 @@ func TestUrgent(t *testing.T) {
 	k.Client -= 4
 	k.Urgent(true, "kxl", 2) // again
 	assert.Equal(t, []seen{
-		life(capture.Open, 1, 1001, 2001),
-		gap(capture.Request, 1001, 1),
-		request(1, 1002, "abc"), gap(capture.Request, 1005, 1),
-		reply(1, 2001, "de"), gap(capture.Reply, 2003, 1), reply(1, 2004, "f"),
-		gap(capture.Reply, 2005, 1), reply(1, 2006, "gh"),
+		life(event.Open, 1, 1001, 2001),
+		gap(event.Request, 1001, 1),
+		request(1, 1002, "abc"), gap(event.Request, 1005, 1),
+		reply(1, 2001, "de"), gap(event.Reply, 2003, 1), reply(1, 2004, "f"),
+		gap(event.Reply, 2005, 1), reply(1, 2006, "gh"),
 		request(1, 1006, "ij"),
-		request(1, 1008, "k"), gap(capture.Request, 1009, 1), request(1, 1010, "l"),
+		request(1, 1008, "k"), gap(event.Request, 1009, 1), request(1, 1010, "l"),
 		request(1, 1011, "m"),
 	}, replayed(t, c))
 }
@@ -142,22 +143,22 @@ func TestUrgentSnapped(t *testing.T) {
 	k.Urgent(true, "abxdefg", 3)
 	k.Urgent(true, "abcdxfg", 5)
 	c.Snap(54 + 4)
-	var got []capture.Event
+	var got []event.Event
 	r := mustOpen(t, mustSave(t, c.Pcap()))
-	var e capture.Event
+	var e event.Event
 	for r.Read(&e) == nil {
-		if e.Kind == capture.Data || e.Kind == capture.Gap {
-			got = append(got, capture.Event{Kind: e.Kind, Seq: e.Seq, Len: max(e.Len, uint32(len(e.Data))), Reason: e.Reason})
+		if e.Kind == event.Data || e.Kind == event.Gap {
+			got = append(got, event.Event{Kind: e.Kind, Seq: e.Seq, Len: max(e.Len, uint32(len(e.Data))), Reason: e.Reason})
 		}
 	}
-	data := func(seq, n uint32) capture.Event { return capture.Event{Kind: capture.Data, Seq: seq, Len: n} }
-	gap := func(seq, n uint32, reason capture.Reason) capture.Event {
-		return capture.Event{Kind: capture.Gap, Seq: seq, Len: n, Reason: reason}
+	data := func(seq, n uint32) event.Event { return event.Event{Kind: event.Data, Seq: seq, Len: n} }
+	gap := func(seq, n uint32, reason event.Reason) event.Event {
+		return event.Event{Kind: event.Gap, Seq: seq, Len: n, Reason: reason}
 	}
-	assert.Equal(t, []capture.Event{
-		data(1001, 4), gap(1005, 2, capture.Snapped), gap(1007, 1, capture.Urgent),
-		data(1008, 2), gap(1010, 1, capture.Urgent), data(1011, 1), gap(1012, 3, capture.Snapped),
-		data(1015, 4), gap(1019, 1, capture.Urgent), gap(1020, 2, capture.Snapped),
+	assert.Equal(t, []event.Event{
+		data(1001, 4), gap(1005, 2, event.Snapped), gap(1007, 1, event.Urgent),
+		data(1008, 2), gap(1010, 1, event.Urgent), data(1011, 1), gap(1012, 3, event.Snapped),
+		data(1015, 4), gap(1019, 1, event.Urgent), gap(1020, 2, event.Snapped),
 	}, got)
 }
 
@@ -189,10 +190,10 @@ func TestPortReuse(t *testing.T) {
 	k = c.ConnectAt(40000, 17000, 18000) // and without an end before
 	k.Request("d")
 	assert.Equal(t, []seen{
-		life(capture.Open, 1, 1001, 2001), request(1, 1001, "a"), reply(1, 2001, "b"),
-		life(capture.HalfClosed, 1, 1002, 2002), life(capture.PeerClosed, 1, 1002, 2002), life(capture.Closed, 1, 1002, 2002),
-		life(capture.Open, 2, 7001, 8001), request(2, 7001, "c"), life(capture.Vanished, 2, 7002, 8001),
-		life(capture.Open, 3, 17001, 18001), request(3, 17001, "d"),
+		life(event.Open, 1, 1001, 2001), request(1, 1001, "a"), reply(1, 2001, "b"),
+		life(event.HalfClosed, 1, 1002, 2002), life(event.PeerClosed, 1, 1002, 2002), life(event.Closed, 1, 1002, 2002),
+		life(event.Open, 2, 7001, 8001), request(2, 7001, "c"), life(event.Vanished, 2, 7002, 8001),
+		life(event.Open, 3, 17001, 18001), request(3, 17001, "d"),
 	}, replayed(t, c))
 }
 
@@ -204,13 +205,13 @@ func TestPortReuseUnseen(t *testing.T) {
 		name string
 		end  func(k *capturetest.Conn)
 		seq  uint32
-		want []capture.Kind
+		want []event.Kind
 	}{
-		{"open, behind", func(*capturetest.Conn) {}, behind & 0xffffffff, []capture.Kind{capture.Vanished}},
-		{"closed, behind", (*capturetest.Conn).Close, behind & 0xffffffff, []capture.Kind{capture.HalfClosed, capture.PeerClosed, capture.Closed}},
-		{"closed, ahead", (*capturetest.Conn).Close, ahead, []capture.Kind{capture.HalfClosed, capture.PeerClosed, capture.Closed}},
-		{"reset, behind", func(k *capturetest.Conn) { k.Reset(true) }, behind & 0xffffffff, []capture.Kind{capture.HalfClosed, capture.Closed}},
-		{"reset, ahead", func(k *capturetest.Conn) { k.Reset(true) }, ahead, []capture.Kind{capture.HalfClosed, capture.Closed}},
+		{"open, behind", func(*capturetest.Conn) {}, behind & 0xffffffff, []event.Kind{event.Vanished}},
+		{"closed, behind", (*capturetest.Conn).Close, behind & 0xffffffff, []event.Kind{event.HalfClosed, event.PeerClosed, event.Closed}},
+		{"closed, ahead", (*capturetest.Conn).Close, ahead, []event.Kind{event.HalfClosed, event.PeerClosed, event.Closed}},
+		{"reset, behind", func(k *capturetest.Conn) { k.Reset(true) }, behind & 0xffffffff, []event.Kind{event.HalfClosed, event.Closed}},
+		{"reset, ahead", func(k *capturetest.Conn) { k.Reset(true) }, ahead, []event.Kind{event.HalfClosed, event.Closed}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := capturetest.New()
@@ -219,7 +220,7 @@ func TestPortReuseUnseen(t *testing.T) {
 			test.end(k)
 			k = c.Join(40000, test.seq, 3<<30)
 			k.Exchange("ghi", "jkl")
-			var kinds []capture.Kind
+			var kinds []event.Kind
 			all := replayed(t, c)[3:]
 			for _, e := range all[:len(all)-2] {
 				assert.EqualValues(t, 1, e.Conn)
@@ -263,7 +264,7 @@ func TestSnappedPacket(t *testing.T) {
 	k.Request("0123456789")
 	c.Snap(14 + 20 + 20 + 4)
 	assert.Equal(t, []seen{
-		life(capture.Open, 1, 1001, 2001), request(1, 1001, "0123"), {Kind: capture.Gap, Conn: 1, Seq: 1005, Len: 6},
+		life(event.Open, 1, 1001, 2001), request(1, 1001, "0123"), {Kind: event.Gap, Conn: 1, Seq: 1005, Len: 6},
 	}, replayed(t, c))
 }
 
@@ -274,8 +275,8 @@ func TestMissingSegment(t *testing.T) {
 	k.Reply("ok")
 	c.Packets = append(c.Packets[:4], c.Packets[5:]...)
 	assert.Equal(t, []seen{
-		life(capture.Open, 1, 1001, 2001), request(1, 1001, "aaa"), request(1, 1007, "ccc"),
-		{Kind: capture.Gap, Conn: 1, Seq: 1004, Len: 3}, // as soon as the server acknowledges it
+		life(event.Open, 1, 1001, 2001), request(1, 1001, "aaa"), request(1, 1007, "ccc"),
+		{Kind: event.Gap, Conn: 1, Seq: 1004, Len: 3}, // as soon as the server acknowledges it
 		reply(1, 2001, "ok"),
 	}, replayed(t, c))
 }
@@ -288,7 +289,7 @@ func TestSegmentSentAgain(t *testing.T) {
 	p := c.Packets
 	c.Packets = []capturetest.Packet{p[0], p[1], p[2], p[3], p[5], p[3], p[4], p[4], p[6]}
 	assert.Equal(t, []seen{
-		life(capture.Open, 1, 1001, 2001), request(1, 1001, "aaa"), request(1, 1007, "ccc"), request(1, 1004, "bbb"), reply(1, 2001, "ok"),
+		life(event.Open, 1, 1001, 2001), request(1, 1001, "aaa"), request(1, 1007, "ccc"), request(1, 1004, "bbb"), reply(1, 2001, "ok"),
 	}, replayed(t, c), "what was seen already is left out, what fills a hole is not")
 }
 
@@ -312,9 +313,9 @@ func TestFastOpen(t *testing.T) {
 		taken int
 		want  []seen
 	}{
-		{"taken", 3, []seen{life(capture.Open, 1, 1001, 2001), request(1, 1001, "abc"), request(1, 1004, "def"), reply(1, 2001, "ok")}},
-		{"taken in part", 2, []seen{life(capture.Open, 1, 1001, 2001), request(1, 1001, "ab"), request(1, 1003, "cdef"), reply(1, 2001, "ok")}},
-		{"not taken", 0, []seen{life(capture.Open, 1, 1001, 2001), request(1, 1001, "abcdef"), reply(1, 2001, "ok")}},
+		{"taken", 3, []seen{life(event.Open, 1, 1001, 2001), request(1, 1001, "abc"), request(1, 1004, "def"), reply(1, 2001, "ok")}},
+		{"taken in part", 2, []seen{life(event.Open, 1, 1001, 2001), request(1, 1001, "ab"), request(1, 1003, "cdef"), reply(1, 2001, "ok")}},
+		{"not taken", 0, []seen{life(event.Open, 1, 1001, 2001), request(1, 1001, "abcdef"), reply(1, 2001, "ok")}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := capturetest.New()
@@ -332,7 +333,7 @@ func TestFastOpenBeginsWithItsSYN(t *testing.T) {
 	c := capturetest.New()
 	c.FastOpen(40000, "abc", 3).Reply("ok")
 	r := mustOpen(t, mustSave(t, c.Pcap()))
-	var e capture.Event
+	var e event.Event
 	require.NoError(t, r.Read(&e))
 	require.NoError(t, r.Read(&e))
 	assert.Equal(t, "abc", string(e.Data))
@@ -347,18 +348,18 @@ func TestServerRole(t *testing.T) {
 	r, err := capture.OpenReplay(capture.ReplayOptions{
 		Files:       []string{mustSave(t, c.Pcap())},
 		ServerPorts: []uint16{capturetest.Port},
-		Resolve:     func(role capture.Role, _ *capture.Endpoints) bool { return role == capture.Server },
+		Resolve:     func(role event.Role, _ *event.Endpoints) bool { return role == event.Server },
 	})
 	require.NoError(t, err)
-	var kinds []capture.Kind
-	var e capture.Event
+	var kinds []event.Kind
+	var e event.Event
 	for r.Read(&e) == nil {
 		kinds = append(kinds, e.Kind)
-		assert.Equal(t, capture.Server, e.Role)
+		assert.Equal(t, event.Server, e.Role)
 		assert.Equal(t, "10.0.0.2:6379", e.Endpoints.LocalAddrPort().String())
 		assert.Equal(t, "10.0.0.1:40000", e.Endpoints.RemoteAddrPort().String())
 	}
-	assert.Equal(t, []capture.Kind{capture.Open, capture.Data, capture.Data, capture.PeerClosed, capture.Closed}, kinds)
+	assert.Equal(t, []event.Kind{event.Open, event.Data, event.Data, event.PeerClosed, event.Closed}, kinds)
 }
 
 func TestFilesInTheOrderOfTime(t *testing.T) {
@@ -370,7 +371,7 @@ func TestFilesInTheOrderOfTime(t *testing.T) {
 	k = second.Join(40000, k.Client, k.Server)
 	k.Exchange("c", "d")
 	assert.Equal(t, []seen{
-		life(capture.Open, 1, 1001, 2001), request(1, 1001, "a"), reply(1, 2001, "b"), request(1, 1002, "c"), reply(1, 2002, "d"),
+		life(event.Open, 1, 1001, 2001), request(1, 1001, "a"), reply(1, 2001, "b"), request(1, 1002, "c"), reply(1, 2002, "d"),
 	}, events(t, mustOpen(t, mustSave(t, second.Pcap()), mustSave(t, c.PcapNG()))))
 }
 
@@ -414,13 +415,13 @@ func FuzzReplay(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) {
 		r, err := capture.OpenReplay(capture.ReplayOptions{
 			Files: []string{"-"}, Stdin: bytes.NewReader(file), ClientPorts: []uint16{capturetest.Port}, ServerPorts: []uint16{40000},
-			Resolve: func(role capture.Role, e *capture.Endpoints) bool { return role == capture.Client },
+			Resolve: func(role event.Role, e *event.Endpoints) bool { return role == event.Client },
 		})
 		if err != nil {
 			return
 		}
 		opened := map[uint64]bool{}
-		var e capture.Event
+		var e event.Event
 		for {
 			err := r.Read(&e)
 			if err != nil {
@@ -428,10 +429,10 @@ func FuzzReplay(f *testing.F) {
 				break
 			}
 			assert.NotZero(t, e.Conn)
-			assert.Equal(t, e.Kind == capture.Data, len(e.Data) > 0)
-			assert.Equal(t, e.Kind == capture.Gap, e.Len > 0)
+			assert.Equal(t, e.Kind == event.Data, len(e.Data) > 0)
+			assert.Equal(t, e.Kind == event.Gap, e.Len > 0)
 			assert.False(t, opened[e.Conn], "an event after the end of its connection")
-			opened[e.Conn] = e.Kind == capture.Closed
+			opened[e.Conn] = e.Kind == event.Closed
 		}
 		packets, _, _ := r.Progress()
 		assert.LessOrEqual(t, r.Stats().Events, 24*packets)

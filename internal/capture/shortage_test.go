@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // journal is a log that a test reads meanwhile.
@@ -65,9 +66,9 @@ func mustLive(ctx context.Context) (*capture.Live, *journal, error) {
 func end(t *testing.T, live *capture.Live) {
 	t.Helper()
 	require.NoError(t, live.Close())
-	var event capture.Event
+	var e event.Event
 	for {
-		if err := live.Read(&event); err != nil {
+		if err := live.Read(&e); err != nil {
 			require.ErrorIs(t, err, os.ErrClosed)
 			return
 		}
@@ -112,21 +113,21 @@ func TestShortageAtAListing(t *testing.T) {
 	requireProbes(t)
 	live, log, err := mustLive(t.Context())
 	require.NoError(t, err)
-	var event capture.Event
+	var e event.Event
 	read := func(until func() bool) {
 		for deadline := time.Now().Add(20 * time.Second); !until(); {
 			require.True(t, time.Now().Before(deadline))
-			require.NoError(t, live.Read(&event))
+			require.NoError(t, live.Read(&e))
 		}
 	}
-	listed := func() bool { return event.Kind == capture.Listed }
+	listed := func() bool { return e.Kind == event.Listed }
 	read(listed)
 	restore := mustLimitFiles(t, 0)
-	begun := event.Time
+	begun := e.Time
 	require.NoError(t, live.SetPorts([]uint16{6379, 6380}, nil))
 	read(func() bool { return log.contains("not all connections could be listed") })
 	restore()
 	read(listed)
-	assert.Greater(t, event.Time, begun)
+	assert.Greater(t, e.Time, begun)
 	end(t, live)
 }

@@ -4,13 +4,14 @@ import (
 	"slices"
 
 	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // payload passes on what a segment carries, unless all of it was seen before.
-func (t *conversations) payload(c *conversation, st *stream, d Direction, s *frame.Segment, now int64) {
+func (t *conversations) payload(c *conversation, st *stream, d event.Direction, s *frame.Segment, now int64) {
 	if st.known && s.Seq == st.end && s.Missing == 0 && s.Flags&frame.URG == 0 { // nearly always
 		st.end += uint32(len(s.Payload))
-		e := t.event(c, Data, now)
+		e := t.event(c, event.Data, now)
 		e.Direction, e.Seq, e.Data = d, s.Seq, s.Payload
 		return
 	}
@@ -38,23 +39,23 @@ func (t *conversations) payload(c *conversation, st *stream, d Direction, s *fra
 	kept := uint32(len(s.Payload))
 	before, behind := min(at, kept), min(at+1, kept)
 	t.carried(c, d, s.Seq, s.Payload[:before], at-before, now)
-	t.gap(c, d, Urgent, s.Seq+at, 1, now)
+	t.gap(c, d, event.Urgent, s.Seq+at, 1, now)
 	t.carried(c, d, s.Seq+at+1, s.Payload[behind:], length-(at+1)-(kept-behind), now)
 }
 
 // carried passes on bytes, and tells of those behind them that the capture did not keep.
-func (t *conversations) carried(c *conversation, d Direction, seq uint32, data []byte, missing uint32, now int64) {
+func (t *conversations) carried(c *conversation, d event.Direction, seq uint32, data []byte, missing uint32, now int64) {
 	if len(data) > 0 {
-		e := t.event(c, Data, now)
+		e := t.event(c, event.Data, now)
 		e.Direction, e.Seq, e.Data = d, seq, data
 	}
 	if missing > 0 {
-		t.gap(c, d, Snapped, seq+uint32(len(data)), missing, now)
+		t.gap(c, d, event.Snapped, seq+uint32(len(data)), missing, now)
 	}
 }
 
-func (t *conversations) gap(c *conversation, d Direction, reason Reason, seq, n uint32, now int64) {
-	e := t.event(c, Gap, now)
+func (t *conversations) gap(c *conversation, d event.Direction, reason event.Reason, seq, n uint32, now int64) {
+	e := t.event(c, event.Gap, now)
 	e.Direction, e.Reason, e.Seq, e.Len = d, reason, seq, n
 }
 
@@ -99,27 +100,27 @@ func (st *stream) fills(from, to uint32) bool {
 }
 
 // acknowledged tells of bytes that the other end has got and the capture has not: they will not be sent again.
-func (t *conversations) acknowledged(c *conversation, d Direction, ack uint32, now int64) {
+func (t *conversations) acknowledged(c *conversation, d event.Direction, ack uint32, now int64) {
 	st := &c.streams[d]
 	for len(st.holes) > 0 && int32(ack-st.holes[0].to) >= 0 {
 		h := st.holes[0]
-		e := t.event(c, Gap, now)
+		e := t.event(c, event.Gap, now)
 		e.Direction, e.Seq, e.Len = d, h.from, h.to-h.from
 		st.holes = slices.Delete(st.holes, 0, 1)
 	}
 }
 
 // life queues an event of the conversation as a whole.
-func (t *conversations) life(c *conversation, kind Kind, now int64) *Event {
+func (t *conversations) life(c *conversation, kind event.Kind, now int64) *event.Event {
 	e := t.event(c, kind, now)
-	e.Seq, e.ReplySeq = c.streams[Request].end, c.streams[Reply].end
-	e.Left = kind == HalfClosed // on the wire a program that still reads looks like one that does not
+	e.Seq, e.ReplySeq = c.streams[event.Request].end, c.streams[event.Reply].end
+	e.Left = kind == event.HalfClosed // on the wire a program that still reads looks like one that does not
 	return e
 }
 
-func (t *conversations) event(c *conversation, kind Kind, now int64) *Event {
+func (t *conversations) event(c *conversation, kind event.Kind, now int64) *event.Event {
 	e := t.events.push()
-	*e = Event{}
+	*e = event.Event{}
 	e.Kind, e.Role, e.Conn, e.Time = kind, c.role, c.id, now
 	e.Endpoints = c.endpoints
 	return e
@@ -129,22 +130,22 @@ func (t *conversations) event(c *conversation, kind Kind, now int64) *Event {
 // more than it has room for: those of all holes that were acknowledged, the end of an earlier conversation, the beginning of
 // this one and what its SYN carried, payload before and behind an urgent byte, that byte, what is missing of either, and its end.
 type eventQueue struct {
-	reader     *Event // where the next event is to go
-	filled     bool   // it went there
-	waiting    [maxHoles + 12]Event
+	reader     *event.Event // where the next event is to go
+	filled     bool         // it went there
+	waiting    [maxHoles + 12]event.Event
 	next, size int
 }
 
 // begin hands the reader's event over to be filled, which it is at once if one waits.
-func (q *eventQueue) begin(event *Event) {
-	q.reader, q.filled = event, q.next < q.size
+func (q *eventQueue) begin(e *event.Event) {
+	q.reader, q.filled = e, q.next < q.size
 	if q.filled {
-		*event = q.waiting[q.next]
+		*e = q.waiting[q.next]
 		q.next++
 	}
 }
 
-func (q *eventQueue) push() *Event {
+func (q *eventQueue) push() *event.Event {
 	if !q.filled {
 		q.filled = true
 		return q.reader

@@ -1,92 +1,95 @@
 package capture
 
-import "github.com/redis-observer/redis-observer/bpf"
+import (
+	"github.com/redis-observer/redis-observer/bpf"
+	"github.com/redis-observer/redis-observer/internal/event"
+)
 
-var kinds = [...]Kind{
-	bpf.Sent:        Data,
-	bpf.Received:    Data,
-	bpf.SentGap:     Gap,
-	bpf.ReceivedGap: Gap,
-	bpf.Opened:      Open,
-	bpf.Existing:    Existing,
-	bpf.HalfClosed:  HalfClosed,
-	bpf.PeerClosed:  PeerClosed,
-	bpf.Closed:      Closed,
-	bpf.Opening:     Opening,
-	bpf.OtherStream: OtherStream,
+var kinds = [...]event.Kind{
+	bpf.Sent:        event.Data,
+	bpf.Received:    event.Data,
+	bpf.SentGap:     event.Gap,
+	bpf.ReceivedGap: event.Gap,
+	bpf.Opened:      event.Open,
+	bpf.Existing:    event.Existing,
+	bpf.HalfClosed:  event.HalfClosed,
+	bpf.PeerClosed:  event.PeerClosed,
+	bpf.Closed:      event.Closed,
+	bpf.Opening:     event.Opening,
+	bpf.OtherStream: event.OtherStream,
 }
 
-var reasons = [...]Reason{
-	bpf.GapTruncated:   Truncated,
-	bpf.GapUnreadable:  Unreadable,
-	bpf.GapNotInMemory: NotInMemory,
-	bpf.GapCrowded:     Crowded,
-	bpf.GapUrgent:      Urgent,
+var reasons = [...]event.Reason{
+	bpf.GapTruncated:   event.Truncated,
+	bpf.GapUnreadable:  event.Unreadable,
+	bpf.GapNotInMemory: event.NotInMemory,
+	bpf.GapCrowded:     event.Crowded,
+	bpf.GapUrgent:      event.Urgent,
 }
 
-var streams = [...]Stream{
-	bpf.StreamMPTCP:   MPTCP,
-	bpf.StreamKTLS:    KTLS,
-	bpf.StreamSockmap: Sockmap,
-	bpf.StreamSMC:     SMC,
-	bpf.StreamSCTP:    SCTP,
+var streams = [...]event.Stream{
+	bpf.StreamMPTCP:   event.MPTCP,
+	bpf.StreamKTLS:    event.KTLS,
+	bpf.StreamSockmap: event.Sockmap,
+	bpf.StreamSMC:     event.SMC,
+	bpf.StreamSCTP:    event.SCTP,
 }
 
 // translate makes an Event of what the probes wrote. It returns false for what is not to be delivered.
-func (l *Live) translate(event *Event, head *bpf.Event, payload []byte) bool {
+func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 	if int(head.Kind) >= len(kinds) || kinds[head.Kind] == 0 || l.ignore(head) {
 		return false
 	}
 	l.events++
 	l.bytes += uint64(len(payload))
 	server := head.Role == bpf.RoleServer
-	event.Kind = kinds[head.Kind]
-	event.Conn = head.Conn
-	event.Time = int64(head.Time)
-	event.Endpoints.Local, event.Endpoints.LocalPort = head.Local, head.LocalPort
-	event.Endpoints.Remote, event.Endpoints.RemotePort = head.Remote, head.RemotePort
-	event.Role = Client
+	e.Kind = kinds[head.Kind]
+	e.Conn = head.Conn
+	e.Time = int64(head.Time)
+	e.Endpoints.Local, e.Endpoints.LocalPort = head.Local, head.LocalPort
+	e.Endpoints.Remote, e.Endpoints.RemotePort = head.Remote, head.RemotePort
+	e.Role = event.Client
 	if server {
-		event.Role = Server
+		e.Role = event.Server
 	}
-	event.Data = payload
-	event.Reach = l.reach
-	if event.Kind != Data && event.Kind != Gap {
-		if event.Kind == OtherStream && int(head.Reason) < len(streams) {
-			event.Stream = streams[head.Reason]
+	e.Data = payload
+	e.Reach = l.reach
+	if e.Kind != event.Data && e.Kind != event.Gap {
+		if e.Kind == event.OtherStream && int(head.Reason) < len(streams) {
+			e.Stream = streams[head.Reason]
 		}
-		event.Seq, event.ReplySeq, event.Awaited = head.Seq, head.Len, head.Flags&bpf.Awaited != 0
-		event.Reach = l.reachOf(head)
-		event.Left, event.Cut, event.Unread = head.Flags&bpf.Left != 0, cutOf(head.Flags), 0
-		if event.Kind == Closed {
-			event.Unread = head.Reason // the two share a byte
+		e.Seq, e.ReplySeq, e.Awaited = head.Seq, head.Len, head.Flags&bpf.Awaited != 0
+		e.Reach = l.reachOf(head)
+		e.Left, e.Cut, e.Unread = head.Flags&bpf.Left != 0, cutOf(head.Flags), 0
+		if e.Kind == event.Closed {
+			e.Unread = head.Reason // the two share a byte
 		}
 		if server {
-			event.Seq, event.ReplySeq = head.Len, head.Seq
+			e.Seq, e.ReplySeq = head.Len, head.Seq
 		}
 		return true
 	}
-	event.Seq, event.Len = head.Seq, head.Len
-	event.Reason = 0
+	e.Seq, e.Len = head.Seq, head.Len
+	e.Reason = 0
 	if int(head.Reason) < len(reasons) { // 0 for nearly all payload
-		event.Reason = reasons[head.Reason]
+		e.Reason = reasons[head.Reason]
 	}
-	event.Direction = Request
+	e.Direction = event.Request
 	if sent := head.Kind == bpf.Sent || head.Kind == bpf.SentGap; sent == server {
-		event.Direction = Reply
+		e.Direction = event.Reply
 	}
 	return true
 }
 
 // cutOf tells from the flags of a PeerClosed event how the other end's stream ended.
-func cutOf(flags uint8) Cut {
+func cutOf(flags uint8) event.Cut {
 	switch {
 	case flags&bpf.Broken != 0:
-		return Broken
+		return event.Broken
 	case flags&bpf.Reset != 0:
-		return Reset
+		return event.Reset
 	default:
-		return Finished
+		return event.Finished
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package command is the closed table of the commands and the error prefixes that may leave the parser.
 //
-//	kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
+//	kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
 //
 // The tracker asks it for the ID of a request and for the Prefix of an error reply, the recorder for the label of an ID.
 // Whatever is not in the table is Other: no name that a client invents, and nothing of its arguments, can reach a metric.

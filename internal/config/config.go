@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // Config is the whole configuration.
@@ -33,9 +33,9 @@ type Capture struct {
 
 // Endpoint gives a logical name to addresses.
 type Endpoint struct {
-	Name      string       `mapstructure:"name"`
-	Addresses []Address    `mapstructure:"addresses"`
-	Role      capture.Role `mapstructure:"role"`
+	Name      string     `mapstructure:"name"`
+	Addresses []Address  `mapstructure:"addresses"`
+	Role      event.Role `mapstructure:"role"`
 }
 
 // Metrics says what the exported families look like.

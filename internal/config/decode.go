@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // decodeHook turns what YAML, the environment and flags hold into the types of Config.
@@ -28,7 +28,7 @@ func decodeHook(from, to reflect.Type, data any) (any, error) {
 	switch to {
 	case reflect.TypeFor[Address]():
 		return ParseAddress(text)
-	case reflect.TypeFor[capture.Role]():
+	case reflect.TypeFor[event.Role]():
 		return decodeRole(text)
 	case reflect.TypeFor[slog.Level]():
 		return decodeLevel(text)
@@ -42,7 +42,7 @@ func typeMismatch(from, to reflect.Type) error {
 	switch {
 	case to == reflect.TypeFor[Address]():
 		want = "text"
-	case to == reflect.TypeFor[capture.Role](), to == reflect.TypeFor[slog.Level]():
+	case to == reflect.TypeFor[event.Role](), to == reflect.TypeFor[slog.Level]():
 		want = "text"
 	}
 	if got == want || got == "a whole number" && want == "a number" {
@@ -107,9 +107,9 @@ func decodeDuration(from reflect.Type, data any) (any, error) {
 func decodeRole(text string) (any, error) {
 	switch text {
 	case "client":
-		return capture.Client, nil
+		return event.Client, nil
 	case "server":
-		return capture.Server, nil
+		return event.Server, nil
 	}
 	return nil, unknownValue(text, "client", "server")
 }

@@ -1,6 +1,6 @@
 // Package config turns a YAML file, the environment and the command line into one validated Config, and names the connections that the observer sees.
 //
-// It stands beside the data path, kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics:
+// It stands beside the data path, kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics:
 // the tracker asks Names once per connection which logical name it has, the capture takes the ports from Names.
 // It is the only package that imports viper.
 //

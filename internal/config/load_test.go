@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // mustWrite writes a configuration file and returns its path.
@@ -76,8 +76,8 @@ log: {level: debug, format: json}
 	assert.Equal(t, []int{6379, 6380}, config.Ports)
 	require.Len(t, config.Endpoints, 2)
 	assert.Equal(t, "sessions:6379", config.Endpoints[0].Addresses[0].String())
-	assert.Equal(t, capture.Client, config.Endpoints[0].Role)
-	assert.Equal(t, capture.Server, config.Endpoints[1].Role)
+	assert.Equal(t, event.Client, config.Endpoints[0].Role)
+	assert.Equal(t, event.Server, config.Endpoints[1].Role)
 	assert.Equal(t, time.Minute, config.ResolveInterval)
 	assert.Equal(t, []float64{0.001, 1}, config.Metrics.Buckets)
 	assert.True(t, config.Metrics.NativeHistograms)
@@ -140,7 +140,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		Listen: ":21002", WebConfig: webConfig,
 		Capture: Capture{Backend: "fentry", RingSize: 1 << 20, FlushInterval: 7 * time.Millisecond, MaxBytesPerCall: 4096, Interfaces: []string{"eth0", "lo"}},
 		Ports:   []int{1, 2}, DefaultName: "123",
-		Endpoints:       []Endpoint{{Name: "a", Addresses: []Address{{Host: "h", Port: 1}}, Role: capture.Server}},
+		Endpoints:       []Endpoint{{Name: "a", Addresses: []Address{{Host: "h", Port: 1}}, Role: event.Server}},
 		ResolveInterval: 5 * time.Second,
 		Metrics:         Metrics{Buckets: []float64{0.5, 1}, NativeHistograms: true, CommandNames: RedisPyNames},
 		ExtraCommands:   []string{"a.b"}, RenamedCommands: map[string]string{"XGET": "get"},

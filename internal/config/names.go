@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // Names tells the logical name of a connection.
@@ -99,9 +99,9 @@ func (n *Names) learn(answers map[string]answer) {
 func (n *Names) Version() uint64 { return n.version.Load() }
 
 // Resolve returns the name of a connection that is observed at the end that role says; false if it is not to be counted there.
-func (n *Names) Resolve(role capture.Role, e *capture.Endpoints) (correlate.NameID, bool) {
+func (n *Names) Resolve(role event.Role, e *event.Endpoints) (correlate.NameID, bool) {
 	address := e.RemoteAddrPort()
-	if role == capture.Server {
+	if role == event.Server {
 		address = e.LocalAddrPort()
 	}
 	return n.current.Load().resolve(role, address)
@@ -114,10 +114,10 @@ func (n *Names) Configured(id correlate.NameID) bool { return n.current.Load().n
 func (n *Names) Registry() *Registry { return n.registry }
 
 // ClientPorts returns the remote ports of the connections that are observed at the client's end, ascending.
-func (n *Names) ClientPorts() []uint16 { return n.current.Load().ports(capture.Client) }
+func (n *Names) ClientPorts() []uint16 { return n.current.Load().ports(event.Client) }
 
 // ServerPorts returns the local ports of the connections that are observed at the server's end, ascending.
-func (n *Names) ServerPorts() []uint16 { return n.current.Load().ports(capture.Server) }
+func (n *Names) ServerPorts() []uint16 { return n.current.Load().ports(event.Server) }
 
 // LookupFailures returns the number of lookups that failed so far, by host name.
 func (n *Names) LookupFailures() map[string]uint64 {

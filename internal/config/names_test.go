@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // fakeDNS answers from a map; a name that is not in it does not resolve.
@@ -50,10 +50,10 @@ func mustNames(tb testing.TB, text string, dns *fakeDNS) *Names {
 }
 
 // nameOf resolves a connection whose server has the address, seen from the end that role says. "" is a connection that is not counted.
-func nameOf(names *Names, role capture.Role, server string) string {
+func nameOf(names *Names, role event.Role, server string) string {
 	address := netip.MustParseAddrPort(server)
-	e := capture.Endpoints{Local: netip.MustParseAddr("192.0.2.1").As16(), LocalPort: 50000, Remote: address.Addr().As16(), RemotePort: address.Port()}
-	if role == capture.Server {
+	e := event.Endpoints{Local: netip.MustParseAddr("192.0.2.1").As16(), LocalPort: 50000, Remote: address.Addr().As16(), RemotePort: address.Port()}
+	if role == event.Server {
 		e.Local, e.LocalPort, e.Remote, e.RemotePort = e.Remote, e.RemotePort, e.Local, e.LocalPort
 	}
 	id, found := names.Resolve(role, &e)
@@ -79,25 +79,25 @@ func TestResolve(t *testing.T) {
 	names := mustNames(t, specificity, dns)
 	tests := []struct {
 		name, server string
-		role         capture.Role
+		role         event.Role
 		want         string
 	}{
-		{"exact over everything", "10.2.0.10:6379", capture.Client, "exact"},
-		{"host name over network", "10.2.0.20:6379", capture.Client, "host"},
-		{"longest prefix", "10.2.0.30:6379", capture.Client, "narrow"},
-		{"shorter prefix", "10.3.0.1:6379", capture.Client, "wide"},
-		{"wildcard", "192.168.0.1:6379", capture.Client, "any"},
-		{"IPv4-mapped", "[::ffff:10.2.0.10]:6379", capture.Client, "exact"},
-		{"IPv6 exact", "[fd00::7]:6379", capture.Client, "exact"},
-		{"IPv6 network", "[fd00::8]:6379", capture.Client, "wide"},
-		{"IPv6 wildcard", "[2001:db8::1]:6379", capture.Client, "any"},
-		{"other port", "10.2.0.10:6380", capture.Client, "other-port"},
-		{"unmatched address on the port of an endpoint", "10.2.0.11:6380", capture.Client, "default"},
-		{"port that is not observed", "10.2.0.10:6381", capture.Client, ""},
-		{"client's end of a server's endpoint", "10.9.0.1:6390", capture.Client, ""},
-		{"server's end", "10.9.0.1:6390", capture.Server, "local"},
-		{"unmatched at the server's end", "10.9.0.2:6390", capture.Server, "default"},
-		{"server's end of a client's endpoint", "10.2.0.10:6379", capture.Server, ""},
+		{"exact over everything", "10.2.0.10:6379", event.Client, "exact"},
+		{"host name over network", "10.2.0.20:6379", event.Client, "host"},
+		{"longest prefix", "10.2.0.30:6379", event.Client, "narrow"},
+		{"shorter prefix", "10.3.0.1:6379", event.Client, "wide"},
+		{"wildcard", "192.168.0.1:6379", event.Client, "any"},
+		{"IPv4-mapped", "[::ffff:10.2.0.10]:6379", event.Client, "exact"},
+		{"IPv6 exact", "[fd00::7]:6379", event.Client, "exact"},
+		{"IPv6 network", "[fd00::8]:6379", event.Client, "wide"},
+		{"IPv6 wildcard", "[2001:db8::1]:6379", event.Client, "any"},
+		{"other port", "10.2.0.10:6380", event.Client, "other-port"},
+		{"unmatched address on the port of an endpoint", "10.2.0.11:6380", event.Client, "default"},
+		{"port that is not observed", "10.2.0.10:6381", event.Client, ""},
+		{"client's end of a server's endpoint", "10.9.0.1:6390", event.Client, ""},
+		{"server's end", "10.9.0.1:6390", event.Server, "local"},
+		{"unmatched at the server's end", "10.9.0.2:6390", event.Server, "default"},
+		{"server's end of a client's endpoint", "10.2.0.10:6379", event.Server, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestEachAddressHasOneEnd(t *testing.T) {
 			names := mustNames(t, text, &fakeDNS{hosts: map[string][]string{"h": {"10.0.0.2", "10.0.0.1"}, "i": {"10.0.0.1"}}})
 			for _, server := range []string{"10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379", "192.168.0.1:6379"} {
 				ends := 0
-				for _, role := range []capture.Role{capture.Client, capture.Server} {
+				for _, role := range []event.Role{event.Client, event.Server} {
 					if nameOf(names, role, server) != "" {
 						ends++
 					}
@@ -156,7 +156,7 @@ func TestHostNames(t *testing.T) {
 	ctx := context.Background()
 	names := NewNames(ctx, config, dns, slog.New(slog.NewTextHandler(&log, nil)))
 	assert.Equal(t, map[string]uint64{"h": 1, "i": 1}, names.LookupFailures())
-	assert.Equal(t, "default", nameOf(names, capture.Client, "10.0.0.1:6379"))
+	assert.Equal(t, "default", nameOf(names, event.Client, "10.0.0.1:6379"))
 	names.Refresh(ctx)
 	assert.Equal(t, 2, strings.Count(log.String(), "does not resolve"), "a failure that lasts is logged once")
 
@@ -166,8 +166,8 @@ func TestHostNames(t *testing.T) {
 	names.Refresh(ctx)
 	assert.Greater(t, names.Version(), version)
 	assert.Contains(t, log.String(), "resolves again")
-	assert.Equal(t, "a", nameOf(names, capture.Client, "10.0.0.1:6379"), "the first endpoint has an address that two host names share")
-	assert.Equal(t, "b", nameOf(names, capture.Client, "10.0.0.2:6379"))
+	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"), "the first endpoint has an address that two host names share")
+	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.2:6379"))
 
 	version = names.Version()
 	names.Refresh(ctx)
@@ -176,16 +176,16 @@ func TestHostNames(t *testing.T) {
 	dns.set("h")
 	names.Refresh(ctx)
 	assert.Equal(t, map[string]uint64{"h": 3, "i": 2}, names.LookupFailures())
-	assert.Equal(t, "a", nameOf(names, capture.Client, "10.0.0.1:6379"), "a host that fails keeps its addresses")
+	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"), "a host that fails keeps its addresses")
 
 	dns.set("i", "10.0.0.3")
 	for range rememberedRounds {
 		names.Refresh(ctx)
 	}
-	assert.Equal(t, "b", nameOf(names, capture.Client, "10.0.0.2:6379"), "an address that DNS leaves out is remembered")
+	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.2:6379"), "an address that DNS leaves out is remembered")
 	names.Refresh(ctx)
-	assert.Equal(t, "default", nameOf(names, capture.Client, "10.0.0.2:6379"), "but not for ever")
-	assert.Equal(t, "b", nameOf(names, capture.Client, "10.0.0.3:6379"))
+	assert.Equal(t, "default", nameOf(names, event.Client, "10.0.0.2:6379"), "but not for ever")
+	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.3:6379"))
 }
 
 func TestApplyKeepsIDs(t *testing.T) {
@@ -196,8 +196,8 @@ func TestApplyKeepsIDs(t *testing.T) {
 
 	names.Apply(context.Background(), mustLoad(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
 	assert.Greater(t, names.Version(), version)
-	assert.Equal(t, "a", nameOf(names, capture.Client, "10.0.0.1:6379"), "known addresses of a host name survive")
-	assert.Equal(t, "b", nameOf(names, capture.Client, "10.0.0.2:6379"))
+	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"), "known addresses of a host name survive")
+	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.2:6379"))
 	assert.Equal(t, before, names.Registry().Intern("a"))
 	assert.Equal(t, []string{"default", "a", "b"}, names.Registry().Names())
 
@@ -207,7 +207,7 @@ func TestApplyKeepsIDs(t *testing.T) {
 
 	dns.set("new", "10.0.0.2")
 	names.Apply(context.Background(), mustLoad(t, `endpoints: [{name: c, addresses: ["new:6379"]}]`))
-	assert.Equal(t, "c", nameOf(names, capture.Client, "10.0.0.2:6379"), "a new host name is resolved before it is used")
+	assert.Equal(t, "c", nameOf(names, event.Client, "10.0.0.2:6379"), "a new host name is resolved before it is used")
 }
 
 func TestResolveWhileApplying(t *testing.T) {
@@ -222,24 +222,24 @@ func TestResolveWhileApplying(t *testing.T) {
 		}
 	}()
 	for range 1000 {
-		require.NotEmpty(t, nameOf(names, capture.Client, "10.2.0.10:6379"))
+		require.NotEmpty(t, nameOf(names, event.Client, "10.2.0.10:6379"))
 	}
 	<-done
-	assert.Equal(t, "new", nameOf(names, capture.Client, "10.2.0.10:6379"))
+	assert.Equal(t, "new", nameOf(names, event.Client, "10.2.0.10:6379"))
 }
 
 func TestResolveAllocatesNothing(t *testing.T) {
 	names := mustNames(t, specificity, &fakeDNS{})
-	e := capture.Endpoints{Remote: netip.MustParseAddr("10.3.0.1").As16(), RemotePort: 6379}
-	assert.Zero(t, testing.AllocsPerRun(100, func() { names.Resolve(capture.Client, &e) }))
+	e := event.Endpoints{Remote: netip.MustParseAddr("10.3.0.1").As16(), RemotePort: 6379}
+	assert.Zero(t, testing.AllocsPerRun(100, func() { names.Resolve(event.Client, &e) }))
 }
 
 func BenchmarkResolve(b *testing.B) {
 	names := mustNames(b, specificity, &fakeDNS{})
-	e := capture.Endpoints{Remote: netip.MustParseAddr("192.168.0.1").As16(), RemotePort: 6379}
+	e := event.Endpoints{Remote: netip.MustParseAddr("192.168.0.1").As16(), RemotePort: 6379}
 	b.ReportAllocs()
 	for b.Loop() {
-		names.Resolve(capture.Client, &e)
+		names.Resolve(event.Client, &e)
 	}
 }
 
@@ -257,6 +257,6 @@ func TestMoreSpecificRoleWins(t *testing.T) {
 		"10.9.0.1:6379": {"", "s"},
 		"10.9.0.2:6379": {"last", ""},
 	} {
-		assert.Equal(t, want, [2]string{nameOf(names, capture.Client, server), nameOf(names, capture.Server, server)}, server)
+		assert.Equal(t, want, [2]string{nameOf(names, event.Client, server), nameOf(names, event.Server, server)}, server)
 	}
 }

@@ -5,13 +5,13 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // table is an immutable lookup from addresses to names, one side per role.
 type table struct {
-	sides       [2]side // by capture.Role
+	sides       [2]side // by event.Role
 	fallback    [2]map[uint16]bool
 	defaultName correlate.NameID
 	names       map[correlate.NameID]bool // all that it can answer
@@ -92,28 +92,28 @@ func (t *table) addHosts(c *Config, registry *Registry, hosts func(string) []net
 // addFallbacks decides at which end traffic that no endpoint matches is counted under the default name.
 // One end per port, so that a node with both ends counts it once: the client's end wherever that is observed.
 func (t *table) addFallbacks(c *Config) {
-	client, server := &t.sides[capture.Client], &t.sides[capture.Server]
+	client, server := &t.sides[event.Client], &t.sides[event.Server]
 	t.fallback = [2]map[uint16]bool{{}, {}}
 	for port := range client.ports {
-		t.fallback[capture.Client][port] = true
+		t.fallback[event.Client][port] = true
 	}
 	for _, port := range c.Ports {
-		t.fallback[capture.Client][uint16(port)] = true
+		t.fallback[event.Client][uint16(port)] = true
 	}
 	for port := range server.ports {
-		t.fallback[capture.Server][port] = !t.fallback[capture.Client][port]
+		t.fallback[event.Server][port] = !t.fallback[event.Client][port]
 	}
 	// Where every address belongs to an endpoint of the server's end, nothing is left for the client's.
 	for port := range server.any {
 		if !client.ports[port] {
-			delete(t.fallback[capture.Client], port)
+			delete(t.fallback[event.Client], port)
 		}
 	}
 }
 
 // resolve looks up the address of the server, which is the remote one of a client and the local one of a server.
 // Where endpoints of both roles match it, it is counted at the end of the more specific one, and not at both.
-func (t *table) resolve(role capture.Role, address netip.AddrPort) (correlate.NameID, bool) {
+func (t *table) resolve(role event.Role, address netip.AddrPort) (correlate.NameID, bool) {
 	id, rank := t.sides[role].find(address)
 	_, other := t.sides[1-role].find(address)
 	switch {
@@ -154,7 +154,7 @@ func (s *side) find(address netip.AddrPort) (id correlate.NameID, rank int) {
 }
 
 // ports returns the ports on which connections of the role can have a name.
-func (t *table) ports(role capture.Role) []uint16 {
+func (t *table) ports(role event.Role) []uint16 {
 	ports := map[uint16]bool{}
 	maps.Copy(ports, t.sides[role].ports)
 	for port, observed := range t.fallback[role] {

@@ -13,8 +13,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
@@ -137,7 +137,7 @@ func nameFault(name string) *Fault {
 func validateEndpoints(endpoints []Endpoint, found *faultList) {
 	type owner struct {
 		path, name string
-		role       capture.Role
+		role       event.Role
 	}
 	owners := map[Address]owner{}
 	for i, endpoint := range endpoints {

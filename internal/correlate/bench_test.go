@@ -7,21 +7,21 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // exchanger replays one request and its reply, or a pipeline of them, on a tracker.
 type exchanger struct {
 	tracker *Tracker
-	events  [2]capture.Event
+	events  [2]event.Event
 }
 
 func newExchanger(tb testing.TB, pipeline int, request, reply string) *exchanger {
 	x := &exchanger{tracker: newPlayer(tb).tracker}
-	x.tracker.Track(&capture.Event{Kind: capture.Open, Conn: 1})
+	x.tracker.Track(&event.Event{Kind: event.Open, Conn: 1})
 	for d, text := range []string{request, reply} {
 		e := &x.events[d]
-		*e = capture.Event{Kind: capture.Data, Direction: capture.Direction(d), Conn: 1}
+		*e = event.Event{Kind: event.Data, Direction: event.Direction(d), Conn: 1}
 		for range pipeline {
 			e.Data = append(e.Data, text...)
 		}

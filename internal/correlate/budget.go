@@ -1,6 +1,6 @@
 package correlate
 
-import "github.com/redis-observer/redis-observer/internal/capture"
+import "github.com/redis-observer/redis-observer/internal/event"
 
 // resource is something of which all connections together may only have so much.
 type resource uint8
@@ -130,8 +130,8 @@ func (g *group) silent() *conn {
 }
 
 // addressOf returns the address of the server's end.
-func addressOf(role capture.Role, e *capture.Endpoints) address {
-	if role == capture.Client {
+func addressOf(role event.Role, e *event.Endpoints) address {
+	if role == event.Client {
 		return address{e.Remote, e.RemotePort}
 	}
 	return address{e.Local, e.LocalPort}

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 type numbered struct{ place int32 }
@@ -48,8 +48,8 @@ func TestIdlePoolKeepsNoPlaces(t *testing.T) {
 	w := newCrowd(t, Options{})
 	for conn := range uint64(pool) {
 		w.open(conn)
-		w.send(conn, capture.Request, setGet(deep))
-		w.send(conn, capture.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", deep/2))
+		w.send(conn, event.Request, setGet(deep))
+		w.send(conn, event.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", deep/2))
 	}
 	require.Equal(t, pool*deep, w.commands)
 	for conn := range uint64(fresh) {
@@ -62,8 +62,8 @@ func TestIdlePoolKeepsNoPlaces(t *testing.T) {
 
 	// Nor does it when another one needs more than any of them has.
 	w.open(1 << 30)
-	w.send(1<<30, capture.Request, setGet(100_000))
-	w.send(1<<30, capture.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 50_000))
+	w.send(1<<30, event.Request, setGet(100_000))
+	w.send(1<<30, event.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 50_000))
 	assert.Equal(t, 100_000, w.counted[1<<30])
 	assert.Zero(t, w.lost())
 	assert.LessOrEqual(t, w.tracker.slots.used, w.tracker.slots.limit)
@@ -74,8 +74,8 @@ func TestIdlePlacesAreGivenBack(t *testing.T) {
 	w := newCrowd(t, Options{})
 	for conn := range uint64(50) {
 		w.open(conn)
-		w.send(conn, capture.Request, setGet(600))
-		w.send(conn, capture.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 300))
+		w.send(conn, event.Request, setGet(600))
+		w.send(conn, event.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 300))
 	}
 	require.Greater(t, w.tracker.slots.used, 50*600)
 	w.now += 2 * spareAfter
@@ -98,13 +98,13 @@ func TestGreatestHolderGives(t *testing.T) {
 			for conn := range uint64(2) {
 				w.to[conn] = test.to[conn]
 				w.open(conn)
-				w.send(conn, capture.Request, setGet(sent))
+				w.send(conn, event.Request, setGet(sent))
 			}
 			w.to[7] = test.own
 			w.open(7)
 			for range 50 {
-				w.send(7, capture.Request, setGet(100))
-				w.send(7, capture.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 50))
+				w.send(7, event.Request, setGet(100))
+				w.send(7, event.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 50))
 			}
 			assert.Equal(t, 5000, w.counted[7])
 			assert.Equal(t, 2*sent, w.outstanding()+w.unpaired[Overflow], "what the others lost is told in full")
@@ -120,18 +120,18 @@ func TestGreatestGroupGives(t *testing.T) {
 	for conn := range uint64(1000) {
 		w.to[conn] = 1
 		w.open(conn)
-		w.send(conn, capture.Request, setGet(8))
+		w.send(conn, event.Request, setGet(8))
 	}
 	w.to[5000] = 2
 	w.open(5000)
-	w.send(5000, capture.Request, setGet(1000))
-	w.send(5000, capture.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 500))
+	w.send(5000, event.Request, setGet(1000))
+	w.send(5000, event.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 500))
 	assert.Equal(t, 1000, w.counted[5000])
 	assert.Equal(t, 8000, w.outstanding()+w.unpaired[Overflow])
 
 	// Within the group everyone has the floor.
 	for conn := range uint64(1000) {
-		w.send(conn, capture.Reply, "+OK\r\n")
+		w.send(conn, event.Reply, "+OK\r\n")
 	}
 	for conn := range uint64(1000) {
 		conn += 10_000
@@ -154,10 +154,10 @@ func TestOverflowIsCountedInFull(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				w := newCrowd(t, Options{MaxOutstanding: limit})
 				w.open(1)
-				w.send(1, capture.Request, text)
+				w.send(1, event.Request, text)
 				assert.Equal(t, 5000, w.outstanding()+w.unpaired[Overflow])
-				w.send(1, capture.Reply, "$-1\r\n+PONG\r\n") // what is told of one reply must not end the counting
-				w.send(1, capture.Request, text)
+				w.send(1, event.Reply, "$-1\r\n+PONG\r\n") // what is told of one reply must not end the counting
+				w.send(1, event.Request, text)
 				assert.Equal(t, 10000, w.outstanding()+w.unpaired[Overflow])
 			})
 		}
@@ -170,10 +170,10 @@ func TestRequestsAreCountedAfterALostReply(t *testing.T) {
 	w.open(1)
 	text := setGet(1000)
 	for i := 0; i < len(text); i += 777 {
-		w.send(1, capture.Request, text[i:min(len(text), i+777)])
+		w.send(1, event.Request, text[i:min(len(text), i+777)])
 		if i == 7*777 {
-			w.lose(1, capture.Reply, 10)
-			w.send(1, capture.Reply, "+OK\r\n")
+			w.lose(1, event.Reply, 10)
+			w.send(1, event.Reply, "+OK\r\n")
 			w.pass(time.Second)
 		}
 	}
@@ -186,8 +186,8 @@ func TestHeldIsShared(t *testing.T) {
 	for conn := range uint64(100) {
 		w.to[conn] = 1
 		w.open(conn)
-		w.lose(conn, capture.Request, 1)
-		w.send(conn, capture.Request, strings.Repeat("x", 2000))
+		w.lose(conn, event.Request, 1)
+		w.send(conn, event.Request, strings.Repeat("x", 2000))
 	}
 	require.LessOrEqual(t, w.tracker.shelf.used, 64<<10)
 	for _, conn := range []uint64{1000, 1001} { // to the same address, and to another one
@@ -198,8 +198,8 @@ func TestHeldIsShared(t *testing.T) {
 			request := w.now
 			w.now += 1000
 			s := w.seq[conn]
-			w.event(capture.Event{Kind: capture.Data, Direction: capture.Reply, Conn: conn, Seq: s[1], Data: []byte(pong)})
-			w.event(capture.Event{Kind: capture.Data, Direction: capture.Request, Conn: conn, Seq: s[0], Data: []byte(pingRequest), Time: request})
+			w.event(event.Event{Kind: event.Data, Direction: event.Reply, Conn: conn, Seq: s[1], Data: []byte(pong)})
+			w.event(event.Event{Kind: event.Data, Direction: event.Request, Conn: conn, Seq: s[0], Data: []byte(pingRequest), Time: request})
 			s[0] += uint32(len(pingRequest))
 			s[1] += uint32(len(pong))
 		}
@@ -217,7 +217,7 @@ func TestHeldGapsAreBounded(t *testing.T) {
 	w := newCrowd(t, Options{MaxHeldTotal: 16 << 10})
 	for conn := range uint64(1000) {
 		w.open(conn)
-		w.event(capture.Event{Kind: capture.Gap, Conn: conn, Seq: 10, Len: 10, Reason: capture.Truncated})
+		w.event(event.Event{Kind: event.Gap, Conn: conn, Seq: 10, Len: 10, Reason: event.Truncated})
 	}
 	assert.LessOrEqual(t, w.tracker.shelf.used, 16<<10)
 	assert.LessOrEqual(t, len(w.tracker.waiting.entries), 16<<10/pieceCost)
@@ -241,15 +241,15 @@ func TestBudgetsAddUp(t *testing.T) {
 			}
 		case 2, 3:
 			if w.seq[conn] != nil {
-				w.lose(conn, capture.Direction(random.IntN(2)), random.IntN(50))
+				w.lose(conn, event.Direction(random.IntN(2)), random.IntN(50))
 			}
 		case 4, 5, 6:
 			if w.seq[conn] != nil {
-				w.send(conn, capture.Reply, strings.Repeat("+OK\r\n", random.IntN(200)))
+				w.send(conn, event.Reply, strings.Repeat("+OK\r\n", random.IntN(200)))
 			}
 		default:
 			if w.seq[conn] != nil {
-				w.send(conn, capture.Request, setGet(2*random.IntN(100)))
+				w.send(conn, event.Request, setGet(2*random.IntN(100)))
 			}
 		}
 		s, h := &w.tracker.slots, &w.tracker.shelf

@@ -1,20 +1,20 @@
 package correlate
 
 import (
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // halfClose notes that one end closed its stream. The server's has an offset at which no more replies come; of a connection
 // that is listed as half closed it may be too far by one.
-func (c *conn) halfClose(e *capture.Event) {
+func (c *conn) halfClose(e *event.Event) {
 	c.gone = true
 	c.reach = min(c.reach, e.Reach) // what was met by its payload may turn out to be in reach
 	c.tracker.endings.begin(c)
-	byServer := (e.Kind == capture.PeerClosed) == (c.role == capture.Client)
+	byServer := (e.Kind == event.PeerClosed) == (c.role == event.Client)
 	if byServer && !c.ends {
 		c.ends, c.replyEnd = true, e.ReplySeq
 	}
-	c.cut = c.cut || e.Cut != capture.Finished
+	c.cut = c.cut || e.Cut != event.Finished
 	if c.closing == NoReason {
 		c.closing, c.closed = c.endedBy(e), e.Time
 	}
@@ -22,22 +22,22 @@ func (c *conn) halfClose(e *capture.Event) {
 
 // endedBy says who ended the connection, as far as an event tells: what a client asked that has only said that it will ask no more
 // (shutdown) is not given up.
-func (c *conn) endedBy(e *capture.Event) Reason {
+func (c *conn) endedBy(e *event.Event) Reason {
 	switch {
-	case e.Kind == capture.HalfClosed && c.role == capture.Client && !e.Left:
+	case e.Kind == event.HalfClosed && c.role == event.Client && !e.Left:
 		return NoReason
-	case e.Kind == capture.HalfClosed || e.Left:
+	case e.Kind == event.HalfClosed || e.Left:
 		return closedBy(c.role)
-	case e.Cut == capture.Broken:
+	case e.Cut == event.Broken:
 		return Network
 	default:
-		return closedBy(capture.Client + capture.Server - c.role)
+		return closedBy(event.Client + event.Server - c.role)
 	}
 }
 
 // closedBy is the reason of what was outstanding when an end closed.
-func closedBy(role capture.Role) Reason {
-	if role == capture.Client {
+func closedBy(role event.Role) Reason {
+	if role == event.Client {
 		return ClientClosed
 	}
 	return ServerClosed
@@ -45,19 +45,19 @@ func closedBy(role capture.Role) Reason {
 
 // checkEnd ends the connection when the last reply has been read that its server sent.
 func (c *conn) checkEnd() {
-	f := &c.flows[capture.Reply]
-	if c.ends && (c.unheard(capture.Reply) || f.known && len(f.held) == 0 && f.distance(c.replyEnd) <= 0) {
+	f := &c.flows[event.Reply]
+	if c.ends && (c.unheard(event.Reply) || f.known && len(f.held) == 0 && f.distance(c.replyEnd) <= 0) {
 		c.end(c.closing, c.tracker.now)
 	}
 }
 
 // close ends the connection: its socket is gone. A client that left unread what the server had sent before it closed never saw
 // that it did: the client gave up. Where the connection was reset, writing may have told it.
-func (c *conn) close(e *capture.Event) {
+func (c *conn) close(e *event.Event) {
 	c.flush()
-	c.checkTail(capture.Request, e.Seq)
-	c.checkTail(capture.Reply, e.ReplySeq)
-	if c.role == capture.Client {
+	c.checkTail(event.Request, e.Seq)
+	c.checkTail(event.Reply, e.ReplySeq)
+	if c.role == event.Client {
 		c.left = e.Unread
 	}
 	if c.closing == NoReason || c.closing == ServerClosed && c.left > 0 && !c.cut {
@@ -69,7 +69,7 @@ func (c *conn) close(e *capture.Event) {
 
 // checkTail notices bytes at the end of a stream that no event brought. The FIN takes an offset too, and nothing that
 // could be lost is a single byte long.
-func (c *conn) checkTail(d capture.Direction, end uint32) {
+func (c *conn) checkTail(d event.Direction, end uint32) {
 	f := &c.flows[d]
 	if !f.known || c.mode == foreign || c.unheard(d) {
 		return
@@ -83,8 +83,8 @@ func (c *conn) checkTail(d capture.Direction, end uint32) {
 // would have added only that now all is over.
 func (c *conn) loseEnd() {
 	if c.gone && c.mode != lost {
-		c.close(&capture.Event{
-			Kind: capture.Closed, Time: c.active, Seq: c.flows[capture.Request].next, ReplySeq: c.flows[capture.Reply].next,
+		c.close(&event.Event{
+			Kind: event.Closed, Time: c.active, Seq: c.flows[event.Request].next, ReplySeq: c.flows[event.Reply].next,
 		})
 		return
 	}

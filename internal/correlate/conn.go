@@ -1,8 +1,8 @@
 package correlate
 
 import (
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
@@ -28,13 +28,13 @@ type conn struct {
 	richRank  int32        // and in that of slots,
 	waitRank  int32        // and in the tracker's
 	name      NameID
-	endpoints capture.Endpoints
-	role      capture.Role
+	endpoints event.Endpoints
+	role      event.Role
 	use       use
 	mode      mode
 	active    int64  // the latest time of its events
 	ending    uint32 // in which period an end closed its stream, 0 for none (endings.go)
-	reach     capture.Reach
+	reach     event.Reach
 
 	flows      [2]flow // by capture.Direction
 	requests   parser.RequestStream
@@ -55,7 +55,7 @@ type conn struct {
 	proto     uint8 // 2 or 3
 	silence   silence
 	closing   Reason // why the connection is ending; NoReason while it is not
-	left      uint8  // bytes that the client left unread, as of capture.Event.Unread
+	left      uint8  // bytes that the client left unread, as of event.Event.Unread
 	cut       bool   // it was reset by the other end, or broken
 	closed    int64  // since when it is ending
 	passed    uint64 // bytes of requests since it is deaf
@@ -87,35 +87,35 @@ type conn struct {
 }
 
 // event takes one event of the connection.
-func (c *conn) event(e *capture.Event) {
+func (c *conn) event(e *event.Event) {
 	c.active = max(c.active, e.Time) // that of a send is when its call began
 	switch e.Kind {
-	case capture.Data:
+	case event.Data:
 		c.sift(e)
 		c.arrive(e.Direction, &piece{seq: e.Seq, len: uint32(len(e.Data)), data: e.Data, time: e.Time, reason: e.Reason})
-	case capture.Gap:
+	case event.Gap:
 		c.sift(e)
 		c.arrive(e.Direction, &piece{seq: e.Seq, len: e.Len, reason: e.Reason, time: e.Time})
-	case capture.Open:
+	case event.Open:
 		c.reach = e.Reach
 		c.open(e)
-	case capture.Existing:
+	case event.Existing:
 		c.reach = e.Reach
 		c.existing(e)
-	case capture.Opening:
+	case event.Opening:
 		c.beginEarly(e)
-	case capture.OtherStream:
+	case event.OtherStream:
 		if c.mode != foreign {
 			c.unpaired(Missing, c.forgetPending())
 			c.recognise(kindOf[e.Stream])
 		}
 		c.sift(e)
-	case capture.HalfClosed, capture.PeerClosed:
+	case event.HalfClosed, event.PeerClosed:
 		c.halfClose(e)
-	case capture.Closed:
+	case event.Closed:
 		c.close(e)
 		return
-	case capture.Vanished:
+	case event.Vanished:
 		c.loseEnd()
 		return
 	}
@@ -125,44 +125,44 @@ func (c *conn) event(e *capture.Event) {
 }
 
 // beginEarly begins a connection of which payload passes before it is established. What the server sends begins when it is.
-func (c *conn) beginEarly(e *capture.Event) {
+func (c *conn) beginEarly(e *event.Event) {
 	if c.seen {
 		return
 	}
-	c.flows[capture.Request].start(e.Seq)
-	if c.role == capture.Server {
-		c.flows[capture.Reply].start(e.ReplySeq)
+	c.flows[event.Request].start(e.Seq)
+	if c.role == event.Server {
+		c.flows[event.Reply].start(e.ReplySeq)
 	}
 	c.mode, c.unknown, c.opening = paired, false, true
 }
 
 // open begins a connection that is seen from its first byte.
-func (c *conn) open(e *capture.Event) {
+func (c *conn) open(e *event.Event) {
 	if c.opening {
 		c.opening = false
-		if f := &c.flows[capture.Reply]; !f.known {
+		if f := &c.flows[event.Reply]; !f.known {
 			f.start(e.ReplySeq)
 		}
 		return
 	}
-	c.flows[capture.Request].start(e.Seq)
-	c.flows[capture.Reply].start(e.ReplySeq)
+	c.flows[event.Request].start(e.Seq)
+	c.flows[event.Reply].start(e.ReplySeq)
 	c.mode, c.unknown, c.fresh = paired, false, true
 }
 
 // existing notes where a connection in mid-stream goes on. Nothing has been heard of it since: its silence begins here.
-func (c *conn) existing(e *capture.Event) {
+func (c *conn) existing(e *event.Event) {
 	if c.seen {
 		c.compare(e)
 		return
 	}
 	if !e.Unplaced {
-		c.flows[capture.Request].start(e.Seq)
-		c.flows[capture.Reply].start(e.ReplySeq)
+		c.flows[event.Request].start(e.Seq)
+		c.flows[event.Reply].start(e.ReplySeq)
 	}
-	last := capture.Reply
+	last := event.Reply
 	if e.Awaited {
-		last = capture.Request
+		last = event.Request
 	}
 	c.resync = newResync(MidStream, last, e.Time)
 }
@@ -171,19 +171,19 @@ func (c *conn) existing(e *capture.Event) {
 // the whole answer or the only request: a client that awaited a reply would have to wait for it.
 func (c *conn) midStream(now, since int64) {
 	c.mode, c.unknown, c.proto = lost, true, 2
-	c.resync = newResync(MidStream, capture.Request, now)
+	c.resync = newResync(MidStream, event.Request, now)
 	if now-since >= int64(c.tracker.options.Quiet) {
-		c.resync = newResync(MidStream, capture.Reply, since)
+		c.resync = newResync(MidStream, event.Reply, since)
 	}
 }
 
 // lose puts the connection out of step by what passed in a direction at a time: nothing that is outstanding can be paired any more.
-func (c *conn) lose(reason Reason, d capture.Direction, time int64) {
+func (c *conn) lose(reason Reason, d event.Direction, time int64) {
 	c.unpaired(reason, c.forgetPending())
 	c.replies.Reset()
 	c.mode, c.unknown, c.silence, c.repeatable = lost, true, answering, false
 	c.resync = newResync(reason, d, time)
-	if reason == Missing && d == capture.Request {
+	if reason == Missing && d == event.Request {
 		c.requests.Reset()
 		return
 	}
@@ -238,7 +238,7 @@ func (c *conn) settleUse() {
 // busy reports whether anything is outstanding. Out of step it goes by which end was heard last.
 func (c *conn) busy() bool {
 	return c.pending.count > 0 || c.tx.queue.count > 0 || c.sub.any() || c.monitors || c.mode == replica ||
-		c.mode == lost && c.resync.last == capture.Request && c.seen
+		c.mode == lost && c.resync.last == event.Request && c.seen
 }
 
 func (c *conn) setUse(u use) {

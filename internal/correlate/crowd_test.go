@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // crowd feeds a tracker with the events of many connections, and adds up what became of their commands.
@@ -25,14 +25,14 @@ type crowd struct {
 
 func newCrowd(tb testing.TB, options Options) *crowd {
 	tb.Helper()
-	options.Resolve = func(_ capture.Role, e *capture.Endpoints) (NameID, bool) { return 0, e.Remote[0] != 0xff }
+	options.Resolve = func(_ event.Role, e *event.Endpoints) (NameID, bool) { return 0, e.Remote[0] != 0xff }
 	return &crowd{
 		tracker: New(options), now: int64(time.Second),
 		seq: map[uint64]*[2]uint32{}, to: map[uint64]byte{}, counted: map[uint64]int{}, unpaired: map[Reason]int{},
 	}
 }
 
-func (w *crowd) event(e capture.Event) {
+func (w *crowd) event(e event.Event) {
 	if e.Time == 0 {
 		e.Time = w.now
 	}
@@ -57,41 +57,41 @@ func (w *crowd) take(conn uint64, out []Exchange) {
 
 func (w *crowd) open(conn uint64) {
 	w.seq[conn] = &[2]uint32{}
-	w.event(capture.Event{Kind: capture.Open, Conn: conn})
+	w.event(event.Event{Kind: event.Open, Conn: conn})
 }
 
 func (w *crowd) close(conn uint64) {
 	s := w.seq[conn]
-	w.event(capture.Event{Kind: capture.Closed, Conn: conn, Seq: s[0], ReplySeq: s[1]})
+	w.event(event.Event{Kind: event.Closed, Conn: conn, Seq: s[0], ReplySeq: s[1]})
 }
 
 // send passes bytes in chunks as a program's socket calls make them.
-func (w *crowd) send(conn uint64, d capture.Direction, text string) {
+func (w *crowd) send(conn uint64, d event.Direction, text string) {
 	const chunk = 8 << 10
 	for len(text) > 0 {
 		part := text[:min(chunk, len(text))]
 		text = text[len(part):]
 		s := &w.seq[conn][d]
-		w.event(capture.Event{Kind: capture.Data, Direction: d, Conn: conn, Seq: *s, Data: []byte(part)})
+		w.event(event.Event{Kind: event.Data, Direction: d, Conn: conn, Seq: *s, Data: []byte(part)})
 		*s += uint32(len(part))
 	}
 }
 
 // lose lets bytes pass that are not captured.
-func (w *crowd) lose(conn uint64, d capture.Direction, n int) { w.seq[conn][d] += uint32(n) }
+func (w *crowd) lose(conn uint64, d event.Direction, n int) { w.seq[conn][d] += uint32(n) }
 
 func (w *crowd) pass(d time.Duration) {
 	w.now += int64(d)
-	w.event(capture.Event{Kind: capture.Tick})
+	w.event(event.Event{Kind: event.Tick})
 }
 
 // rounds are well-behaved: each request is answered before the next one.
 func (w *crowd) rounds(conn uint64, n int, request, reply string) {
 	for range n {
 		w.now += 1000
-		w.send(conn, capture.Request, request)
+		w.send(conn, event.Request, request)
 		w.now += 1000
-		w.send(conn, capture.Reply, reply)
+		w.send(conn, event.Reply, reply)
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package correlate pairs the requests of every connection with their replies, and says what became of each command.
 //
-//	kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
+//	kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
 //
 // A connection has two flows, which put the chunks of a direction into order, and a FIFO of the commands that await a reply.
 // Frames that answer no request (pushes, messages, lines of MONITOR) are recognised before the FIFO is looked at. What the

@@ -3,7 +3,7 @@ package correlate
 import (
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 const (
@@ -80,8 +80,8 @@ func (c *conn) missed(since int64) bool {
 	switch {
 	case c.active >= since:
 		return false
-	case c.reach == capture.WhileHeld && (c.gone || c.role == capture.Server && !c.asked):
+	case c.reach == event.WhileHeld && (c.gone || c.role == event.Server && !c.asked):
 		return c.tracker.now-c.active > int64(orphanLife)
 	}
-	return c.reach != capture.Never
+	return c.reach != event.Never
 }

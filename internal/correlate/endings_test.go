@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // listed tells of a listing that begins now and finds something.
@@ -16,9 +16,9 @@ func (p *player) listed(found ...string) {
 	p.now++
 	since := p.now
 	p.play(found...)
-	p.event(capture.Event{Kind: capture.Listed, Time: since})
+	p.event(event.Event{Kind: event.Listed, Time: since})
 	for p.tracker.errant {
-		p.event(capture.Event{Kind: capture.Tick})
+		p.event(event.Event{Kind: event.Tick})
 	}
 }
 
@@ -77,25 +77,25 @@ func TestOverdueIsNotForEver(t *testing.T) {
 func TestListedForgetsOnlyWhatItReaches(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		reach  capture.Reach
-		role   capture.Role
+		reach  event.Reach
+		role   event.Role
 		script []string
 		after  string
 		kept   bool
 	}{
-		{"always", capture.Always, capture.Client, nil, "+1s", false},
-		{"who holds it may be hidden", capture.Never, capture.Client, nil, "+10m", true},
-		{"closed, who held it may be hidden", capture.Never, capture.Client, []string{"half-close"}, "+10m", true},
-		{"held", capture.WhileHeld, capture.Client, []string{"C: GET a"}, "+1s", false},
-		{"nobody holds it any more", capture.WhileHeld, capture.Client, []string{"C: GET a", "half-close"}, "+1m", true},
-		{"nobody held it for long", capture.WhileHeld, capture.Client, []string{"C: GET a", "half-close"}, "+6m", false},
-		{"not accepted yet", capture.WhileHeld, capture.Server, nil, "+1m", true},
-		{"accepted", capture.WhileHeld, capture.Server, []string{"C: GET a"}, "+1m", false},
+		{"always", event.Always, event.Client, nil, "+1s", false},
+		{"who holds it may be hidden", event.Never, event.Client, nil, "+10m", true},
+		{"closed, who held it may be hidden", event.Never, event.Client, []string{"half-close"}, "+10m", true},
+		{"held", event.WhileHeld, event.Client, []string{"C: GET a"}, "+1s", false},
+		{"nobody holds it any more", event.WhileHeld, event.Client, []string{"C: GET a", "half-close"}, "+1m", true},
+		{"nobody held it for long", event.WhileHeld, event.Client, []string{"C: GET a", "half-close"}, "+6m", false},
+		{"not accepted yet", event.WhileHeld, event.Server, nil, "+1m", true},
+		{"accepted", event.WhileHeld, event.Server, []string{"C: GET a"}, "+1m", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlayer(t)
 			p.role, p.reach = test.role, test.reach
-			p.event(capture.Event{Kind: capture.Open})
+			p.event(event.Event{Kind: event.Open})
 			p.play(append(test.script, test.after)...)
 			p.listed()
 			assert.Equal(t, test.kept, len(p.tracker.conns) == 1)
@@ -106,9 +106,9 @@ func TestListedForgetsOnlyWhatItReaches(t *testing.T) {
 // A connection whose beginning was lost shows where it is when an end closes.
 func TestEndTellsTheReach(t *testing.T) {
 	p := newPlayer(t)
-	p.reach = capture.WhileHeld
+	p.reach = event.WhileHeld
 	p.play("C: GET a")
-	p.reach = capture.Always
+	p.reach = event.Always
 	p.play("peer-close", "+1s")
 	p.listed()
 	assert.Empty(t, p.tracker.conns)

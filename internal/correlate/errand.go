@@ -4,7 +4,7 @@ import (
 	"iter"
 	"maps"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // errand is work on each entry of a map, of which a little is done with each event, so that none has to wait for all of it. The map may
@@ -66,8 +66,8 @@ func (t *Tracker) run(steps int) {
 }
 
 // stepsFor returns how many entries are done with an event.
-func stepsFor(kind capture.Kind) int {
-	if kind == capture.Tick {
+func stepsFor(kind event.Kind) int {
+	if kind == event.Tick {
 		return stepsOfTick
 	}
 	return stepsOfEvent

@@ -3,8 +3,8 @@ package correlate
 import (
 	"bytes"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
@@ -47,7 +47,7 @@ func (c *conn) greeted(time int64) bool {
 	if c.unknown {
 		return false
 	}
-	f := &c.flows[capture.Reply]
+	f := &c.flows[event.Reply]
 	if len(f.held) > 0 && f.ready() && len(f.held[0].data) > 0 && isGreeting(f.held[0].data[0]) && f.held[0].time < time {
 		return true
 	}

@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // window is how far behind the expected offset a chunk may begin and still be an old one: the largest window of TCP.
@@ -14,8 +14,8 @@ const window = 1 << 30
 // piece is a chunk of a flow, or a gap of known length in it.
 type piece struct {
 	seq, len uint32
-	reason   capture.Reason // of a gap, or of an urgent byte that was read
-	data     []byte         // nil for a gap
+	reason   event.Reason // of a gap, or of an urgent byte that was read
+	data     []byte       // nil for a gap
 	time     int64
 	until    int64 // of one that is held: when it waits no longer
 }

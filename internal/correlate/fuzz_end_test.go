@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // lastWords are what a connection may have outstanding at its end. None of them makes another one disappear without a word, as DISCARD does.
@@ -23,9 +23,9 @@ var lastWords = append([]op{
 }, plain[:4]...)
 
 // lastEvents are the ways in which it ends.
-var lastEvents = []capture.Event{
-	{Kind: capture.Closed}, {Kind: capture.HalfClosed}, {Kind: capture.HalfClosed, Left: true}, {Kind: capture.PeerClosed}, {Kind: capture.PeerClosed, Left: true},
-	{Kind: capture.PeerClosed, Cut: capture.Reset}, {Kind: capture.PeerClosed, Cut: capture.Broken}, {Kind: capture.Vanished},
+var lastEvents = []event.Event{
+	{Kind: event.Closed}, {Kind: event.HalfClosed}, {Kind: event.HalfClosed, Left: true}, {Kind: event.PeerClosed}, {Kind: event.PeerClosed, Left: true},
+	{Kind: event.PeerClosed, Cut: event.Reset}, {Kind: event.PeerClosed, Cut: event.Broken}, {Kind: event.Vanished},
 }
 
 // FuzzEnd ends connections in every way with anything outstanding: each request is told of exactly once, as a command, as unpaired or as never run,
@@ -38,11 +38,11 @@ func FuzzEnd(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script []byte, answered, unread uint8, server bool) {
 		p := newPlayer(t)
 		if server {
-			p.role = capture.Server
+			p.role = event.Server
 		}
 		d := dice(script)
 		pause := time.Duration(d.roll(3)) * 40 * time.Millisecond
-		ends := []capture.Event{lastEvents[d.roll(len(lastEvents))], lastEvents[d.roll(len(lastEvents))]}
+		ends := []event.Event{lastEvents[d.roll(len(lastEvents))], lastEvents[d.roll(len(lastEvents))]}
 		var requests, replies strings.Builder
 		var m model
 		asked := 0
@@ -61,7 +61,7 @@ func FuzzEnd(f *testing.F) {
 		}
 		told := uint32(0)
 		reasons := map[Reason]bool{}
-		play := func(e capture.Event) {
+		play := func(e event.Event) {
 			e.Conn, e.Role, e.Time = p.conn, p.role, p.now
 			for _, x := range p.tracker.Track(&e) {
 				told += x.Count
@@ -70,15 +70,15 @@ func FuzzEnd(f *testing.F) {
 				}
 			}
 		}
-		seq, replySeq := p.seq[capture.Request], p.seq[capture.Reply]
-		play(capture.Event{Kind: capture.Open, Seq: seq, ReplySeq: replySeq})
-		play(capture.Event{Kind: capture.Data, Direction: capture.Request, Seq: seq, Data: []byte(requests.String())})
+		seq, replySeq := p.seq[event.Request], p.seq[event.Reply]
+		play(event.Event{Kind: event.Open, Seq: seq, ReplySeq: replySeq})
+		play(event.Event{Kind: event.Data, Direction: event.Request, Seq: seq, Data: []byte(requests.String())})
 		seq += uint32(requests.Len())
 		p.now += int64(time.Millisecond)
-		play(capture.Event{Kind: capture.Data, Direction: capture.Reply, Seq: replySeq, Data: []byte(replies.String())})
+		play(event.Event{Kind: event.Data, Direction: event.Reply, Seq: replySeq, Data: []byte(replies.String())})
 		replySeq += uint32(replies.Len())
 		p.now += int64(pause)
-		for _, e := range append(ends, capture.Event{Kind: capture.Closed, Unread: unread}) {
+		for _, e := range append(ends, event.Event{Kind: event.Closed, Unread: unread}) {
 			e.Seq, e.ReplySeq = seq, replySeq
 			play(e)
 		}

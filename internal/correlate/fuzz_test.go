@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // dice makes decisions from the fuzzer's bytes.
@@ -106,12 +106,12 @@ func (s *session) generate() {
 
 // events lays the session out in chunks: pipelined, cut anywhere, each reply after its request has left, but for a chance that
 // the capture swaps two events. After a pause nothing is outstanding.
-func (s *session) events(d *dice) []capture.Event {
+func (s *session) events(d *dice) []event.Event {
 	seq := [2]uint32{firstRequestSeq, firstReplySeq}
 	now := int64(time.Second)
-	events := []capture.Event{{Kind: capture.Open, Time: now, Seq: seq[capture.Request], ReplySeq: seq[capture.Reply]}}
+	events := []event.Event{{Kind: event.Open, Time: now, Seq: seq[event.Request], ReplySeq: seq[event.Reply]}}
 	var replies string
-	put := func(direction capture.Direction, data string) {
+	put := func(direction event.Direction, data string) {
 		for len(data) > 0 {
 			n := len(data)
 			if d.roll(3) == 1 { // not when the dice are used up: an event for each byte would take all the time
@@ -119,31 +119,31 @@ func (s *session) events(d *dice) []capture.Event {
 			}
 			n = min(n, len(data))
 			now += int64(10 * time.Microsecond)
-			events = append(events, capture.Event{Kind: capture.Data, Direction: direction, Time: now, Seq: seq[direction], Data: []byte(data[:n])})
+			events = append(events, event.Event{Kind: event.Data, Direction: direction, Time: now, Seq: seq[direction], Data: []byte(data[:n])})
 			seq[direction] += uint32(n)
 			data = data[n:]
 		}
 	}
 	for _, t := range s.turns {
-		put(capture.Request, t.request)
+		put(event.Request, t.request)
 		replies += t.reply
 		if t.pause || d.roll(2) == 0 {
-			put(capture.Reply, replies)
+			put(event.Reply, replies)
 			replies = ""
 		}
 		if t.pause {
 			s.disturb(events, d)
 			now += int64(200 * time.Millisecond)
-			events = append(events, capture.Event{Kind: capture.Tick, Time: now})
+			events = append(events, event.Event{Kind: event.Tick, Time: now})
 		}
 	}
-	put(capture.Reply, replies)
+	put(event.Reply, replies)
 	return events
 }
 
 // disturb swaps two neighbours since the last pause.
-func (s *session) disturb(events []capture.Event, d *dice) {
-	for i := len(events) - 1; i > 1 && events[i].Kind == capture.Data && events[i-1].Kind == capture.Data; i-- {
+func (s *session) disturb(events []event.Event, d *dice) {
+	for i := len(events) - 1; i > 1 && events[i].Kind == event.Data && events[i-1].Kind == event.Data; i-- {
 		if d.roll(4) == 0 {
 			events[i], events[i-1] = events[i-1], events[i]
 			i--
@@ -167,7 +167,7 @@ func FuzzTracker(f *testing.F) {
 		events := s.events(&d)
 		p := newPlayer(t)
 		for i, e := range events {
-			if loss > 0 && e.Kind == capture.Data && i%(int(loss)+1) == int(loss) {
+			if loss > 0 && e.Kind == event.Data && i%(int(loss)+1) == int(loss) {
 				continue
 			}
 			p.event(e)
@@ -210,11 +210,11 @@ func FuzzBytes(f *testing.F) {
 		p := newPlayer(t)
 		d := dice(script)
 		for len(d) > 0 {
-			e := capture.Event{Kind: capture.Kind(d.roll(11)), Direction: capture.Direction(d.roll(2)), Len: uint32(d.roll(256))}
+			e := event.Event{Kind: event.Kind(d.roll(11)), Direction: event.Direction(d.roll(2)), Len: uint32(d.roll(256))}
 			p.now += int64(d.roll(128)) * int64(time.Millisecond)
 			e.Seq = p.seq[e.Direction] + uint32(d.roll(8)/6)
-			e.ReplySeq = p.seq[capture.Reply]
-			if e.Kind == capture.Data {
+			e.ReplySeq = p.seq[event.Reply]
+			if e.Kind == event.Data {
 				n := min(d.roll(64), len(d))
 				e.Data, d = d[:n], d[n:]
 				p.seq[e.Direction] = e.Seq + uint32(n)

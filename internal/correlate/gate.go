@@ -1,21 +1,21 @@
 package correlate
 
-import "github.com/redis-observer/redis-observer/internal/capture"
+import "github.com/redis-observer/redis-observer/internal/event"
 
 // Guard makes the tracker tell a gate what is not wanted, so that less of it comes. It is to be called before any Track.
-func (t *Tracker) Guard(gate capture.Gate) { t.gate = gate }
+func (t *Tracker) Guard(gate event.Gate) { t.gate = gate }
 
 // turnAway tells the source that what an event brought is not wanted.
-func (t *Tracker) turnAway(event *capture.Event) {
+func (t *Tracker) turnAway(e *event.Event) {
 	if t.gate == nil {
 		return
 	}
-	switch event.Kind {
-	case capture.Data, capture.Gap:
-		t.gate.TurnAway(event.Conn, event.Role, event.Direction, event.Time)
-	case capture.OtherStream:
-		t.gate.TurnAway(event.Conn, event.Role, capture.Request, event.Time)
-		t.gate.TurnAway(event.Conn, event.Role, capture.Reply, event.Time)
+	switch e.Kind {
+	case event.Data, event.Gap:
+		t.gate.TurnAway(e.Conn, e.Role, e.Direction, e.Time)
+	case event.OtherStream:
+		t.gate.TurnAway(e.Conn, e.Role, event.Request, e.Time)
+		t.gate.TurnAway(e.Conn, e.Role, event.Reply, e.Time)
 	}
 }
 
@@ -27,13 +27,13 @@ func (t *Tracker) readmit(id uint64) {
 }
 
 // sift turns away what is not read.
-func (c *conn) sift(e *capture.Event) {
+func (c *conn) sift(e *event.Event) {
 	switch {
 	case c.mode == foreign, c.unheard(e.Direction):
 		c.tracker.turnAway(e)
-	case c.deaf && e.Direction == capture.Request:
+	case c.deaf && e.Direction == event.Request:
 		n := uint64(len(e.Data))
-		if e.Kind == capture.Gap {
+		if e.Kind == event.Gap {
 			n = uint64(e.Len)
 		}
 		if c.passed += n; c.passed > mostPassed {
@@ -54,4 +54,4 @@ func (c *conn) undeafen() {
 }
 
 // unheard reports whether a stream is that of commands from its master to a replica, of which nothing is read.
-func (c *conn) unheard(d capture.Direction) bool { return c.mode == replica && d == capture.Reply }
+func (c *conn) unheard(d event.Direction) bool { return c.mode == replica && d == event.Reply }

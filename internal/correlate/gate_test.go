@@ -8,17 +8,17 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // gate notes what is turned away.
 type gate struct {
-	turned []capture.Direction
+	turned []event.Direction
 	again  int // readmissions of connection 7
 	all    int
 }
 
-func (g *gate) TurnAway(_ uint64, _ capture.Role, direction capture.Direction, _ int64) {
+func (g *gate) TurnAway(_ uint64, _ event.Role, direction event.Direction, _ int64) {
 	g.turned = append(g.turned, direction)
 }
 func (g *gate) Readmit(conn uint64) {
@@ -35,22 +35,22 @@ func newGuarded(t *testing.T) (*player, *gate) {
 }
 
 func TestWhatIsNotReadIsTurnedAway(t *testing.T) {
-	const request, reply = capture.Request, capture.Reply
+	const request, reply = event.Request, event.Reply
 	for _, test := range []struct {
 		name   string
 		script []string
-		turned []capture.Direction
+		turned []event.Direction
 		got    []string
 	}{
 		{"Redis", []string{"open", "C: GET a", "S: $-1", "close"}, nil, []string{"get success"}},
 		{"encrypted", []string{"open", `c: \x16\x03\x01\x00\x05hello`, `s: \x16\x03\x03`, `c: \x17\x03`, `gap c: more`, "close"}, nil, nil},
-		{"not Redis", []string{"open", "C: GET a", "s: HTTP/1.1 400\\r\\n", "s: more", "C: GET b", "close"}, []capture.Direction{reply, request}, nil},
+		{"not Redis", []string{"open", "C: GET a", "s: HTTP/1.1 400\\r\\n", "s: more", "C: GET b", "close"}, []event.Direction{reply, request}, nil},
 		{
 			"replica", []string{
 				"open", "C: PSYNC a 1", "S: +FULLRESYNC a 1", "s: $5\\r\\nhello", "gap s: *1\\r\\n", "lose s: whatever", "C: REPLCONF ACK 1",
 				"s: here again", "C: REPLCONF ACK 2", "peer-close", "close",
 			},
-			[]capture.Direction{reply, reply, reply}, []string{"psync success", "replconf silent", "replconf silent"},
+			[]event.Direction{reply, reply, reply}, []string{"psync success", "replconf silent", "replconf silent"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestWhatIsNotReadIsTurnedAway(t *testing.T) {
 				script[i] = strings.NewReplacer(`\x16`, "\x16", `\x17`, "\x17", `\x03`, "\x03", `\x01`, "\x01", `\x05`, "\x05").Replace(script[i])
 			}
 			if test.name == "encrypted" {
-				test.turned = []capture.Direction{reply, request, request}
+				test.turned = []event.Direction{reply, request, request}
 			}
 			assert.Equal(t, test.got, p.play(script...))
 			assert.Equal(t, test.turned, g.turned)
@@ -74,9 +74,9 @@ func TestWhatIsNotReadIsTurnedAway(t *testing.T) {
 func TestStrangersAreTurnedAway(t *testing.T) {
 	p, g := newGuarded(t)
 	named := false
-	p.tracker.options.Resolve = func(capture.Role, *capture.Endpoints) (NameID, bool) { return 0, named }
+	p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { return 0, named }
 	p.play("open", "C: GET a", "S: $-1")
-	assert.Equal(t, []capture.Direction{capture.Request, capture.Reply}, g.turned)
+	assert.Equal(t, []event.Direction{event.Request, event.Reply}, g.turned)
 	named = true
 	p.tracker.Rename()
 	assert.Equal(t, 1, g.all)

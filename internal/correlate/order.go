@@ -3,13 +3,13 @@ package correlate
 import (
 	"math"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // Here the pieces of both flows of a connection come into order: they are delivered, held, or given up as gaps. flow.go keeps one flow.
 
 // arrive takes a piece of a flow at its place, or holds it until then.
-func (c *conn) arrive(d capture.Direction, p *piece) {
+func (c *conn) arrive(d event.Direction, p *piece) {
 	f := &c.flows[d]
 	if !f.known || c.unheard(d) {
 		f.start(p.seq) // what is not read is not missed either
@@ -36,27 +36,27 @@ func (c *conn) arrive(d capture.Direction, p *piece) {
 	default:
 		c.hold(d, *p)
 	}
-	if len(c.flows[capture.Request].held)+len(c.flows[capture.Reply].held) > 0 {
-		c.undecided = c.undecided && d == capture.Reply
-		c.drain(capture.Request)
-		c.drain(capture.Reply)
+	if len(c.flows[event.Request].held)+len(c.flows[event.Reply].held) > 0 {
+		c.undecided = c.undecided && d == event.Reply
+		c.drain(event.Request)
+		c.drain(event.Reply)
 	}
 }
 
 // repeated takes note of n bytes at an offset that had passed. A network sends bytes again, a socket does not: unless they were given up
 // before, or came before the connection was first heard of, they are others, which the socket did not count.
-func (c *conn) repeated(d capture.Direction, seq, n uint32, time int64) {
+func (c *conn) repeated(d event.Direction, seq, n uint32, time int64) {
 	if !c.tracker.options.Sockets || n == 0 || c.mode == foreign || c.flows[d].isLate(seq) || c.mode == lost && c.resync.reason == MidStream {
 		return
 	}
-	c.tracker.stats.gap(capture.Repeated, n, false)
+	c.tracker.stats.gap(event.Repeated, n, false)
 	if c.mode == paired {
 		c.lose(Missing, d, time)
 	}
 }
 
 // hold keeps a piece for later. If there is no room, it releases held pieces, oldest first, until this one fits or its turn has come.
-func (c *conn) hold(d capture.Direction, p piece) {
+func (c *conn) hold(d event.Direction, p piece) {
 	f := &c.flows[d]
 	p.until = c.tracker.now + int64(c.tracker.options.HoldFor)
 	for !c.keep(f, &p) {
@@ -119,10 +119,10 @@ func (c *conn) clearHeld() {
 }
 
 // drain delivers held pieces as long as their turn has come.
-func (c *conn) drain(d capture.Direction) {
+func (c *conn) drain(d event.Direction) {
 	f := &c.flows[d]
 	for f.ready() {
-		if d == capture.Reply && c.mode == paired {
+		if d == event.Reply && c.mode == paired {
 			if c.early() {
 				return
 			}
@@ -138,13 +138,13 @@ func (c *conn) drain(d capture.Direction) {
 }
 
 // deliver hands the piece at the expected offset to its stream. It reports false if replies were put back, to wait for their request.
-func (c *conn) deliver(d capture.Direction, p *piece) bool {
+func (c *conn) deliver(d event.Direction, p *piece) bool {
 	c.flows[d].next += p.len
 	switch {
 	case c.mode == foreign:
-	case p.data == nil || p.reason == capture.Urgent && c.standsApart(d, p.data[0]):
+	case p.data == nil || p.reason == event.Urgent && c.standsApart(d, p.data[0]):
 		c.gap(d, p.len, p.reason, p.time)
-	case d == capture.Request:
+	case d == event.Request:
 		c.request(p.data, p.time)
 	default:
 		return c.reply(p)
@@ -153,7 +153,7 @@ func (c *conn) deliver(d capture.Direction, p *piece) bool {
 }
 
 // force gives up waiting for what the first held piece of a flow waits for.
-func (c *conn) force(d capture.Direction) {
+func (c *conn) force(d event.Direction) {
 	f := &c.flows[d]
 	switch first := f.held[0]; {
 	case f.ready():
@@ -163,7 +163,7 @@ func (c *conn) force(d capture.Direction) {
 		c.jump(d, f.missing(), first.time)
 	}
 	c.letGo = true
-	c.outdated = d == capture.Reply && c.mode == paired && c.stale(f.held[0].time)
+	c.outdated = d == event.Reply && c.mode == paired && c.stale(f.held[0].time)
 	if p, fresh := c.takeHeld(f); fresh {
 		c.deliver(d, &p)
 	}
@@ -172,7 +172,7 @@ func (c *conn) force(d capture.Direction) {
 }
 
 // jump leaves out bytes that will not come, before what came at a time.
-func (c *conn) jump(d capture.Direction, missing uint32, time int64) {
+func (c *conn) jump(d event.Direction, missing uint32, time int64) {
 	if missing == 0 {
 		return
 	}
@@ -183,11 +183,11 @@ func (c *conn) jump(d capture.Direction, missing uint32, time int64) {
 // expire gives up what was held too long, and returns the next deadline.
 func (c *conn) expire() int64 {
 	next := int64(math.MaxInt64)
-	for d := range capture.Direction(len(c.flows)) {
+	for d := range event.Direction(len(c.flows)) {
 		f := &c.flows[d]
 		for f.deadline() <= c.tracker.now {
 			c.force(d)
-			c.drain(capture.Reply)
+			c.drain(event.Reply)
 		}
 	}
 	next = min(next, c.outlast())
@@ -200,7 +200,7 @@ func (c *conn) expire() int64 {
 
 // flush gives up waiting for anything.
 func (c *conn) flush() {
-	for _, d := range [...]capture.Direction{capture.Request, capture.Reply} {
+	for _, d := range [...]event.Direction{event.Request, event.Reply} {
 		for len(c.flows[d].held) > 0 {
 			c.force(d)
 		}
@@ -211,8 +211,8 @@ func (c *conn) flush() {
 }
 
 // gap takes note that n bytes of a stream are missing, which passed at that time at the latest.
-func (c *conn) gap(d capture.Direction, n uint32, reason capture.Reason, time int64) {
-	if reason == capture.Urgent && c.between(d) {
+func (c *conn) gap(d event.Direction, n uint32, reason event.Reason, time int64) {
+	if reason == event.Urgent && c.between(d) {
 		c.tracker.stats.gap(reason, n, true)
 		return
 	}
@@ -230,24 +230,24 @@ func (c *conn) gap(d capture.Direction, n uint32, reason capture.Reason, time in
 	case lost:
 		c.resync.trial = trial{}
 		c.resync.heard(time, d)
-		c.resync.follows = c.resync.follows && d == capture.Reply
+		c.resync.follows = c.resync.follows && d == event.Reply
 	case replica:
 		c.requests.Reset()
 	}
 }
 
 // skip leaves out bytes whose content does not matter. The streams are tried on copies: a stream that refuses a gap has forgotten where it was.
-func (c *conn) skip(d capture.Direction, n uint32, reason capture.Reason, time int64) bool {
+func (c *conn) skip(d event.Direction, n uint32, reason event.Reason, time int64) bool {
 	switch {
-	case c.mode == lost && !c.resync.trial.on && (d == capture.Reply || !c.resync.follows):
+	case c.mode == lost && !c.resync.trial.on && (d == event.Reply || !c.resync.follows):
 		return false
-	case c.mode == foreign, c.unheard(d), c.deaf && d == capture.Request:
+	case c.mode == foreign, c.unheard(d), c.deaf && d == event.Request:
 		c.tracker.stats.gap(reason, n, true)
 		return true
 	case c.mayBeUrgent(d, n, reason):
 		return false
 	}
-	if d == capture.Request {
+	if d == event.Request {
 		if s := c.requests; !s.Gap(n) {
 			return false
 		}

@@ -3,7 +3,7 @@ package correlate
 import (
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // A connection that comes into step by silence alone may have been silent for another reason than that nothing was outstanding: CLIENT REPLY
@@ -65,9 +65,9 @@ func (c *conn) probe(time int64) {
 	switch {
 	case p.stage == mute && (p.pauses >= mutePauses || lockstep || time-p.since >= longestMute):
 		c.disprove()
-		c.lose(c.resync.reason, capture.Request, heard)
+		c.lose(c.resync.reason, event.Request, heard)
 		c.resync.follows = true // what is missing was so before
-	case drained && (quiet || lockstep) && len(c.flows[capture.Reply].held) == 0:
+	case drained && (quiet || lockstep) && len(c.flows[event.Reply].held) == 0:
 		*p = probation{}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // told returns how many commands have an outcome, and how many more or less than that there may have been.
@@ -48,7 +48,7 @@ func TestSilenceThatWasAskedForUnseen(t *testing.T) {
 		{"older, and a long time without a pause", []string{"existing", "+60ms"}, "+1ms", 3000},
 		{"in a gap", []string{"open", "C: GET a", "gap C: CLIENT REPLY OFF", "S: $-1", "+60ms"}, "+60ms", 0},
 	} {
-		for _, role := range []capture.Role{capture.Client, capture.Server} {
+		for _, role := range []event.Role{event.Client, event.Server} {
 			t.Run(fmt.Sprint(test.name, role), func(t *testing.T) {
 				p := newPlayer(t)
 				p.role = role

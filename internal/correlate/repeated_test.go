@@ -5,14 +5,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // again plays a line whose bytes stand at the offset where the last n bytes of its direction began.
 func (p *player) again(line string, n uint32) {
 	p.now++
 	d, data := p.parse(line)
-	p.event(capture.Event{Kind: capture.Data, Direction: d, Seq: p.seq[d] - n, Data: data})
+	p.event(event.Event{Kind: event.Data, Direction: d, Seq: p.seq[d] - n, Data: data})
 }
 
 // A socket repeats no bytes. Where its offsets stand still, as those of one in a sockmap do, what comes is told of.
@@ -61,7 +61,7 @@ func TestRepeatedBytes(t *testing.T) {
 			p.tracker.options.Sockets = test.sockets
 			test.play(p)
 			assert.Equal(t, test.want, withoutGaps(p.got))
-			assert.Equal(t, test.gaps, p.tracker.Stats().Gaps[capture.Repeated])
+			assert.Equal(t, test.gaps, p.tracker.Stats().Gaps[event.Repeated])
 		})
 	}
 }

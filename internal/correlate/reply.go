@@ -3,8 +3,8 @@ package correlate
 import (
 	"bytes"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
@@ -24,8 +24,8 @@ func (c *conn) reply(p *piece) bool {
 	}
 	c.replies.Reset()
 	n := uint32(len(rest))
-	c.flows[capture.Reply].next -= n
-	c.hold(capture.Reply, piece{seq: p.seq + p.len - n, len: n, data: rest, time: p.time})
+	c.flows[event.Reply].next -= n
+	c.hold(event.Reply, piece{seq: p.seq + p.len - n, len: n, data: rest, time: p.time})
 	return false
 }
 
@@ -91,7 +91,7 @@ func (c *conn) beginFrame(kind byte) bool {
 
 // unread reports whether a request has begun whose end has not been read.
 func (c *conn) unread() bool {
-	return !c.requests.Boundary() || len(c.flows[capture.Request].held) > 0
+	return !c.requests.Boundary() || len(c.flows[event.Request].held) > 0
 }
 
 // early reports whether what is held of the replies has still to wait for a request.
@@ -196,7 +196,7 @@ func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
 		// or this answers a request that we have not seen, or not to its end.
 		c.undeafen()
 		c.disprove()
-		c.lose(Unsolicited, capture.Reply, c.replying)
+		c.lose(Unsolicited, event.Reply, c.replying)
 	}
 	return true
 }
@@ -347,5 +347,5 @@ func (c *conn) malformed() {
 		c.replies.Reset()
 		return
 	}
-	c.lose(Malformed, capture.Reply, c.replying)
+	c.lose(Malformed, event.Reply, c.replying)
 }

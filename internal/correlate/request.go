@@ -3,8 +3,8 @@ package correlate
 import (
 	"bytes"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
@@ -120,7 +120,7 @@ func (c *conn) place() *pending {
 
 // overflow: there is no room for n requests that were sent at a time.
 func (c *conn) overflow(time int64, n uint32) {
-	c.lose(Overflow, capture.Request, time)
+	c.lose(Overflow, event.Request, time)
 	c.unpaired(Overflow, n)
 }
 

@@ -3,7 +3,7 @@ package correlate
 import (
 	"math"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
@@ -31,8 +31,8 @@ const (
 
 // resync is what is known of a connection that is out of step.
 type resync struct {
-	reason Reason            // why it is
-	last   capture.Direction // who was heard last,
+	reason Reason          // why it is
+	last   event.Direction // who was heard last,
 	// follows: no request byte is missing since the connection was in step, so that each request is counted, wherever chunks end.
 	follows bool
 	when    int64 // when last was heard
@@ -49,12 +49,12 @@ type trial struct {
 	outstanding int64
 }
 
-func newResync(reason Reason, last capture.Direction, when int64) resync {
+func newResync(reason Reason, last event.Direction, when int64) resync {
 	return resync{reason: reason, last: last, when: when}
 }
 
 // heard notes what passed, unless it had to wait for its turn until something later was read.
-func (s *resync) heard(when int64, d capture.Direction) {
+func (s *resync) heard(when int64, d event.Direction) {
 	if when >= s.when {
 		s.last, s.when = d, when
 	}
@@ -67,13 +67,13 @@ func (c *conn) lostRequest(data []byte, time int64) {
 	}
 	s := &c.resync
 	if data != nil {
-		c.readAgain(capture.Request)
+		c.readAgain(event.Request)
 	}
 	if !c.spoke && looksEncrypted(data) {
 		c.recognise(KindTLS)
 		return
 	}
-	if startsRequest(data) && s.last == capture.Reply && s.trial.outstanding == 0 && !c.repliesUnread() && c.isBoundary(time) {
+	if startsRequest(data) && s.last == event.Reply && s.trial.outstanding == 0 && !c.repliesUnread() && c.isBoundary(time) {
 		c.probation = probation{}
 		if !c.inTurn(time) {
 			c.probation = probation{stage: mute, since: time}
@@ -83,7 +83,7 @@ func (c *conn) lostRequest(data []byte, time int64) {
 		return
 	}
 	c.tryRequest(data, time)
-	s.heard(time, capture.Request)
+	s.heard(time, event.Request)
 }
 
 // isBoundary reports whether it is proven that nothing is outstanding, given that all we know of is answered.
@@ -103,7 +103,7 @@ func (c *conn) inTurn(time int64) bool {
 
 // lockstep returns how many rounds are lockstep.
 func (c *conn) lockstep() int32 {
-	if c.role == capture.Server {
+	if c.role == event.Server {
 		return serverRounds
 	}
 	return clientRounds
@@ -122,7 +122,7 @@ func (c *conn) enterStep() {
 // tryRequest follows a request chunk in the trial, and counts what is in it as unpaired.
 func (c *conn) tryRequest(data []byte, time int64) {
 	s := &c.resync
-	answered := s.last == capture.Reply && c.requests.Boundary() && startsRequest(data)
+	answered := s.last == event.Reply && c.requests.Boundary() && startsRequest(data)
 	switch continues := (s.trial.on || s.follows) && !c.requests.Boundary(); {
 	case continues:
 	case !startsRequest(data):
@@ -130,9 +130,9 @@ func (c *conn) tryRequest(data []byte, time int64) {
 		if !s.follows {
 			return
 		}
-	case s.trial.on && s.last == capture.Reply && time >= s.when && s.trial.outstanding == 0 && c.replies.Boundary():
+	case s.trial.on && s.last == event.Reply && time >= s.when && s.trial.outstanding == 0 && c.replies.Boundary():
 		s.trial.rounds++
-	case s.trial.on && s.last == capture.Request:
+	case s.trial.on && s.last == event.Request:
 		// More requests before a reply are no offence: a large pipeline leaves in several chunks.
 	default:
 		c.requests.Reset()
@@ -193,11 +193,11 @@ func (c *conn) isAck(r *parser.Request) bool {
 // lostReply reads a reply chunk of a connection out of step.
 func (c *conn) lostReply(data []byte, time int64) {
 	s := &c.resync
-	c.readAgain(capture.Reply)
-	if t := &s.trial; t.asked && s.last == capture.Request {
+	c.readAgain(event.Reply)
+	if t := &s.trial; t.asked && s.last == event.Request {
 		t.silent = time-s.when >= int64(c.tracker.options.Quiet)
 	}
-	s.heard(time, capture.Reply)
+	s.heard(time, event.Reply)
 	if !s.trial.on {
 		c.glance(data)
 		return

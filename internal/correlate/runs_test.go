@@ -8,16 +8,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // pipelines lays the session out in few chunks: of each pipeline all requests in one, then all replies in one.
-func (s *session) pipelines(random *rand.Rand) []capture.Event {
+func (s *session) pipelines(random *rand.Rand) []event.Event {
 	now, seq := int64(time.Second), [2]uint32{firstRequestSeq, firstReplySeq}
-	events := []capture.Event{{Kind: capture.Open, Time: now, Seq: seq[capture.Request], ReplySeq: seq[capture.Reply]}}
-	put := func(direction capture.Direction, data string) {
+	events := []event.Event{{Kind: event.Open, Time: now, Seq: seq[event.Request], ReplySeq: seq[event.Reply]}}
+	put := func(direction event.Direction, data string) {
 		now += int64(10 * time.Microsecond)
-		events = append(events, capture.Event{Kind: capture.Data, Direction: direction, Time: now, Seq: seq[direction], Data: []byte(data)})
+		events = append(events, event.Event{Kind: event.Data, Direction: direction, Time: now, Seq: seq[direction], Data: []byte(data)})
 		seq[direction] += uint32(len(data))
 	}
 	for rest := s.turns; len(rest) > 0; {
@@ -28,8 +28,8 @@ func (s *session) pipelines(random *rand.Rand) []capture.Event {
 			replies += t.reply
 		}
 		rest = rest[n:]
-		put(capture.Request, requests)
-		put(capture.Reply, replies)
+		put(event.Request, requests)
+		put(event.Reply, replies)
 	}
 	return events
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // player feeds a tracker with the events of one connection, written as a script:
@@ -35,12 +35,12 @@ import (
 type player struct {
 	tb      testing.TB
 	tracker *Tracker
-	role    capture.Role
-	reach   capture.Reach // of the events that have none of their own
+	role    event.Role
+	reach   event.Reach // of the events that have none of their own
 	now     int64
 	seq     [2]uint32
 	conn    uint64
-	put     []capture.Event
+	put     []event.Event
 	got     []string
 	full    bool // show durations
 }
@@ -52,7 +52,7 @@ const (
 
 func newPlayer(tb testing.TB) *player {
 	p := &player{tb: tb, conn: 7, seq: [2]uint32{firstRequestSeq, firstReplySeq}}
-	p.tracker = New(Options{Resolve: func(capture.Role, *capture.Endpoints) (NameID, bool) { return 0, true }})
+	p.tracker = New(Options{Resolve: func(event.Role, *event.Endpoints) (NameID, bool) { return 0, true }})
 	return p
 }
 
@@ -71,19 +71,19 @@ func (p *player) line(line string) {
 		d, err := time.ParseDuration(line[1:])
 		require.NoError(p.tb, err)
 		p.now += int64(d)
-		p.event(capture.Event{Kind: capture.Tick})
+		p.event(event.Event{Kind: event.Tick})
 		return
 	}
-	kinds := map[string]capture.Kind{
-		"open": capture.Open, "opening": capture.Opening, "existing": capture.Existing, "half-close": capture.HalfClosed,
-		"peer-close": capture.PeerClosed, "close": capture.Closed, "tick": capture.Tick,
+	kinds := map[string]event.Kind{
+		"open": event.Open, "opening": event.Opening, "existing": event.Existing, "half-close": event.HalfClosed,
+		"peer-close": event.PeerClosed, "close": event.Closed, "tick": event.Tick,
 	}
 	if kind, ok := kinds[line]; ok {
-		p.event(capture.Event{Kind: kind, Seq: p.seq[capture.Request], ReplySeq: p.seq[capture.Reply]})
+		p.event(event.Event{Kind: kind, Seq: p.seq[event.Request], ReplySeq: p.seq[event.Reply]})
 		return
 	}
 	if e, ok := p.ending(line); ok {
-		e.Seq, e.ReplySeq = p.seq[capture.Request], p.seq[capture.Reply]
+		e.Seq, e.ReplySeq = p.seq[event.Request], p.seq[event.Reply]
 		p.event(e)
 		return
 	}
@@ -98,21 +98,21 @@ func (p *player) line(line string) {
 }
 
 // ending returns the event of a line that tells more of an end than its kind.
-func (p *player) ending(line string) (e capture.Event, ok bool) {
+func (p *player) ending(line string) (e event.Event, ok bool) {
 	unread, closes := strings.CutPrefix(line, "close ")
 	switch {
 	case line == "leave":
-		return capture.Event{Kind: capture.HalfClosed, Left: true}, true
+		return event.Event{Kind: event.HalfClosed, Left: true}, true
 	case line == "reset":
-		return capture.Event{Kind: capture.PeerClosed, Cut: capture.Reset}, true
+		return event.Event{Kind: event.PeerClosed, Cut: event.Reset}, true
 	case line == "broken":
-		return capture.Event{Kind: capture.PeerClosed, Cut: capture.Broken}, true
+		return event.Event{Kind: event.PeerClosed, Cut: event.Broken}, true
 	case line == "left-close":
-		return capture.Event{Kind: capture.PeerClosed, Left: true}, true
+		return event.Event{Kind: event.PeerClosed, Left: true}, true
 	case closes:
 		n, err := strconv.ParseUint(unread, 10, 8)
 		require.NoError(p.tb, err)
-		return capture.Event{Kind: capture.Closed, Unread: uint8(n)}, true
+		return event.Event{Kind: event.Closed, Unread: uint8(n)}, true
 	}
 	return e, false
 }
@@ -123,38 +123,38 @@ func (p *player) bytes(line string) {
 		how, line = word, rest
 	}
 	direction, data := p.parse(line)
-	e := capture.Event{Kind: capture.Data, Direction: direction, Seq: p.seq[direction], Data: data}
+	e := event.Event{Kind: event.Data, Direction: direction, Seq: p.seq[direction], Data: data}
 	p.seq[direction] += uint32(len(data))
 	switch how {
 	case "later":
 		e.Time = p.now
 		p.put = append(p.put, e)
 	case "gap", "splice", "urgent":
-		reasons := map[string]capture.Reason{"gap": capture.Truncated, "splice": capture.NotInMemory, "urgent": capture.Urgent}
-		e.Kind, e.Data, e.Len, e.Reason = capture.Gap, nil, uint32(len(data)), reasons[how]
+		reasons := map[string]event.Reason{"gap": event.Truncated, "splice": event.NotInMemory, "urgent": event.Urgent}
+		e.Kind, e.Data, e.Len, e.Reason = event.Gap, nil, uint32(len(data)), reasons[how]
 		p.event(e)
 	case "inline":
-		e.Reason = capture.Urgent
+		e.Reason = event.Urgent
 		p.event(e)
 	case "":
 		p.event(e)
 	}
 }
 
-func (p *player) parse(line string) (capture.Direction, []byte) {
+func (p *player) parse(line string) (event.Direction, []byte) {
 	p.tb.Helper()
 	kind, text, ok := strings.Cut(line, ": ")
 	require.True(p.tb, ok, "script line %q", line)
 	raw := strings.NewReplacer(`\r`, "\r", `\n`, "\n", `\x00`, "\x00").Replace(text)
 	switch kind {
 	case "C":
-		return capture.Request, request(strings.Fields(text)...)
+		return event.Request, request(strings.Fields(text)...)
 	case "c":
-		return capture.Request, []byte(raw)
+		return event.Request, []byte(raw)
 	case "S":
-		return capture.Reply, []byte(raw + "\r\n")
+		return event.Reply, []byte(raw + "\r\n")
 	case "s":
-		return capture.Reply, []byte(raw)
+		return event.Reply, []byte(raw)
 	}
 	require.Fail(p.tb, "script line", "%q", line)
 	return 0, nil
@@ -169,7 +169,7 @@ func request(args ...string) []byte {
 	return b
 }
 
-func (p *player) event(e capture.Event) {
+func (p *player) event(e event.Event) {
 	e.Conn, e.Role, e.Reach = p.conn, p.role, max(e.Reach, p.reach)
 	if e.Time == 0 {
 		e.Time = p.now

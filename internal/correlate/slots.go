@@ -3,7 +3,7 @@ package correlate
 import (
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 const (
@@ -104,7 +104,7 @@ func (c *conn) fitPlaces() bool {
 
 // surrender gives all places back for others. What is outstanding is lost.
 func (c *conn) surrender() {
-	c.lose(Overflow, capture.Request, c.tracker.now)
+	c.lose(Overflow, event.Request, c.tracker.now)
 	c.pending.release(&c.tracker.slots)
 	c.tx.queue.release(&c.tracker.slots)
 	c.settleUse()

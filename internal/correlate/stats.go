@@ -3,7 +3,7 @@ package correlate
 import (
 	"sync/atomic"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // ConnectionKind is what a connection turned out to be.
@@ -26,11 +26,11 @@ const (
 
 // kindOf are the kinds of streams that no source can read.
 var kindOf = [...]ConnectionKind{
-	capture.MPTCP:   KindMPTCP,
-	capture.KTLS:    KindKTLS,
-	capture.Sockmap: KindSockmap,
-	capture.SMC:     KindSMC,
-	capture.SCTP:    KindSCTP,
+	event.MPTCP:   KindMPTCP,
+	event.KTLS:    KindKTLS,
+	event.Sockmap: KindSockmap,
+	event.SMC:     KindSMC,
+	event.SCTP:    KindSCTP,
 }
 
 // String returns the kind as a label value.
@@ -41,10 +41,10 @@ func (k ConnectionKind) String() string {
 }
 
 // GapReason says why bytes are missing: a reason of a Gap event, or zero for bytes that no event accounted for.
-type GapReason = capture.Reason
+type GapReason = event.Reason
 
 // gapReasons is the number of gap reasons, zero included.
-const gapReasons = int(capture.Repeated) + 1
+const gapReasons = int(event.Repeated) + 1
 
 // Gaps counts the gaps of one reason.
 type Gaps struct {
@@ -83,7 +83,7 @@ type counters struct {
 	lostConnections atomic.Uint64
 }
 
-func (s *counters) gap(reason capture.Reason, n uint32, skipped bool) {
+func (s *counters) gap(reason event.Reason, n uint32, skipped bool) {
 	if int(reason) >= gapReasons {
 		reason = 0
 	}

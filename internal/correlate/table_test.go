@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // A great many connections to one address push out each other, and not those to another one, however silent these are.
@@ -63,7 +63,7 @@ func TestEvictedIsCountedInFull(t *testing.T) {
 	w := newCrowd(t, Options{MaxConnections: 100})
 	for conn := range uint64(1000) {
 		w.open(conn)
-		w.send(conn, capture.Request, setGet(20))
+		w.send(conn, event.Request, setGet(20))
 	}
 	assert.Equal(t, 20_000, w.outstanding()+w.unpaired[Evicted])
 	assert.Equal(t, 100*20, w.outstanding())
@@ -73,7 +73,7 @@ func TestEvictedIsCountedInFull(t *testing.T) {
 func TestStrangersAreBounded(t *testing.T) {
 	w := newCrowd(t, Options{MaxConnections: 100})
 	lookups := 0
-	w.tracker.options.Resolve = func(capture.Role, *capture.Endpoints) (NameID, bool) { lookups++; return 0, false }
+	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { lookups++; return 0, false }
 	for conn := range uint64(1000) {
 		w.open(conn)
 		require.LessOrEqual(t, len(w.tracker.ignored), 100)
@@ -81,7 +81,7 @@ func TestStrangersAreBounded(t *testing.T) {
 	assert.Len(t, w.tracker.ignored, 100)
 	lookups = 0
 	for id := range w.tracker.ignored {
-		w.send(id, capture.Request, pingRequest)
+		w.send(id, event.Request, pingRequest)
 	}
 	assert.Zero(t, lookups, "the others are still remembered")
 }
@@ -94,7 +94,7 @@ func TestSpill(t *testing.T) {
 	w.open(1)
 	for range n / 100 {
 		w.now++
-		w.send(1, capture.Request, setGet(100))
+		w.send(1, event.Request, setGet(100))
 	}
 	w.close(1)
 	assert.Equal(t, n, w.commands)
@@ -125,16 +125,16 @@ func TestWorstStateFits(t *testing.T) {
 	w := newCrowd(t, options)
 	text, unasked := setGet(1000), strings.Repeat(pong, 300)
 	for conn := range uint64(2 * options.MaxConnections) { // each with an address of its own, and out of room
-		w.event(capture.Event{Kind: capture.Open, Conn: conn, Endpoints: capture.Endpoints{Remote: [16]byte{1, byte(conn), byte(conn >> 8), byte(conn >> 16)}}})
+		w.event(event.Event{Kind: event.Open, Conn: conn, Endpoints: event.Endpoints{Remote: [16]byte{1, byte(conn), byte(conn >> 8), byte(conn >> 16)}}})
 		w.tracker.ignore(conn+1<<32, stranger{})
 	}
 	for conn := range w.tracker.conns {
 		c := w.tracker.conns[conn]
 		for _, part := range []string{text[:8000], text[8000:16000], text[16000:]} {
-			c.event(&capture.Event{Kind: capture.Data, Conn: conn, Data: []byte(part), Seq: c.flows[capture.Request].next, Time: w.now})
+			c.event(&event.Event{Kind: event.Data, Conn: conn, Data: []byte(part), Seq: c.flows[event.Request].next, Time: w.now})
 		}
 		if conn%2 == 0 {
-			c.event(&capture.Event{Kind: capture.Data, Direction: capture.Reply, Conn: conn, Data: []byte(unasked), Seq: 100, Time: w.now})
+			c.event(&event.Event{Kind: event.Data, Direction: event.Reply, Conn: conn, Data: []byte(unasked), Seq: 100, Time: w.now})
 		}
 		w.tracker.out = w.tracker.out[:0]
 	}
@@ -175,7 +175,7 @@ func TestErrandsAreDoneByAndBy(t *testing.T) {
 		w.open(conn)
 	}
 	w.now++
-	w.event(capture.Event{Kind: capture.Listed, Time: w.now})
+	w.event(event.Event{Kind: event.Listed, Time: w.now})
 	assert.Equal(t, n-stepsOfEvent, len(w.tracker.conns))
 	w.open(n)
 	for range n/stepsOfEvent + 1 {
@@ -188,7 +188,7 @@ func TestErrandsAreDoneByAndBy(t *testing.T) {
 		w.open(conn)
 	}
 	observed := false
-	w.tracker.options.Resolve = func(capture.Role, *capture.Endpoints) (NameID, bool) { return 1, observed }
+	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { return 1, observed }
 	for _, observed = range []bool{false, true, false} {
 		w.tracker.Rename()
 		for range n/stepsOfTick + 1 {
@@ -210,7 +210,7 @@ func BenchmarkErrand(b *testing.B) {
 	for conn := range uint64(w.tracker.options.MaxConnections) {
 		w.open(conn)
 	}
-	w.tracker.options.Resolve = func(capture.Role, *capture.Endpoints) (NameID, bool) { return 1, true }
+	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { return 1, true }
 	for b.Loop() { // the longest that an event waits
 		w.tracker.Rename()
 	}

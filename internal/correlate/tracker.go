@@ -4,8 +4,8 @@ import (
 	"math"
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // Options configure a Tracker. A limit of zero is its default.
@@ -13,7 +13,7 @@ type Options struct {
 	// Commands is the table of commands; nil is the built-in one.
 	Commands *command.Table
 	// Resolve returns the logical name of a connection, or false if the connection is not to be observed.
-	Resolve func(role capture.Role, e *capture.Endpoints) (NameID, bool)
+	Resolve func(role event.Role, e *event.Endpoints) (NameID, bool)
 	// Spill takes what one event completed whenever there is much of it; Track returns the rest. It keeps nothing of the slice.
 	// Nil: Track returns everything.
 	Spill func([]Exchange)
@@ -58,7 +58,7 @@ func defaultTo[T int | time.Duration](value *T, fallback T) {
 // Tracker follows all connections. See the package comment for what may be called from where.
 type Tracker struct {
 	options Options
-	gate    capture.Gate // nil if the source is none
+	gate    event.Gate // nil if the source is none
 	conns   map[uint64]*conn
 	recent  [recents]*conn      // those of conns that were last found, by a hash of the identity: look-ups spared
 	ignored map[uint64]stranger // connections that Resolve refused
@@ -103,9 +103,9 @@ func (t *Tracker) known(id uint64) *conn {
 
 // stranger is a connection that is not observed.
 type stranger struct {
-	endpoints capture.Endpoints
-	role      capture.Role
-	reach     capture.Reach
+	endpoints event.Endpoints
+	role      event.Role
+	reach     event.Reach
 }
 
 // New returns a Tracker without connections.
@@ -130,30 +130,30 @@ func New(options Options) *Tracker {
 const expirations = 64
 
 // Track takes one event and returns what it completed. The slice is reused by the next call.
-func (t *Tracker) Track(event *capture.Event) []Exchange {
+func (t *Tracker) Track(e *event.Event) []Exchange {
 	t.out = t.out[:0]
 	if t.now == math.MinInt64 {
-		t.since = event.Time
+		t.since = e.Time
 	}
-	t.now = max(t.now, event.Time)
+	t.now = max(t.now, e.Time)
 	if t.now >= t.wake {
 		t.expire()
 	}
 	if t.errant {
-		t.run(stepsFor(event.Kind))
+		t.run(stepsFor(e.Kind))
 	}
-	switch event.Kind {
-	case capture.Tick:
+	switch e.Kind {
+	case event.Tick:
 		t.slots.relax(t.now)
 		t.pools.publish()
 		return t.out
-	case capture.Listed:
-		t.sweep(event.Time)
+	case event.Listed:
+		t.sweep(e.Time)
 		t.pools.publish()
 		return t.out
 	}
-	if c := t.find(event); c != nil {
-		c.event(event)
+	if c := t.find(e); c != nil {
+		c.event(e)
 	}
 	return t.out
 }
@@ -181,25 +181,25 @@ func (t *Tracker) Outstanding() int {
 }
 
 // find returns the connection of an event, a new one if need be, or nil if the event is of none that is observed.
-func (t *Tracker) find(event *capture.Event) *conn {
-	if c := t.known(event.Conn); c != nil {
-		if c.endpoints.Equal(&event.Endpoints) && !(event.Kind == capture.Open && c.seen && !c.opening) {
+func (t *Tracker) find(e *event.Event) *conn {
+	if c := t.known(e.Conn); c != nil {
+		if c.endpoints.Equal(&e.Endpoints) && !(e.Kind == event.Open && c.seen && !c.opening) {
 			return c
 		}
 		c.loseEnd()
 	}
-	if s, ok := t.ignored[event.Conn]; ok {
-		if s.endpoints == event.Endpoints && event.Kind != capture.Closed && event.Kind != capture.Vanished {
-			t.turnAway(event)
+	if s, ok := t.ignored[e.Conn]; ok {
+		if s.endpoints == e.Endpoints && e.Kind != event.Closed && e.Kind != event.Vanished {
+			t.turnAway(e)
 			return nil
 		}
-		delete(t.ignored, event.Conn)
+		delete(t.ignored, e.Conn)
 	}
-	switch event.Kind {
-	case capture.HalfClosed, capture.PeerClosed, capture.Closed, capture.Vanished:
+	switch e.Kind {
+	case event.HalfClosed, event.PeerClosed, event.Closed, event.Vanished:
 		return nil // the end of a connection that showed nothing else
 	}
-	return t.meet(event.Conn, stranger{event.Endpoints, event.Role, event.Reach})
+	return t.meet(e.Conn, stranger{e.Endpoints, e.Role, e.Reach})
 }
 
 // meet begins to track a connection, or to ignore it.
@@ -312,7 +312,7 @@ func (t *Tracker) expire() {
 }
 
 // groupOf returns the group of a connection, a new one if there is none to its address.
-func (t *Tracker) groupOf(role capture.Role, e *capture.Endpoints) *group {
+func (t *Tracker) groupOf(role event.Role, e *event.Endpoints) *group {
 	a := addressOf(role, e)
 	g := t.groups[a]
 	if g == nil {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 func (p *player) pool() Pool {
@@ -45,7 +45,7 @@ func TestDuration(t *testing.T) {
 func TestRename(t *testing.T) {
 	p := newPlayer(t)
 	name, ok := NameID(0), true
-	p.tracker.options.Resolve = func(capture.Role, *capture.Endpoints) (NameID, bool) { return name, ok }
+	p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { return name, ok }
 	p.play("open", "C: GET a")
 	name = 1
 	p.tracker.Rename()
@@ -64,7 +64,7 @@ func TestRename(t *testing.T) {
 func TestIgnoredUntilClosed(t *testing.T) {
 	p := newPlayer(t)
 	lookups := 0
-	p.tracker.options.Resolve = func(capture.Role, *capture.Endpoints) (NameID, bool) { lookups++; return 0, false }
+	p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { lookups++; return 0, false }
 	p.play("open", "C: GET a", "S: $-1", "close")
 	assert.Equal(t, 1, lookups)
 	assert.Empty(t, p.tracker.ignored)
@@ -107,9 +107,9 @@ func TestHeldIsBounded(t *testing.T) {
 
 func TestLockstep(t *testing.T) {
 	for _, test := range []struct {
-		role   capture.Role
+		role   event.Role
 		rounds int
-	}{{capture.Client, clientRounds}, {capture.Server, serverRounds}} {
+	}{{event.Client, clientRounds}, {event.Server, serverRounds}} {
 		p := newPlayer(t)
 		p.role = test.role
 		p.play("existing", "S: $-1")
@@ -160,7 +160,7 @@ func TestStats(t *testing.T) {
 	}
 	p := newPlayer(t)
 	p.play("open", `c: *2\r\n$4\r\nECHO\r\n$200\r\n`+big(80), "gap c: "+big(100), "c: "+big(20)+`\r\n`, "S: -ERR", "gap C: GET a", "close")
-	gaps := p.tracker.Stats().Gaps[capture.Truncated]
+	gaps := p.tracker.Stats().Gaps[event.Truncated]
 	assert.Equal(t, Gaps{Skipped: 1, SkippedBytes: 100, Broken: 1, BrokenBytes: 20}, gaps)
 	q := newPlayer(t)
 	q.play("open", "S: -ERR max number of clients reached", "+60ms")
@@ -175,7 +175,7 @@ func TestListedForgetsWhatWasNotHeardOf(t *testing.T) {
 	since := p.now + 1
 	p.conn = 7
 	p.play("existing")
-	p.event(capture.Event{Kind: capture.Listed, Time: since})
+	p.event(event.Event{Kind: event.Listed, Time: since})
 
 	assert.Equal(t, []string{"unpaired 1 lost_close"}, p.got)
 	assert.Equal(t, Pool{0, 0, 1}, p.pool(), "the one that was listed keeps its state")
@@ -192,8 +192,8 @@ func TestListedKeepsWhoseSendTookLong(t *testing.T) {
 	since := p.now + 1
 	p.play("existing")
 	request := []byte("*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
-	p.event(capture.Event{Kind: capture.Data, Time: began, Seq: p.seq[capture.Request], Data: request})
-	p.event(capture.Event{Kind: capture.Listed, Time: since})
+	p.event(event.Event{Kind: event.Data, Time: began, Seq: p.seq[event.Request], Data: request})
+	p.event(event.Event{Kind: event.Listed, Time: since})
 
 	assert.Zero(t, p.tracker.Stats().LostConnections)
 	assert.Equal(t, []string{"get success"}, p.play("S: $-1"))
@@ -204,12 +204,12 @@ func TestListedKeepsWhatIsHalfClosed(t *testing.T) {
 	p.play("open", "C: GET a", "half-close")
 	since := p.now + 1
 	p.play("half-close") // as the listing tells it
-	p.event(capture.Event{Kind: capture.Listed, Time: since})
+	p.event(event.Event{Kind: event.Listed, Time: since})
 
 	assert.Zero(t, p.tracker.Stats().LostConnections)
 	assert.Equal(t, []string{"get success"}, p.play("S: $-1"))
 
-	p.event(capture.Event{Kind: capture.Listed, Time: p.now + 1})
+	p.event(event.Event{Kind: event.Listed, Time: p.now + 1})
 	assert.Empty(t, p.tracker.conns, "the close of its socket was lost")
 	assert.Zero(t, p.tracker.Stats().LostConnections, "and with it nothing")
 }
@@ -243,9 +243,9 @@ func TestReusedAfterItsEndWasTold(t *testing.T) {
 
 func TestExistingConnectionThatAwaitsAReplyIsInUse(t *testing.T) {
 	p := newPlayer(t)
-	p.event(capture.Event{Kind: capture.Existing, Seq: 10, ReplySeq: 20, Awaited: true})
+	p.event(event.Event{Kind: event.Existing, Seq: 10, ReplySeq: 20, Awaited: true})
 	assert.Equal(t, Pool{0, 0, 1}, p.pool())
-	p.event(capture.Event{Kind: capture.Data, Direction: capture.Reply, Seq: 20, Data: []byte("*-1\r\n")})
+	p.event(event.Event{Kind: event.Data, Direction: event.Reply, Seq: 20, Data: []byte("*-1\r\n")})
 	assert.Equal(t, Pool{0, 1, 0}, p.pool())
 	assert.Empty(t, p.got)
 }

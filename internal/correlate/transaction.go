@@ -3,8 +3,8 @@ package correlate
 import (
 	"bytes"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
@@ -53,7 +53,7 @@ func (c *conn) enqueue() {
 	place := c.tx.queue.push(&c.tracker.slots)
 	if place == nil {
 		c.unpaired(Overflow, 1)
-		c.lose(Overflow, capture.Reply, c.replying)
+		c.lose(Overflow, event.Reply, c.replying)
 		return
 	}
 	*place = queued
@@ -75,7 +75,7 @@ func (c *conn) executed(r *parser.Reply) {
 		c.tx.end(&c.tracker.slots)
 		c.finish(Success, command.OtherPrefix)
 	case r.Len != int64(c.tx.queue.count):
-		c.lose(Transaction, capture.Reply, c.replying)
+		c.lose(Transaction, event.Reply, c.replying)
 	default:
 		c.tx.running = true
 		c.settleQueued()

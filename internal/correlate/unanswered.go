@@ -3,8 +3,8 @@ package correlate
 import (
 	"math"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // ending is the end of a connection: what is made of its outstanding commands, the oldest first.
@@ -131,7 +131,7 @@ func (c *conn) behind(i, same uint32) uint32 {
 // came. Otherwise what it had to say may have met the close on its way: then there must have been a silence.
 func (c *conn) isBlocked(e *ending) bool {
 	asked := c.pending.at(c.pending.runs - 1).time
-	if e.reason == ServerClosed || c.role == capture.Server && (!c.cut || c.replying > asked) {
+	if e.reason == ServerClosed || c.role == event.Server && (!c.cut || c.replying > asked) {
 		return true
 	}
 	return c.closed-max(c.replying, asked) >= int64(c.tracker.options.Quiet)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // endCase is a script that ends a connection as seen at one of its ends, what comes of it, and how many commands are known never to have run.
@@ -16,7 +16,7 @@ type endCase struct {
 	dropped uint64
 }
 
-func runEnds(t *testing.T, role capture.Role, cases []endCase) {
+func runEnds(t *testing.T, role event.Role, cases []endCase) {
 	t.Helper()
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
@@ -32,7 +32,7 @@ func runEnds(t *testing.T, role capture.Role, cases []endCase) {
 // What the client gave up is no error; what the other end or the network broke while the client waited is one.
 func TestWhoEndedItAtTheClient(t *testing.T) {
 	const gone, broke, cut = "get unanswered client_closed", "get unanswered server_closed", "get unanswered network"
-	runEnds(t, capture.Client, []endCase{
+	runEnds(t, event.Client, []endCase{
 		{"FIN by the client", []string{"open", "C: GET a", "leave", "peer-close", "close"}, []string{gone}, 0},
 		{"RST by the client", []string{"open", "C: GET a", "close"}, []string{gone}, 0},
 		{"FIN by the client, RST in answer", []string{"open", "C: GET a", "leave", "reset", "close"}, []string{gone}, 0},
@@ -51,7 +51,7 @@ func TestWhoEndedItAtTheClient(t *testing.T) {
 
 func TestWhoEndedItAtTheServer(t *testing.T) {
 	const gone, broke, cut = "get unanswered client_closed", "get unanswered server_closed", "get unanswered network"
-	runEnds(t, capture.Server, []endCase{
+	runEnds(t, event.Server, []endCase{
 		{"FIN by the client", []string{"open", "C: GET a", "peer-close", "half-close", "close"}, []string{gone}, 0},
 		{"RST by the client", []string{"open", "C: GET a", "reset", "close"}, []string{gone}, 0},
 		{"FIN by the server", []string{"open", "C: GET a", "leave", "peer-close", "close"}, []string{broke}, 0},
@@ -69,18 +69,18 @@ func TestServerClosedAndTheClientDidNotRead(t *testing.T) {
 	}{{"close 5", "get unanswered client_closed"}, {"close", "get unanswered server_closed"}} {
 		p := newPlayer(t)
 		p.play("open", "C: GET a")
-		p.event(capture.Event{Kind: capture.PeerClosed, Seq: p.seq[capture.Request], ReplySeq: p.seq[capture.Reply] + 5})
+		p.event(event.Event{Kind: event.PeerClosed, Seq: p.seq[event.Request], ReplySeq: p.seq[event.Reply] + 5})
 		assert.Equal(t, []string{test.want}, p.play(test.end), test.end)
 	}
 	p := newPlayer(t) // what the client wrote met a reset, and told it
 	p.play("open", "C: GET a")
-	p.event(capture.Event{Kind: capture.PeerClosed, Seq: p.seq[capture.Request], ReplySeq: p.seq[capture.Reply] + 5})
+	p.event(event.Event{Kind: event.PeerClosed, Seq: p.seq[event.Request], ReplySeq: p.seq[event.Reply] + 5})
 	assert.Equal(t, []string{"get unanswered server_closed"}, p.play("reset", "close 5"))
 }
 
 func TestWaysOfGivingUp(t *testing.T) {
 	const ack = `s: *3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n`
-	runEnds(t, capture.Client, []endCase{
+	runEnds(t, event.Client, []endCase{
 		{"QUIT without its reply", []string{"open", "C: QUIT", "leave", "close"}, []string{"quit unanswered client_closed"}, 0},
 		{"QUIT that a proxy answers by closing", []string{"open", "C: GET a", "C: QUIT", "S: $-1", "peer-close", "leave", "close"}, []string{"get success", "quit success"}, 0},
 		{"QUIT and more, answered by closing", []string{"open", "C: QUIT", "C: GET a", "peer-close", "close"}, []string{"quit success"}, 1},
@@ -98,7 +98,7 @@ func TestWaysOfGivingUp(t *testing.T) {
 // the bytes that are left unread can tell, and otherwise nobody knows, which a counter of loss says.
 func TestBehindACommandThatBlocks(t *testing.T) {
 	const one, other = "blpop unanswered client_closed", "get unanswered client_closed"
-	runEnds(t, capture.Client, []endCase{
+	runEnds(t, event.Client, []endCase{
 		{"both were served", []string{"open", "C: BLPOP l 0", "C: BLPOP l 0", "+1s", "close 36"}, []string{one, one}, 0},
 		{"in one write", []string{"open", `c: *3\r\n$5\r\nBLPOP\r\n$1\r\nl\r\n$1\r\n0\r\n*3\r\n$5\r\nBLPOP\r\n$1\r\nl\r\n$1\r\n0\r\n`, "+1s", "close 36"}, []string{one, one}, 0},
 		{"none was served", []string{"open", "C: BLPOP l 0", "C: BLPOP l 0", "+1s", "close"}, []string{one}, 1},
@@ -116,7 +116,7 @@ func TestBehindACommandThatBlocks(t *testing.T) {
 		{"BZPOPMIN", []string{"open", "C: BZPOPMIN z 0", "C: BLMOVE a b LEFT LEFT 0", "+1s", "close 40"}, []string{"bzpopmin unanswered client_closed", "blmove unanswered client_closed"}, 0},
 		{"CLIENT PAUSE blocks nobody for good", []string{"open", "C: CLIENT PAUSE 100000", "S: +OK", "C: GET a", "C: GET a", "+1s", "close"}, []string{"client|pause success", other, other}, 0},
 	})
-	runEnds(t, capture.Server, []endCase{
+	runEnds(t, event.Server, []endCase{
 		{"the client's FIN: what was run was answered", []string{"open", "C: BLPOP l 0", "C: GET a", "peer-close", "half-close", "close"}, []string{one}, 1},
 		{"the client's RST at once: nobody knows", []string{"open", "C: BLPOP l 0", "C: GET a", "reset", "close"}, []string{one, "unpaired 1 client_closed"}, 0},
 		{"the client's RST after an answer", []string{"open", "C: SET a 1", "C: BLPOP l 0", "C: GET a", "S: +OK", "reset", "close"}, []string{"set success", one}, 1},

@@ -3,7 +3,7 @@ package correlate
 import (
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // What a program receives without a call that anybody tells of (splice, TCP_ZEROCOPY_RECEIVE) is missed with the bytes that it receives behind it, if
@@ -46,23 +46,23 @@ func (s *suspicion) proven() {
 
 // suspect looks whether a client sends at a time although its oldest request is unanswered for long.
 func (c *conn) suspect(time int64) {
-	if c.role == capture.Client && c.tracker.options.Sockets && time-c.pending.at(0).time > int64(unheardAfter) {
+	if c.role == event.Client && c.tracker.options.Sockets && time-c.pending.at(0).time > int64(unheardAfter) {
 		c.tracker.suspect.on = true
 	}
 }
 
 // compare compares how far the program at the observed end has read, as a listing found, with what was heard. What is beyond that is awaited for a while,
 // because a call that receives is told of at its end.
-func (c *conn) compare(e *capture.Event) {
-	d, read := capture.Reply, e.ReplySeq
-	if c.role == capture.Server {
-		d, read = capture.Request, e.Seq
+func (c *conn) compare(e *event.Event) {
+	d, read := event.Reply, e.ReplySeq
+	if c.role == event.Server {
+		d, read = event.Request, e.Seq
 	}
 	f := &c.flows[d]
 	if e.Unplaced || !c.tracker.options.Sockets || !f.known || c.mode == foreign || c.unheard(d) || c.unreadable.on || f.distance(read) <= urgentByte {
 		return
 	}
-	p := piece{seq: read, reason: capture.NotInMemory, time: e.Time, until: c.tracker.now + int64(unheardGrace)}
+	p := piece{seq: read, reason: event.NotInMemory, time: e.Time, until: c.tracker.now + int64(unheardGrace)}
 	if c.keep(f, &p) {
 		c.tracker.wait(c, p.until)
 	}
@@ -72,10 +72,10 @@ func (c *conn) compare(e *capture.Event) {
 func (p *piece) isMark() bool { return p.len == 0 }
 
 // overhear gives up what is missing before a mark. If nothing of its direction was ever heard, nothing will be.
-func (c *conn) overhear(d capture.Direction, mark *piece) {
+func (c *conn) overhear(d event.Direction, mark *piece) {
 	f := &c.flows[d]
 	missing := f.missing()
-	if d == capture.Reply && !c.replied {
+	if d == event.Reply && !c.replied {
 		c.unreadable.direction, c.unreadable.run, c.unreadable.end = d, manyUnread-1, f.next
 	}
 	c.tracker.suspect.proven()

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // What a client receives without a call that is told of shows where its connection is listed, and is told of while it lives.
@@ -39,7 +39,7 @@ func TestRepliesOfNoCall(t *testing.T) {
 			assert.Equal(t, test.want, p.play(append([]string{"open"}, test.script...)...))
 			stats := p.tracker.Stats()
 			assert.Equal(t, test.spliced, stats.Connections[KindSpliced])
-			assert.Equal(t, test.gap, stats.Gaps[capture.NotInMemory])
+			assert.Equal(t, test.gap, stats.Gaps[event.NotInMemory])
 			assert.Zero(t, stats.Gaps[0].Broken)
 		})
 	}
@@ -48,10 +48,10 @@ func TestRepliesOfNoCall(t *testing.T) {
 // So does what a server receives.
 func TestRequestsOfNoCall(t *testing.T) {
 	p := newPlayer(t)
-	p.role, p.tracker.options.Sockets = capture.Server, true
+	p.role, p.tracker.options.Sockets = event.Server, true
 	p.play("open", "C: PING", "S: +PONG", "lose C: PING", "existing", "+1s", "tick", "S: +PONG", "+60ms", "C: PING", "S: +PONG")
 	assert.Equal(t, []string{"ping success", "ping success"}, p.got)
-	assert.EqualValues(t, 1, p.tracker.Stats().Gaps[capture.NotInMemory].Broken)
+	assert.EqualValues(t, 1, p.tracker.Stats().Gaps[event.NotInMemory].Broken)
 }
 
 // The connections are listed when a client goes on asking though it is not answered; more and more rarely as long as that finds nothing.

@@ -3,7 +3,7 @@ package correlate
 import (
 	"strings"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // manyUnread is how many gaps that follow each other without a byte between them make a direction one that cannot be read.
@@ -12,24 +12,24 @@ const manyUnread = 3
 // unread is what is known of payload that never stands in the memory of a program: what a relay passes on by splice, a loader sends by
 // sendfile, or io_uring receives where only the socket layer is probed. Each call is a gap then, for as long as the connection lives.
 type unread struct {
-	direction capture.Direction // of the latest gaps
-	run       uint8             // how many followed each other
-	end       uint32            // where the latest ended
-	on        bool              // the direction is given up until a byte of it is read
-	behind    bool              // it was, but not yet what follows in the other direction
-	told      bool              // the connection was counted by its kind
+	direction event.Direction // of the latest gaps
+	run       uint8           // how many followed each other
+	end       uint32          // where the latest ended
+	on        bool            // the direction is given up until a byte of it is read
+	behind    bool            // it was, but not yet what follows in the other direction
+	told      bool            // the connection was counted by its kind
 }
 
 // isUnread notes a gap of n bytes that ends where its flow is now. It reports whether the gap has been told of with the connection's kind.
-func (c *conn) isUnread(d capture.Direction, n uint32, reason capture.Reason, time int64) bool {
+func (c *conn) isUnread(d event.Direction, n uint32, reason event.Reason, time int64) bool {
 	u, end := &c.unreadable, c.flows[d].next
 	switch {
-	case u.on && (reason == capture.NotInMemory || reason == 0):
+	case u.on && (reason == event.NotInMemory || reason == 0):
 		return true // of the other direction too: nothing can be paired
 	case u.behind && reason == 0 && d != u.direction:
 		u.behind = false
 		return true
-	case reason != capture.NotInMemory || c.mode == replica:
+	case reason != event.NotInMemory || c.mode == replica:
 		return false
 	}
 	if u.run == 0 || u.direction != d || u.end != end-n {
@@ -52,11 +52,11 @@ func (c *conn) isUnread(d capture.Direction, n uint32, reason capture.Reason, ti
 
 // repliesUnread reports whether what the server says is given up: nothing that is asked can be paired.
 func (c *conn) repliesUnread() bool {
-	return c.unreadable.on && c.unreadable.direction == capture.Reply
+	return c.unreadable.on && c.unreadable.direction == event.Reply
 }
 
 // readAgain notes that bytes of a direction were read, out of step.
-func (c *conn) readAgain(d capture.Direction) {
+func (c *conn) readAgain(d event.Direction) {
 	if c.unreadable.on && c.unreadable.direction == d {
 		c.unreadable.on, c.unreadable.behind, c.unreadable.run = false, true, 0
 	}
@@ -64,39 +64,39 @@ func (c *conn) readAgain(d capture.Direction) {
 
 // isUrgent recognises a hole of a single byte that is MSG_OOB: it has an offset, and a receive leaves it out. What is received is read
 // by one thread at a time, so nothing comes late, and a byte that was missing at this place would be missed in what follows.
-func (c *conn) isUrgent(d capture.Direction, missing uint32, p *piece) bool {
+func (c *conn) isUrgent(d event.Direction, missing uint32, p *piece) bool {
 	if missing != 1 || c.mode != paired || len(p.data) < 3 || !c.receives(d) || !c.between(d) {
 		return false
 	}
-	urgent := d == capture.Request && startsRequest(p.data) || d == capture.Reply && startsReply(p.data)
+	urgent := d == event.Request && startsRequest(p.data) || d == event.Reply && startsReply(p.data)
 	if urgent {
-		c.tracker.stats.gap(capture.Urgent, missing, true)
+		c.tracker.stats.gap(event.Urgent, missing, true)
 	}
 	return urgent
 }
 
 // mayBeUrgent reports whether n missing bytes may be urgent data, which is no part of the message that it stands in if its receiver did not ask for
 // that (SO_OOBINLINE): where they are sent nobody knows, and where they are received nobody tells of it.
-func (c *conn) mayBeUrgent(d capture.Direction, n uint32, reason capture.Reason) bool {
-	return reason == capture.Urgent || reason == 0 && n == 1 && c.tracker.options.Sockets && c.receives(d)
+func (c *conn) mayBeUrgent(d event.Direction, n uint32, reason event.Reason) bool {
+	return reason == event.Urgent || reason == 0 && n == 1 && c.tracker.options.Sockets && c.receives(d)
 }
 
 // receives reports whether a direction is that in which the observed end receives.
-func (c *conn) receives(d capture.Direction) bool {
-	return (d == capture.Request) == (c.role == capture.Server)
+func (c *conn) receives(d event.Direction) bool {
+	return (d == event.Request) == (c.role == event.Server)
 }
 
 // between reports whether no message of a direction has been begun.
-func (c *conn) between(d capture.Direction) bool {
-	if d == capture.Request {
+func (c *conn) between(d event.Direction) bool {
+	if d == event.Request {
 		return c.requests.Boundary()
 	}
 	return c.replies.Boundary()
 }
 
 // standsApart reports whether an urgent byte that was received with the others is no part of a message: it stands between two, and begins none.
-func (c *conn) standsApart(d capture.Direction, b byte) bool {
-	if d == capture.Request {
+func (c *conn) standsApart(d event.Direction, b byte) bool {
+	if d == event.Request {
 		return c.between(d) && b != '*'
 	}
 	return c.between(d) && strings.IndexByte(replyTypes, b) < 0

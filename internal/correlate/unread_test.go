@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // A relay that splices is one connection that cannot be read, and not a gap for each of its calls.
@@ -40,7 +40,7 @@ func TestSplicedConnections(t *testing.T) {
 			assert.Equal(t, test.want, p.play(test.script...))
 			stats := p.tracker.Stats()
 			assert.Equal(t, test.spliced, stats.Connections[KindSpliced], "spliced")
-			assert.Equal(t, test.broken, stats.Gaps[capture.NotInMemory].Broken+stats.Gaps[0].Broken, "broken gaps")
+			assert.Equal(t, test.broken, stats.Gaps[event.NotInMemory].Broken+stats.Gaps[0].Broken, "broken gaps")
 		})
 	}
 }
@@ -50,25 +50,25 @@ func TestUrgentBytes(t *testing.T) {
 	const later = "+60ms"
 	tests := []struct {
 		name   string
-		role   capture.Role
+		role   event.Role
 		script []string
 		want   []string
 		torn   bool
 	}{
-		{"sent", capture.Client, []string{"open", "C: PING", "urgent c: x", "C: GET a", "S: +PONG", "S: $-1"}, []string{"ping success", "get success"}, false},
-		{"sent within a request", capture.Client, []string{"open", "c: *1\r\n$4\r\nPI", "urgent c: x", "c: NG\r\n", "S: +PONG", later, "C: GET a", "S: $-1"}, []string{"get success"}, true},
-		{"a part of the request that it is sent in", capture.Client, []string{"open", "c: *1\r\n$4\r\nPI", "urgent c: N", "c: G\r\n", "S: +PONG", later, "C: GET a", "S: $-1"}, []string{"get success"}, true},
-		{"sent within a reply", capture.Server, []string{"open", "C: GET a", "s: $", "urgent s: 1", "s: 2\r\nab\r\n", later, "C: PING", "S: +PONG"}, []string{"unpaired 1 gap", "ping success"}, true},
-		{"received by the server", capture.Server, []string{"open", "C: PING", "S: +PONG", "lose c: x", "C: GET a", "S: $-1"}, []string{"ping success", "get success"}, false},
-		{"received by the client", capture.Client, []string{"open", "C: PING", "S: +PONG", "lose s: x", "C: GET a", "S: $-1"}, []string{"ping success", "get success"}, false},
-		{"received within a request", capture.Server, []string{"open", "c: *1\r\n$4\r\nPI", "lose c: x", "c: NG\r\n", later, "S: +PONG", later, "C: GET a", "S: $-1"}, []string{"get success"}, true},
-		{"received within a reply", capture.Client, []string{"open", "C: GET a", "s: $2\r\na", "lose s: x", "s: b\r\n", later, "C: PING", "S: +PONG"}, []string{"unpaired 1 gap", "ping success"}, true},
-		{"in line in a request", capture.Server, []string{"open", "c: *1\r\n$4\r\nPI", "inline c: N", "c: G\r\n", "S: +PONG"}, []string{"ping success"}, false},
-		{"in line in a reply", capture.Client, []string{"open", "C: GET a", "s: $", "inline s: 2", "s: \r\nab\r\n"}, []string{"get success"}, false},
-		{"in line in front", capture.Server, []string{"open", "inline c: *", "c: 1\r\n$4\r\nPING\r\n", "inline s: -", "s: ERR\r\n"}, []string{"ping error ERR"}, false},
-		{"in line between", capture.Server, []string{"open", "C: PING", "inline c: x", "C: GET a", "S: +PONG", "S: $-1"}, []string{"ping success", "get success"}, false},
-		{"a byte of a request", capture.Server, []string{"open", "C: PING", "S: +PONG", "lose c: *", "c: 1\r\n$4\r\nPING\r\n", later, "S: +PONG"}, []string{"ping success"}, true},
-		{"a byte of a number", capture.Client, []string{"open", "C: PING", "S: +PONG", "C: INCR a", "lose s: :", "S: -5", later}, []string{"ping success", "unpaired 1 gap"}, true},
+		{"sent", event.Client, []string{"open", "C: PING", "urgent c: x", "C: GET a", "S: +PONG", "S: $-1"}, []string{"ping success", "get success"}, false},
+		{"sent within a request", event.Client, []string{"open", "c: *1\r\n$4\r\nPI", "urgent c: x", "c: NG\r\n", "S: +PONG", later, "C: GET a", "S: $-1"}, []string{"get success"}, true},
+		{"a part of the request that it is sent in", event.Client, []string{"open", "c: *1\r\n$4\r\nPI", "urgent c: N", "c: G\r\n", "S: +PONG", later, "C: GET a", "S: $-1"}, []string{"get success"}, true},
+		{"sent within a reply", event.Server, []string{"open", "C: GET a", "s: $", "urgent s: 1", "s: 2\r\nab\r\n", later, "C: PING", "S: +PONG"}, []string{"unpaired 1 gap", "ping success"}, true},
+		{"received by the server", event.Server, []string{"open", "C: PING", "S: +PONG", "lose c: x", "C: GET a", "S: $-1"}, []string{"ping success", "get success"}, false},
+		{"received by the client", event.Client, []string{"open", "C: PING", "S: +PONG", "lose s: x", "C: GET a", "S: $-1"}, []string{"ping success", "get success"}, false},
+		{"received within a request", event.Server, []string{"open", "c: *1\r\n$4\r\nPI", "lose c: x", "c: NG\r\n", later, "S: +PONG", later, "C: GET a", "S: $-1"}, []string{"get success"}, true},
+		{"received within a reply", event.Client, []string{"open", "C: GET a", "s: $2\r\na", "lose s: x", "s: b\r\n", later, "C: PING", "S: +PONG"}, []string{"unpaired 1 gap", "ping success"}, true},
+		{"in line in a request", event.Server, []string{"open", "c: *1\r\n$4\r\nPI", "inline c: N", "c: G\r\n", "S: +PONG"}, []string{"ping success"}, false},
+		{"in line in a reply", event.Client, []string{"open", "C: GET a", "s: $", "inline s: 2", "s: \r\nab\r\n"}, []string{"get success"}, false},
+		{"in line in front", event.Server, []string{"open", "inline c: *", "c: 1\r\n$4\r\nPING\r\n", "inline s: -", "s: ERR\r\n"}, []string{"ping error ERR"}, false},
+		{"in line between", event.Server, []string{"open", "C: PING", "inline c: x", "C: GET a", "S: +PONG", "S: $-1"}, []string{"ping success", "get success"}, false},
+		{"a byte of a request", event.Server, []string{"open", "C: PING", "S: +PONG", "lose c: *", "c: 1\r\n$4\r\nPING\r\n", later, "S: +PONG"}, []string{"ping success"}, true},
+		{"a byte of a number", event.Client, []string{"open", "C: PING", "S: +PONG", "C: INCR a", "lose s: :", "S: -5", later}, []string{"ping success", "unpaired 1 gap"}, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -77,14 +77,14 @@ func TestUrgentBytes(t *testing.T) {
 			p.tracker.options.Sockets = true
 			assert.Equal(t, test.want, p.play(test.script...))
 			gaps := p.tracker.Stats().Gaps
-			assert.Equal(t, test.torn, gaps[capture.Urgent].Broken+gaps[0].Broken == 1, "what may be wrong is told")
+			assert.Equal(t, test.torn, gaps[event.Urgent].Broken+gaps[0].Broken == 1, "what may be wrong is told")
 		})
 	}
 }
 
 // With TCP Fast Open payload passes before the connection is open.
 func TestFastOpen(t *testing.T) {
-	for _, role := range []capture.Role{capture.Client, capture.Server} {
+	for _, role := range []event.Role{event.Client, event.Server} {
 		p := newPlayer(t)
 		p.role = role
 		p.play("opening", "C: SET a 1", "open", "S: +OK", "C: GET a", "S: $-1", "half-close", "close")
@@ -100,7 +100,7 @@ func TestOtherStreams(t *testing.T) {
 	p := newPlayer(t)
 	p.play("open", "C: PING")
 	for range 3 {
-		p.event(capture.Event{Kind: capture.OtherStream, Stream: capture.Sockmap})
+		p.event(event.Event{Kind: event.OtherStream, Stream: event.Sockmap})
 	}
 	p.play("C: PING", "S: +PONG", "close")
 	assert.Equal(t, []string{"unpaired 1 gap"}, p.got)
@@ -114,7 +114,7 @@ func TestRepliesReceivedUnseen(t *testing.T) {
 	for _, bytes := range []uint32{14, 1_200_000_000, 3_000_000_000} {
 		p := newPlayer(t)
 		p.play("open", "C: GET a", "C: GET b")
-		p.seq[capture.Reply] += bytes
+		p.seq[event.Reply] += bytes
 		p.play("close")
 		assert.Equal(t, []string{"unpaired 2 gap"}, p.got)
 		stats := p.tracker.Stats()

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // waiters is how many connections of a crowd get replies that nobody asked for, each of which waits for its request.
@@ -16,7 +16,7 @@ const waiters = 2000
 func (w *crowd) answerUnasked(n int) {
 	for i := range n {
 		w.now += int64(20 * time.Microsecond)
-		w.send(uint64(i%waiters), capture.Reply, pong)
+		w.send(uint64(i%waiters), event.Reply, pong)
 	}
 }
 
@@ -38,8 +38,8 @@ func TestNeighbourOfManyThatWait(t *testing.T) {
 		w.answerUnasked(100)
 		request := w.now
 		s := w.seq[5000]
-		w.event(capture.Event{Kind: capture.Data, Direction: capture.Reply, Conn: 5000, Seq: s[1], Data: []byte(pong), Time: w.now + 1000})
-		w.event(capture.Event{Kind: capture.Data, Direction: capture.Request, Conn: 5000, Seq: s[0], Data: []byte(pingRequest), Time: request})
+		w.event(event.Event{Kind: event.Data, Direction: event.Reply, Conn: 5000, Seq: s[1], Data: []byte(pong), Time: w.now + 1000})
+		w.event(event.Event{Kind: event.Data, Direction: event.Request, Conn: 5000, Seq: s[0], Data: []byte(pingRequest), Time: request})
 		s[0], s[1] = s[0]+uint32(len(pingRequest)), s[1]+uint32(len(pong))
 		assert.LessOrEqual(t, len(w.tracker.waiting.entries), waiters+1)
 	}
@@ -54,7 +54,7 @@ func TestFewGiveUpAtOnce(t *testing.T) {
 		w.rounds(conn, 1, pingRequest, pong)
 	}
 	for conn := range uint64(1000) {
-		w.send(conn, capture.Reply, pong)
+		w.send(conn, event.Reply, pong)
 	}
 	w.pass(time.Second)
 	assert.Len(t, w.tracker.waiting.entries, 1000-expirations)

@@ -5,14 +5,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // A loop that blocks is in step after one wait that was seen whole.
 func TestLoopThatBlocksComesIntoStep(t *testing.T) {
 	for _, request := range []string{"BRPOP q 1", "XREAD BLOCK 1000 STREAMS s $", "BZPOPMIN z 1", "WAIT 1 1000"} {
 		p := newPlayer(t)
-		p.event(capture.Event{Kind: capture.Existing, Seq: p.seq[capture.Request], ReplySeq: p.seq[capture.Reply], Awaited: true})
+		p.event(event.Event{Kind: event.Existing, Seq: p.seq[event.Request], ReplySeq: p.seq[event.Reply], Awaited: true})
 		for range 4 {
 			p.play("+1s", "S: *-1", "C: "+request)
 		}

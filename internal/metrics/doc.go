@@ -1,6 +1,6 @@
 // Package metrics counts commands, and serves what it counted together with what the observer says about itself.
 //
-//	kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
+//	kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
 //
 // A Recorder owns a registry of its own. The four families of Redis are those of an in-process client wrapper (redis_commands_total,
 // redis_command_duration_seconds, redis_command_errors_total, redis_pool_connections); all others begin with redis_observer_, but for

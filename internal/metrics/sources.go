@@ -5,14 +5,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // Sources are what the other stages count themselves. They are read at every scrape, from any goroutine; a nil function is left out.
 type Sources struct {
 	Backend        string                   // that captures, such as "tracepoint"; "" if none is in use yet
-	Capture        func() capture.Stats     // what the source delivered and lost
+	Capture        func() event.Stats       // what the source delivered and lost
 	LastRead       func() time.Time         // when it was last read; the zero time if it was not yet
 	Tracker        func() correlate.Stats   // what the tracker saw besides commands
 	Pools          func() []correlate.Pool  // the connections, each name once
@@ -116,7 +116,7 @@ func collectTracker(out chan<- prometheus.Metric, stats correlate.Stats) {
 		counter(out, connectionsDesc, n, correlate.ConnectionKind(kind).String())
 	}
 	for reason, gaps := range stats.Gaps {
-		name := gapReasonName(capture.Reason(reason))
+		name := gapReasonName(event.Reason(reason))
 		counter(out, gapsDesc, gaps.Skipped, name, "skipped")
 		counter(out, gapsDesc, gaps.Broken, name, "broken")
 		counter(out, gapBytesDesc, gaps.SkippedBytes, name, "skipped")
@@ -131,7 +131,7 @@ func collectTracker(out chan<- prometheus.Metric, stats correlate.Stats) {
 	counter(out, unexecutedDesc, stats.Dropped)
 }
 
-func collectCapture(out chan<- prometheus.Metric, stats capture.Stats) {
+func collectCapture(out chan<- prometheus.Metric, stats event.Stats) {
 	counter(out, captureEventsDesc, stats.Events)
 	counter(out, captureBytesDesc, stats.Bytes)
 	for reason, lost := range stats.Lost {
@@ -139,21 +139,21 @@ func collectCapture(out chan<- prometheus.Metric, stats capture.Stats) {
 	}
 }
 
-func gapReasonName(reason capture.Reason) string {
+func gapReasonName(reason event.Reason) string {
 	switch reason {
-	case capture.Truncated:
+	case event.Truncated:
 		return "truncated"
-	case capture.Unreadable:
+	case event.Unreadable:
 		return "unreadable"
-	case capture.NotInMemory:
+	case event.NotInMemory:
 		return "not_in_memory"
-	case capture.Snapped:
+	case event.Snapped:
 		return "snapped"
-	case capture.Repeated:
+	case event.Repeated:
 		return "repeated"
-	case capture.Crowded:
+	case event.Crowded:
 		return "crowded"
-	case capture.Urgent:
+	case event.Urgent:
 		return "urgent"
 	default:
 		return "missing" // found by sequence numbers; no event accounts for it

@@ -8,22 +8,22 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 func testSources() Sources {
 	return Sources{
 		Backend: "tracepoint",
-		Capture: func() capture.Stats {
-			return capture.Stats{Events: 10, Bytes: 1000, Lost: map[string]uint64{"ring_full": 0, "map_full": 2}}
+		Capture: func() event.Stats {
+			return event.Stats{Events: 10, Bytes: 1000, Lost: map[string]uint64{"ring_full": 0, "map_full": 2}}
 		},
 		Tracker: func() correlate.Stats {
 			s := correlate.Stats{Tracked: 3, HeldOverflow: 4, Evicted: 5, Unsolicited: 6, ProtocolErrors: 7, Dropped: 8, LostConnections: 9}
 			s.Connections[correlate.KindTLS] = 1
 			s.Gaps[0] = correlate.Gaps{Broken: 1, BrokenBytes: 100}
-			s.Gaps[capture.Truncated] = correlate.Gaps{Skipped: 2, SkippedBytes: 2000}
+			s.Gaps[event.Truncated] = correlate.Gaps{Skipped: 2, SkippedBytes: 2000}
 			return s
 		},
 		Pools:          func() []correlate.Pool { return []correlate.Pool{{Name: 0, Available: 11, InUse: 12}, {Name: 1}} },

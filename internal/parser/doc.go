@@ -1,6 +1,6 @@
 // Package parser turns the bytes of a Redis connection into requests and replies.
 //
-// It is the third stage of kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
+// It is the third stage of kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
 // A RequestStream reads what the client sends by the rules of the server's own parser (multibulk and inline commands),
 // a ReplyStream what the server sends (RESP2, RESP3, streamed forms). Both are incremental: a message may be split over chunks
 // at any byte, and is resumed where it was cut. Bulk bodies are skipped by their length, never searched.

@@ -10,9 +10,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Limit is the size of the largest file that is read, in bytes. It is that of a ConfigMap.
@@ -76,7 +75,7 @@ func open(path string) (*os.File, fs.FileInfo, error) {
 	if err := acceptable(path, info); err != nil {
 		return nil, nil, err
 	}
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,7 +93,7 @@ func acceptable(path string, info fs.FileInfo) error {
 	var err error
 	switch mode := info.Mode(); {
 	case mode.IsDir():
-		err = unix.EISDIR
+		err = syscall.EISDIR
 	case !mode.IsRegular():
 		err = fmt.Errorf("is no regular file but %s", kindName(mode))
 	case info.Size() > Limit:

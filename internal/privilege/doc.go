@@ -1,6 +1,6 @@
 // Package privilege gives up what a process may do: the user root, capabilities, and most system calls, in this order.
 //
-// It stands beside the data path: kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics needs
+// It stands beside the data path: kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics needs
 // capabilities until the probes are attached, and hardly any from then on.
 //
 // Leave, Drop and Filter are final: what is given up is so on every thread, and the process can gain nothing by executing a program either.

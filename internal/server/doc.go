@@ -1,6 +1,6 @@
 // Package server serves the HTTP endpoint: /metrics, /healthz, /readyz and a landing page.
 //
-// It stands at the end of the data path, kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics,
+// It stands at the end of the data path, kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics,
 // and knows nothing of it but a handler of metrics and a function that says whether the probes are attached and read.
 //
 // Listen binds the address and checks the web configuration (TLS, basic authentication: prometheus/exporter-toolkit), so that faults

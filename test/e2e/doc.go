@@ -1,4 +1,4 @@
-// Package e2e tests the whole line, kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics: the
+// Package e2e tests the whole line, kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics: the
 // real binary, built with the race detector, observes a real redis-server through the real probes, and what it serves is compared
 // with what Redis counted itself (INFO commandstats).
 //

@@ -1,6 +1,6 @@
 // Package afpacket reads packets of this machine's network interfaces by an AF_PACKET socket with a ring (TPACKET_V3).
 //
-// It serves the first stage of kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
+// It serves the first stage of kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
 //
 // A classic BPF filter chooses the packets in the kernel: TCP of the observed ports, fragments whose ports it cannot see, on the
 // interfaces that were asked for. On loopback, which shows each packet as it leaves and again as it arrives, the former is left out.

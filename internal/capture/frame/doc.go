@@ -1,6 +1,6 @@
 // Package frame finds the TCP segment in a captured packet.
 //
-// It serves the first stage of kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
+// It serves the first stage of kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
 //
 // Ethernet, Linux cooked (both versions), BSD loopback and raw IP are understood, with any number of VLAN tags; IPv4 and IPv6
 // with extension headers; fragments are put together. It is written by hand because gopacket's layers cost more per packet

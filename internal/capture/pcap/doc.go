@@ -1,6 +1,6 @@
 // Package pcap reads packets out of capture files: pcap and pcapng, plain or compressed with gzip or zstd.
 //
-// It serves the first stage of kernel → capture.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
+// It serves the first stage of kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
 //
 // The containers are read here rather than by gopacket's pcapgo, which reserves as much memory as a file asks for and panics on
 // some malformed ones, and costs several times as much per packet. The tests hold the two against each other.

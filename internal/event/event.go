@@ -1,4 +1,4 @@
-package capture
+package event
 
 import "net/netip"
 

@@ -1,0 +1,100 @@
+package layers
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/redis-observer/redis-observer/"
+
+// layers lists the packages, the ground floor first, and what each reaches of this project, directly or by others.
+var layers = map[string][]string{
+	"bpf":                          {},
+	"internal/cgroup":              {},
+	"internal/command":             {},
+	"internal/event":               {},
+	"internal/parser":              {},
+	"internal/plainfile":           {},
+	"internal/privilege":           {},
+	"internal/report":              {},
+	"internal/capture/afpacket":    {"internal/capture/frame"},
+	"internal/capture/capturetest": {},
+	"internal/capture/frame":       {},
+	"internal/capture/pcap":        {},
+	"internal/capture/sockets":     {},
+	"internal/capture": {
+		"bpf", "internal/capture/afpacket", "internal/capture/frame", "internal/capture/pcap", "internal/capture/sockets",
+		"internal/event", "internal/privilege",
+	},
+	"internal/correlate": {"internal/command", "internal/event", "internal/parser"},
+	"internal/config":    {"internal/command", "internal/correlate", "internal/event", "internal/parser", "internal/plainfile"},
+	"internal/metrics":   {"internal/command", "internal/correlate", "internal/event", "internal/parser"},
+	"internal/server":    {"internal/plainfile"},
+}
+
+// libraries lists who may reach what of others, directly or by others.
+var libraries = map[string][]string{
+	"github.com/cilium/ebpf":                 {"bpf", "internal/capture"},
+	"github.com/prometheus/client_golang":    {"internal/metrics", "internal/server"},
+	"github.com/spf13/viper":                 {"internal/config"},
+	"github.com/prometheus/exporter-toolkit": {"internal/server"},
+	"github.com/google/gopacket":             {"internal/capture/capturetest"},
+}
+
+// everywhere lists the packages that know nothing of Linux, and have to build for any system.
+var everywhere = []string{"internal/command", "internal/config", "internal/correlate", "internal/event", "internal/metrics", "internal/parser"}
+
+// goCommand returns the lines that the go command prints at the root of the module.
+func goCommand(t *testing.T, environment []string, arguments ...string) []string {
+	t.Helper()
+	command := exec.Command("go", arguments...)
+	command.Dir = "../.."
+	command.Env = append(os.Environ(), environment...)
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return strings.Fields(string(out))
+}
+
+// A package reaches what stands in the table, and every package stands there.
+func TestLayers(t *testing.T) {
+	for _, path := range goCommand(t, nil, "list", "./bpf", "./internal/...") {
+		name := strings.TrimPrefix(path, module)
+		may, listed := layers[name]
+		if strings.HasSuffix(name, "/gen") {
+			continue // a program
+		}
+		if !assert.True(t, listed, "%s stands in no layer", name) {
+			continue
+		}
+		var reached []string
+		for _, dependency := range goCommand(t, nil, "list", "-deps", path) {
+			if own, found := strings.CutPrefix(dependency, module); found && own != name {
+				reached = append(reached, own)
+			}
+			for library, who := range libraries {
+				if strings.HasPrefix(dependency, library) {
+					assert.Contains(t, who, name, "it reaches %s", dependency)
+				}
+			}
+		}
+		assert.ElementsMatch(t, may, reached, "what %s reaches", name)
+	}
+}
+
+// What knows nothing of Linux builds for systems that are not Linux.
+func TestOtherSystems(t *testing.T) {
+	paths := make([]string, len(everywhere))
+	for i, name := range everywhere {
+		paths[i] = "./" + name
+	}
+	for _, system := range []string{"darwin", "windows"} {
+		t.Run(system, func(t *testing.T) {
+			goCommand(t, []string{"GOOS=" + system, "CGO_ENABLED=0"}, append([]string{"build"}, paths...)...)
+		})
+	}
+}
