@@ -134,8 +134,9 @@ bench-replay: build ## measure what replaying a capture costs, beside tcpdump an
 .PHONY: profile
 profile: ## collect anew the profile by which the compiler optimises the path from events to metrics
 	mkdir -p build
-	$(GO) test -trimpath -run '^$$' -bench 'Replay|Path' -cpu 1 -benchtime 3s \
-		-o build/capture.test -cpuprofile cmd/redis-observer/default.pgo ./internal/capture
+	$(GO) test -trimpath -run '^$$' -bench Path -cpu 1 -benchtime 3s -o build/socket.test -cpuprofile build/path.pprof ./internal/capture/socket
+	$(GO) test -trimpath -run '^$$' -bench Replay -cpu 1 -benchtime 3s -o build/packet.test -cpuprofile build/replay.pprof ./internal/capture/packet
+	$(GO) tool pprof -proto -output cmd/redis-observer/default.pgo build/path.pprof build/replay.pprof
 
 .PHONY: bench-smoke
 bench-smoke: ## run each Go benchmark once

@@ -13,13 +13,12 @@ import (
 
 // What a kernel may lack.
 var (
-	errNoBTF          = errors.New("the kernel has no BTF")
-	errNoRingBuffer   = errors.New("the kernel has no BPF ring buffer")
-	errNoKprobes      = errors.New("the kernel has no kprobes")
-	errNoFunction     = errors.New("the kernel has no such function")
-	errNoTracepoint   = errors.New("the kernel has no such tracepoint")
-	errFewDescriptors = errors.New("too few file descriptors")
-	errMemlock        = errors.New("the limit of locked memory cannot be raised")
+	errNoBTF        = errors.New("the kernel has no BTF")
+	errNoRingBuffer = errors.New("the kernel has no BPF ring buffer")
+	errNoKprobes    = errors.New("the kernel has no kprobes")
+	errNoFunction   = errors.New("the kernel has no such function")
+	errNoTracepoint = errors.New("the kernel has no such tracepoint")
+	errMemlock      = errors.New("the limit of locked memory cannot be raised")
 )
 
 // explained is an error with what to do about it.
@@ -98,14 +97,6 @@ func refusal(facts Facts) string {
 		return "not for want of CAP_BPF or CAP_PERFMON: kernel lockdown (" + facts.Lockdown + ") or function tracing refused"
 	}
 	return "not for want of CAP_BPF or CAP_PERFMON: the kernel, its lockdown or a security module refused"
-}
-
-// shortages are what a machine or a process can have too little of for a while. That something failed for one says nothing about what works here.
-var shortages = []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN, unix.EINTR, errFewDescriptors}
-
-// Shortage tells whether an error is one that passes: too few descriptors, too little memory.
-func Shortage(err error) bool {
-	return slices.ContainsFunc(shortages, func(shortage error) bool { return errors.Is(err, shortage) })
 }
 
 // VerifierAccount returns all that the kernel's verifier had to say, if that is what is behind the error.

@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/redis-observer/redis-observer/internal/host"
 )
 
 // Options say what to observe and how. All are required.
@@ -121,7 +123,7 @@ func (b *backend) enoughDescriptors() error {
 		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 		if err != nil {
 			return fmt.Errorf("%w: %d are needed, %d are left (raise the limit: ulimit -n, or LimitNOFILE in the service): %w",
-				errFewDescriptors, needed, len(held), err)
+				host.ErrFewDescriptors, needed, len(held), err)
 		}
 		held = append(held, fd)
 	}

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/redis-observer/redis-observer/internal/host"
 )
 
 // The layout of stop.h and of the places in connection.h.
@@ -67,7 +69,7 @@ func (s *stops) stop(conn, direction, time uint64) {
 	generation := atomic.LoadUint64(&s.generations[place]) % stopGenerations // before the clock is read
 	c := &s.candidates[(uint64(place)<<1|direction>>1)%uint64(len(s.candidates))]
 	if c.conn != conn || c.direction != direction || c.generation != generation {
-		*c = candidate{conn, direction, generation, uint64(Monotonic())}
+		*c = candidate{conn, direction, generation, uint64(host.Monotonic())}
 		return
 	}
 	if time <= c.since {
@@ -122,11 +124,4 @@ func (s *stops) close() {
 			_ = unix.Munmap(memory)
 		}
 	}
-}
-
-// Monotonic returns CLOCK_MONOTONIC in nanoseconds, which is the clock of the probes.
-func Monotonic() int64 {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // cannot fail for this clock
-	return now.Nano()
 }

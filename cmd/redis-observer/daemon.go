@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
@@ -40,7 +41,7 @@ type observer struct {
 	alive    pulse
 	reloader reloader
 	endpoint *server.Server
-	source   live
+	source   capture.Source
 	world    program
 }
 
@@ -95,11 +96,11 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, l
 	if err != nil {
 		return nil, err
 	}
-	o.source, err = p.open(ctx, liveOptions(c, names, logger))
+	o.source, err = p.open(ctx, captureOptions(c, names, logger))
 	if err != nil {
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
-	o.tracker = newTracker(table, names, o.recorder, o.source.Backend() == capture.PacketBackend, memory)
+	o.tracker = newTracker(table, names, o.recorder, o.source.Backend() == packet.Backend, memory)
 	if gate, ok := o.source.(event.Gate); ok {
 		o.tracker.Guard(gate)
 	}
@@ -108,8 +109,8 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, l
 	return o, nil
 }
 
-func liveOptions(c *config.Config, names *config.Names, logger *slog.Logger) capture.LiveOptions {
-	return capture.LiveOptions{
+func captureOptions(c *config.Config, names *config.Names, logger *slog.Logger) capture.Options {
+	return capture.Options{
 		Backend:         c.Capture.Backend,
 		RingSize:        int(c.Capture.RingSize),
 		FlushInterval:   c.Capture.FlushInterval,

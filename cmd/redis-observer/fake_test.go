@@ -170,7 +170,7 @@ func mustRun(tb testing.TB, port int, configuration string) *running {
 	r.file = filepath.Join(tb.TempDir(), "observer.yaml")
 	r.write(configuration)
 	world := program{
-		open:     func(context.Context, capture.LiveOptions) (live, error) { return r.source, nil },
+		open:     func(context.Context, capture.Options) (capture.Source, error) { return r.source, nil },
 		resolver: noDNS{},
 		leave:    func(check func() error) error { return check() },
 		filter:   func(bool) error { return nil },

@@ -10,7 +10,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"github.com/redis-observer/redis-observer/bpf"
+	"github.com/redis-observer/redis-observer/internal/host"
 )
 
 // What the service manager is told.
@@ -28,7 +28,7 @@ func reloading() string {
 func notify(logger *slog.Logger, state string) {
 	err := tellManager(state)
 	for range notifyTries {
-		if !bpf.Shortage(err) || state == stopping { // nothing may hold the end up
+		if !host.Shortage(err) || state == stopping { // nothing may hold the end up
 			break
 		}
 		time.Sleep(notifyPause)

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 )
 
 const progressInterval = 500 * time.Millisecond
@@ -20,7 +20,7 @@ type progress struct {
 	wait sync.WaitGroup
 }
 
-func showProgress(source *capture.Replay, out io.Writer) *progress {
+func showProgress(source *packet.Replay, out io.Writer) *progress {
 	p := &progress{done: make(chan struct{})}
 	if isTerminal(out) {
 		p.wait.Go(func() { p.show(source, out) })
@@ -28,7 +28,7 @@ func showProgress(source *capture.Replay, out io.Writer) *progress {
 	return p
 }
 
-func (p *progress) show(source *capture.Replay, out io.Writer) {
+func (p *progress) show(source *packet.Replay, out io.Writer) {
 	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
 	for {

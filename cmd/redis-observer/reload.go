@@ -7,9 +7,11 @@ import (
 	"os"
 	"time"
 
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/host"
+
 	"github.com/spf13/pflag"
 
-	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
@@ -21,7 +23,7 @@ type reloader struct {
 	running  *config.Config
 	text     []byte // of the file that is running
 	names    *config.Names
-	source   live
+	source   capture.Source
 	recorder *metrics.Recorder
 	level    *slog.LevelVar
 	logger   *slog.Logger
@@ -54,7 +56,7 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 			// It may have changed meanwhile.
 		}
 		retry = nil
-		if bpf.Shortage(r.reload(ctx)) {
+		if host.Shortage(r.reload(ctx)) {
 			retry = time.After(again)
 		}
 	}
@@ -72,10 +74,10 @@ func (r *reloader) watch(ctx context.Context, changed chan<- struct{}) bool {
 		}
 	})
 	if err != nil && !r.unwatched {
-		r.logger.Warn("changes of the configuration file are not noticed", "error", err, "again", bpf.Shortage(err))
+		r.logger.Warn("changes of the configuration file are not noticed", "error", err, "again", host.Shortage(err))
 	}
 	r.unwatched = err != nil
-	return !bpf.Shortage(err)
+	return !host.Shortage(err)
 }
 
 // reload reads the configuration and applies it, or refuses it as a whole and returns why.

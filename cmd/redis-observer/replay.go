@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
@@ -40,7 +40,7 @@ func (p program) replayCommand() *cobra.Command {
 
 // replay is the observer over what was captured before.
 type replay struct {
-	source   *capture.Replay
+	source   *packet.Replay
 	names    *config.Names
 	tracker  *correlate.Tracker
 	recorder *metrics.Recorder
@@ -58,7 +58,7 @@ func (p program) openReplay(ctx context.Context, path string, flags *pflag.FlagS
 	logger, level := newLogger(stderr, c.Log)
 	level.Set(max(c.Log.Level, slog.LevelWarn)) // what a daemon tells of its life is of no interest here
 	names := config.NewNames(ctx, c, p.resolver, logger)
-	source, err := capture.OpenReplay(capture.ReplayOptions{
+	source, err := packet.OpenReplay(packet.ReplayOptions{
 		Files:       files,
 		Stdin:       stdin,
 		ClientPorts: names.ClientPorts(),

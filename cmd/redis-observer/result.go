@@ -11,7 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/report"
 )
 
@@ -21,7 +21,7 @@ type writer func(w io.Writer, r result) error
 // result is what a replay found.
 type result struct {
 	families    []*dto.MetricFamily
-	source      *capture.Replay
+	source      *packet.Replay
 	outstanding int // commands whose replies came after the end, if at all
 }
 

@@ -10,25 +10,12 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/config"
-	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
-// live is a source whose ports can be changed while it is read. *capture.Live is one.
-type live interface {
-	event.Source
-	// SetPorts may be called from any goroutine.
-	SetPorts(client, server []uint16) error
-	Backend() string
-	// Listed is closed when the connections that existed at the start have all been read.
-	Listed() <-chan struct{}
-	// Needed returns the capabilities that the source cannot do without from now on.
-	Needed() privilege.Set
-}
-
 // program is what the commands need from the world, so that tests can give them another.
 type program struct {
-	open     func(context.Context, capture.LiveOptions) (live, error)
+	open     func(context.Context, capture.Options) (capture.Source, error)
 	probe    func() capture.Report
 	resolver config.Resolver
 	leave    func(check func() error) error
@@ -39,7 +26,7 @@ type program struct {
 // run executes the command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	world := program{
-		open:     open,
+		open:     capture.Open,
 		probe:    capture.Probe,
 		resolver: net.DefaultResolver,
 		leave:    privilege.Leave,

@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/config"
 )
@@ -191,7 +190,7 @@ func TestRunFaults(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			world := program{resolver: noDNS{}, open: func(context.Context, capture.LiveOptions) (live, error) {
+			world := program{resolver: noDNS{}, open: func(context.Context, capture.Options) (capture.Source, error) {
 				return nil, errors.New("open capture: nothing works")
 			}}
 			assert.Equal(t, 1, world.run(context.Background(), test.args, &stdout, &stderr))
@@ -279,5 +278,5 @@ func TestPulse(t *testing.T) {
 
 // The configuration allows exactly the backends that exist.
 func TestBackendsOfTheConfiguration(t *testing.T) {
-	assert.ElementsMatch(t, append(bpf.Backends(), capture.Auto, capture.PacketBackend), config.Backends)
+	assert.ElementsMatch(t, append(capture.Backends(), capture.Auto), config.Backends)
 }

@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
@@ -33,7 +33,7 @@ func newTracker(table *command.Table, names *config.Names, recorder *metrics.Rec
 	options.Fit(memory)
 	options.Sockets = !packets
 	if packets {
-		options.HoldFor = capture.PacketPatience
+		options.HoldFor = packet.Patience
 		options.MaxHeld, options.MaxPieces = packetBytesHeld, packetsHeld
 	}
 	return correlate.New(options)

@@ -1,4 +1,5 @@
-// Package capture turns what happened on sockets into events, wherever it was seen.
+// Package capture opens the source that sees what happens on this machine: one table of backends, the eBPF probes first and packets last.
 //
-// Its place in the line: kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
+// It stands in front of kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics. The sources themselves are
+// in socket and packet.
 package capture

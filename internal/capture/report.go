@@ -1,6 +1,6 @@
 package capture
 
-import "github.com/redis-observer/redis-observer/bpf"
+import "github.com/redis-observer/redis-observer/internal/capture/socket"
 
 // Report is what Probe found out about this machine.
 type Report struct {
@@ -23,7 +23,7 @@ type BackendReport struct {
 
 // Probe finds out which backends work, by loading and attaching each of them for a moment, with no port observed.
 func Probe() Report {
-	host := bpf.Host()
+	host := socket.Host()
 	report := Report{
 		Kernel:       host.Kernel,
 		Architecture: host.Architecture,
@@ -32,22 +32,15 @@ func Probe() Report {
 		Capabilities: host.Capabilities,
 		Lockdown:     host.Lockdown,
 	}
-	for _, name := range bpf.Backends() {
-		backend := BackendReport{Name: name, Usable: true}
-		if err := bpf.Try(name); err != nil {
-			backend.Usable, backend.Reason = false, err.Error()
+	for _, b := range backends() {
+		found := BackendReport{Name: b.name, Usable: true}
+		if err := b.try(); err != nil {
+			found.Usable, found.Reason = false, err.Error()
 		} else if report.Auto == "" {
-			report.Auto = name
+			report.Auto = b.name
 		}
-		report.Backends = append(report.Backends, backend)
+		report.Backends = append(report.Backends, found)
 	}
-	packets := BackendReport{Name: PacketBackend, Usable: true}
-	if err := tryPackets(); err != nil {
-		packets.Usable, packets.Reason = false, err.Error()
-	} else if report.Auto == "" {
-		report.Auto = PacketBackend
-	}
-	report.Backends = append(report.Backends, packets)
 	return report
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
@@ -53,9 +52,9 @@ func mustLimitFiles(t *testing.T, n int) (restore func()) {
 }
 
 // mustLive opens the probes, with their log.
-func mustLive(ctx context.Context) (*capture.Live, *journal, error) {
+func mustLive(ctx context.Context) (capture.Source, *journal, error) {
 	log := new(journal)
-	live, err := capture.OpenLive(ctx, capture.LiveOptions{
+	live, err := capture.Open(ctx, capture.Options{
 		Backend: capture.Auto, RingSize: 1 << 20, FlushInterval: time.Millisecond, MaxBytesPerCall: 4096, ClientPorts: []uint16{6379},
 		Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
@@ -63,7 +62,7 @@ func mustLive(ctx context.Context) (*capture.Live, *journal, error) {
 }
 
 // end closes a source and reads it to its end.
-func end(t *testing.T, live *capture.Live) {
+func end(t *testing.T, live capture.Source) {
 	t.Helper()
 	require.NoError(t, live.Close())
 	var e event.Event
@@ -93,7 +92,7 @@ func TestShortageAtTheStart(t *testing.T) {
 		time.AfterFunc(300*time.Millisecond, restore)
 		live, log, err := mustLive(t.Context())
 		require.NoError(t, err, "%d left", left)
-		assert.Contains(t, bpf.Backends(), live.Backend())
+		assert.Contains(t, capture.Backends(), live.Backend())
 		assert.True(t, left > 20 || log.contains("probes cannot be attached yet"), "%d left", left)
 		end(t, live)
 	}

@@ -14,22 +14,28 @@ const module = "github.com/redis-observer/redis-observer/"
 
 // layers lists the packages, the ground floor first, and what each reaches of this project, directly or by others.
 var layers = map[string][]string{
-	"bpf":                          {},
-	"internal/cgroup":              {},
-	"internal/command":             {},
-	"internal/event":               {},
-	"internal/parser":              {},
-	"internal/plainfile":           {},
-	"internal/privilege":           {},
-	"internal/report":              {},
-	"internal/capture/afpacket":    {"internal/capture/frame"},
-	"internal/capture/capturetest": {},
-	"internal/capture/frame":       {},
-	"internal/capture/pcap":        {},
-	"internal/capture/sockets":     {},
+	"internal/cgroup":                  {},
+	"internal/command":                 {},
+	"internal/event":                   {},
+	"internal/host":                    {},
+	"internal/parser":                  {},
+	"internal/plainfile":               {},
+	"internal/privilege":               {},
+	"internal/report":                  {},
+	"internal/capture/capturetest":     {},
+	"internal/capture/packet/frame":    {},
+	"internal/capture/packet/pcap":     {},
+	"internal/capture/packet/sockets":  {},
+	"internal/capture/packet/afpacket": {"internal/capture/packet/frame"},
+	"bpf":                              {"internal/host"},
+	"internal/capture/socket":          {"bpf", "internal/event", "internal/host", "internal/privilege"},
+	"internal/capture/packet": {
+		"internal/capture/packet/afpacket", "internal/capture/packet/frame", "internal/capture/packet/pcap",
+		"internal/capture/packet/sockets", "internal/event", "internal/host", "internal/privilege",
+	},
 	"internal/capture": {
-		"bpf", "internal/capture/afpacket", "internal/capture/frame", "internal/capture/pcap", "internal/capture/sockets",
-		"internal/event", "internal/privilege",
+		"bpf", "internal/capture/packet", "internal/capture/packet/afpacket", "internal/capture/packet/frame", "internal/capture/packet/pcap",
+		"internal/capture/packet/sockets", "internal/capture/socket", "internal/event", "internal/host", "internal/privilege",
 	},
 	"internal/correlate": {"internal/command", "internal/event", "internal/parser"},
 	"internal/config":    {"internal/command", "internal/correlate", "internal/event", "internal/parser", "internal/plainfile"},
@@ -39,7 +45,7 @@ var layers = map[string][]string{
 
 // libraries lists who may reach what of others, directly or by others.
 var libraries = map[string][]string{
-	"github.com/cilium/ebpf":                 {"bpf", "internal/capture"},
+	"github.com/cilium/ebpf":                 {"bpf", "internal/capture", "internal/capture/socket"},
 	"github.com/prometheus/client_golang":    {"internal/metrics", "internal/server"},
 	"github.com/spf13/viper":                 {"internal/config"},
 	"github.com/prometheus/exporter-toolkit": {"internal/server"},

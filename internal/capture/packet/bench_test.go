@@ -1,4 +1,4 @@
-package capture_test
+package packet_test
 
 import (
 	"bytes"
@@ -12,10 +12,10 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
-	"github.com/redis-observer/redis-observer/internal/capture/frame"
-	"github.com/redis-observer/redis-observer/internal/capture/pcap"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/pcap"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
@@ -66,7 +66,7 @@ func BenchmarkReplay(b *testing.B) {
 
 // count replays a capture and returns how many commands succeeded.
 func count(b *testing.B, file []byte) (commands int) {
-	source, err := capture.OpenReplay(capture.ReplayOptions{
+	source, err := packet.OpenReplay(packet.ReplayOptions{
 		Files: []string{"-"}, Stdin: bytes.NewReader(file), ClientPorts: []uint16{capturetest.Port},
 		Resolve: func(event.Role, *event.Endpoints) bool { return true },
 	})

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
-	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
 )
 
 // maxFilterPorts is how many ports the filter names. The kernel takes 4096 instructions, and each port needs 16.

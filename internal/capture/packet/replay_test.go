@@ -1,4 +1,4 @@
-package capture_test
+package packet_test
 
 import (
 	"bytes"
@@ -13,14 +13,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-func mustOpen(tb testing.TB, files ...string) *capture.Replay {
+func mustOpen(tb testing.TB, files ...string) *packet.Replay {
 	tb.Helper()
-	r, err := capture.OpenReplay(capture.ReplayOptions{
+	r, err := packet.OpenReplay(packet.ReplayOptions{
 		Files:       files,
 		ClientPorts: []uint16{capturetest.Port},
 		Resolve:     func(event.Role, *event.Endpoints) bool { return true },
@@ -47,7 +47,7 @@ type seen struct {
 	Data      string
 }
 
-func events(tb testing.TB, r *capture.Replay) []seen {
+func events(tb testing.TB, r *packet.Replay) []seen {
 	tb.Helper()
 	var all []seen
 	for {
@@ -345,7 +345,7 @@ func TestServerRole(t *testing.T) {
 	k := c.Connect(40000)
 	k.Exchange("a", "b")
 	k.Reset(true)
-	r, err := capture.OpenReplay(capture.ReplayOptions{
+	r, err := packet.OpenReplay(packet.ReplayOptions{
 		Files:       []string{mustSave(t, c.Pcap())},
 		ServerPorts: []uint16{capturetest.Port},
 		Resolve:     func(role event.Role, _ *event.Endpoints) bool { return role == event.Server },
@@ -384,7 +384,7 @@ func TestDamagedFile(t *testing.T) {
 	assert.Len(t, events(t, r), 2, "the other file is read all the same")
 	assert.ErrorContains(t, r.Fault(), "ends within a packet")
 
-	_, err := capture.OpenReplay(capture.ReplayOptions{Files: []string{mustSave(t, []byte("no capture")), "/does/not/exist"}})
+	_, err := packet.OpenReplay(packet.ReplayOptions{Files: []string{mustSave(t, []byte("no capture")), "/does/not/exist"}})
 	assert.ErrorContains(t, err, "no capture file")
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
@@ -413,7 +413,7 @@ func FuzzReplay(f *testing.F) {
 		f.Add(make().Pcap())
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		r, err := capture.OpenReplay(capture.ReplayOptions{
+		r, err := packet.OpenReplay(packet.ReplayOptions{
 			Files: []string{"-"}, Stdin: bytes.NewReader(file), ClientPorts: []uint16{capturetest.Port}, ServerPorts: []uint16{40000},
 			Resolve: func(role event.Role, e *event.Endpoints) bool { return role == event.Client },
 		})

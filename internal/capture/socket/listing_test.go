@@ -1,4 +1,4 @@
-package capture_test
+package socket_test
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/redis-observer/redis-observer/bpf"
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/socket"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -25,7 +25,7 @@ func TestReachOfWhatTheProbesTell(t *testing.T) {
 		{"a subflow of MPTCP elsewhere, which no process holds, or SCTP", bpf.OtherStream, 0, event.Never},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var live capture.Live
+			var live socket.Live
 			var e event.Event
 			assert.True(t, live.Translate(&e, &bpf.Event{Conn: 1, Kind: test.kind, Flags: test.flags}, nil))
 			assert.Equal(t, test.reach, e.Reach)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture/sockets"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/sockets"
 )
 
 // TestList: a connection on loopback has two sockets. Any user may see them.

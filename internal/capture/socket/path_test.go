@@ -1,4 +1,4 @@
-package capture_test
+package socket_test
 
 import (
 	"log/slog"
@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/bpf"
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/socket"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
@@ -20,7 +20,7 @@ import (
 
 // path is the whole way from a record of the ring to the metrics. Stepping through the ring is measured in package bpf.
 type path struct {
-	live     capture.Live
+	live     socket.Live
 	tracker  *correlate.Tracker
 	recorder *metrics.Recorder
 	records  [2][]byte // a request, or a pipeline of them, and the reply

@@ -1,4 +1,4 @@
-package capture
+package socket
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/host"
 )
 
 // listing is one run of the socket iterators.
@@ -81,8 +82,8 @@ func (l *lister) list() (listing, bool) {
 		if errors.Is(err, os.ErrClosed) {
 			return done, false
 		}
-		l.log.Warn("not all connections could be listed", "error", err, "again", bpf.Shortage(err))
-		if !bpf.Shortage(err) {
+		l.log.Warn("not all connections could be listed", "error", err, "again", host.Shortage(err))
+		if !host.Shortage(err) {
 			return done, true
 		}
 		select {
@@ -95,7 +96,7 @@ func (l *lister) list() (listing, bool) {
 
 // listOnce runs the iterators. The listing is complete if no event was lost meanwhile.
 func (l *lister) listOnce() (listing, error) {
-	done := listing{started: bpf.Monotonic()}
+	done := listing{started: host.Monotonic()}
 	before, err := l.probes.Lost()
 	err = errors.Join(err, l.probes.List())
 	after, err2 := l.probes.Lost()

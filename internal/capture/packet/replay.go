@@ -1,4 +1,4 @@
-package capture
+package packet
 
 import (
 	"cmp"
@@ -11,20 +11,20 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/capture/frame"
-	"github.com/redis-observer/redis-observer/internal/capture/pcap"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/pcap"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// PacketPatience is how long, in time of the packets, bytes out of order should be waited for: a segment that was lost is sent
+// Patience is how long, in time of the packets, bytes out of order should be waited for: a segment that was lost is sent
 // again after 200 ms at the earliest, and after twice as long the next time. What was received nevertheless is not waited for.
-const PacketPatience = time.Second
+const Patience = time.Second
 
 // ReplayOptions say what a Replay reads. All but Stdin are required.
 type ReplayOptions struct {
 	Files                    []string // capture files; "-" is Stdin
 	Stdin                    io.Reader
-	ClientPorts, ServerPorts []uint16                                // as in LiveOptions
+	ClientPorts, ServerPorts []uint16                                // as in Options
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name
 }
 

@@ -1,9 +1,9 @@
-package capture
+package packet
 
 import (
 	"sync/atomic"
 
-	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 

@@ -1,8 +1,6 @@
-package capture
+package socket
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,21 +12,16 @@ import (
 
 	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/host"
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
-// Auto is the backend that stands for the best one that the kernel supports.
-const Auto = "auto"
-
-// LiveOptions say what a Live observes and how. All but Interfaces are required.
-type LiveOptions struct {
-	Backend                  string                                  // Auto, one of bpf.Backends, or PacketBackend
-	RingSize                 int                                     // bytes, a power of two and a multiple of the page size
-	FlushInterval            time.Duration                           // the longest that an event waits in the ring
-	MaxBytesPerCall          int                                     // payload copied of one socket call; what lies beyond is a Gap
-	ClientPorts, ServerPorts []uint16                                // ports of the remote end of clients, and of the local end of servers
-	Interfaces               []string                                // those whose packets are captured, none for all; only for PacketBackend
-	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name; only for PacketBackend
+// Options say what a Live observes and how. All are required.
+type Options struct {
+	RingSize                 int           // bytes, a power of two and a multiple of the page size
+	FlushInterval            time.Duration // the longest that an event waits in the ring
+	MaxBytesPerCall          int           // payload copied of one socket call; what lies beyond is a Gap
+	ClientPorts, ServerPorts []uint16      // ports of the remote end of clients, and of the local end of servers
 	Logger                   *slog.Logger
 }
 
@@ -63,61 +56,34 @@ var (
 	_ event.Gate   = (*Live)(nil)
 )
 
-// How long opening waits for a shortage to pass, such as of descriptors, and between two tries.
-const (
-	shortageTime  = 10 * time.Second
-	shortagePause = 250 * time.Millisecond
-)
+// Backends returns the names of the backends, the cheapest to the observed programs first.
+func Backends() []string { return bpf.Backends() }
 
-// OpenLive attaches the probes and starts listing the connections that exist. A backend that is named never falls back;
-// Auto takes the first that works, and logs why not the better ones. A shortage is no reason to pass a backend over: it is tried again for
-// a while, and then the error is one that bpf.Shortage knows.
-func OpenLive(ctx context.Context, options LiveOptions) (*Live, error) {
-	for deadline := time.Now().Add(shortageTime); ; {
-		l, err := openLive(options)
-		if !bpf.Shortage(err) || time.Now().After(deadline) {
-			return l, err
-		}
-		options.Logger.Warn("probes cannot be attached yet", "error", err)
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("open capture: %w", context.Cause(ctx))
-		case <-time.After(shortagePause):
-		}
-	}
-}
+// Host looks at this machine, and tries what it can do.
+func Host() bpf.Facts { return bpf.Host() }
 
-func openLive(options LiveOptions) (*Live, error) {
-	names := []string{options.Backend}
-	if options.Backend == Auto {
-		names = bpf.Backends()
+// Try loads and attaches a backend for a moment, with no port observed. The error says why it does not work, and the remedy.
+func Try(backend string) error { return bpf.Try(backend) }
+
+// Open attaches the probes of a backend, and starts listing the connections that exist.
+func Open(backend string, options Options) (*Live, error) {
+	probes, err := bpf.Open(backend, bpf.Options{
+		RingSize:      uint32(options.RingSize),
+		MaxBytes:      uint32(options.MaxBytesPerCall),
+		FlushInterval: options.FlushInterval,
+		ClientPorts:   options.ClientPorts,
+		ServerPorts:   options.ServerPorts,
+	})
+	if err != nil {
+		if account, found := bpf.VerifierAccount(err); found {
+			options.Logger.Debug("the kernel's verifier refused a program", "backend", backend, "account", account)
+		}
+		return nil, err
 	}
-	var errs []error
-	for _, name := range names {
-		probes, err := bpf.Open(name, bpf.Options{
-			RingSize:      uint32(options.RingSize),
-			MaxBytes:      uint32(options.MaxBytesPerCall),
-			FlushInterval: options.FlushInterval,
-			ClientPorts:   options.ClientPorts,
-			ServerPorts:   options.ServerPorts,
-		})
-		if bpf.Shortage(err) {
-			return nil, fmt.Errorf("open capture: %w", err)
-		}
-		if err != nil {
-			errs = append(errs, err)
-			if account, found := bpf.VerifierAccount(err); found {
-				options.Logger.Debug("the kernel's verifier refused a program", "backend", name, "account", account)
-			}
-			continue
-		}
-		options.Logger.Info("probes attached", "backend", name, "passed_over", errorTexts(errs))
-		for _, limit := range probes.Limits() {
-			options.Logger.Warn("probes are limited", "backend", name, "limit", limit)
-		}
-		return newLive(probes, options.Logger), nil
+	for _, limit := range probes.Limits() {
+		options.Logger.Warn("probes are limited", "backend", backend, "limit", limit)
 	}
-	return nil, fmt.Errorf("open capture: %w", errors.Join(errs...))
+	return newLive(probes, options.Logger), nil
 }
 
 func newLive(probes *bpf.Probes, logger *slog.Logger) *Live {
@@ -131,14 +97,6 @@ func newLive(probes *bpf.Probes, logger *slog.Logger) *Live {
 	}
 	l.lister.want()
 	return l
-}
-
-func errorTexts(errs []error) []string {
-	var texts []string
-	for _, err := range errs {
-		texts = append(texts, err.Error())
-	}
-	return texts
 }
 
 // Backend returns the name of the backend in use.
@@ -215,7 +173,7 @@ const mostUntold = 1 << 14
 // tick makes the event that is delivered each time the ring is empty, and does what is due now and then.
 func (l *Live) tick(e *event.Event) {
 	l.ticked, l.untold = true, 0
-	now := bpf.Monotonic()
+	now := host.Monotonic()
 	l.readEvents.Store(l.events)
 	l.readBytes.Store(l.bytes)
 	if now-l.checked >= int64(time.Second) {

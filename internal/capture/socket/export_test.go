@@ -1,4 +1,4 @@
-package capture
+package socket
 
 import (
 	"github.com/redis-observer/redis-observer/bpf"

@@ -1,4 +1,4 @@
-package capture
+package packet
 
 import (
 	"fmt"
@@ -9,15 +9,26 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis-observer/redis-observer/bpf"
-	"github.com/redis-observer/redis-observer/internal/capture/afpacket"
-	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/afpacket"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/host"
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
-// PacketBackend is the backend that captures packets, for kernels without what the probes need.
-const PacketBackend = "packet"
+// Backend is the name of the backend that captures packets, for kernels without what the probes need.
+const Backend = "packet"
+
+// Options say what a Live observes and how. All but Interfaces are required.
+type Options struct {
+	RingSize                 int                                     // bytes, a power of two and a multiple of the page size
+	FlushInterval            time.Duration                           // the longest that a packet waits in the ring
+	MaxBytesPerCall          int                                     // payload copied of one packet; what lies beyond is a Gap
+	ClientPorts, ServerPorts []uint16                                // ports of the remote end of clients, and of the local end of servers
+	Interfaces               []string                                // those whose packets are captured, none for all
+	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name
+	Logger                   *slog.Logger
+}
 
 const (
 	headroom  = 128 // for the headers of a packet
@@ -26,8 +37,8 @@ const (
 	handover  = 20 * time.Millisecond // what the kernel's timer may take beyond the flush interval to hand over the block that it was filling
 )
 
-// Packets is the Source of the packets on this machine's interfaces. Its clock is the monotonic one.
-type Packets struct {
+// Live is the Source of the packets on this machine's interfaces. Its clock is the monotonic one.
+type Live struct {
 	ring          *afpacket.Ring
 	log           *slog.Logger
 	flush         time.Duration
@@ -54,10 +65,10 @@ type Packets struct {
 	released  bool
 }
 
-var _ event.Source = (*Packets)(nil)
+var _ event.Source = (*Live)(nil)
 
-// OpenPackets begins to capture.
-func OpenPackets(options LiveOptions) (*Packets, error) {
+// Open begins to capture.
+func Open(options Options) (*Live, error) {
 	ring, err := afpacket.Open(afpacket.Options{
 		Ports:         union(options.ClientPorts, options.ServerPorts),
 		Interfaces:    options.Interfaces,
@@ -68,7 +79,7 @@ func OpenPackets(options LiveOptions) (*Packets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open capture: %w", err)
 	}
-	p := &Packets{ring: ring, log: options.Logger, flush: options.FlushInterval, listed: make(chan struct{})}
+	p := &Live{ring: ring, log: options.Logger, flush: options.FlushInterval, listed: make(chan struct{})}
 	p.listDue.Store(true)
 	p.clock = newDayClock(p.flush + handover)
 	p.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &p.lost)
@@ -76,8 +87,8 @@ func OpenPackets(options LiveOptions) (*Packets, error) {
 	return p, nil
 }
 
-// tryPackets finds out whether packets can be captured, for a moment and without any port.
-func tryPackets() error {
+// Try finds out whether packets can be captured, for a moment and without any port.
+func Try() error {
 	ring, err := afpacket.Open(afpacket.Options{RingSize: 1 << 18, FlushInterval: time.Second, SnapLength: headroom})
 	if err != nil {
 		return err
@@ -93,13 +104,13 @@ func union(a, b []uint16) []uint16 {
 }
 
 // Backend returns the name of the backend.
-func (p *Packets) Backend() string { return PacketBackend }
+func (p *Live) Backend() string { return Backend }
 
 // Listed is closed when the connections that existed at the start are known.
-func (p *Packets) Listed() <-chan struct{} { return p.listed }
+func (p *Live) Listed() <-chan struct{} { return p.listed }
 
 // SetPorts replaces the observed ports, and lists the connections on the new ones.
-func (p *Packets) SetPorts(client, server []uint16) error {
+func (p *Live) SetPorts(client, server []uint16) error {
 	if err := p.setPorts(union(client, server)); err != nil {
 		return fmt.Errorf("change observed ports: %w", err)
 	}
@@ -109,7 +120,7 @@ func (p *Packets) SetPorts(client, server []uint16) error {
 	return nil
 }
 
-func (p *Packets) setPorts(ports []uint16) error {
+func (p *Live) setPorts(ports []uint16) error {
 	p.statsLock.Lock()
 	defer p.statsLock.Unlock()
 	if p.released {
@@ -119,7 +130,7 @@ func (p *Packets) setPorts(ports []uint16) error {
 }
 
 // wake makes a Read that waits look around. Whoever calls it holds no lock.
-func (p *Packets) wake() {
+func (p *Live) wake() {
 	p.statsLock.Lock()
 	defer p.statsLock.Unlock()
 	if !p.released {
@@ -128,7 +139,7 @@ func (p *Packets) wake() {
 }
 
 // Read implements Source.
-func (p *Packets) Read(e *event.Event) error {
+func (p *Live) Read(e *event.Event) error {
 	events := &p.conversations.events
 	for events.begin(e); !events.filled; {
 		if p.conversations.expire(p.packet.Time) || p.list() {
@@ -167,7 +178,7 @@ func (p *Packets) Read(e *event.Event) error {
 }
 
 // tick makes the event that is delivered each time the ring is empty, and says up to when everything has been read.
-func (p *Packets) tick(e *event.Event, now int64) {
+func (p *Live) tick(e *event.Event, now int64) {
 	p.ticked, p.unticked = true, 0
 	p.publish()
 	p.packet.Time = now
@@ -184,7 +195,7 @@ func (p *Packets) tick(e *event.Event, now int64) {
 
 // list looks at the sockets of this machine if that is due, and tells of the next connection that is new or no more. It reports
 // whether there was one. It is done by the goroutine that reads, so that every packet that was read is older.
-func (p *Packets) list() bool {
+func (p *Live) list() bool {
 	if p.packet.Time >= p.checkAt {
 		p.checkLoss()
 	}
@@ -200,15 +211,15 @@ func (p *Packets) list() bool {
 	}
 	p.listDue.Store(false) // before the look: what is asked for meanwhile asks for another
 	p.dropped = p.lost[lostRing].Load()
-	if err := p.conversations.count(bpf.Monotonic); err != nil {
-		p.unlisted = bpf.Shortage(err)
+	if err := p.conversations.count(host.Monotonic); err != nil {
+		p.unlisted = host.Shortage(err)
 		p.log.Warn("connections that are silent are not known: sockets cannot be listed", "error", err)
 	}
 	return false
 }
 
 // patience is how long packets are waited for.
-func (p *Packets) patience() time.Duration {
+func (p *Live) patience() time.Duration {
 	if p.conversations.census != nil {
 		return p.flush + handover // until it can be used
 	}
@@ -216,7 +227,7 @@ func (p *Packets) patience() time.Duration {
 }
 
 // checkLoss lists the connections again if packets were lost, because one of them may have been the end of a connection.
-func (p *Packets) checkLoss() {
+func (p *Live) checkLoss() {
 	p.checkAt = p.packet.Time + int64(tickEvery)
 	if p.unlisted {
 		p.unlisted = false
@@ -230,7 +241,7 @@ func (p *Packets) checkLoss() {
 }
 
 // take turns one packet into events.
-func (p *Packets) take() {
+func (p *Live) take() {
 	packet := &p.packet
 	switch p.decoder.DecodeIP(packet.Protocol, packet.Data, packet.Length, packet.Time, &p.segment) {
 	case frame.Whole:
@@ -243,7 +254,7 @@ func (p *Packets) take() {
 }
 
 // publish updates what other goroutines may read.
-func (p *Packets) publish() {
+func (p *Live) publish() {
 	p.readEvents.Store(p.events)
 	p.readBytes.Store(p.bytes)
 	given := p.decoder.GivenUp()
@@ -252,13 +263,13 @@ func (p *Packets) publish() {
 }
 
 // Stats implements Source.
-func (p *Packets) Stats() event.Stats {
+func (p *Live) Stats() event.Stats {
 	p.countDrops()
 	return event.Stats{Events: p.readEvents.Load(), Bytes: p.readBytes.Load(), Lost: p.lost.byReason()}
 }
 
 // countDrops takes over what the kernel counted, which begins anew each time that it is read.
-func (p *Packets) countDrops() {
+func (p *Live) countDrops() {
 	p.statsLock.Lock()
 	defer p.statsLock.Unlock()
 	if p.released {
@@ -271,7 +282,7 @@ func (p *Packets) countDrops() {
 	p.lost.add(lostRing, dropped)
 }
 
-func (p *Packets) release() {
+func (p *Live) release() {
 	p.countDrops()
 	p.statsLock.Lock()
 	defer p.statsLock.Unlock()
@@ -280,7 +291,7 @@ func (p *Packets) release() {
 }
 
 // Close implements Source: nothing more is captured, and Read goes on until the ring is empty.
-func (p *Packets) Close() error {
+func (p *Live) Close() error {
 	p.statsLock.Lock()
 	defer p.statsLock.Unlock()
 	if p.released || p.stopped.Load() {
@@ -296,4 +307,4 @@ func (p *Packets) Close() error {
 }
 
 // Needed returns the capabilities without which packets cannot be read from now on: none, the socket was the last that took one.
-func (p *Packets) Needed() privilege.Set { return privilege.Of() }
+func (p *Live) Needed() privilege.Set { return privilege.Of() }

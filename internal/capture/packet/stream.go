@@ -1,9 +1,9 @@
-package capture
+package packet
 
 import (
 	"slices"
 
-	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 

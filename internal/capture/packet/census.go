@@ -1,7 +1,7 @@
-package capture
+package packet
 
 import (
-	"github.com/redis-observer/redis-observer/internal/capture/sockets"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/sockets"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 

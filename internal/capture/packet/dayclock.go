@@ -1,9 +1,9 @@
-package capture
+package packet
 
 import (
 	"time"
 
-	"github.com/redis-observer/redis-observer/bpf"
+	"github.com/redis-observer/redis-observer/internal/host"
 )
 
 // dayClock turns the time stamps of packets, which are of the clock of the day, into CLOCK_MONOTONIC. Whoever sets the clock of the day changes
@@ -17,7 +17,7 @@ type dayClock struct {
 }
 
 func newDayClock(late time.Duration) *dayClock {
-	c := &dayClock{day: func() int64 { return time.Now().UnixNano() }, monotonic: bpf.Monotonic, late: int64(late)}
+	c := &dayClock{day: func() int64 { return time.Now().UnixNano() }, monotonic: host.Monotonic, late: int64(late)}
 	c.now()
 	return c
 }

@@ -1,4 +1,4 @@
-package capture_test
+package packet_test
 
 import (
 	"errors"
@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-func mustCapture(t *testing.T, interfaces ...string) *capture.Packets {
+func mustCapture(t *testing.T, interfaces ...string) *packet.Live {
 	t.Helper()
-	p, err := capture.OpenPackets(capture.LiveOptions{
+	p, err := packet.Open(packet.Options{
 		RingSize: 1 << 20, FlushInterval: time.Millisecond, MaxBytesPerCall: 1 << 12, Interfaces: interfaces,
 		Resolve: func(event.Role, *event.Endpoints) bool { return true },
 		Logger:  slog.New(slog.DiscardHandler),
@@ -111,6 +111,6 @@ func TestDropsAreCounted(t *testing.T) {
 
 func TestPacketsOfNoInterface(t *testing.T) {
 	require.NoError(t, mustCapture(t).Close()) // or skip
-	_, err := capture.OpenPackets(capture.LiveOptions{RingSize: 1 << 20, Interfaces: []string{"nonesuch0"}, Logger: slog.New(slog.DiscardHandler)})
+	_, err := packet.Open(packet.Options{RingSize: 1 << 20, Interfaces: []string{"nonesuch0"}, Logger: slog.New(slog.DiscardHandler)})
 	assert.ErrorContains(t, err, `interface "nonesuch0"`)
 }

@@ -1,11 +1,11 @@
-package capture
+package packet
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 

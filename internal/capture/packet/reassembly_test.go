@@ -1,4 +1,4 @@
-package capture_test
+package packet_test
 
 import (
 	"bytes"
@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
@@ -53,13 +53,13 @@ func disorder(k *capturetest.Conn, fromClient bool, text string, dice func(n int
 // outcomes replays a capture, and returns how many commands succeeded and how many exchanges say anything else.
 func outcomes(t *testing.T, file []byte) (succeeded, others int) {
 	t.Helper()
-	source, err := capture.OpenReplay(capture.ReplayOptions{
+	source, err := packet.OpenReplay(packet.ReplayOptions{
 		Files: []string{"-"}, Stdin: bytes.NewReader(file), ClientPorts: []uint16{capturetest.Port},
 		Resolve: func(event.Role, *event.Endpoints) bool { return true },
 	})
 	require.NoError(t, err)
 	tracker := correlate.New(correlate.Options{
-		HoldFor: capture.PacketPatience,
+		HoldFor: packet.Patience,
 		Resolve: func(event.Role, *event.Endpoints) (correlate.NameID, bool) { return 0, true },
 	})
 	count := func(exchanges []correlate.Exchange) {

@@ -1,4 +1,4 @@
-package capture
+package packet
 
 import (
 	"net"
@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture/frame"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 

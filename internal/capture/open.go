@@ -1,0 +1,163 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
+	"github.com/redis-observer/redis-observer/internal/capture/socket"
+	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/host"
+	"github.com/redis-observer/redis-observer/internal/privilege"
+)
+
+// Auto is the backend that stands for the first of Backends that works.
+const Auto = "auto"
+
+// Source is a source of what happens on this machine.
+type Source interface {
+	event.Source
+	// SetPorts replaces the observed ports. It may be called from any goroutine.
+	SetPorts(client, server []uint16) error
+	Backend() string
+	// Listed is closed when the connections that existed at the start have all been read.
+	Listed() <-chan struct{}
+	// Needed returns the capabilities that the source cannot do without from now on.
+	Needed() privilege.Set
+}
+
+// Options say what a Source observes and how. All but Interfaces are required.
+type Options struct {
+	Backend                  string                                  // Auto, or one of Backends
+	RingSize                 int                                     // bytes, a power of two and a multiple of the page size
+	FlushInterval            time.Duration                           // the longest that an event waits in the ring
+	MaxBytesPerCall          int                                     // payload copied of one socket call or packet; what lies beyond is a Gap
+	ClientPorts, ServerPorts []uint16                                // ports of the remote end of clients, and of the local end of servers
+	Interfaces               []string                                // those whose packets are captured, none for all; only for packets
+	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name; only for packets
+	Logger                   *slog.Logger
+}
+
+// backend is a way to see what happens on this machine.
+type backend struct {
+	name string
+	open func(Options) (Source, error)
+	try  func() error // whether it works, by trying it for a moment, with no port observed
+}
+
+// backends returns all of them, in the order in which Auto tries them.
+func backends() []backend {
+	var table []backend
+	for _, name := range socket.Backends() {
+		table = append(table, backend{name, func(o Options) (Source, error) { return openSockets(name, o) }, func() error { return socket.Try(name) }})
+	}
+	return append(table, backend{packet.Backend, openPackets, packet.Try})
+}
+
+// Backends returns the names of all backends, in the order in which Auto tries them.
+func Backends() []string {
+	var names []string
+	for _, b := range backends() {
+		names = append(names, b.name)
+	}
+	return names
+}
+
+func openSockets(name string, o Options) (Source, error) {
+	live, err := socket.Open(name, socket.Options{
+		RingSize:        o.RingSize,
+		FlushInterval:   o.FlushInterval,
+		MaxBytesPerCall: o.MaxBytesPerCall,
+		ClientPorts:     o.ClientPorts,
+		ServerPorts:     o.ServerPorts,
+		Logger:          o.Logger,
+	})
+	if err != nil {
+		return nil, err // not a nil *Live in the interface
+	}
+	return live, nil
+}
+
+func openPackets(o Options) (Source, error) {
+	live, err := packet.Open(packet.Options{
+		RingSize:        o.RingSize,
+		FlushInterval:   o.FlushInterval,
+		MaxBytesPerCall: o.MaxBytesPerCall,
+		ClientPorts:     o.ClientPorts,
+		ServerPorts:     o.ServerPorts,
+		Interfaces:      o.Interfaces,
+		Resolve:         o.Resolve,
+		Logger:          o.Logger,
+	})
+	if err != nil {
+		return nil, err // not a nil *Live in the interface
+	}
+	return live, nil
+}
+
+// How long opening waits for a shortage to pass, such as of descriptors, and between two tries.
+const (
+	shortageTime  = 10 * time.Second
+	shortagePause = 250 * time.Millisecond
+)
+
+// Open begins to observe. A backend that is named never falls back; Auto takes the first that works, and logs why not the better ones.
+// A shortage is no reason to pass a backend over: it is tried again for a while.
+func Open(ctx context.Context, options Options) (Source, error) {
+	for deadline := time.Now().Add(shortageTime); ; {
+		source, err := openFirst(ctx, options)
+		if err == nil {
+			return source, nil
+		}
+		if !host.Shortage(err) || time.Now().After(deadline) {
+			return nil, fmt.Errorf("open capture: %w", err)
+		}
+		options.Logger.Warn("probes cannot be attached yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("open capture: %w", context.Cause(ctx))
+		case <-time.After(shortagePause):
+		}
+	}
+}
+
+// openFirst opens the first of the backends that are asked for. The error is that of all, or that of a shortage.
+func openFirst(ctx context.Context, options Options) (Source, error) {
+	var refused []error
+	for _, b := range backends() {
+		if options.Backend != Auto && options.Backend != b.name {
+			continue
+		}
+		source, err := b.open(options)
+		switch {
+		case err == nil:
+			logOpened(options, b.name, refused)
+			return source, nil
+		case host.Shortage(err) || ctx.Err() != nil:
+			return nil, err
+		}
+		refused = append(refused, err)
+	}
+	return nil, errors.Join(refused...)
+}
+
+func logOpened(options Options, name string, refused []error) {
+	switch {
+	case name != packet.Backend:
+		options.Logger.Info("probes attached", "backend", name, "passed_over", texts(refused))
+	case options.Backend == Auto:
+		options.Logger.Warn("no eBPF backend works on this host; falling back to packet capture, which uses more CPU and does not see other network namespaces",
+			"error", errors.Join(refused...))
+	}
+}
+
+func texts(errs []error) []string {
+	var list []string
+	for _, err := range errs {
+		list = append(list, err.Error())
+	}
+	return list
+}
