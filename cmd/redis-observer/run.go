@@ -8,32 +8,18 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/config"
-	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
 // program is what the commands need from the world, so that tests can give them another.
 type program struct {
-	open     func(context.Context, capture.Options) (capture.Source, error)
-	probe    func() capture.Report
 	resolver config.Resolver
-	leave    func(check func() error) error
-	drop     func(keep privilege.Set) (privilege.Set, error)
-	filter   func(write bool) error
+	machine
 }
 
 // run executes the command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	world := program{
-		open:     capture.Open,
-		probe:    capture.Probe,
-		resolver: net.DefaultResolver,
-		leave:    privilege.Leave,
-		drop:     privilege.Drop,
-		filter:   privilege.Filter,
-	}
-	return world.run(ctx, args, stdout, stderr)
+	return program{net.DefaultResolver, thisMachine()}.run(ctx, args, stdout, stderr)
 }
 
 func (p program) run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -65,7 +51,8 @@ func (p program) root() *cobra.Command {
 	root.PersistentFlags().StringP("config", "c", "", "configuration file (default: none, every key at its default)")
 	config.AddFlags(root.PersistentFlags())
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(p.checkCommand(), p.replayCommand(), versionCommand())
+	root.AddCommand(p.replayCommand(), versionCommand())
+	root.AddCommand(p.machineCommands()...)
 	return root
 }
 

@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -52,15 +51,11 @@ var libraries = map[string][]string{
 	"github.com/google/gopacket":             {"internal/capture/capturetest"},
 }
 
-// everywhere lists the packages that know nothing of Linux, and have to build for any system.
-var everywhere = []string{"internal/command", "internal/config", "internal/correlate", "internal/event", "internal/metrics", "internal/parser"}
-
 // goCommand returns the lines that the go command prints at the root of the module.
-func goCommand(t *testing.T, environment []string, arguments ...string) []string {
+func goCommand(t *testing.T, arguments ...string) []string {
 	t.Helper()
 	command := exec.Command("go", arguments...)
 	command.Dir = "../.."
-	command.Env = append(os.Environ(), environment...)
 	out, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return strings.Fields(string(out))
@@ -68,7 +63,7 @@ func goCommand(t *testing.T, environment []string, arguments ...string) []string
 
 // A package reaches what stands in the table, and every package stands there.
 func TestLayers(t *testing.T) {
-	for _, path := range goCommand(t, nil, "list", "./bpf", "./internal/...") {
+	for _, path := range goCommand(t, "list", "./bpf", "./internal/...") {
 		name := strings.TrimPrefix(path, module)
 		may, listed := layers[name]
 		if strings.HasSuffix(name, "/gen") {
@@ -78,7 +73,7 @@ func TestLayers(t *testing.T) {
 			continue
 		}
 		var reached []string
-		for _, dependency := range goCommand(t, nil, "list", "-deps", path) {
+		for _, dependency := range goCommand(t, "list", "-deps", path) {
 			if own, found := strings.CutPrefix(dependency, module); found && own != name {
 				reached = append(reached, own)
 			}
@@ -89,18 +84,5 @@ func TestLayers(t *testing.T) {
 			}
 		}
 		assert.ElementsMatch(t, may, reached, "what %s reaches", name)
-	}
-}
-
-// What knows nothing of Linux builds for systems that are not Linux.
-func TestOtherSystems(t *testing.T) {
-	paths := make([]string, len(everywhere))
-	for i, name := range everywhere {
-		paths[i] = "./" + name
-	}
-	for _, system := range []string{"darwin", "windows"} {
-		t.Run(system, func(t *testing.T) {
-			goCommand(t, []string{"GOOS=" + system, "CGO_ENABLED=0"}, append([]string{"build"}, paths...)...)
-		})
 	}
 }

@@ -20,18 +20,6 @@ type census struct {
 	turned       []*conversation // count at their other end since the configuration changed
 }
 
-// count begins a census. The clock is that of the packets.
-func (t *conversations) count(clock func() int64) error {
-	l := &census{begun: clock(), here: make(map[event.Endpoints]bool), over: make(map[event.Endpoints]struct{})}
-	found, err := sockets.List(t.ports.Load().has)
-	if err != nil {
-		return err
-	}
-	l.sockets, l.ended = found, clock()
-	t.census = l
-	return nil
-}
-
 // reckon tells of the next connection that the census found, or that it did not. It reports false when there is none left,
 // or none yet because the packets have been read up to a time that is too early.
 func (t *conversations) reckon(now int64) bool {

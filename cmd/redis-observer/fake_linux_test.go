@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -127,24 +126,6 @@ func (c *conversation) exchange(request, reply string) {
 	c.reply += uint32(len(reply))
 }
 
-// syncBuffer is a buffer that is written and read by different goroutines.
-type syncBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}
-
 // noDNS resolves nothing.
 type noDNS struct{}
 
@@ -169,15 +150,14 @@ func mustRun(tb testing.TB, port int, configuration string) *running {
 	r := &running{tb: tb, source: newFakeLive(), url: fmt.Sprintf("http://127.0.0.1:%d", port), stderr: new(syncBuffer), exit: make(chan int, 1)}
 	r.file = filepath.Join(tb.TempDir(), "observer.yaml")
 	r.write(configuration)
-	world := program{
-		open:     func(context.Context, capture.Options) (capture.Source, error) { return r.source, nil },
-		resolver: noDNS{},
-		leave:    func(check func() error) error { return check() },
-		filter:   func(bool) error { return nil },
+	world := program{noDNS{}, machine{
+		open:   func(context.Context, capture.Options) (capture.Source, error) { return r.source, nil },
+		leave:  func(check func() error) error { return check() },
+		filter: func(bool) error { return nil },
 		drop: func(keep privilege.Set) (privilege.Set, error) {
 			return privilege.Of(unix.CAP_BPF, unix.CAP_PERFMON) &^ keep, nil
 		},
-	}
+	}}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	go func() {

@@ -190,9 +190,9 @@ func TestRunFaults(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			world := program{resolver: noDNS{}, open: func(context.Context, capture.Options) (capture.Source, error) {
+			world := program{noDNS{}, machine{open: func(context.Context, capture.Options) (capture.Source, error) {
 				return nil, errors.New("open capture: nothing works")
-			}}
+			}}}
 			assert.Equal(t, 1, world.run(context.Background(), test.args, &stdout, &stderr))
 			assert.Contains(t, stderr.String(), test.want)
 			assert.Empty(t, stdout.String())
@@ -227,7 +227,7 @@ func TestCheck(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			world := program{probe: func() capture.Report { return test.report }}
+			world := program{machine: machine{probe: func() capture.Report { return test.report }}}
 			assert.Equal(t, test.status, world.run(context.Background(), append([]string{"check"}, test.args...), &stdout, &stderr))
 			for _, want := range test.want {
 				assert.Contains(t, stdout.String(), want)
@@ -237,7 +237,7 @@ func TestCheck(t *testing.T) {
 	}
 
 	var stdout, stderr bytes.Buffer
-	world := program{probe: func() capture.Report { return report }}
+	world := program{machine: machine{probe: func() capture.Report { return report }}}
 	require.Equal(t, 0, world.run(context.Background(), []string{"check", "--output", "json"}, &stdout, &stderr))
 	var v verdict
 	require.NoError(t, json.Unmarshal(stdout.Bytes(), &v))

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/privilege"
+)
+
+// machine is what observing needs from this machine.
+type machine struct {
+	open   func(context.Context, capture.Options) (capture.Source, error)
+	probe  func() capture.Report
+	leave  func(check func() error) error
+	drop   func(keep privilege.Set) (privilege.Set, error)
+	filter func(write bool) error
+}
+
+func thisMachine() machine {
+	return machine{open: capture.Open, probe: capture.Probe, leave: privilege.Leave, drop: privilege.Drop, filter: privilege.Filter}
+}
+
+// machineCommands are the commands about this machine.
+func (p program) machineCommands() []*cobra.Command {
+	return []*cobra.Command{p.checkCommand()}
+}
