@@ -19,10 +19,13 @@ func TestClockIsSet(t *testing.T) {
 		t.Skip("sets the clock: needs root and CONFORMANCE_ALONE")
 	}
 	binary := mustObserverBinary(t)
+	probed := false
 	for _, backend := range mustProbe(t, binary) {
-		if !backend.Usable {
+		// The probes are the same to the clock, whichever backend attaches them.
+		if !backend.Usable || probed && backend.Name != "packet" {
 			continue
 		}
+		probed = true
 		t.Run(backend.Name, func(t *testing.T) {
 			server := mustStartRedis(t, "client")
 			o := mustStartObserver(t, binary, backend.Name, []*redisServer{server})
