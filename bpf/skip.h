@@ -14,7 +14,7 @@
 
 enum {
 	SKIP_CALL = 2048,	/* a call that is shorter is copied whole */
-	SKIP_AGAIN = 9,		/* what is left behind a body is looked at from this length on: the end of its line, and $4096 */
+	SKIP_AGAIN = 9,		/* what is left behind a body is looked at if it is no shorter: \r\n$4096\r\n */
 	SKIP_BULK = 4096,	/* a bulk string that is shorter is copied whole */
 	SKIP_LONGEST = 1 << 29, /* no server takes a longer one (proto-max-bulk-len) */
 	SKIP_KEEP = 64,		/* bytes of a body that the parser may want to see */
