@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -77,11 +78,16 @@ func end(t *testing.T, live capture.Source) {
 func requireProbes(t *testing.T) {
 	t.Helper()
 	live, _, err := mustLive(t.Context())
-	if err != nil && os.Getenv("REDIS_OBSERVER_TEST_REQUIRE") != "1" {
+	required := os.Getenv("REDIS_OBSERVER_TEST_REQUIRE") == "1"
+	if err != nil && !required {
 		t.Skipf("no backend works here: %v", err)
 	}
 	require.NoError(t, err)
 	end(t, live)
+	if live.Backend() == packet.Backend && !required {
+		t.Skip("needs the probes (CAP_BPF and CAP_PERFMON)")
+	}
+	require.NotEqual(t, packet.Backend, live.Backend())
 }
 
 // However few descriptors there are, none of the backends is passed over for that.
