@@ -46,11 +46,11 @@ func assertKind(t *testing.T, o *observer, kind string, connections float64, tra
 // testKernelTLS has the kernel encrypt what a client sends.
 func testKernelTLS(t *testing.T, o *observer, server *redisServer) {
 	probe := mustConnect(t, server.port, "127.0.0.1", plain)
-	err := unix.SetsockoptString(probe.fd, unix.IPPROTO_TCP, unix.TCP_ULP, "tls")
-	probe.close()
-	if err != nil {
+	if err := unix.SetsockoptString(probe.fd, unix.IPPROTO_TCP, unix.TCP_ULP, "tls"); err != nil {
+		probe.close()
 		skipKind(t, "tls", err)
 	}
+	assertKind(t, o, "ktls", 1, func(*testing.T) { probe.close() }) // that it would have been encrypted shows at its end
 	const (
 		solTLS, send, receive = 282, 1, 2
 		version12, aesGCM128  = 0x0303, 51
