@@ -16,9 +16,9 @@ import (
 const native = "native"
 
 const (
-	attempts = 5               // emulation is not perfect
-	bootTime = 2 * time.Minute // normally some seconds
-	testTime = 9 * time.Minute // normally one to three
+	attempts = 5                // emulation is not perfect
+	bootTime = 2 * time.Minute  // normally some seconds
+	testTime = 15 * time.Minute // normally one to five, on a busy machine as much as nine
 )
 
 // runGuest boots a kernel and runs the test in it, again if the guest crashed: a test that failed is a result and stands.
