@@ -77,7 +77,7 @@ func Open(options Options) (*Live, error) {
 		SnapLength:    options.MaxBytesPerCall + headroom,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open capture: %w", err)
+		return nil, err
 	}
 	p := &Live{ring: ring, log: options.Logger, flush: options.FlushInterval, listed: make(chan struct{})}
 	p.listDue.Store(true)
