@@ -7,12 +7,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/capture"
-	"github.com/redis-observer/redis-observer/internal/host"
-
 	"github.com/spf13/pflag"
 
+	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/host"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
