@@ -20,6 +20,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/privilege"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // fakeLive delivers the events that a test sends, and a Tick every 20 ms.
@@ -139,7 +140,7 @@ type running struct {
 	source *fakeLive
 	url    string
 	file   string
-	stderr *syncBuffer
+	stderr *kit.Output
 	stop   context.CancelFunc
 	exit   chan int
 }
@@ -147,7 +148,7 @@ type running struct {
 // mustRun starts the observer on a port of its own and waits until it answers.
 func mustRun(tb testing.TB, port int, configuration string) *running {
 	tb.Helper()
-	r := &running{tb: tb, source: newFakeLive(), url: fmt.Sprintf("http://127.0.0.1:%d", port), stderr: new(syncBuffer), exit: make(chan int, 1)}
+	r := &running{tb: tb, source: newFakeLive(), url: fmt.Sprintf("http://127.0.0.1:%d", port), stderr: new(kit.Output), exit: make(chan int, 1)}
 	r.file = filepath.Join(tb.TempDir(), "observer.yaml")
 	r.write(configuration)
 	world := program{noDNS{}, machine{

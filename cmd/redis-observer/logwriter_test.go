@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,10 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 func TestLogWriterWritesAllBeforeItCloses(t *testing.T) {
-	out := new(syncBuffer)
+	out := new(kit.Output)
 	w := newLogWriter(out)
 	line := []byte("line 0000\n")
 	for i := range logLines {
@@ -74,22 +74,4 @@ func TestLogWriterCountsWhatNobodyReads(t *testing.T) {
 	}
 	w.close()
 	assert.EqualValues(t, 3, w.dropped())
-}
-
-// syncBuffer is a buffer that is written and read by different goroutines.
-type syncBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

@@ -1,10 +1,10 @@
 package capture_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,25 +16,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
-
-// journal is a log that a test reads meanwhile.
-type journal struct {
-	lock sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(text []byte) (int, error) {
-	j.lock.Lock()
-	defer j.lock.Unlock()
-	return j.text.Write(text)
-}
-
-func (j *journal) contains(text string) bool {
-	j.lock.Lock()
-	defer j.lock.Unlock()
-	return bytes.Contains(j.text.Bytes(), []byte(text))
-}
 
 // mustLimitFiles leaves this process no more descriptors than n beyond those that it has open, until the function that it returns is called.
 func mustLimitFiles(t *testing.T, n int) (restore func()) {
@@ -53,8 +36,8 @@ func mustLimitFiles(t *testing.T, n int) (restore func()) {
 }
 
 // mustLive opens the probes, with their log.
-func mustLive(ctx context.Context) (capture.Source, *journal, error) {
-	log := new(journal)
+func mustLive(ctx context.Context) (capture.Source, *kit.Output, error) {
+	log := new(kit.Output)
 	live, err := capture.Open(ctx, capture.Options{
 		Backend: capture.Auto, RingSize: 1 << 20, FlushInterval: time.Millisecond, MaxBytesPerCall: 4096, ClientPorts: []uint16{6379},
 		Logger: slog.New(slog.NewTextHandler(log, nil)),
@@ -99,7 +82,7 @@ func TestShortageAtTheStart(t *testing.T) {
 		live, log, err := mustLive(t.Context())
 		require.NoError(t, err, "%d left", left)
 		assert.Contains(t, capture.Backends(), live.Backend())
-		assert.True(t, left > 20 || log.contains("probes cannot be attached yet"), "%d left", left)
+		assert.True(t, left > 20 || strings.Contains(log.String(), "probes cannot be attached yet"), "%d left", left)
 		end(t, live)
 	}
 }
@@ -130,7 +113,7 @@ func TestShortageAtAListing(t *testing.T) {
 	restore := mustLimitFiles(t, 0)
 	begun := e.Time
 	require.NoError(t, live.SetPorts([]uint16{6379, 6380}, nil))
-	read(func() bool { return log.contains("not all connections could be listed") })
+	read(func() bool { return strings.Contains(log.String(), "not all connections could be listed") })
 	restore()
 	e = event.Event{} // what was read last may be the listing before
 	read(listed)

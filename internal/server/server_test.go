@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // options serve one counter on a free port.
@@ -208,7 +209,7 @@ func TestShutdownEndsSlowRequests(t *testing.T) {
 
 // The limit of the log tells messages apart by their text: what the HTTP server says of clients is one, whoever they are.
 func TestComplaintsAreOneMessage(t *testing.T) {
-	var out lockedBuffer
+	var out kit.Output
 	o := options()
 	o.WebConfig = mustTLSConfig(t)
 	o.Logger = slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -224,22 +225,4 @@ func TestComplaintsAreOneMessage(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return strings.Count(out.String(), "TLS handshake error") == complaints }, 5*time.Second, 10*time.Millisecond)
 	assert.Equal(t, complaints, strings.Count(out.String(), `"msg":"the HTTP server complains of a client","complaint":"http: TLS handshake error from 127.0.0.1:`))
-}
-
-// lockedBuffer is a buffer that is written and read by different goroutines.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,27 +33,9 @@ type observer struct {
 	listen  string
 	prepare func(*exec.Cmd) // how it is run, if in another way; it may replace Path and Args
 	command *exec.Cmd
-	log     *journal
+	log     *kit.Output
 	exited  chan struct{}
 	state   *os.ProcessState // after exited
-}
-
-// journal keeps what a process says.
-type journal struct {
-	lock sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(text []byte) (int, error) {
-	j.lock.Lock()
-	defer j.lock.Unlock()
-	return j.text.Write(text)
-}
-
-func (j *journal) String() string {
-	j.lock.Lock()
-	defer j.lock.Unlock()
-	return j.text.String()
 }
 
 // mustObserver starts an observer with a configuration and waits until it is ready. It is stopped at the end of the test, and
@@ -117,7 +97,7 @@ func (o *observer) mustStart() {
 // mustSpawn starts the process and waits for nothing.
 func (o *observer) mustSpawn() {
 	o.tb.Helper()
-	o.log, o.exited = &journal{}, make(chan struct{})
+	o.log, o.exited = &kit.Output{}, make(chan struct{})
 	o.command = exec.Command(o.binary, "--config", o.config)
 	o.command.Stdout, o.command.Stderr = o.log, o.log
 	o.command.Env = append(os.Environ(), "GORACE=halt_on_error=1")

@@ -1,11 +1,9 @@
 package kit
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os/exec"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -16,25 +14,8 @@ const startTime = 30 * time.Second
 // process is a program that runs beside, and what it prints.
 type process struct {
 	command *exec.Cmd
-	output  output
+	output  Output
 	exited  chan struct{}
-}
-
-type output struct {
-	lock sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(text []byte) (int, error) {
-	o.lock.Lock()
-	defer o.lock.Unlock()
-	return o.text.Write(text)
-}
-
-func (o *output) String() string {
-	o.lock.Lock()
-	defer o.lock.Unlock()
-	return o.text.String()
 }
 
 // start runs a program and waits until it is ready.
