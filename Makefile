@@ -30,18 +30,20 @@ demo: build ## observe real traffic for ten seconds (as root; otherwise recorded
 TEST ?= -race ./...
 # 1: nothing may skip that root can; packets: nothing that CAP_NET_RAW can.
 REQUIRE ?= $(CI)
+TCPDUMP := ./test/unpack.sh tcpdump usr/bin tcpdump libpcap0.8
+HAPROXY := ./test/unpack.sh haproxy usr/sbin haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 libpcre2-8-0 libssl3
 .PHONY: test
 test: ## install what the tests need and can be installed, run unit and end-to-end tests with the race detector
 	./test/install.sh redis || test -z "$(CI)"
-	./test/packets/fetch.sh || test -z "$(CI)"
-	./test/e2e/haproxy.sh || test -z "$(CI)"
+	$(TCPDUMP) || test -z "$(CI)"
+	$(HAPROXY) || test -z "$(CI)"
 	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test -json -timeout 20m -count=1 $(TEST) | $(GO) run ./test/summary
 
 .PHONY: test-places
 test-places: ## run demo and tests in a container with Docker's default rights, and as an ordinary user (as root)
 	./test/install.sh redis
 	./test/install.sh places
-	./test/packets/fetch.sh
+	$(TCPDUMP)
 	cd test/places && REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -count=1 -timeout 40m -v ./...
 
 # SIGNALS=25 for a short run.

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// haproxyRoot is where haproxy.sh unpacks it.
+// haproxyRoot is where test/unpack.sh unpacks it.
 const haproxyRoot = "../../.cache/haproxy"
 
 // mustHAProxy starts HAProxy with options of its configuration, which relays connections from one port to another.
@@ -27,7 +27,7 @@ func mustHAProxy(t *testing.T, from, to int, options ...string) {
 		path, err = exec.LookPath(root + "/usr/sbin/haproxy")
 	}
 	if err != nil {
-		skip(t, "needs HAProxy: run test/e2e/haproxy.sh")
+		skip(t, "needs HAProxy: make test unpacks it")
 	}
 	config := fmt.Sprintf("defaults\n  mode tcp\n  timeout connect 10s\n  timeout client 60s\n  timeout server 60s\n  %s\n"+
 		"listen relay\n  bind %s:%d\n  server redis %s:%d\n", strings.Join(options, "\n  "), socketAddress, from, socketAddress, to)

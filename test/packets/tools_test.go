@@ -43,7 +43,7 @@ func skipUnless(tb testing.TB, there bool, what string) {
 	}
 }
 
-// tcpdump returns the command, from the PATH or from where fetch.sh put it.
+// tcpdump returns the command, from the PATH or from where test/unpack.sh put it.
 func tcpdump(tb testing.TB, args ...string) *exec.Cmd {
 	tb.Helper()
 	path, err := exec.LookPath("tcpdump")
@@ -54,7 +54,7 @@ func tcpdump(tb testing.TB, args ...string) *exec.Cmd {
 	require.NoError(tb, err)
 	path = filepath.Join(root, "usr/bin/tcpdump")
 	_, err = os.Stat(path)
-	skipUnless(tb, err == nil, "tcpdump: run test/packets/fetch.sh")
+	skipUnless(tb, err == nil, "tcpdump: make test unpacks it")
 	command := exec.Command(path, args...)
 	command.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.ReplaceAll(root+libraries, ":", ":"+root))
 	return command
