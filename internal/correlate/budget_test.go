@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -189,7 +190,7 @@ func TestHeldIsShared(t *testing.T) {
 		w.lose(conn, event.Request, 1)
 		w.send(conn, event.Request, strings.Repeat("x", 2000))
 	}
-	require.LessOrEqual(t, w.tracker.shelf.used, 64<<10)
+	require.LessOrEqual(t, w.tracker.held.used, 64<<10)
 	for _, conn := range []uint64{1000, 1001} { // to the same address, and to another one
 		w.to[conn] = byte(conn - 999)
 		w.open(conn)
@@ -208,7 +209,7 @@ func TestHeldIsShared(t *testing.T) {
 	assert.NotZero(t, w.tracker.Stats().HeldOverflow)
 	w.pass(time.Second)
 	w.pass(time.Second)
-	assert.Zero(t, w.tracker.shelf.used)
+	assert.Zero(t, w.tracker.held.used)
 	assert.Empty(t, w.tracker.waiting.entries)
 }
 
@@ -219,8 +220,8 @@ func TestHeldGapsAreBounded(t *testing.T) {
 		w.open(conn)
 		w.event(event.Event{Kind: event.Gap, Conn: conn, Seq: 10, Len: 10, Reason: event.Truncated})
 	}
-	assert.LessOrEqual(t, w.tracker.shelf.used, 16<<10)
-	assert.LessOrEqual(t, len(w.tracker.waiting.entries), 16<<10/pieceCost)
+	assert.LessOrEqual(t, w.tracker.held.used, 16<<10)
+	assert.LessOrEqual(t, len(w.tracker.waiting.entries), 16<<10/reorder.SegmentCost)
 }
 
 // Whatever connections do and in whatever order, the budgets know what they have.
@@ -252,14 +253,14 @@ func TestBudgetsAddUp(t *testing.T) {
 				w.send(conn, event.Request, setGet(2*random.IntN(100)))
 			}
 		}
-		s, h := &w.tracker.slots, &w.tracker.shelf
+		s, h := &w.tracker.slots, &w.tracker.held
 		require.LessOrEqual(t, s.used, s.limit+30*firstSlots)
 		require.LessOrEqual(t, h.used, h.limit)
 		var used, held, byGroup int
 		for _, c := range w.tracker.conns {
 			rich := c.has[places] > firstSlots
 			require.True(t, rich == (c.ranks[places] != 0) && rich == (c.richRank != 0))
-			require.Equal(t, [seats]int32{int32(len(c.pending.ring) + len(c.tx.queue.ring)), int32(c.flows[0].bytes + c.flows[1].bytes)}, c.has)
+			require.Equal(t, [seats]int32{int32(len(c.pending.ring) + len(c.tx.queue.ring)), int32(c.buffers[0].Cost() + c.buffers[1].Cost())}, c.has)
 			used += int(c.has[places])
 			held += int(c.has[heldBytes])
 		}

@@ -45,8 +45,8 @@ func closedBy(role event.Role) Reason {
 
 // checkEnd ends the connection when the last reply has been read that its server sent.
 func (c *conn) checkEnd() {
-	f := &c.flows[event.Reply]
-	if c.ends && (c.unheard(event.Reply) || f.known && len(f.held) == 0 && f.distance(c.replyEnd) <= 0) {
+	b := &c.buffers[event.Reply]
+	if c.ends && (c.unheard(event.Reply) || b.Started() && b.Empty() && b.Distance(c.replyEnd) <= 0) {
 		c.end(c.closing, c.tracker.now)
 	}
 }
@@ -70,11 +70,11 @@ func (c *conn) close(e *event.Event) {
 // checkTail notices bytes at the end of a stream that no event brought. The FIN takes an offset too, and nothing that
 // could be lost is a single byte long.
 func (c *conn) checkTail(d event.Direction, end uint32) {
-	f := &c.flows[d]
-	if !f.known || c.mode == foreign || c.unheard(d) {
+	b := &c.buffers[d]
+	if !b.Started() || c.mode == foreign || c.unheard(d) {
 		return
 	}
-	if missing := f.distance(end); missing > 1 {
+	if missing := b.Distance(end); missing > 1 {
 		c.jump(d, uint32(missing), c.tracker.now)
 	}
 }
@@ -84,7 +84,7 @@ func (c *conn) checkTail(d event.Direction, end uint32) {
 func (c *conn) loseEnd() {
 	if c.gone && c.mode != lost {
 		c.close(&event.Event{
-			Kind: event.Closed, Time: c.active, Seq: c.flows[event.Request].next, ReplySeq: c.flows[event.Reply].next,
+			Kind: event.Closed, Time: c.active, Seq: c.buffers[event.Request].Next(), ReplySeq: c.buffers[event.Reply].Next(),
 		})
 		return
 	}

@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
@@ -36,7 +37,7 @@ type conn struct {
 	ending    uint32 // in which period an end closed its stream, 0 for none (endings.go)
 	reach     event.Reach
 
-	flows      [2]flow // by capture.Direction
+	buffers    [2]reorder.Buffer // by event.Direction
 	requests   parser.RequestStream
 	replies    parser.ReplyStream
 	pending    fifo
@@ -92,10 +93,10 @@ func (c *conn) event(e *event.Event) {
 	switch e.Kind {
 	case event.Data:
 		c.sift(e)
-		c.arrive(e.Direction, &piece{seq: e.Seq, len: uint32(len(e.Data)), data: e.Data, time: e.Time, reason: e.Reason})
+		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: uint32(len(e.Data)), Data: e.Data, Time: e.Time, Reason: e.Reason})
 	case event.Gap:
 		c.sift(e)
-		c.arrive(e.Direction, &piece{seq: e.Seq, len: e.Len, reason: e.Reason, time: e.Time})
+		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: e.Len, Reason: e.Reason, Time: e.Time})
 	case event.Open:
 		c.reach = e.Reach
 		c.open(e)
@@ -129,9 +130,9 @@ func (c *conn) beginEarly(e *event.Event) {
 	if c.seen {
 		return
 	}
-	c.flows[event.Request].start(e.Seq)
+	c.buffers[event.Request].Start(e.Seq)
 	if c.role == event.Server {
-		c.flows[event.Reply].start(e.ReplySeq)
+		c.buffers[event.Reply].Start(e.ReplySeq)
 	}
 	c.mode, c.unknown, c.opening = paired, false, true
 }
@@ -140,13 +141,13 @@ func (c *conn) beginEarly(e *event.Event) {
 func (c *conn) open(e *event.Event) {
 	if c.opening {
 		c.opening = false
-		if f := &c.flows[event.Reply]; !f.known {
-			f.start(e.ReplySeq)
+		if b := &c.buffers[event.Reply]; !b.Started() {
+			b.Start(e.ReplySeq)
 		}
 		return
 	}
-	c.flows[event.Request].start(e.Seq)
-	c.flows[event.Reply].start(e.ReplySeq)
+	c.buffers[event.Request].Start(e.Seq)
+	c.buffers[event.Reply].Start(e.ReplySeq)
 	c.mode, c.unknown, c.fresh = paired, false, true
 }
 
@@ -157,8 +158,8 @@ func (c *conn) existing(e *event.Event) {
 		return
 	}
 	if !e.Unplaced {
-		c.flows[event.Request].start(e.Seq)
-		c.flows[event.Reply].start(e.ReplySeq)
+		c.buffers[event.Request].Start(e.Seq)
+		c.buffers[event.Reply].Start(e.ReplySeq)
 	}
 	last := event.Reply
 	if e.Awaited {

@@ -2,7 +2,7 @@
 //
 //	kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
 //
-// A connection has two flows, which put the chunks of a direction into order, and a FIFO of the commands that await a reply.
+// A connection has two reorder buffers (package reorder), which put the chunks of a direction into order, and a FIFO of the commands that await a reply.
 // Frames that answer no request (pushes, messages, lines of MONITOR) are recognised before the FIFO is looked at. What the
 // server was told in a reply that we saw is believed; what was asked in a request is believed only when no reply can tell.
 //

@@ -47,9 +47,10 @@ func (c *conn) greeted(time int64) bool {
 	if c.unknown {
 		return false
 	}
-	f := &c.flows[event.Reply]
-	if len(f.held) > 0 && f.ready() && len(f.held[0].data) > 0 && isGreeting(f.held[0].data[0]) && f.held[0].time < time {
-		return true
+	if b := &c.buffers[event.Reply]; b.Ready() {
+		if first := b.First(); len(first.Data) > 0 && isGreeting(first.Data[0]) && first.Time < time {
+			return true
+		}
 	}
 	return c.banner != 0 && c.banner < time
 }

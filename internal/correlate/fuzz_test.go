@@ -180,7 +180,7 @@ func FuzzTracker(f *testing.F) {
 		}
 		p.line("close")
 		assert.Zero(t, p.tracker.slots.used, "slots are given back")
-		assert.Zero(t, p.tracker.shelf.used, "held bytes are given back")
+		assert.Zero(t, p.tracker.held.used, "held bytes are given back")
 		assert.Zero(t, p.pool(), "nothing stays in the pool")
 	})
 }
@@ -224,6 +224,6 @@ func FuzzBytes(f *testing.F) {
 		p.tracker.Flush()
 		p.line("close")
 		assert.Zero(t, p.tracker.slots.used)
-		assert.Zero(t, p.tracker.shelf.used)
+		assert.Zero(t, p.tracker.held.used)
 	})
 }

@@ -3,40 +3,42 @@ package correlate
 import (
 	"math"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// Here the pieces of both flows of a connection come into order: they are delivered, held, or given up as gaps. flow.go keeps one flow.
+// Here the segments of both directions of a connection come into order: they are delivered, held, or given up as gaps. Package reorder
+// keeps one direction.
 
-// arrive takes a piece of a flow at its place, or holds it until then.
-func (c *conn) arrive(d event.Direction, p *piece) {
-	f := &c.flows[d]
-	if !f.known || c.unheard(d) {
-		f.start(p.seq) // what is not read is not missed either
+// arrive takes a segment at its place, or holds it until then.
+func (c *conn) arrive(d event.Direction, p *reorder.Segment) {
+	b := &c.buffers[d]
+	if !b.Started() || c.unheard(d) {
+		b.Start(p.Seq) // what is not read is not missed either
 	}
-	length := p.len
-	missing, fresh := f.trim(p)
+	length := p.Len
+	hole, fresh := b.Trim(p)
 	switch {
 	case !fresh:
-		c.repeated(d, p.seq, length, p.time)
-	case p.len < length:
-		c.repeated(d, p.seq-(length-p.len), length-p.len, p.time)
+		c.repeated(d, p.Seq, length, p.Time)
+	case p.Len < length:
+		c.repeated(d, p.Seq-(length-p.Len), length-p.Len, p.Time)
 	}
 	switch {
 	case !fresh || c.mode == foreign:
 		return
-	case missing == 0 && !f.ready():
+	case hole == 0 && !b.Ready():
 		c.deliver(d, p)
-	case missing > 0 && len(f.held) == 0 && c.isUrgent(d, missing, p):
-		f.next += missing
+	case hole > 0 && b.Empty() && c.isUrgent(d, hole, p.Data):
+		b.Advance(hole)
 		c.deliver(d, p)
-	case missing > 0 && len(f.held) == 0 && c.skip(d, missing, 0, p.time):
-		f.miss(missing)
+	case hole > 0 && b.Empty() && c.skip(d, hole, 0, p.Time):
+		b.Miss(hole)
 		c.deliver(d, p)
 	default:
 		c.hold(d, *p)
 	}
-	if len(c.flows[event.Request].held)+len(c.flows[event.Reply].held) > 0 {
+	if !c.buffers[event.Request].Empty() || !c.buffers[event.Reply].Empty() {
 		c.undecided = c.undecided && d == event.Reply
 		c.drain(event.Request)
 		c.drain(event.Reply)
@@ -46,7 +48,7 @@ func (c *conn) arrive(d event.Direction, p *piece) {
 // repeated takes note of n bytes at an offset that had passed. A network sends bytes again, a socket does not: unless they were given up
 // before, or came before the connection was first heard of, they are others, which the socket did not count.
 func (c *conn) repeated(d event.Direction, seq, n uint32, time int64) {
-	if !c.tracker.options.Sockets || n == 0 || c.mode == foreign || c.flows[d].isLate(seq) || c.mode == lost && c.resync.reason == MidStream {
+	if !c.tracker.options.Sockets || n == 0 || c.mode == foreign || c.buffers[d].WasMissed(seq) || c.mode == lost && c.resync.reason == MidStream {
 		return
 	}
 	c.tracker.stats.gap(event.Repeated, n, false)
@@ -55,50 +57,50 @@ func (c *conn) repeated(d event.Direction, seq, n uint32, time int64) {
 	}
 }
 
-// hold keeps a piece for later. If there is no room, it releases held pieces, oldest first, until this one fits or its turn has come.
-func (c *conn) hold(d event.Direction, p piece) {
-	f := &c.flows[d]
-	p.until = c.tracker.now + int64(c.tracker.options.HoldFor)
-	for !c.keep(f, &p) {
+// hold keeps a segment for later. If there is no room, it releases held segments, oldest first, until this one fits or its turn has come.
+func (c *conn) hold(d event.Direction, p reorder.Segment) {
+	b := &c.buffers[d]
+	p.Until = c.tracker.now + int64(c.tracker.options.HoldFor)
+	for !c.keep(b, &p) {
 		c.tracker.stats.heldOverflow.Add(1)
-		if len(f.held) == 0 {
-			c.jump(d, uint32(max(0, f.distance(p.seq))), p.time)
+		if b.Empty() {
+			c.jump(d, b.Hole(p.Seq), p.Time)
 			c.letGo = true
 			c.deliver(d, &p)
 			c.letGo = false
 			return
 		}
 		c.force(d)
-		if _, fresh := f.trim(&p); !fresh {
+		if _, fresh := b.Trim(&p); !fresh {
 			return
 		}
 	}
-	c.tracker.wait(c, p.until)
+	c.tracker.wait(c, p.Until)
 }
 
-// keep holds a piece of a flow, if there is room.
-func (c *conn) keep(f *flow, p *piece) bool {
-	s := &c.tracker.shelf
-	if !f.hasRoom(p, s) || !s.grant(c, p.cost()) {
+// keep holds a segment, if there is room.
+func (c *conn) keep(b *reorder.Buffer, p *reorder.Segment) bool {
+	h := &c.tracker.held
+	if !b.HasRoom(p, h.perBuffer) || !h.grant(c, p.Cost()) {
 		return false
 	}
-	f.hold(*p)
-	s.add(c, p.cost())
+	b.Hold(*p)
+	h.add(c, p.Cost())
 	return true
 }
 
-// takeHeld removes the first held piece of a flow. It returns false if nothing of it is new.
-func (c *conn) takeHeld(f *flow) (piece, bool) {
-	had := f.bytes
-	p, fresh := f.take()
-	c.tracker.shelf.add(c, f.bytes-had)
+// takeHeld removes the first held segment of a buffer. It returns false if nothing of it is new.
+func (c *conn) takeHeld(b *reorder.Buffer) (reorder.Segment, bool) {
+	had := b.Cost()
+	p, fresh := b.Take()
+	c.tracker.held.add(c, b.Cost()-had)
 	return p, fresh
 }
 
-// dropHeld gives up what is held, for others. To the flows it is as if it had not been captured.
+// dropHeld gives up the held segments, for others. To the streams it is as if they had not been captured.
 func (c *conn) dropHeld() {
-	for i := range c.flows {
-		c.tracker.stats.heldOverflow.Add(uint64(len(c.flows[i].held)))
+	for i := range c.buffers {
+		c.tracker.stats.heldOverflow.Add(uint64(c.buffers[i].Len()))
 	}
 	c.clearHeld()
 	c.undecided = false
@@ -110,61 +112,61 @@ func (c *conn) dropHeld() {
 // clearHeld forgets what is held, and waits for nothing more.
 func (c *conn) clearHeld() {
 	if c.has[heldBytes] > 0 {
-		for i := range c.flows {
-			c.flows[i].held, c.flows[i].bytes = nil, 0
+		for i := range c.buffers {
+			c.buffers[i].Clear()
 		}
-		c.tracker.shelf.add(c, -int(c.has[heldBytes]))
+		c.tracker.held.add(c, -int(c.has[heldBytes]))
 	}
 	c.tracker.waiting.remove(c)
 }
 
-// drain delivers held pieces as long as their turn has come.
+// drain delivers held segments as long as their turn has come.
 func (c *conn) drain(d event.Direction) {
-	f := &c.flows[d]
-	for f.ready() {
+	b := &c.buffers[d]
+	for b.Ready() {
 		if d == event.Reply && c.mode == paired {
 			if c.early() {
 				return
 			}
-			if c.stale(f.held[0].time) {
+			if c.stale(b.First().Time) {
 				c.force(d) // which goes on with what follows
 				return
 			}
 		}
-		if p, fresh := c.takeHeld(f); fresh && !c.deliver(d, &p) {
+		if p, fresh := c.takeHeld(b); fresh && !c.deliver(d, &p) {
 			return
 		}
 	}
 }
 
-// deliver hands the piece at the expected offset to its stream. It reports false if replies were put back, to wait for their request.
-func (c *conn) deliver(d event.Direction, p *piece) bool {
-	c.flows[d].next += p.len
+// deliver hands the segment at the expected offset to its stream. It reports false if replies were put back, to wait for their request.
+func (c *conn) deliver(d event.Direction, p *reorder.Segment) bool {
+	c.buffers[d].Advance(p.Len)
 	switch {
 	case c.mode == foreign:
-	case p.data == nil || p.reason == event.Urgent && c.standsApart(d, p.data[0]):
-		c.gap(d, p.len, p.reason, p.time)
+	case p.Data == nil || p.Reason == event.Urgent && c.standsApart(d, p.Data[0]):
+		c.gap(d, p.Len, p.Reason, p.Time)
 	case d == event.Request:
-		c.request(p.data, p.time)
+		c.request(p.Data, p.Time)
 	default:
 		return c.reply(p)
 	}
 	return true
 }
 
-// force gives up waiting for what the first held piece of a flow waits for.
+// force releases the first held segment of a direction, whatever it waits for.
 func (c *conn) force(d event.Direction) {
-	f := &c.flows[d]
-	switch first := f.held[0]; {
-	case f.ready():
-	case first.isMark():
+	b := &c.buffers[d]
+	switch first := *b.First(); {
+	case b.Ready():
+	case isMark(&first):
 		c.overhear(d, &first)
 	default:
-		c.jump(d, f.missing(), first.time)
+		c.jump(d, b.Hole(first.Seq), first.Time)
 	}
 	c.letGo = true
-	c.outdated = d == event.Reply && c.mode == paired && c.stale(f.held[0].time)
-	if p, fresh := c.takeHeld(f); fresh {
+	c.outdated = d == event.Reply && c.mode == paired && c.stale(b.First().Time)
+	if p, fresh := c.takeHeld(b); fresh {
 		c.deliver(d, &p)
 	}
 	c.letGo, c.outdated, c.undecided = false, false, false
@@ -176,23 +178,23 @@ func (c *conn) jump(d event.Direction, missing uint32, time int64) {
 	if missing == 0 {
 		return
 	}
-	c.flows[d].miss(missing)
+	c.buffers[d].Miss(missing)
 	c.gap(d, missing, 0, time)
 }
 
 // expire gives up what was held too long, and returns the next deadline.
 func (c *conn) expire() int64 {
 	next := int64(math.MaxInt64)
-	for d := range event.Direction(len(c.flows)) {
-		f := &c.flows[d]
-		for f.deadline() <= c.tracker.now {
+	for d := range event.Direction(len(c.buffers)) {
+		b := &c.buffers[d]
+		for b.Deadline() <= c.tracker.now {
 			c.force(d)
 			c.drain(event.Reply)
 		}
 	}
 	next = min(next, c.outlast())
-	for d := range c.flows { // last: what was let go may have put replies back
-		next = min(next, c.flows[d].deadline())
+	for d := range c.buffers { // last: what was let go may have put replies back
+		next = min(next, c.buffers[d].Deadline())
 	}
 	c.checkEnd()
 	return next
@@ -201,7 +203,7 @@ func (c *conn) expire() int64 {
 // flush gives up waiting for anything.
 func (c *conn) flush() {
 	for _, d := range [...]event.Direction{event.Request, event.Reply} {
-		for len(c.flows[d].held) > 0 {
+		for !c.buffers[d].Empty() {
 			c.force(d)
 		}
 	}
@@ -261,6 +263,6 @@ func (c *conn) skip(d event.Direction, n uint32, reason event.Reason, time int64
 	}
 	c.replies.Gap(n)
 	c.tracker.stats.gap(reason, n, true)
-	c.reply(&piece{time: time})
+	c.reply(&reorder.Segment{Time: time})
 	return true
 }

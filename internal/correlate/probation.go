@@ -67,7 +67,7 @@ func (c *conn) probe(time int64) {
 		c.disprove()
 		c.lose(c.resync.reason, event.Request, heard)
 		c.resync.follows = true // what is missing was so before
-	case drained && (quiet || lockstep) && len(c.flows[event.Reply].held) == 0:
+	case drained && (quiet || lockstep) && c.buffers[event.Reply].Empty():
 		*p = probation{}
 	}
 }

@@ -4,28 +4,29 @@ import (
 	"bytes"
 
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
-// reply reads a piece of the reply stream. It reports false if some of it was put back, to wait for its request.
-func (c *conn) reply(p *piece) bool {
+// reply reads a segment of the reply stream. It reports false if some of it was put back, to wait for its request.
+func (c *conn) reply(p *reorder.Segment) bool {
 	switch c.mode {
 	case lost:
-		c.lostReply(p.data, p.time)
+		c.lostReply(p.Data, p.Time)
 		return true
 	case replica:
 		return true
 	}
-	c.replies.Feed(p.data)
-	rest := c.readReplies(p.data, p.time)
+	c.replies.Feed(p.Data)
+	rest := c.readReplies(p.Data, p.Time)
 	if rest == nil {
 		return true
 	}
 	c.replies.Reset()
 	n := uint32(len(rest))
-	c.flows[event.Reply].next -= n
-	c.hold(event.Reply, piece{seq: p.seq + p.len - n, len: n, data: rest, time: p.time})
+	c.buffers[event.Reply].PutBack(n)
+	c.hold(event.Reply, reorder.Segment{Seq: p.Seq + p.Len - n, Len: n, Data: rest, Time: p.Time})
 	return false
 }
 
@@ -91,7 +92,7 @@ func (c *conn) beginFrame(kind byte) bool {
 
 // unread reports whether a request has begun whose end has not been read.
 func (c *conn) unread() bool {
-	return !c.requests.Boundary() || len(c.flows[event.Request].held) > 0
+	return !c.requests.Boundary() || !c.buffers[event.Request].Empty()
 }
 
 // early reports whether what is held of the replies has still to wait for a request.

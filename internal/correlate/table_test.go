@@ -131,7 +131,7 @@ func TestWorstStateFits(t *testing.T) {
 	for conn := range w.tracker.conns {
 		c := w.tracker.conns[conn]
 		for _, part := range []string{text[:8000], text[8000:16000], text[16000:]} {
-			c.event(&event.Event{Kind: event.Data, Conn: conn, Data: []byte(part), Seq: c.flows[event.Request].next, Time: w.now})
+			c.event(&event.Event{Kind: event.Data, Conn: conn, Data: []byte(part), Seq: c.buffers[event.Request].Next(), Time: w.now})
 		}
 		if conn%2 == 0 {
 			c.event(&event.Event{Kind: event.Data, Direction: event.Reply, Conn: conn, Data: []byte(unasked), Seq: 100, Time: w.now})
@@ -145,7 +145,7 @@ func TestWorstStateFits(t *testing.T) {
 	assert.Len(t, s.groups, options.MaxConnections)
 	assert.Len(t, s.ignored, options.MaxConnections)
 	assert.Greater(t, s.slots.used, s.slots.limit*9/10)
-	assert.Greater(t, s.shelf.used, s.shelf.limit*9/10)
+	assert.Greater(t, s.held.used, s.held.limit*9/10)
 	took := int64(after.HeapAlloc) - int64(before.HeapAlloc)
 	t.Logf("%d connections took %d bytes", len(s.conns), took)
 	assert.Less(t, took, int64(memory*4/5))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -63,12 +64,12 @@ type Tracker struct {
 	recent  [recents]*conn      // those of conns that were last found, by a hash of the identity: look-ups spared
 	ignored map[uint64]stranger // connections that Resolve refused
 	groups  map[address]*group
-	waiting heap[conn] // connections that hold pieces, by when they give up waiting
+	waiting heap[conn] // connections that hold segments, by when they give up waiting
 	wake    int64      // when the first of them does
 	now     int64      // the latest time of any event
 	since   int64      // since when every connection is heard: of one that is met now nothing was before
 	slots   slots
-	shelf   shelf
+	held    heldBudget
 	table   budget
 	pools   pools
 	endings endings
@@ -121,7 +122,7 @@ func New(options Options) *Tracker {
 		wake:    math.MaxInt64,
 		now:     math.MinInt64,
 		slots:   newSlots(options.MaxOutstandingTotal, options.MaxOutstanding),
-		shelf:   newShelf(options.MaxHeldTotal, options.MaxHeld, options.MaxPieces),
+		held:    newHeldBudget(options.MaxHeldTotal, reorder.Limits{Cost: options.MaxHeld, Segments: options.MaxPieces}),
 		table:   newBudget(seats, options.MaxConnections, 0),
 	}
 }
@@ -284,7 +285,7 @@ func (t *Tracker) silent() (silent *conn) {
 	return silent
 }
 
-// wait watches the deadline of a connection that holds pieces.
+// wait watches the deadline of a connection that holds segments.
 func (t *Tracker) wait(c *conn, deadline int64) {
 	t.wake = min(t.wake, deadline)
 	if first, waits := t.waiting.key(c); !waits || deadline < first {

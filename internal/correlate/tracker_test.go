@@ -101,7 +101,7 @@ func TestHeldIsBounded(t *testing.T) {
 	for range 10 * p.tracker.options.MaxPieces {
 		p.line("c: " + big(8192))
 	}
-	assert.LessOrEqual(t, p.tracker.shelf.used, p.tracker.options.MaxHeld)
+	assert.LessOrEqual(t, p.tracker.held.used, p.tracker.options.MaxHeld)
 	assert.NotZero(t, p.tracker.Stats().HeldOverflow)
 }
 

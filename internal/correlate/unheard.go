@@ -3,6 +3,7 @@ package correlate
 import (
 	"time"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -58,27 +59,27 @@ func (c *conn) compare(e *event.Event) {
 	if c.role == event.Server {
 		d, read = event.Request, e.Seq
 	}
-	f := &c.flows[d]
-	if e.Unplaced || !c.tracker.options.Sockets || !f.known || c.mode == foreign || c.unheard(d) || c.unreadable.on || f.distance(read) <= urgentByte {
+	b := &c.buffers[d]
+	if e.Unplaced || !c.tracker.options.Sockets || !b.Started() || c.mode == foreign || c.unheard(d) || c.unreadable.on || b.Distance(read) <= urgentByte {
 		return
 	}
-	p := piece{seq: read, reason: event.NotInMemory, time: e.Time, until: c.tracker.now + int64(unheardGrace)}
-	if c.keep(f, &p) {
-		c.tracker.wait(c, p.until)
+	p := reorder.Segment{Seq: read, Reason: event.NotInMemory, Time: e.Time, Until: c.tracker.now + int64(unheardGrace)}
+	if c.keep(b, &p) {
+		c.tracker.wait(c, p.Until)
 	}
 }
 
-// isMark reports whether a piece is none, but says how far a program has read.
-func (p *piece) isMark() bool { return p.len == 0 }
+// isMark reports whether a segment is empty, which says how far a program has read.
+func isMark(p *reorder.Segment) bool { return p.Len == 0 }
 
 // overhear gives up what is missing before a mark. If nothing of its direction was ever heard, nothing will be.
-func (c *conn) overhear(d event.Direction, mark *piece) {
-	f := &c.flows[d]
-	missing := f.missing()
+func (c *conn) overhear(d event.Direction, mark *reorder.Segment) {
+	b := &c.buffers[d]
+	hole := b.Hole(mark.Seq)
 	if d == event.Reply && !c.replied {
-		c.unreadable.direction, c.unreadable.run, c.unreadable.end = d, manyUnread-1, f.next
+		c.unreadable.direction, c.unreadable.run, c.unreadable.end = d, manyUnread-1, b.Next()
 	}
 	c.tracker.suspect.proven()
-	f.miss(missing)
-	c.gap(d, missing, mark.reason, mark.time)
+	b.Miss(hole)
+	c.gap(d, hole, mark.Reason, mark.Time)
 }

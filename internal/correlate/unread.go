@@ -22,7 +22,7 @@ type unread struct {
 
 // isUnread notes a gap of n bytes that ends where its flow is now. It reports whether the gap has been told of with the connection's kind.
 func (c *conn) isUnread(d event.Direction, n uint32, reason event.Reason, time int64) bool {
-	u, end := &c.unreadable, c.flows[d].next
+	u, end := &c.unreadable, c.buffers[d].Next()
 	switch {
 	case u.on && (reason == event.NotInMemory || reason == 0):
 		return true // of the other direction too: nothing can be paired
@@ -64,11 +64,11 @@ func (c *conn) readAgain(d event.Direction) {
 
 // isUrgent recognises a hole of a single byte that is MSG_OOB: it has an offset, and a receive leaves it out. What is received is read
 // by one thread at a time, so nothing comes late, and a byte that was missing at this place would be missed in what follows.
-func (c *conn) isUrgent(d event.Direction, missing uint32, p *piece) bool {
-	if missing != 1 || c.mode != paired || len(p.data) < 3 || !c.receives(d) || !c.between(d) {
+func (c *conn) isUrgent(d event.Direction, missing uint32, data []byte) bool {
+	if missing != 1 || c.mode != paired || len(data) < 3 || !c.receives(d) || !c.between(d) {
 		return false
 	}
-	urgent := d == event.Request && startsRequest(p.data) || d == event.Reply && startsReply(p.data)
+	urgent := d == event.Request && startsRequest(data) || d == event.Reply && startsReply(data)
 	if urgent {
 		c.tracker.stats.gap(event.Urgent, missing, true)
 	}

@@ -36,10 +36,13 @@ var layers = map[string][]string{
 		"bpf", "internal/capture/packet", "internal/capture/packet/afpacket", "internal/capture/packet/frame", "internal/capture/packet/pcap",
 		"internal/capture/packet/sockets", "internal/capture/socket", "internal/event", "internal/host", "internal/privilege",
 	},
-	"internal/correlate": {"internal/command", "internal/event", "internal/parser"},
-	"internal/config":    {"internal/command", "internal/correlate", "internal/event", "internal/parser", "internal/plainfile"},
-	"internal/metrics":   {"internal/command", "internal/correlate", "internal/event", "internal/parser"},
-	"internal/server":    {"internal/plainfile"},
+	"internal/correlate/reorder": {"internal/event"},
+	"internal/correlate":         {"internal/command", "internal/correlate/reorder", "internal/event", "internal/parser"},
+	"internal/config": {
+		"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/event", "internal/parser", "internal/plainfile",
+	},
+	"internal/metrics": {"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/event", "internal/parser"},
+	"internal/server":  {"internal/plainfile"},
 }
 
 // libraries lists who may reach what of others, directly or by others.
