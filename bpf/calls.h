@@ -58,7 +58,7 @@ static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bo
 	__u32 seq;
 	__u8 status;
 
-	if (observed_role(sk, direct) == ROLE_NONE && !opens_fast(sk, msg, direct))
+	if (select_tcp(sk, direct) == ROLE_NONE && !opens_fast(sk, msg, direct))
 		return;
 	state = current_calls();
 	if (!state)
@@ -113,7 +113,7 @@ static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 	struct task_calls *state;
 	__u8 role;
 
-	if (direct && observed_role(sk, direct) == ROLE_NONE)
+	if (direct && select_tcp(sk, direct) == ROLE_NONE)
 		return;
 	state = current_calls();
 	if (!state || !state->send.sk)
@@ -123,7 +123,7 @@ static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 	else if (!began_on(state->send.sk, sk))
 		return;
 	state->send.sk = 0;
-	role = observed_role(sk, direct);
+	role = select_tcp(sk, direct);
 	if (result > 0 && role != ROLE_NONE)
 		sent(sk, role, state, result, direct);
 }
@@ -133,7 +133,7 @@ static __always_inline void receive_started(struct sock *sk, struct msghdr *msg,
 {
 	struct task_calls *state;
 
-	if (flags & NOT_A_READ || observed_role(sk, direct) == ROLE_NONE)
+	if (flags & NOT_A_READ || select_tcp(sk, direct) == ROLE_NONE)
 		return;
 	state = current_calls();
 	if (!state)
@@ -207,7 +207,7 @@ static __always_inline void receive_ended(struct sock *sk, int result, bool dire
 {
 	struct task_calls *state;
 
-	if (direct && observed_role(sk, direct) == ROLE_NONE)
+	if (direct && select_tcp(sk, direct) == ROLE_NONE)
 		return;
 	state = current_calls();
 	if (!state || !state->receive.sk)
@@ -218,7 +218,7 @@ static __always_inline void receive_ended(struct sock *sk, int result, bool dire
 		return;
 	state->receive.sk = 0;
 	if (result > 0)
-		received(sk, observed_role(sk, direct), true, &state->receive.cursor, result, direct);
+		received(sk, select_tcp(sk, direct), true, &state->receive.cursor, result, direct);
 }
 
 /* Whether a copy of this program has told of this change of a connection: no two changes in a row are the same. */
@@ -363,7 +363,7 @@ static __always_inline bool find_sent_by_mptcp(struct sock *sk, struct task_call
 /* The end of a send where the socket layer is probed. */
 static __always_inline void send_returned(struct sock *sk, int result)
 {
-	__u8 role = role_by_port(sk, true);
+	__u8 role = select_socket(sk, true);
 	struct task_calls *state;
 	struct call *call;
 	bool began;
@@ -395,7 +395,7 @@ static __always_inline void mptcp_started(struct sock *sk, struct msghdr *msg, _
 	struct task_calls *state;
 	struct call *call;
 
-	if (flags & NOT_A_READ || role_by_port(sk, direct) == ROLE_NONE)
+	if (flags & NOT_A_READ || select_socket(sk, direct) == ROLE_NONE)
 		return;
 	state = current_calls();
 	if (!state)
@@ -417,7 +417,7 @@ static __always_inline void mptcp_ended(struct sock *sk, int result, bool sendin
 	struct call *call;
 	__u8 role;
 
-	if (direct && role_by_port(sk, direct) == ROLE_NONE)
+	if (direct && select_socket(sk, direct) == ROLE_NONE)
 		return;
 	state = current_calls();
 	if (!state)
@@ -430,7 +430,7 @@ static __always_inline void mptcp_ended(struct sock *sk, int result, bool sendin
 	else if (!began_on(call->sk, sk))
 		return;
 	call->sk = 0;
-	role = role_by_port(sk, direct);
+	role = select_socket(sk, direct);
 	if (result <= 0 || role == ROLE_NONE)
 		return;
 	if (sending) {

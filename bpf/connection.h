@@ -84,17 +84,26 @@ static __always_inline struct sock *socket_of_file(struct file *file)
 	return BPF_CORE_READ(socket, file) == file ? BPF_CORE_READ(socket, sk) : (void *)0;
 }
 
-/* The role in which a socket is observed, whatever its protocol. Most sockets of a machine leave here, so these are plain loads. */
-static __always_inline __u8 role_by_port(struct sock *sk, bool direct)
+/* The role in which a socket of IPv4 or IPv6 is observed, by its ports. */
+static __always_inline __u8 select_inet(struct sock *sk, bool direct)
 {
-	__u16 family = FIELD(direct, sk, __sk_common.skc_family);
-
-	if (family != AF_INET && family != AF_INET6)
-		return ROLE_NONE;
 	if (port_observed(client_ports, remote_port(sk, direct)))
 		return ROLE_CLIENT;
 	if (port_observed(server_ports, local_port(sk, direct)))
 		return ROLE_SERVER;
+	return ROLE_NONE;
+}
+
+/*
+ * The role in which a socket is observed, whatever its protocol; ROLE_NONE for most sockets of a machine. Each address family has a selection
+ * of its own. This runs for every socket call, so a selection consists of plain loads and comes before any map lookup.
+ */
+static __always_inline __u8 select_socket(struct sock *sk, bool direct)
+{
+	__u16 family = FIELD(direct, sk, __sk_common.skc_family);
+
+	if (family == AF_INET || family == AF_INET6)
+		return select_inet(sk, direct);
 	return ROLE_NONE;
 }
 
@@ -103,10 +112,10 @@ static __always_inline bool is_tcp(struct sock *sk, bool direct)
 	return FIELD(direct, sk, sk_protocol) == IPPROTO_TCP;
 }
 
-/* The role in which a TCP socket is observed; none for the others. */
-static __always_inline __u8 observed_role(struct sock *sk, bool direct)
+/* The role in which a TCP socket is observed; ROLE_NONE for sockets of other protocols. */
+static __always_inline __u8 select_tcp(struct sock *sk, bool direct)
 {
-	__u8 role = role_by_port(sk, direct);
+	__u8 role = select_socket(sk, direct);
 
 	return role != ROLE_NONE && is_tcp(sk, direct) ? role : ROLE_NONE;
 }
@@ -145,6 +154,21 @@ static __always_inline void put_connection(struct event *e, struct sock *sk, __u
 	}
 	*(struct in6_addr *)e->local = FIELD(direct, sk, __sk_common.skc_v6_rcv_saddr);
 	*(struct in6_addr *)e->remote = FIELD(direct, sk, __sk_common.skc_v6_daddr);
+}
+
+/*
+ * The event by which the listing reports a connection in a state; 0 if it reports none, because the connection is not established yet or has
+ * ended. A half-closed connection is reported, so that one that is not reported has ended.
+ */
+static __always_inline __u8 listed_as(__u8 state)
+{
+	if (state == TCP_ESTABLISHED)
+		return EVENT_EXISTING;
+	if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
+		return EVENT_HALF_CLOSED;
+	if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
+		return EVENT_PEER_CLOSED;
+	return 0;
 }
 
 /* Whether the client's payload was the last that passed. The kernel notes that in ticks: within one nobody can tell. */

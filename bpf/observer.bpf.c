@@ -140,7 +140,7 @@ int BPF_PROG(fentry_mptcp_received, struct sock *sk)
 SEC("fentry/tcp_bpf_sendmsg")
 int BPF_PROG(fentry_sockmap, struct sock *sk)
 {
-	__u8 role = observed_role(sk, true);
+	__u8 role = select_tcp(sk, true);
 
 	if (role != ROLE_NONE)
 		submit_sent_stream(sk, role, STREAM_SOCKMAP, true);
@@ -178,7 +178,7 @@ int BPF_KRETPROBE(kprobe_mptcp_received, int result)
 SEC("kprobe/tcp_bpf_sendmsg")
 int BPF_KPROBE(kprobe_sockmap, struct sock *sk)
 {
-	__u8 role = observed_role(sk, false);
+	__u8 role = select_tcp(sk, false);
 
 	if (role != ROLE_NONE)
 		submit_sent_stream(sk, role, STREAM_SOCKMAP, false);
@@ -204,7 +204,7 @@ int BPF_PROG(tracepoint_sent, struct sock *sk, int result)
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(tracepoint_received, struct sock *sk, int result, int flags)
 {
-	__u8 role = role_by_port(sk, true);
+	__u8 role = select_socket(sk, true);
 	struct cursor cursor = {};
 	bool tcp;
 
@@ -237,7 +237,7 @@ static __always_inline void submit_tcp_closed(struct sock *sk, __u8 role)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 {
-	__u8 role = role_by_port(sk, true);
+	__u8 role = select_socket(sk, true);
 	__u32 write_seq;
 
 	if (role == ROLE_NONE || told_by_copy(sk, 1 << 16 | from << 8 | to))
@@ -276,7 +276,7 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(connection_end, struct sock *sk)
 {
-	__u8 role = observed_role(sk, true);
+	__u8 role = select_tcp(sk, true);
 
 	if (role == ROLE_NONE || told_by_copy(sk, 1))
 		return 0;
@@ -287,45 +287,40 @@ int BPF_PROG(connection_end, struct sock *sk)
 
 /* -- connections that were there before -- */
 
-/* Whether a connection in this state is established, or was and has not ended yet. */
-static __always_inline bool is_alive(__u8 state)
+/* A FIN that was sent counts in the offset of a half-closed connection. */
+static __always_inline void list_tcp(struct sock *sk, __u8 role, __u8 kind)
 {
-	return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING ||
-	       state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK;
+	__u32 write_seq = TCP_FIELD(sk, write_seq);
+
+	if (kind == EVENT_EXISTING) {
+		tell_encrypted(sk, role, false);
+		submit_state(sk, role, kind, write_seq, received_offset(sk, false),
+			     reply_awaited(sk, role) ? FLAG_AWAITED : 0, false);
+	} else if (kind == EVENT_HALF_CLOSED) {
+		submit_state(sk, role, kind, write_seq, received_offset(sk, false), left_here(sk, false), false);
+	} else if (kind == EVENT_PEER_CLOSED) {
+		submit_state(sk, role, kind, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, false), 0, false);
+	}
 }
 
-/* Half-closed ones are told of so that those that are not can be known to be gone; a FIN sent counts in their offset. */
 static __always_inline void list_connection(struct sock *sk)
 {
-	__u8 role = role_by_port(sk, false);
-	__u32 write_seq;
-	__u8 state;
+	__u8 role = select_socket(sk, false);
+	__u8 kind;
 
 	if (role == ROLE_NONE)
 		return;
+	kind = listed_as(BPF_CORE_READ(sk, __sk_common.skc_state));
+	if (!kind)
+		return;
 	if (!is_tcp(sk, false)) {
 		if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP)
-			list_mptcp(sk, role);
-		return;
+			list_mptcp(sk, role, kind);
+	} else if (!is_subflow(sk)) {
+		list_tcp(sk, role, kind);
+	} else if (!reads_mptcp) {
+		submit_stream(sk, role, STREAM_MPTCP, false);
 	}
-	state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	if (is_subflow(sk)) {
-		if (!reads_mptcp && is_alive(state))
-			submit_stream(sk, role, STREAM_MPTCP, false);
-		return;
-	}
-	write_seq = TCP_FIELD(sk, write_seq);
-	if (state == TCP_ESTABLISHED)
-		tell_encrypted(sk, role, false);
-	if (state == TCP_ESTABLISHED)
-		submit_state(sk, role, EVENT_EXISTING, write_seq, received_offset(sk, false),
-			     reply_awaited(sk, role) ? FLAG_AWAITED : 0, false);
-	else if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
-		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, received_offset(sk, false), left_here(sk, false),
-			     false);
-	else if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
-		submit_state(sk, role, EVENT_PEER_CLOSED, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, false),
-			     0, false);
 }
 
 /* Those of the observer's own network namespace, the ones included that wait to be accepted. */

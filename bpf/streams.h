@@ -147,22 +147,15 @@ static __always_inline void other_changed(struct sock *sk, __u8 role, int from, 
 	}
 }
 
-/* An MPTCP socket that is there already. */
-static __always_inline void list_mptcp(struct sock *sk, __u8 role)
+/* An MPTCP socket that existed before the probes. */
+static __always_inline void list_mptcp(struct sock *sk, __u8 role, __u8 kind)
 {
-	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	__u32 received;
 
 	if (!reads_mptcp || !remote_port(sk, false))
 		return;
-	if (state == TCP_ESTABLISHED)
-		submit_state(sk, role, EVENT_EXISTING, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed), 0,
-			     false);
-	else if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
-		submit_state(sk, role, EVENT_HALF_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed),
-			     0, false);
-	else if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
-		submit_state(sk, role, EVENT_PEER_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_received),
-			     0, false);
+	received = kind == EVENT_PEER_CLOSED ? MPTCP_FIELD(sk, bytes_received) : MPTCP_FIELD(sk, bytes_consumed);
+	submit_state(sk, role, kind, MPTCP_FIELD(sk, write_seq), received, 0, false);
 }
 
 #endif
