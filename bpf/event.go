@@ -51,12 +51,26 @@ const (
 	Broken     = uint8(observerEventFlagFLAG_BROKEN)
 )
 
-const eventSize = int(unsafe.Sizeof(Event{}))
+const (
+	eventSize = int(unsafe.Sizeof(Event{}))
+	wordSize  = 8
+)
 
-// decode splits a record into its head and its payload, both in the memory of the record. ok is false if it is too short.
+// payloadStart returns where the payload of an event begins, in bytes from its head: behind the further words that its flags announce.
+func payloadStart(event *Event) int {
+	return eventSize + wordSize*int(event.Flags&uint8(observerEventFlagFLAG_WORDS)/uint8(observerEventFlagFLAG_WORD))
+}
+
+// decode splits a record into its head and its payload, both in the memory of the record. It passes over further words. ok is false if the
+// record is too short.
 func decode(record []byte) (event *Event, payload []byte, ok bool) {
 	if len(record) < eventSize {
 		return nil, nil, false
 	}
-	return (*Event)(unsafe.Pointer(&record[0])), record[eventSize:], true
+	event = (*Event)(unsafe.Pointer(&record[0]))
+	start := payloadStart(event)
+	if len(record) < start {
+		return nil, nil, false
+	}
+	return event, record[start:], true
 }

@@ -34,6 +34,12 @@ enum event_flag {
 	FLAG_LEFT = 4,	   /* EVENT_HALF_CLOSED, EVENT_PEER_CLOSED: this end has closed, and reads no more */
 	FLAG_RESET = 8,	   /* EVENT_PEER_CLOSED: at one stroke, in both directions */
 	FLAG_BROKEN = 16,  /* the same, and by neither end: a timeout, or an administrator */
+	/*
+	 * How many further words of 8 bytes stand between the head and the payload: (flags & FLAG_WORDS) / FLAG_WORD, 3 at most. What they
+	 * mean is defined for each kind of event. A reader that does not use them passes over them.
+	 */
+	FLAG_WORD = 32,
+	FLAG_WORDS = 96,
 	/* EVENT_OPEN and later ones: the socket is in the observer's network namespace */
 	FLAG_OWN_NETWORK = 128,
 };
@@ -66,6 +72,7 @@ enum loss {
 /* The longest payload of one event; a longer call makes several. */
 enum { EVENT_MAX_PAYLOAD = 8192 };
 
+/* The head of an event. Behind it stand further words, if the flags say so, and then the payload. */
 struct event {
 	__u64 conn;	/* the address of the socket: identifies it while it lives */
 	__u64 time;	/* CLOCK_MONOTONIC in nanoseconds: start of a send, end of a receive, or the change of state */

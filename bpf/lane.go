@@ -83,13 +83,14 @@ func (l *lane) event() *Event { return (*Event)(unsafe.Pointer(&l.events[l.posit
 // read returns the next event, of which there must be one, and its payload.
 func (l *lane) read() (*Event, []byte) {
 	event := l.event()
-	start := l.position&l.mask + uint64(eventSize)
+	start := l.position&l.mask + uint64(payloadStart(event))
 	return event, l.events[start : start+uint64(event.Len)]
 }
 
 // skip goes on behind the next event.
 func (l *lane) skip() {
-	l.position += uint64(eventSize) + (uint64(l.event().Len)+7)&^7
+	event := l.event()
+	l.position += uint64(payloadStart(event)) + (uint64(event.Len)+7)&^7
 	if l.position-l.published > l.mask/4 {
 		l.publish()
 	}

@@ -22,8 +22,8 @@ type testLane struct{ *lane }
 
 func newTestLane() lane { return newLane(make([]byte, laneBytes(testLaneSize))) }
 
-func (l testLane) write(time uint64, payload string) bool {
-	record := encode(time, payload)
+func (l testLane) write(time uint64, payload string, words ...uint64) bool {
+	record := encode(time, payload, words...)
 	at, size := l.end(), uint64(len(record)+7)&^7
 	if at+size-atomic.LoadUint64(l.consumed) > testLaneSize {
 		return false

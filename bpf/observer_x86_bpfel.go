@@ -45,6 +45,8 @@ const (
 	observerEventFlagFLAG_LEFT        observerEventFlag = 4
 	observerEventFlagFLAG_RESET       observerEventFlag = 8
 	observerEventFlagFLAG_BROKEN      observerEventFlag = 16
+	observerEventFlagFLAG_WORD        observerEventFlag = 32
+	observerEventFlagFLAG_WORDS       observerEventFlag = 96
 	observerEventFlagFLAG_OWN_NETWORK observerEventFlag = 128
 )
 

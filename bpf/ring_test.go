@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"sync/atomic"
 	"testing"
 	"unsafe"
@@ -20,10 +21,10 @@ func newTestRing(size int) testRing {
 }
 
 // begin writes an event that is not complete yet, and returns what completes it.
-func (r testRing) begin(time uint64, payload string) (commit func()) {
+func (r testRing) begin(time uint64, payload string, words ...uint64) (commit func()) {
 	at := *r.written
 	header := (*uint32)(unsafe.Pointer(&r.data[at&r.mask]))
-	record := encode(time, payload)
+	record := encode(time, payload, words...)
 	atomic.StoreUint32(header, uint32(len(record))|recordBusy)
 	for i := range record {
 		r.data[(at+recordHeader+uint64(i))&r.mask] = record[i]
@@ -32,12 +33,16 @@ func (r testRing) begin(time uint64, payload string) (commit func()) {
 	return func() { atomic.StoreUint32(header, uint32(len(record))) }
 }
 
-// encode makes an event as the probes write it.
-func encode(time uint64, payload string) []byte {
-	record := append(make([]byte, eventSize), payload...)
+// encode makes an event as the probes write it, with further words.
+func encode(time uint64, payload string, words ...uint64) []byte {
+	record := make([]byte, eventSize)
 	event := (*Event)(unsafe.Pointer(&record[0]))
 	event.Time, event.Len, event.Kind = time, uint32(len(payload)), Sent
-	return record
+	event.Flags = uint8(len(words)) * uint8(observerEventFlagFLAG_WORD)
+	for _, word := range words {
+		record = binary.NativeEndian.AppendUint64(record, word)
+	}
+	return append(record, payload...)
 }
 
 // BenchmarkRing steps through a ring that is always full of small records.

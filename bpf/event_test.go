@@ -1,0 +1,50 @@
+package bpf
+
+import (
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestEventLayout(t *testing.T) {
+	assert.Equal(t, 64, eventSize, "one cache line")
+	assert.Zero(t, (Accepted|Awaited|Left|Reset|Broken|OwnNetwork)&uint8(observerEventFlagFLAG_WORDS), "flags that count words have bits of their own")
+}
+
+func TestDecodePassesOverFurtherWords(t *testing.T) {
+	for words := range 4 {
+		record := encode(7, "payload", make([]uint64, words)...)
+		event, payload, ok := decode(record)
+		require.True(t, ok, "%d words", words)
+		assert.EqualValues(t, 7, event.Time)
+		assert.Equal(t, "payload", string(payload), "%d words", words)
+		assert.Same(t, &record[0], (*byte)(unsafe.Pointer(event)), "the head is in the memory of the record")
+
+		_, payload, ok = decode(record[:eventSize+8*words])
+		assert.True(t, ok)
+		assert.Empty(t, payload)
+		_, _, ok = decode(record[:eventSize+8*words-1])
+		assert.False(t, ok, "a record that ends before its payload")
+	}
+}
+
+// Events with and without further words follow each other in the ring and in a lane, over its end too.
+func TestFurtherWordsInBothQueues(t *testing.T) {
+	m, ring, lanes := newTestMerge(1)
+	for now := range uint64(1000) {
+		words := make([]uint64, now%4)
+		text := []string{"", "$3\r\n", "*1\r\n$4\r\nPING\r\n"}[now%3]
+		if now%2 == 0 {
+			ring.begin(now, text, words...)()
+		} else {
+			require.True(t, lanes[0].write(now, text, words...))
+		}
+		event, payload := m.next()
+		require.NotNil(t, event)
+		require.Equal(t, now, event.Time)
+		require.Equal(t, text, string(payload))
+	}
+	assert.Empty(t, m.rest())
+}
