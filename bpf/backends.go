@@ -5,58 +5,51 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 )
 
-// backend is a way to see the socket calls: a set of programs of the one object. All of them feed the same ring.
+// backend is a way to see the socket calls: the programs of a tap, and what the kernel needs for them.
 type backend struct {
-	name     string
-	programs []attachment
-	// missing tells cheaply what the kernel lacks for it; nil if nothing is known to be missing.
-	missing func() error
+	name  string
+	hooks []hook
 	// further are programs for sockets that are not plain TCP, without which the backend works; a kernel may lack their functions.
 	further []further
-	// preempted says that a preemptible kernel can preempt the programs; kprobes it runs undisturbed.
+	// missing returns as an error what the kernel lacks for the backend, as far as that can be found out cheaply.
+	missing func() error
+	// preempted says that a preemptible kernel can preempt the programs. It runs kprobes undisturbed.
 	preempted bool
 }
 
 // further are programs that follow one function of the kernel.
 type further struct {
 	function string
-	programs []attachment
-}
-
-// attachment is a program and how it is attached.
-type attachment struct {
-	program string
-	attach  func(*ebpf.Program) (io.Closer, error)
+	hooks    []hook
 }
 
 // backends in the order in which auto tries them.
 var backends = []backend{
 	{
 		name: "fentry",
-		programs: []attachment{
+		hooks: []hook{
 			{observerProgFentryReceived, attachTracing},
 			{observerProgFentryReceive, attachTracing},
 			{observerProgFentrySent, attachTracing},
 			{observerProgFentrySend, attachTracing},
 		},
 		further: []further{
-			{"mptcp_recvmsg", []attachment{{observerProgFentryMptcpReceived, attachTracing}, {observerProgFentryMptcpReceive, attachTracing}}},
-			{"mptcp_sendmsg", []attachment{{observerProgFentryMptcpSent, attachTracing}, {observerProgFentryMptcpSend, attachTracing}}},
-			{"tcp_bpf_sendmsg", []attachment{{observerProgFentrySockmap, attachTracing}}},
+			{"mptcp_recvmsg", []hook{{observerProgFentryMptcpReceived, attachTracing}, {observerProgFentryMptcpReceive, attachTracing}}},
+			{"mptcp_sendmsg", []hook{{observerProgFentryMptcpSent, attachTracing}, {observerProgFentryMptcpSend, attachTracing}}},
+			{"tcp_bpf_sendmsg", []hook{{observerProgFentrySockmap, attachTracing}}},
 		},
 		missing:   func() error { return missingFunctions("tcp_sendmsg_locked", "tcp_recvmsg") },
 		preempted: true,
 	},
 	{
 		name: "tracepoint",
-		programs: []attachment{
+		hooks: []hook{
 			{observerProgTracepointReceived, attachTracing},
 			{observerProgTracepointSent, attachTracing},
 			{observerProgTracepointSend, attachTracing},
@@ -66,35 +59,26 @@ var backends = []backend{
 	},
 	{
 		name: "kprobe",
-		programs: []attachment{
+		hooks: []hook{
 			{observerProgKprobeReceived, attachKretprobe("tcp_recvmsg")},
 			{observerProgKprobeReceive, attachKprobe("tcp_recvmsg")},
 			{observerProgKprobeSent, attachKretprobe("tcp_sendmsg_locked")},
 			{observerProgKprobeSend, attachKprobe("tcp_sendmsg_locked")},
 		},
 		further: []further{
-			{"mptcp_recvmsg", []attachment{
+			{"mptcp_recvmsg", []hook{
 				{observerProgKprobeMptcpReceived, attachKretprobe("mptcp_recvmsg")},
 				{observerProgKprobeMptcpReceive, attachKprobe("mptcp_recvmsg")},
 			}},
-			{"mptcp_sendmsg", []attachment{
+			{"mptcp_sendmsg", []hook{
 				{observerProgKprobeMptcpSent, attachKretprobe("mptcp_sendmsg")},
 				{observerProgKprobeMptcpSend, attachKprobe("mptcp_sendmsg")},
 			}},
-			{"tcp_bpf_sendmsg", []attachment{{observerProgKprobeSockmap, attachKprobe("tcp_bpf_sendmsg")}}},
+			{"tcp_bpf_sendmsg", []hook{{observerProgKprobeSockmap, attachKprobe("tcp_bpf_sendmsg")}}},
 		},
 		missing: missingKprobes,
 	},
 }
-
-// lifecycle are the programs of every backend.
-var lifecycle = []attachment{
-	{observerProgConnectionState, attachTracing},
-	{observerProgConnectionEnd, attachTracing},
-}
-
-// listings are the iterators that list the connections which exist, for every backend.
-var listings = []string{observerProgConnectionList, observerProgConnectionListHeld}
 
 // Backends returns the names of the backends in the order in which auto tries them.
 func Backends() []string {
@@ -103,6 +87,10 @@ func Backends() []string {
 		names = append(names, b.name)
 	}
 	return names
+}
+
+func attachIterator(program *ebpf.Program) (io.Closer, error) {
+	return link.AttachIter(link.IterOptions{Program: program})
 }
 
 func attachTracing(program *ebpf.Program) (io.Closer, error) {
@@ -170,48 +158,14 @@ func find(kernel *btf.Spec, name string, result any, none error) error {
 	return nil
 }
 
-// copies returns how many copies of the backend's own programs this kernel needs, and how many of those of the life of connections.
-func (b *backend) copies() (own, life uint32) {
-	own, life = 1, lifecycleCopies
-	if preemptibleHere() {
-		life = lifecycleCopiesIfPreemptible
-		if b.preempted {
-			own = copiesIfPreemptible
+// socketTap returns the tap of the socket calls.
+func (b *backend) socketTap() *tap {
+	t := &tap{duplicates: b.duplicates()}
+	for _, f := range b.further {
+		if f.usable() {
+			t.hooks = append(t.hooks, f.hooks...)
 		}
 	}
-	return own, life
-}
-
-// attachments returns the programs of one copy.
-func (b *backend) attachments(copy uint32) []attachment {
-	own, life := b.copies()
-	var programs []attachment
-	if copy < life {
-		programs = slices.Clone(lifecycle)
-	}
-	if copy < own {
-		for _, f := range b.further {
-			if f.usable() {
-				programs = append(programs, f.programs...)
-			}
-		}
-		programs = append(programs, b.programs...)
-	}
-	return programs
-}
-
-// prune removes the programs that one copy does not use.
-func (b *backend) prune(spec *ebpf.CollectionSpec, copy uint32) {
-	var used []string
-	if copy == 0 {
-		used = slices.Clone(listings)
-	}
-	for _, a := range b.attachments(copy) {
-		used = append(used, a.program)
-	}
-	for name := range spec.Programs {
-		if !slices.Contains(used, name) {
-			delete(spec.Programs, name)
-		}
-	}
+	t.hooks = append(t.hooks, b.hooks...)
+	return t
 }

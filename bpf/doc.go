@@ -4,8 +4,9 @@
 // Its place in the line is the first arrow of
 // kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
 //
-// A backend is a row of the table in backends.go: a set of programs of the one object, which all feed the same emit
-// functions (emit.h), the same ring buffer and a lane for each processor (lane.h). Differences between kernels are in compat.h, the layout of an event is in
+// The programs of the one object (observer.bpf.c) form taps (tap.go), each attached and detached as one: the socket calls, the life of
+// connections, and the listing. A backend (backends.go) is one way to see the socket calls. All programs feed the same emit functions (emit.h),
+// the same ring buffer and a lane for each processor (lane.h). Differences between kernels are in compat.h, the layout of an event is in
 // event.h, from which the Go types are generated. Observed are the sockets whose ports are set, in every network namespace.
 //
 // Events and payloads returned by Probes.Next lie in the ring buffer or lane itself: they are valid until the next call.

@@ -42,6 +42,12 @@ func TestReleaseUnderUse(t *testing.T) {
 			func() { _, _ = probes.Lost() },
 			func() { probes.Produced() },
 			probes.Wake,
+			func() { _ = probes.Limits() },
+			func() {
+				if life, err := probes.attach(probes.owned.life); err == nil {
+					_ = probes.detach(life)
+				}
+			},
 			func() { _ = probes.Close() },
 		}
 		var beside sync.WaitGroup
@@ -86,6 +92,8 @@ func TestReleaseUnderUse(t *testing.T) {
 		assert.ErrorIs(t, err, os.ErrClosed)
 		assert.ErrorIs(t, probes.SetPorts(nil, nil), os.ErrClosed)
 		assert.ErrorIs(t, probes.List(), os.ErrClosed)
+		_, err = probes.attach(probes.owned.life)
+		assert.ErrorIs(t, err, os.ErrClosed)
 		assert.Zero(t, probes.held.Load(), "shares that were not given back")
 	}
 }

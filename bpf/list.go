@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 )
 
@@ -21,10 +20,17 @@ func (p *Probes) List() error {
 		return fmt.Errorf("list connections: %w", os.ErrClosed)
 	}
 	defer p.giveBack()
-	for _, name := range listings {
-		if err := p.runIterator(o.collection.Programs[name]); err != nil {
-			return fmt.Errorf("list connections: %w", err)
+	iterators, err := o.listing.attach()
+	if err != nil {
+		return fmt.Errorf("list connections: %w", err)
+	}
+	for _, iterator := range iterators.links {
+		if err = p.run(iterator.(*link.Iter)); err != nil {
+			break
 		}
+	}
+	if err := errors.Join(err, iterators.detach()); err != nil {
+		return fmt.Errorf("list connections: %w", err)
 	}
 	return nil
 }
@@ -38,12 +44,7 @@ func ownNetwork() (uint32, error) {
 	return uint32(namespace.Ino), nil
 }
 
-func (p *Probes) runIterator(program *ebpf.Program) error {
-	iterator, err := link.AttachIter(link.IterOptions{Program: program})
-	if err != nil {
-		return fmt.Errorf("attach iterator: %w", err)
-	}
-	defer iterator.Close()
+func (p *Probes) run(iterator *link.Iter) error {
 	reader, err := iterator.Open()
 	if err != nil {
 		return fmt.Errorf("open iterator: %w", err)

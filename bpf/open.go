@@ -3,13 +3,13 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
 
@@ -24,8 +24,8 @@ type Options struct {
 	ClientPorts, ServerPorts []uint16 // the ports of the remote end of clients, and of the local end of servers
 }
 
-// Open loads the programs of the backend with that name, attaches them and lists nothing yet.
-// On an error nothing remains attached.
+// Open loads the programs of the backend with that name, of the life of connections and of the listing, and attaches the first two. It lists
+// nothing yet. On an error nothing remains attached.
 func Open(name string, options Options) (probes *Probes, err error) {
 	i := slices.IndexFunc(backends, func(b backend) bool { return b.name == name })
 	if i < 0 {
@@ -51,8 +51,8 @@ func Open(name string, options Options) (probes *Probes, err error) {
 		return nil, err
 	}
 	removeStaleEvents()
-	for i, collection := range append([]*ebpf.Collection{o.collection}, o.spares...) {
-		if err := p.attach(b.attachments(uint32(i)), collection); err != nil {
+	for _, t := range []*tap{o.life, o.socket} {
+		if _, err := p.attach(t); err != nil {
 			return nil, err
 		}
 	}
@@ -60,20 +60,7 @@ func Open(name string, options Options) (probes *Probes, err error) {
 	return p, nil
 }
 
-func (p *Probes) attach(attachments []attachment, collection *ebpf.Collection) error {
-	for _, a := range attachments {
-		attached, err := a.attach(collection.Programs[a.program])
-		if err != nil {
-			return fmt.Errorf("attach %s: %w", a.program, err)
-		}
-		p.links = append(p.links, attached)
-		if limited, ok := attached.(limitedLink); ok {
-			p.limits = append(p.limits, limited.limit)
-		}
-	}
-	return nil
-}
-
+// load creates the maps, loads the programs of all taps, and maps the memory by which user space reads and writes the maps.
 func (o *owned) load(b *backend, options Options) error {
 	if err := ringBuffer(); errors.Is(err, errNoRingBuffer) {
 		return err
@@ -82,28 +69,49 @@ func (o *owned) load(b *backend, options Options) error {
 	if err := rlimit.RemoveMemlock(); err != nil && features.HaveMapType(ebpf.TaskStorage) != nil {
 		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w: %w", errMemlock, err)
 	}
-	if err := o.loadCopies(b, options); err != nil {
+	o.socket, o.life, o.listing = b.socketTap(), lifeTap(), listingTap()
+	if err := o.loadTaps(b, options); err != nil {
 		return err
 	}
 	var err error
-	if o.stops, err = openStops(o.collection.Maps[observerMapStops], o.collection.Maps[observerMapGenerations],
-		o.collection.Maps[observerMapBodies]); err != nil {
+	if o.stops, err = openStops(o.shared.Maps[observerMapStops], o.shared.Maps[observerMapGenerations],
+		o.shared.Maps[observerMapBodies]); err != nil {
 		return err
 	}
 	if err := o.setPorts(options.ClientPorts, options.ServerPorts); err != nil {
 		return err
 	}
-	events := o.collection.Maps[observerMapEvents]
+	events := o.shared.Maps[observerMapEvents]
 	if o.ring, err = openRing(events); err != nil {
 		return err
 	}
 	var lanes []lane
-	if lanes, o.lanes, err = mapLanes(o.collection.Maps[observerMapLanes]); err != nil {
+	if lanes, o.lanes, err = mapLanes(o.shared.Maps[observerMapLanes]); err != nil {
 		return err
 	}
 	o.merge = newMerge(o.ring, lanes)
-	o.waiter, err = openWaiter(events, o.collection.Variables[observerVarConsumerState], options.FlushInterval)
+	o.waiter, err = openWaiter(events, o.shared.Variables[observerVarConsumerState], options.FlushInterval)
 	return err
+}
+
+// loadTaps creates the maps, and loads the programs of all taps with them.
+func (o *owned) loadTaps(b *backend, options Options) error {
+	object, err := b.object(options, o.socket.duplicates)
+	if err != nil {
+		return err
+	}
+	types := btf.NewCache() // for one decoding of the kernel's types
+	withoutPrograms := object.Copy()
+	clear(withoutPrograms.Programs)
+	if o.shared, err = ebpf.NewCollectionWithOptions(withoutPrograms, ebpf.CollectionOptions{Cache: types}); err != nil {
+		return fmt.Errorf("create maps: %w", err)
+	}
+	for _, t := range o.taps() {
+		if err := t.load(object, o.shared.Maps, types); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // spareDescriptors are for maps, the ring's reader and what is opened for a moment.
@@ -130,56 +138,27 @@ func (b *backend) enoughDescriptors() error {
 	return nil
 }
 
-// mostDescriptors returns how many descriptors the backend needs at most: a program and its link for each attachment, those of further ones
-// included, because which of them this kernel has cannot be asked yet.
+// mostDescriptors returns how many descriptors the backend needs at most: a program and its link for each duplicate of a hook, those of
+// further hooks included, because which of them this kernel has cannot be asked yet.
 func (b *backend) mostDescriptors() int {
-	own, life := b.copies()
-	programs := len(b.programs)
+	socket := len(b.hooks)
 	for _, f := range b.further {
-		programs += len(f.programs)
+		socket += len(f.hooks)
 	}
-	return 2*int(own)*programs + 2*int(life)*len(lifecycle) + len(listings) + spareDescriptors
-}
-
-// loadCopies loads the programs as often as this kernel needs them. All copies share the maps of the first, but for their constants.
-func (o *owned) loadCopies(b *backend, options Options) error {
-	own, life := b.copies()
-	for copy := range max(own, life) {
-		spec, err := b.spec(options, copy)
-		if err != nil {
-			return err
-		}
-		shared := make(map[string]*ebpf.Map)
-		if copy > 0 {
-			shared = maps.Clone(o.collection.Maps)
-			delete(shared, constants)
-		}
-		collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
-		if err != nil {
-			return fmt.Errorf("load programs: %w", err)
-		}
-		if copy == 0 {
-			o.collection = collection
-		} else {
-			o.spares = append(o.spares, collection)
-		}
-	}
-	return nil
+	return 2*(int(b.duplicates())*socket+int(lifeDuplicates())*len(lifeHooks)+len(listingHooks)) + spareDescriptors
 }
 
 // constants is the map of the variables that are set before loading.
 const constants = ".rodata"
 
-// spec returns the programs of one copy, made for this kernel.
-func (b *backend) spec(options Options, copy uint32) (*ebpf.CollectionSpec, error) {
+// object returns the specification of the object for this kernel. socketDuplicates is how often the programs of the socket calls are attached.
+func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.CollectionSpec, error) {
 	spec, err := loadObserver()
 	if err != nil {
 		return nil, fmt.Errorf("read programs: %w", err)
 	}
-	b.prune(spec, copy)
 	spec.Maps[observerMapEvents].MaxEntries = options.RingSize
-	own, _ := b.copies()
-	spec.Maps[observerMapScratches].MaxEntries *= own
+	spec.Maps[observerMapScratches].MaxEntries *= socketDuplicates
 	if features.HaveMapType(ebpf.TaskStorage) != nil {
 		// No program reaches it then (current_calls), but it must exist for the programs to load.
 		spec.Maps[observerMapCalls] = spec.Maps[observerMapCallsByThread].Copy()
@@ -200,19 +179,22 @@ func (b *backend) spec(options Options, copy uint32) (*ebpf.CollectionSpec, erro
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range map[string]any{
+	return spec, setConstants(spec, map[string]any{
 		observerVarRecvmsgParameters: uint32(len(recvmsg.Params)),
 		observerVarReadsMptcp:        b.readsMPTCP(),
 		observerVarMaxBytes:          options.MaxBytes,
 		observerVarFillMark:          uint64(options.RingSize / 4),
 		observerVarLaneSize:          uint64(laneSize),
 		observerVarOwnNetwork:        network,
-		observerVarCopies:            own,
-		observerVarCopy:              copy,
-	} {
+	})
+}
+
+// setConstants sets variables that programs read and that are set before they are loaded.
+func setConstants(spec *ebpf.CollectionSpec, values map[string]any) error {
+	for name, value := range values {
 		if err := spec.Variables[name].Set(value); err != nil {
-			return nil, fmt.Errorf("set %s: %w", name, err)
+			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
-	return spec, nil
+	return nil
 }

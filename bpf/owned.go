@@ -1,9 +1,7 @@
 package bpf
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -13,14 +11,17 @@ import (
 
 // owned is what Probes map and open, and free again: memory that the kernel writes to, and descriptors.
 type owned struct {
-	collection *ebpf.Collection
-	spares     []*ebpf.Collection // the further copies of the backend's programs
-	ring       *ring
-	lanes      []byte // the memory of the lanes
-	merge      *merge // of the ring and the lanes
-	waiter     *waiter
-	stops      *stops
+	shared                *ebpf.Collection // the maps and the variables, without programs
+	socket, life, listing *tap
+	ring                  *ring
+	lanes                 []byte // the memory of the lanes
+	merge                 *merge // of the ring and the lanes
+	waiter                *waiter
+	stops                 *stops
 }
+
+// taps returns all taps. A further one is a field of owned and stands here; what it is attached by stands in Probes.
+func (o *owned) taps() []*tap { return []*tap{o.socket, o.life, o.listing} }
 
 // shares lead to what is owned. Whoever uses any of it holds a share meanwhile, and what gives the last one back frees it: nothing is freed under
 // a user, in whatever order the users are called.
@@ -69,11 +70,13 @@ func (o *owned) free() {
 	if o.stops != nil {
 		o.stops.close()
 	}
-	for _, spare := range o.spares {
-		spare.Close()
+	for _, t := range o.taps() {
+		if t != nil { // of probes that could not be opened
+			t.close()
+		}
 	}
-	if o.collection != nil {
-		o.collection.Close()
+	if o.shared != nil {
+		o.shared.Close()
 	}
 }
 
@@ -83,42 +86,22 @@ func (o *owned) setPorts(client, server []uint16) error {
 		for _, port := range ports {
 			bits[port>>3] |= 1 << (port & 7)
 		}
-		if err := o.collection.Variables[name].Set(bits); err != nil {
+		if err := o.shared.Variables[name].Set(bits); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// missed returns how often the kernel skipped a program because it was running already on that processor. Of a program that has copies nobody can tell which calls all of them missed, but
-// by the gap that such a call leaves in its stream.
-func (o *owned) missed() (uint64, error) {
+// missedRuns returns how often the kernel skipped programs that have no duplicates.
+func (o *owned) missedRuns() (uint64, error) {
 	var sum uint64
-	for name, program := range o.collection.Programs {
-		if o.hasCopies(name) {
-			continue
-		}
-		n, err := skipped(program)
+	for _, t := range o.taps() {
+		missed, err := t.missedRuns()
 		if err != nil {
-			return sum, fmt.Errorf("read statistics of %s: %w", name, err)
+			return sum, err
 		}
-		sum += n
+		sum += missed
 	}
 	return sum, nil
-}
-
-func (o *owned) hasCopies(program string) bool {
-	return slices.ContainsFunc(o.spares, func(spare *ebpf.Collection) bool { return spare.Programs[program] != nil })
-}
-
-// skipped returns how often the kernel skipped a program; 0 where it does not tell.
-func skipped(program *ebpf.Program) (uint64, error) {
-	stats, err := program.Stats()
-	if errors.Is(err, ebpf.ErrNotSupported) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	return stats.RecursionMisses, nil
 }

@@ -13,17 +13,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copiesIfPreemptible is how many copies of a backend's programs are attached to a kernel that can preempt them. A call is missed if as many
-// tasks of one processor are preempted, one in each copy. Each copy more makes that five to forty times rarer (docs/kernels.md). Nothing
-// makes it impossible: a program that forbids preemption is preempted when it allows it again, and counts as running until it has ended.
-const copiesIfPreemptible = 6
+// duplicatesIfPreemptible is how often the programs of the socket calls are attached to a kernel that can preempt them. A call is missed if
+// that many tasks of one CPU are preempted, one in each duplicate. Each duplicate more makes that five to forty times rarer
+// (docs/kernels.md). Nothing makes it impossible: a program that forbids preemption is preempted when it allows it again, and counts as
+// running until it has ended.
+const duplicatesIfPreemptible = 6
 
-// lifecycleCopies and lifecycleCopiesIfPreemptible are how many copies there are of the programs that follow the life of connections. Every
-// kernel needs two: one for the processes, and one for the soft interrupts that interrupt them there. They run a tenth as often as the others.
+// lifeDuplicatesAlways and lifeDuplicatesIfPreemptible are how often the programs of the life of connections are attached. Every kernel needs
+// two: one for the processes, and one for the softirqs that interrupt them there. They run a tenth as often as the others.
 const (
-	lifecycleCopies              = 2
-	lifecycleCopiesIfPreemptible = 3
+	lifeDuplicatesAlways        = 2
+	lifeDuplicatesIfPreemptible = 3
 )
+
+// duplicates returns how often the backend's programs are attached on this kernel.
+func (b *backend) duplicates() uint32 {
+	if b.preempted && preemptibleHere() {
+		return duplicatesIfPreemptible
+	}
+	return 1
+}
+
+// lifeDuplicates returns how often the programs of the life of connections are attached on this kernel.
+func lifeDuplicates() uint32 {
+	if preemptibleHere() {
+		return lifeDuplicatesIfPreemptible
+	}
+	return lifeDuplicatesAlways
+}
 
 // preemptibleHere tells it of this kernel. It looks once: the answer has to be the same for all programs.
 var preemptibleHere = sync.OnceValue(func() bool {

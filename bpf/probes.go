@@ -3,7 +3,6 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"slices"
@@ -16,16 +15,15 @@ import (
 // while they run, and when it has been freed they say so.
 type Probes struct {
 	backend string
-	limits  []string
 	closed  atomic.Bool // nothing writes to the ring any more
 
 	*shares          // those of the methods, each while it runs, and one of the reader until Release
 	reader   *reader // of the reader, as what follows; nil after Release
 	released bool
 
-	lock   sync.Mutex // of what follows
-	links  []io.Closer
-	missed uint64 // what return probes had missed when they were detached
+	lock     sync.Mutex // of what follows
+	attached []*attached
+	missed   uint64 // what return probes had missed when they were detached
 }
 
 // reader is what the reader looks at all the time.
@@ -38,8 +36,53 @@ type reader struct {
 // Backend returns the name of the backend.
 func (p *Probes) Backend() string { return p.backend }
 
-// Limits says in what the programs can do less than they should, for lack of something that the error would name.
-func (p *Probes) Limits() []string { return p.limits }
+// Limits says what the attached programs cannot do on this machine, and the remedy.
+func (p *Probes) Limits() []string {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	var limits []string
+	for _, a := range p.attached {
+		for _, l := range a.links {
+			if limited, ok := l.(limitedLink); ok {
+				limits = append(limits, limited.limit)
+			}
+		}
+	}
+	return limits
+}
+
+// attach attaches a tap, until detach or Close. Any goroutine may call it, at any time: the others go on meanwhile. After Close the error is
+// os.ErrClosed.
+func (p *Probes) attach(t *tap) (*attached, error) {
+	if p.take() == nil {
+		return nil, os.ErrClosed
+	}
+	defer p.giveBack()
+	a, err := t.attach()
+	if err != nil {
+		return nil, err
+	}
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	if p.closed.Load() {
+		return nil, errors.Join(os.ErrClosed, a.detach())
+	}
+	p.attached = append(p.attached, a)
+	return a, nil
+}
+
+// detach detaches a tap; nothing happens if that was done already. Any goroutine may call it, at any time.
+func (p *Probes) detach(a *attached) error {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	i := slices.Index(p.attached, a)
+	if i < 0 {
+		return nil
+	}
+	p.attached = slices.Delete(p.attached, i, i+1)
+	p.missed += a.missedCalls()
+	return a.detach()
+}
 
 // SetPorts replaces the observed ports, without detaching. Nothing is stopped then. After Release the error is os.ErrClosed.
 func (p *Probes) SetPorts(client, server []uint16) error {
@@ -150,7 +193,7 @@ func (p *Probes) Lost() (map[string]uint64, error) {
 		observerLossLOST_NO_STORAGE: "no_storage",
 	} {
 		var perCPU []uint64
-		if err := o.collection.Maps[observerMapLost].Lookup(uint32(kind), &perCPU); err != nil {
+		if err := o.shared.Maps[observerMapLost].Lookup(uint32(kind), &perCPU); err != nil {
 			return nil, fmt.Errorf("read lost events: %w", err)
 		}
 		lost[reason] = 0
@@ -158,7 +201,7 @@ func (p *Probes) Lost() (map[string]uint64, error) {
 			lost[reason] += n
 		}
 	}
-	missed, err := o.missed()
+	missed, err := o.missedRuns()
 	lost["missed_run"] = missed + p.missedCalls()
 	return lost, err
 }
@@ -168,22 +211,22 @@ func (p *Probes) missedCalls() uint64 {
 	p.lock.Lock()
 	defer p.lock.Unlock()
 	sum := p.missed
-	for _, attached := range p.links {
-		sum += missedCalls(attached)
+	for _, a := range p.attached {
+		sum += a.missedCalls()
 	}
 	return sum
 }
 
-// Close detaches the programs. What is in the ring can still be read; the reader calls Release then.
+// Close detaches all taps. What is in the ring can still be read; the reader calls Release then.
 func (p *Probes) Close() error {
 	p.lock.Lock()
 	defer p.lock.Unlock()
 	var errs []error
-	for _, l := range slices.Backward(p.links) {
-		p.missed += missedCalls(l)
-		errs = append(errs, l.Close())
+	for _, a := range slices.Backward(p.attached) {
+		p.missed += a.missedCalls()
+		errs = append(errs, a.detach())
 	}
-	p.links = nil
+	p.attached = nil
 	// Not before: Next must not find the ring empty for good while probes still write.
 	p.closed.Store(true)
 	p.Wake()

@@ -1,0 +1,153 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+)
+
+// tap is a set of programs of the object that are attached and detached as one: those of the socket calls, of the life of connections, or of
+// the listing. Probes can have any number of taps, which all use the same maps.
+//
+// The programs are loaded when the probes are opened, while the process still has the privileges, and freed with the probes (owned.go). From
+// then on a tap can be attached at any time, more than once, and detached again.
+type tap struct {
+	hooks      []hook             // attached in this order
+	duplicates uint32             // how often each program is attached (preempt.go), at least once
+	loaded     []*ebpf.Collection // the programs of each duplicate
+}
+
+// hook is a program and how it is attached.
+type hook struct {
+	program string
+	attach  func(*ebpf.Program) (io.Closer, error)
+}
+
+// attached is a tap that is attached.
+type attached struct {
+	links []io.Closer
+}
+
+// load loads the programs of a tap, by a specification of the object that has the sizes of the shared maps. Apart from the map of constants,
+// they use these maps.
+func (t *tap) load(object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) error {
+	shared = maps.Clone(shared)
+	delete(shared, constants)
+	for duplicate := range t.duplicates {
+		spec := object.Copy()
+		maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !t.has(name) })
+		if err := setConstants(spec, map[string]any{observerVarCopies: t.duplicates, observerVarCopy: duplicate}); err != nil {
+			return err
+		}
+		loaded, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: types})
+		if err != nil {
+			return fmt.Errorf("load programs: %w", err)
+		}
+		for _, m := range loaded.Maps {
+			_ = m.Close() // a descriptor; the programs hold the maps themselves
+		}
+		t.loaded = append(t.loaded, loaded)
+	}
+	return nil
+}
+
+func (t *tap) has(program string) bool {
+	return slices.ContainsFunc(t.hooks, func(h hook) bool { return h.program == program })
+}
+
+// attach attaches all programs of a tap that is loaded. On an error none remains attached. It is safe for use by any goroutine that holds a
+// share of what is owned.
+func (t *tap) attach() (*attached, error) {
+	a := new(attached)
+	for _, duplicate := range t.loaded {
+		for _, h := range t.hooks {
+			l, err := h.attach(duplicate.Programs[h.program])
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("attach %s: %w", h.program, err), a.detach())
+			}
+			a.links = append(a.links, l)
+		}
+	}
+	return a, nil
+}
+
+// detach detaches the programs, the last one first. They remain loaded.
+func (a *attached) detach() error {
+	var errs []error
+	for _, l := range slices.Backward(a.links) {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// missedCalls returns how many calls the return probes could not follow.
+func (a *attached) missedCalls() uint64 {
+	var sum uint64
+	for _, l := range a.links {
+		sum += missedCalls(l)
+	}
+	return sum
+}
+
+// missedRuns returns how often the kernel skipped a program because it was running already on that CPU. Of a program with duplicates it is
+// not known which calls all of them missed: such a call leaves a gap in its stream.
+func (t *tap) missedRuns() (uint64, error) {
+	if t.duplicates > 1 {
+		return 0, nil
+	}
+	var sum uint64
+	for _, loaded := range t.loaded {
+		for name, program := range loaded.Programs {
+			n, err := skipped(program)
+			if err != nil {
+				return sum, fmt.Errorf("read statistics of %s: %w", name, err)
+			}
+			sum += n
+		}
+	}
+	return sum, nil
+}
+
+// skipped returns how often the kernel skipped a program; 0 where the kernel does not count it.
+func skipped(program *ebpf.Program) (uint64, error) {
+	stats, err := program.Stats()
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return stats.RecursionMisses, nil
+}
+
+// close frees the programs.
+func (t *tap) close() {
+	for _, loaded := range t.loaded {
+		loaded.Close()
+	}
+}
+
+// lifeTap returns the tap of the life of connections: they open, half-close, close. Every backend has it.
+func lifeTap() *tap {
+	return &tap{hooks: lifeHooks, duplicates: lifeDuplicates()}
+}
+
+var lifeHooks = []hook{
+	{observerProgConnectionState, attachTracing},
+	{observerProgConnectionEnd, attachTracing},
+}
+
+// listingTap returns the tap of the listing, whose programs are iterators. It is attached for the time of one listing (list.go).
+func listingTap() *tap {
+	return &tap{hooks: listingHooks, duplicates: 1}
+}
+
+var listingHooks = []hook{
+	{observerProgConnectionList, attachIterator},
+	{observerProgConnectionListHeld, attachIterator},
+}
