@@ -43,10 +43,13 @@ func closedBy(role event.Role) Reason {
 	return ServerClosed
 }
 
-// checkEnd ends the connection when the last reply has been read that its server sent.
+// checkEnd ends the connection when the last reply has been read that its server sent. If missing
+// requests would change the verdict on the connection, it waits for the close of the socket, whose
+// offsets show whether any are missing.
 func (c *conn) checkEnd() {
 	b := &c.buffers[event.Reply]
-	if c.ends && (c.unheard(event.Reply) || b.Started() && b.Empty() && b.Distance(c.replyEnd) <= 0) {
+	decided := c.unasked == 0 && (c.spoke || !c.asked)
+	if c.ends && decided && (c.unheard(event.Reply) || b.Started() && b.Empty() && b.Distance(c.replyEnd) <= 0) {
 		c.end(c.closing, c.tracker.now)
 	}
 }

@@ -60,6 +60,7 @@ type conn struct {
 	cut       bool   // it was reset by the other end, or broken
 	closed    int64  // since when it is ending
 	passed    uint64 // bytes of requests since it is deaf
+	unasked   uint32 // replies before the first request that have not been counted yet
 	replyEnd  uint32 // where the reply stream ends, if ends
 	ends      bool
 	opening   bool // its streams have begun before it was established (TCP Fast Open)
@@ -182,7 +183,7 @@ func (c *conn) midStream(now, since int64) {
 func (c *conn) lose(reason Reason, d event.Direction, time int64) {
 	c.unpaired(reason, c.forgetPending())
 	c.replies.Reset()
-	c.mode, c.unknown, c.silence, c.repeatable = lost, true, answering, false
+	c.mode, c.unknown, c.silence, c.repeatable, c.fresh = lost, true, answering, false, false
 	c.resync = newResync(reason, d, time)
 	if reason == Missing && d == event.Request {
 		c.requests.Reset()

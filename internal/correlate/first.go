@@ -10,6 +10,7 @@ import (
 
 // firstRequest reads a chunk while no request has begun: a proxy may say first for whom it speaks, and the protocol may be another one.
 func (c *conn) firstRequest(data []byte, time int64) {
+	c.countUnasked()
 	again := ""
 	if c.fresh {
 		var state parser.PrefaceState
@@ -53,6 +54,21 @@ func (c *conn) greeted(time int64) bool {
 		}
 	}
 	return c.banner != 0 && c.banner < time
+}
+
+// A reply before the first request answers a request that is missing, or none at all. The next byte
+// of the requests, or the end of the connection, decides; until then such a reply is not counted.
+
+// countUnasked counts the replies before the first request as unsolicited: no request is missing.
+func (c *conn) countUnasked() {
+	c.tracker.stats.unsolicited.Add(uint64(c.unasked))
+	c.unasked = 0
+}
+
+// loseUnasked counts the replies before the first request as unpaired: requests are missing.
+func (c *conn) loseUnasked() {
+	c.unpaired(Missing, c.unasked)
+	c.unasked = 0
 }
 
 // isGreeting reports whether a frame with this first byte, if it answers nothing, is none that a Redis server sends: before it is asked it

@@ -221,6 +221,9 @@ func (c *conn) gap(d event.Direction, n uint32, reason event.Reason, time int64)
 	if c.skip(d, n, reason, time) {
 		return
 	}
+	if d == event.Request {
+		c.loseUnasked()
+	}
 	if c.isUnread(d, n, reason, time) {
 		c.tracker.stats.gap(reason, n, true)
 		return

@@ -183,7 +183,7 @@ func (c *conn) orphan(r *parser.Reply, canWait bool) bool {
 	case canWait && !c.deaf:
 		return false
 	case !c.asked:
-		c.tracker.stats.unsolicited.Add(1)
+		c.unasked++
 		if c.banner == 0 && isGreeting(r.Type) {
 			c.banner = c.replying
 		}

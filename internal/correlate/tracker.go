@@ -167,6 +167,9 @@ func (t *Tracker) Flush() []Exchange {
 		c.settleUse()
 		t.waiting.remove(c)
 	}
+	for _, c := range t.conns {
+		c.countUnasked()
+	}
 	t.wake = math.MaxInt64
 	t.pools.publish()
 	return t.out
@@ -239,6 +242,7 @@ func (t *Tracker) ignore(id uint64, s stranger) {
 
 // forget ends the tracking of a connection.
 func (t *Tracker) forget(c *conn) {
+	c.countUnasked()
 	c.release()
 	c.gone = true
 	t.endings.end(c)

@@ -163,7 +163,7 @@ func TestStats(t *testing.T) {
 	gaps := p.tracker.Stats().Gaps[event.Truncated]
 	assert.Equal(t, Gaps{Skipped: 1, SkippedBytes: 100, Broken: 1, BrokenBytes: 20}, gaps)
 	q := newPlayer(t)
-	q.play("open", "S: -ERR max number of clients reached", "+60ms")
+	q.play("open", "S: -ERR max number of clients reached", "+60ms", "close")
 	assert.EqualValues(t, 1, q.tracker.Stats().Unsolicited)
 }
 

@@ -19,13 +19,12 @@ type ending struct {
 // that blocks, or by which the client had its own connection or the server ended, and what was queued without an EXEC.
 func (c *conn) end(reason Reason, now int64) {
 	switch {
-	case c.mode == paired && !c.asked && c.banner != 0:
-		c.recognise(KindNotRedis)
-	case c.mode == foreign || !c.asked && !c.spoke:
-	case !c.spoke:
-		c.recognise(KindNotRedis)
-	default:
+	case c.mode == foreign:
+	case c.spoke:
 		c.heardServer() // a client that speaks RESP and is not answered is taken at its word
+	case c.unknown: // bytes are missing: the rest proves nothing
+	case c.asked, c.banner != 0:
+		c.recognise(KindNotRedis)
 	}
 	outstanding := c.pending.count + c.tx.queue.count
 	if c.probation.stage == mute && c.pending.count > 0 {
