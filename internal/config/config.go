@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -33,9 +34,9 @@ type Capture struct {
 
 // Endpoint gives a logical name to addresses.
 type Endpoint struct {
-	Name      string     `mapstructure:"name"`
-	Addresses []Address  `mapstructure:"addresses"`
-	Role      event.Role `mapstructure:"role"`
+	Name      string            `mapstructure:"name"`
+	Addresses []address.Address `mapstructure:"addresses"`
+	Role      event.Role        `mapstructure:"role"`
 }
 
 // Metrics says what the exported families look like.

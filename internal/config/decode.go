@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"log/slog"
 	"reflect"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -26,8 +28,8 @@ func decodeHook(from, to reflect.Type, data any) (any, error) {
 		return data, typeMismatch(from, to)
 	}
 	switch to {
-	case reflect.TypeFor[Address]():
-		return ParseAddress(text)
+	case reflect.TypeFor[address.Address]():
+		return decodeAddress(text)
 	case reflect.TypeFor[event.Role]():
 		return decodeRole(text)
 	case reflect.TypeFor[slog.Level]():
@@ -40,7 +42,7 @@ func decodeHook(from, to reflect.Type, data any) (any, error) {
 func typeMismatch(from, to reflect.Type) error {
 	got, want := kindName(from), kindName(to)
 	switch {
-	case to == reflect.TypeFor[Address]():
+	case to == reflect.TypeFor[address.Address]():
 		want = "text"
 	case to == reflect.TypeFor[event.Role](), to == reflect.TypeFor[slog.Level]():
 		want = "text"
@@ -102,6 +104,15 @@ func decodeDuration(from reflect.Type, data any) (any, error) {
 		return nil, &Fault{Cause: strconv.Quote(text) + " is not a duration", Allowed: allowed}
 	}
 	return duration, nil
+}
+
+func decodeAddress(text string) (any, error) {
+	a, err := address.Parse(text)
+	var wrong *address.Error
+	if errors.As(err, &wrong) {
+		return nil, &Fault{Cause: wrong.Cause, Allowed: wrong.Allowed}
+	}
+	return a, err
 }
 
 func decodeRole(text string) (any, error) {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/address"
 )
 
 func TestFaults(t *testing.T) {
@@ -42,11 +44,11 @@ func TestFaults(t *testing.T) {
 		{"default_name empty", "default_name: ''", []string{"default_name: is empty (allowed 1 to 128 bytes of printable text)"}},
 		{"default_name long", "default_name: " + long, []string{"default_name: is 129 bytes long (allowed 1 to 128 bytes of printable text)"}},
 		{"default_name unprintable", `default_name: "a\nb"`, []string{`default_name: "a\nb" is not printable (allowed 1 to 128 bytes of printable text)`}},
-		{"endpoint empty", "endpoints: [{}]", []string{"endpoints[0].name: is empty (allowed 1 to 128 bytes of printable text)", "endpoints[0].addresses: is empty (" + addressForms + ")"}},
+		{"endpoint empty", "endpoints: [{}]", []string{"endpoints[0].name: is empty (allowed 1 to 128 bytes of printable text)", "endpoints[0].addresses: is empty (" + address.Forms + ")"}},
 		{"endpoint is text", "endpoints: [sessions]", []string{`endpoints[0]: "sessions" is no map (allowed a map)`}},
 		{"name is a number", "endpoints: [{name: 5, addresses: ['*:1']}]", []string{"endpoints[0].name: is a whole number (allowed text)"}},
 		{"role", "endpoints: [{name: a, addresses: ['*:1'], role: both}]", []string{`endpoints[0].role: unknown value "both" (allowed client, server)`}},
-		{"address", "endpoints: [{name: a, addresses: ['*:1', '10.0.0.1']}]", []string{`endpoints[0].addresses[1]: "10.0.0.1" has no port (` + addressForms + ")"}},
+		{"address", "endpoints: [{name: a, addresses: ['*:1', '10.0.0.1']}]", []string{`endpoints[0].addresses[1]: "10.0.0.1" has no port (` + address.Forms + ")"}},
 		{"address taken", "endpoints: [{name: a, addresses: ['*:1']}, {name: b, addresses: ['*:2', '*:1']}]", []string{`endpoints[1].addresses[1]: *:1 is also endpoints[0].addresses[0] of "a" (keep one of them)`}},
 		{"address counted at both ends", "endpoints: [{name: a, addresses: ['*:1']}, {name: a, addresses: ['*:1'], role: server}]", []string{`endpoints[1].addresses[0]: *:1 of "a" is also endpoints[0].addresses[0] of "a" with the other role, so that its commands would count twice (keep one of them)`}},
 		{"address counted at both ends under two names", "endpoints: [{name: a, addresses: ['*:1']}, {name: b, addresses: ['*:1'], role: server}]", []string{`endpoints[1].addresses[0]: *:1 of "b" is also endpoints[0].addresses[0] of "a" with the other role, so that its commands would count twice (keep one of them)`}},

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -140,7 +141,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		Listen: ":21002", WebConfig: webConfig,
 		Capture: Capture{Backend: "fentry", RingSize: 1 << 20, FlushInterval: 7 * time.Millisecond, MaxBytesPerCall: 4096, Interfaces: []string{"eth0", "lo"}},
 		Ports:   []int{1, 2}, DefaultName: "123",
-		Endpoints:       []Endpoint{{Name: "a", Addresses: []Address{{Host: "h", Port: 1}}, Role: event.Server}},
+		Endpoints:       []Endpoint{{Name: "a", Addresses: []address.Address{{Host: "h", Port: 1}}, Role: event.Server}},
 		ResolveInterval: 5 * time.Second,
 		Metrics:         Metrics{Buckets: []float64{0.5, 1}, NativeHistograms: true, CommandNames: RedisPyNames},
 		ExtraCommands:   []string{"a.b"}, RenamedCommands: map[string]string{"XGET": "get"},

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
@@ -56,18 +57,18 @@ func newTable(c *Config, registry *Registry, hosts func(string) []netip.Addr) *t
 	return t
 }
 
-func (s *side) add(address Address, name correlate.NameID) {
-	s.ports[address.Port] = true
+func (s *side) add(a address.Address, name correlate.NameID) {
+	s.ports[a.Port] = true
 	switch {
-	case address.Host != "":
-	case !address.Prefix.IsValid():
-		s.any[address.Port] = name
-	case address.Prefix.IsSingleIP():
-		s.exact[netip.AddrPortFrom(address.Prefix.Addr(), address.Port)] = name
+	case a.Host != "":
+	case !a.Prefix.IsValid():
+		s.any[a.Port] = name
+	case a.Prefix.IsSingleIP():
+		s.exact[netip.AddrPortFrom(a.Prefix.Addr(), a.Port)] = name
 	default:
-		networks := append(s.networks[address.Port], network{address.Prefix, name})
+		networks := append(s.networks[a.Port], network{a.Prefix, name})
 		slices.SortStableFunc(networks, func(a, b network) int { return b.prefix.Bits() - a.prefix.Bits() })
-		s.networks[address.Port] = networks
+		s.networks[a.Port] = networks
 	}
 }
 

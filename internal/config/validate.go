@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/plainfile"
@@ -139,26 +140,26 @@ func validateEndpoints(endpoints []Endpoint, found *faultList) {
 		path, name string
 		role       event.Role
 	}
-	owners := map[Address]owner{}
+	owners := map[address.Address]owner{}
 	for i, endpoint := range endpoints {
 		path := fmt.Sprintf("endpoints[%d]", i)
 		found.add(path+".name", nameFault(endpoint.Name))
 		if len(endpoint.Addresses) == 0 {
-			found.add(path+".addresses", &Fault{Cause: "is empty", Allowed: addressForms})
+			found.add(path+".addresses", &Fault{Cause: "is empty", Allowed: address.Forms})
 		}
-		for j, address := range endpoint.Addresses {
+		for j, a := range endpoint.Addresses {
 			at := fmt.Sprintf("%s.addresses[%d]", path, j)
-			if address.Port == 0 { // could not be decoded, and was reported
+			if a.Port == 0 { // could not be decoded, and was reported
 				continue
 			}
-			first, taken := owners[address]
+			first, taken := owners[a]
 			switch {
 			case !taken:
-				owners[address] = owner{at, endpoint.Name, endpoint.Role}
+				owners[a] = owner{at, endpoint.Name, endpoint.Role}
 			case first.role != endpoint.Role:
-				found.add(at, &Fault{Cause: fmt.Sprintf("%s of %q is also %s of %q with the other role, so that its commands would count twice", address, endpoint.Name, first.path, first.name), Allowed: "keep one of them"})
+				found.add(at, &Fault{Cause: fmt.Sprintf("%s of %q is also %s of %q with the other role, so that its commands would count twice", a, endpoint.Name, first.path, first.name), Allowed: "keep one of them"})
 			case first.name != endpoint.Name:
-				found.add(at, &Fault{Cause: address.String() + " is also " + first.path + " of " + strconv.Quote(first.name), Allowed: "keep one of them"})
+				found.add(at, &Fault{Cause: a.String() + " is also " + first.path + " of " + strconv.Quote(first.name), Allowed: "keep one of them"})
 			}
 		}
 	}

@@ -13,6 +13,7 @@ const module = "github.com/redis-observer/redis-observer/"
 
 // layers lists the packages, the ground floor first, and what each reaches of this project, directly or by others.
 var layers = map[string][]string{
+	"internal/address":                 {},
 	"internal/cgroup":                  {},
 	"internal/command":                 {},
 	"internal/event":                   {},
@@ -39,7 +40,7 @@ var layers = map[string][]string{
 	"internal/correlate/reorder": {"internal/event"},
 	"internal/correlate":         {"internal/command", "internal/correlate/reorder", "internal/event", "internal/parser"},
 	"internal/config": {
-		"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/event", "internal/parser", "internal/plainfile",
+		"internal/address", "internal/command", "internal/correlate", "internal/correlate/reorder", "internal/event", "internal/parser", "internal/plainfile",
 	},
 	"internal/metrics": {"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/event", "internal/parser"},
 	"internal/server":  {"internal/plainfile"},

@@ -1,4 +1,4 @@
-package config
+package address
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseAddress(t *testing.T) {
+func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
 		"10.0.0.10:6379":               "10.0.0.10:6379",
 		"10.2.0.0/16:6379":             "10.2.0.0/16:6379",
@@ -21,16 +21,16 @@ func TestParseAddress(t *testing.T) {
 		"redis_1:65535":                "redis_1:65535",
 		"redis-0.redis.default.svc:80": "redis-0.redis.default.svc:80",
 	} {
-		address, err := ParseAddress(text)
+		address, err := Parse(text)
 		require.NoError(t, err, text)
 		assert.Equal(t, want, address.String())
-		again, err := ParseAddress(address.String())
+		again, err := Parse(address.String())
 		require.NoError(t, err)
 		assert.Equal(t, address, again)
 	}
 }
 
-func TestParseAddressInvalid(t *testing.T) {
+func TestParseInvalid(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       "has no port",
 		"sessions":               "has no port",
@@ -55,7 +55,7 @@ func TestParseAddressInvalid(t *testing.T) {
 		"redis://10.0.0.1:6379":  "is a URL",
 		"10.0.0.1:6379,10.0.0.2": "has no valid port",
 	} {
-		_, err := ParseAddress(text)
+		_, err := Parse(text)
 		require.Error(t, err, text)
 		assert.Contains(t, err.Error(), want, text)
 	}

@@ -1,4 +1,6 @@
-package config
+// Package address is the form of an address in a configuration: what it may be, how it is read and how it is printed.
+// It stands below the configuration, which reads addresses, and below naming, which compares connections with them.
+package address
 
 import (
 	"net/netip"
@@ -6,14 +8,16 @@ import (
 	"strings"
 )
 
-// Address is what an endpoint may be reached at: one of an address, a network, a host name and any address at all, with a port.
+// Address is one of an IP address, a network, a host name and any address at all, with a port.
+// It is comparable: two that are equal match the same connections.
 type Address struct {
-	Prefix netip.Prefix // of an address or network; the zero Prefix for the others
+	Prefix netip.Prefix // of an IP address or network; the zero Prefix for the others
 	Host   string       // lower case, to be resolved
-	Port   uint16       // with neither Prefix nor Host: any address
+	Port   uint16       // never 0; with neither Prefix nor Host: any address
 }
 
-const addressForms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379"
+// Forms lists the forms that Parse accepts, for messages.
+const Forms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379"
 
 // String returns the address as it is written in the file.
 func (a Address) String() string {
@@ -34,78 +38,87 @@ func (a Address) String() string {
 	return text + ":" + port
 }
 
-// ParseAddress reads one of the forms of addressForms. Its errors are Faults without a path.
-func ParseAddress(text string) (Address, error) {
+// Error is the reason why a text is not an address.
+type Error struct {
+	Cause   string // quotes the text
+	Allowed string // a remedy; never empty
+}
+
+// Error returns cause and remedy in one line.
+func (e *Error) Error() string { return e.Cause + " (" + e.Allowed + ")" }
+
+// Parse reads one of Forms. Its error is an *Error.
+func Parse(text string) (Address, error) {
 	if strings.Contains(text, "://") {
-		return Address{}, &Fault{Cause: strconv.Quote(text) + " is a URL", Allowed: addressForms}
+		return Address{}, &Error{Cause: strconv.Quote(text) + " is a URL", Allowed: Forms}
 	}
-	host, port, fault := splitPort(text)
-	if fault != nil {
-		return Address{}, fault
+	host, port, wrong := splitPort(text)
+	if wrong != nil {
+		return Address{}, wrong
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
-		return Address{}, &Fault{Cause: strconv.Quote(text) + " has no valid port", Allowed: "allowed 1 to 65535, as in 10.0.0.10:6379"}
+		return Address{}, &Error{Cause: strconv.Quote(text) + " has no valid port", Allowed: "allowed 1 to 65535, as in 10.0.0.10:6379"}
 	}
 	address := Address{Port: uint16(number)}
 	switch {
 	case host == "*":
 		return address, nil
 	case strings.ContainsAny(host, ":/%") || looksNumeric(host):
-		address.Prefix, fault = parsePrefix(host)
+		address.Prefix, wrong = parsePrefix(host)
 	case validHost(host):
 		address.Host = strings.ToLower(strings.TrimSuffix(host, "."))
 	default:
-		fault = &Fault{Cause: strconv.Quote(text) + " has no valid host", Allowed: addressForms}
+		wrong = &Error{Cause: strconv.Quote(text) + " has no valid host", Allowed: Forms}
 	}
-	if fault != nil {
-		return Address{}, fault
+	if wrong != nil {
+		return Address{}, wrong
 	}
 	return address, nil
 }
 
 // splitPort parts host and port at the last colon, and takes the brackets off an IPv6 host.
-func splitPort(text string) (host, port string, fault *Fault) {
+func splitPort(text string) (host, port string, wrong *Error) {
 	colon := strings.LastIndexByte(text, ':')
 	if colon < 0 {
-		return "", "", &Fault{Cause: strconv.Quote(text) + " has no port", Allowed: addressForms}
+		return "", "", &Error{Cause: strconv.Quote(text) + " has no port", Allowed: Forms}
 	}
 	host, port = text[:colon], text[colon+1:]
 	if inner, open := strings.CutPrefix(host, "["); open {
 		inner, closed := strings.CutSuffix(inner, "]")
 		if !closed || !strings.Contains(inner, ":") {
-			return "", "", &Fault{Cause: strconv.Quote(text) + " has misplaced brackets", Allowed: addressForms}
+			return "", "", &Error{Cause: strconv.Quote(text) + " has misplaced brackets", Allowed: Forms}
 		}
 		return inner, port, nil
 	}
 	if strings.Contains(host, ":") {
-		return "", "", &Fault{Cause: strconv.Quote(text) + " is an IPv6 address without brackets", Allowed: "write [fd00::7]:6379"}
+		return "", "", &Error{Cause: strconv.Quote(text) + " is an IPv6 address without brackets", Allowed: "write [fd00::7]:6379"}
 	}
 	return host, port, nil
 }
 
 // parsePrefix reads an address or a network. IPv4-mapped IPv6 becomes IPv4, because that is how connections are looked up.
-func parsePrefix(host string) (netip.Prefix, *Fault) {
+func parsePrefix(host string) (netip.Prefix, *Error) {
 	if !strings.Contains(host, "/") {
 		addr, err := netip.ParseAddr(host)
 		if err != nil {
-			return netip.Prefix{}, &Fault{Cause: strconv.Quote(host) + " is not an IP address", Allowed: addressForms}
+			return netip.Prefix{}, &Error{Cause: strconv.Quote(host) + " is not an IP address", Allowed: Forms}
 		}
 		if addr.Zone() != "" {
-			return netip.Prefix{}, &Fault{Cause: strconv.Quote(host) + " has a zone, which connections do not show", Allowed: "write it without %" + addr.Zone()}
+			return netip.Prefix{}, &Error{Cause: strconv.Quote(host) + " has a zone, which connections do not show", Allowed: "write it without %" + addr.Zone()}
 		}
 		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	prefix, err := netip.ParsePrefix(host)
 	if err != nil {
-		return netip.Prefix{}, &Fault{Cause: strconv.Quote(host) + " is not a network", Allowed: addressForms}
+		return netip.Prefix{}, &Error{Cause: strconv.Quote(host) + " is not a network", Allowed: Forms}
 	}
 	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 	}
 	if masked := prefix.Masked(); masked != prefix {
-		return netip.Prefix{}, &Fault{Cause: strconv.Quote(host) + " has bits beyond its prefix", Allowed: "write " + masked.String()}
+		return netip.Prefix{}, &Error{Cause: strconv.Quote(host) + " has bits beyond its prefix", Allowed: "write " + masked.String()}
 	}
 	return prefix, nil
 }
