@@ -14,6 +14,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
 // verdict is what check found out. Its JSON form is part of the command's contract.
@@ -29,7 +30,7 @@ type configuration struct {
 	Valid   bool           `json:"valid"`
 	Faults  []string       `json:"faults"`
 	Backend string         `json:"backend"` // that is asked for
-	Series  *config.Series `json:"series,omitempty"`
+	Series  *metrics.Bound `json:"series,omitempty"`
 }
 
 // errUnfit is the error of a check that was carried out and had a bad result, which its output says.
@@ -88,7 +89,7 @@ func checkConfiguration(path string, flags *pflag.FlagSet) configuration {
 	}
 	result.Valid, result.Backend = true, c.Capture.Backend
 	if table, err := command.New(c.ExtraCommands, c.RenamedCommands); err == nil {
-		series := c.Series(table)
+		series := metrics.NewBound(c.Names(), table.Labels(c.Metrics.Style()), len(c.Metrics.Buckets))
 		result.Series = &series
 	}
 	return result

@@ -22,6 +22,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/metrics"
+	"github.com/redis-observer/redis-observer/internal/naming"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
 
@@ -35,7 +36,7 @@ type observer struct {
 	config   *config.Config
 	logger   *slog.Logger
 	log      *logWriter // behind the logger
-	names    *config.Names
+	names    *naming.Names
 	tracker  *correlate.Tracker
 	recorder *metrics.Recorder
 	alive    pulse
@@ -75,7 +76,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, l
 	}
 	logger, level := newLogger(log, c.Log)
 	memory := limitMemory(os.DirFS("/"), int64(c.Capture.RingSize))
-	names := config.NewNames(ctx, c, p.resolver, logger)
+	names := naming.New(ctx, rulesOf(c), p.resolver, logger)
 	o = &observer{
 		config:   c,
 		logger:   logger,
@@ -109,7 +110,7 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, l
 	return o, nil
 }
 
-func captureOptions(c *config.Config, names *config.Names, logger *slog.Logger) capture.Options {
+func captureOptions(c *config.Config, names *naming.Names, logger *slog.Logger) capture.Options {
 	return capture.Options{
 		Backend:         c.Capture.Backend,
 		RingSize:        int(c.Capture.RingSize),

@@ -6,14 +6,14 @@ import (
 	"io"
 	"os"
 
-	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/metrics"
+	"github.com/redis-observer/redis-observer/internal/naming"
 )
 
 // observe is the loop: read an event, match what it carries, record what became of it. It ends when the source is closed and drained, or at its end.
-func observe(source event.Source, names *config.Names, tracker *correlate.Tracker, recorder *metrics.Recorder, alive *pulse) error {
+func observe(source event.Source, names *naming.Names, tracker *correlate.Tracker, recorder *metrics.Recorder, alive *pulse) error {
 	var e event.Event
 	named := names.Version()
 	for {
@@ -28,6 +28,7 @@ func observe(source event.Source, names *config.Names, tracker *correlate.Tracke
 		if version := names.Version(); version != named {
 			named = version
 			tracker.Rename()
+			releaseUnused(names, tracker, recorder)
 		}
 		record(recorder, tracker.Track(&e))
 		if e.Kind == event.Tick {

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/host"
 	"github.com/redis-observer/redis-observer/internal/metrics"
+	"github.com/redis-observer/redis-observer/internal/naming"
 )
 
 // reloader puts a new configuration in place of the running one. Counters and connections stay what and where they are.
@@ -21,7 +22,7 @@ type reloader struct {
 	flags    *pflag.FlagSet
 	running  *config.Config
 	text     []byte // of the file that is running
-	names    *config.Names
+	names    *naming.Names
 	source   capture.Source
 	recorder *metrics.Recorder
 	level    *slog.LevelVar
@@ -107,10 +108,10 @@ func (r *reloader) reload(ctx context.Context) error {
 
 // apply changes the names before the ports, so that no event of a new port comes before its name.
 func (r *reloader) apply(ctx context.Context, next *config.Config) error {
-	r.names.Apply(ctx, next)
+	r.names.Apply(ctx, rulesOf(next))
 	err := r.source.SetPorts(r.names.ClientPorts(), r.names.ServerPorts())
 	if err != nil {
-		r.names.Apply(ctx, r.running)
+		r.names.Apply(ctx, rulesOf(r.running))
 		return fmt.Errorf("set observed ports: %w", err)
 	}
 	return nil

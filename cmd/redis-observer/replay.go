@@ -15,6 +15,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/metrics"
+	"github.com/redis-observer/redis-observer/internal/naming"
 )
 
 func (p program) replayCommand() *cobra.Command {
@@ -41,7 +42,7 @@ func (p program) replayCommand() *cobra.Command {
 // replay is the observer over what was captured before.
 type replay struct {
 	source   *packet.Replay
-	names    *config.Names
+	names    *naming.Names
 	tracker  *correlate.Tracker
 	recorder *metrics.Recorder
 }
@@ -57,7 +58,7 @@ func (p program) openReplay(ctx context.Context, path string, flags *pflag.FlagS
 	}
 	logger, level := newLogger(stderr, c.Log)
 	level.Set(max(c.Log.Level, slog.LevelWarn)) // what a daemon tells of its life is of no interest here
-	names := config.NewNames(ctx, c, p.resolver, logger)
+	names := naming.New(ctx, rulesOf(c), p.resolver, logger)
 	source, err := packet.OpenReplay(packet.ReplayOptions{
 		Files:       files,
 		Stdin:       stdin,

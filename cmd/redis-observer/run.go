@@ -9,11 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/naming"
 )
 
 // program is what the commands need from the world, so that tests can give them another.
 type program struct {
-	resolver config.Resolver
+	resolver naming.Resolver
 	machine
 }
 

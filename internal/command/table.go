@@ -135,6 +135,15 @@ func (t *Table) Label(id ID, style Style) string {
 	return underscores.Replace(t.Wire(id))
 }
 
+// Labels returns the number of distinct labels that the commands have.
+func (t *Table) Labels(style Style) int {
+	labels := map[string]bool{}
+	for id := range t.wires {
+		labels[t.Label(ID(id), style)] = true
+	}
+	return len(labels)
+}
+
 // Count returns the number of commands, Other included: every ID is less.
 func (t *Table) Count() int { return len(t.wires) }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redis-observer/redis-observer/internal/address"
+	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -46,6 +47,14 @@ type Metrics struct {
 	CommandNames     string    `mapstructure:"command_names"`
 }
 
+// Style returns the names that commands have in metrics.
+func (m *Metrics) Style() command.Style {
+	if m.CommandNames == RedisPyNames {
+		return command.RedisPy
+	}
+	return command.Wire
+}
+
 // Log says what is logged, and how.
 type Log struct {
 	Level  slog.Level `mapstructure:"level"`
@@ -63,6 +72,15 @@ const (
 	TextFormat = "text"
 	JSONFormat = "json"
 )
+
+// Names returns the number of distinct logical names that the configuration can give.
+func (c *Config) Names() int {
+	names := map[string]bool{c.DefaultName: true}
+	for _, endpoint := range c.Endpoints {
+		names[endpoint.Name] = true
+	}
+	return len(names)
+}
 
 // Default returns the configuration of an empty file.
 func Default() *Config {

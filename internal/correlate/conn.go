@@ -4,6 +4,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
@@ -28,7 +29,7 @@ type conn struct {
 	ranks     [seats]int32 // places in the group's heaps,
 	richRank  int32        // and in that of slots,
 	waitRank  int32        // and in the tracker's
-	name      NameID
+	identity  identity.ID
 	endpoints event.Endpoints
 	role      event.Role
 	use       use
@@ -263,7 +264,7 @@ func (c *conn) emit(p *pending, n uint32, outcome Outcome, prefix command.Prefix
 	last := len(t.out)
 	t.out = append(t.out, Exchange{})
 	x := &t.out[last]
-	x.Name, x.Command, x.Outcome, x.Prefix, x.Reason, x.Count = c.name, p.command, outcome, prefix, reason, n
+	x.Identity, x.Command, x.Outcome, x.Prefix, x.Reason, x.Count = c.identity, p.command, outcome, prefix, reason, n
 	x.Duration = max(0, end-p.time)
 	if c.probation.stage != passed {
 		c.probation.paired += n
@@ -278,6 +279,6 @@ func (c *conn) emit(p *pending, n uint32, outcome Outcome, prefix command.Prefix
 func (c *conn) unpaired(reason Reason, n uint32) {
 	if n > 0 {
 		c.tracker.spill()
-		c.tracker.out = append(c.tracker.out, Exchange{Name: c.name, Outcome: Unpaired, Reason: reason, Count: n})
+		c.tracker.out = append(c.tracker.out, Exchange{Identity: c.identity, Outcome: Unpaired, Reason: reason, Count: n})
 	}
 }

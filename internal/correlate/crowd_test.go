@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // crowd feeds a tracker with the events of many connections, and adds up what became of their commands.
@@ -25,7 +26,7 @@ type crowd struct {
 
 func newCrowd(tb testing.TB, options Options) *crowd {
 	tb.Helper()
-	options.Resolve = func(_ event.Role, e *event.Endpoints) (NameID, bool) { return 0, e.Remote[0] != 0xff }
+	options.Resolve = func(_ event.Role, e *event.Endpoints) (identity.ID, bool) { return 0, e.Remote[0] != 0xff }
 	return &crowd{
 		tracker: New(options), now: int64(time.Second),
 		seq: map[uint64]*[2]uint32{}, to: map[uint64]byte{}, counted: map[uint64]int{}, unpaired: map[Reason]int{},

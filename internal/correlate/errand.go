@@ -82,8 +82,8 @@ func (t *Tracker) sweep(since int64) {
 	}))
 }
 
-// Rename looks the name of every connection up again, after Resolve's answers changed. No state is lost: connections move between pools,
-// and what is outstanding will count under the new name. Of many connections most are looked up with the events that follow.
+// Rename looks the identity of every connection up again, after Resolve's answers changed. No state is lost: connections move between pools,
+// and what is outstanding will count under the new identity. Of many connections most are looked up with the events that follow.
 func (t *Tracker) Rename() {
 	if t.gate != nil {
 		t.gate.ReadmitAll()
@@ -105,7 +105,7 @@ func (t *Tracker) reconsider(id uint64, s stranger) {
 }
 
 func (t *Tracker) rename(c *conn) {
-	name, ok := t.options.Resolve(c.role, &c.endpoints)
+	id, ok := t.options.Resolve(c.role, &c.endpoints)
 	if !ok {
 		t.forget(c)
 		t.ignore(c.id, stranger{c.endpoints, c.role, c.reach})
@@ -113,6 +113,8 @@ func (t *Tracker) rename(c *conn) {
 	}
 	current := c.use
 	c.setUse(notPooled)
-	c.name, c.pool = name, t.pools.of(name)
+	c.pool.carriers--
+	c.identity, c.pool = id, t.pools.of(id)
+	c.pool.carriers++
 	c.setUse(current)
 }

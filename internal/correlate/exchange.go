@@ -2,10 +2,8 @@ package correlate
 
 import (
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
-
-// NameID is a logical name, as a small integer that the resolver gave it: dense from 0, never reused while the process lives.
-type NameID int32
 
 // Outcome says how a command ended.
 type Outcome uint8
@@ -21,7 +19,7 @@ const (
 
 // Exchange is what became of a command, or of several that are alike in everything, as those of a pipeline often are.
 type Exchange struct {
-	Name     NameID
+	Identity identity.ID
 	Command  command.ID
 	Outcome  Outcome
 	Reason   Reason
@@ -32,7 +30,7 @@ type Exchange struct {
 
 // alike tells whether two exchanges differ in their Count at most.
 func (x *Exchange) alike(y *Exchange) bool {
-	return x.Duration == y.Duration && x.Command == y.Command && x.Outcome == y.Outcome && x.Name == y.Name &&
+	return x.Duration == y.Duration && x.Command == y.Command && x.Outcome == y.Outcome && x.Identity == y.Identity &&
 		x.Prefix == y.Prefix && x.Reason == y.Reason
 }
 

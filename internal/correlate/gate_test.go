@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // gate notes what is turned away.
@@ -74,7 +75,7 @@ func TestWhatIsNotReadIsTurnedAway(t *testing.T) {
 func TestStrangersAreTurnedAway(t *testing.T) {
 	p, g := newGuarded(t)
 	named := false
-	p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { return 0, named }
+	p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { return 0, named }
 	p.play("open", "C: GET a", "S: $-1")
 	assert.Equal(t, []event.Direction{event.Request, event.Reply}, g.turned)
 	named = true

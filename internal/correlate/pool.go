@@ -1,10 +1,14 @@
 package correlate
 
-import "sync/atomic"
+import (
+	"sync/atomic"
 
-// Pool is the number of established connections of a name.
+	"github.com/redis-observer/redis-observer/internal/identity"
+)
+
+// Pool is the number of established connections of an identity.
 type Pool struct {
-	Name             NameID
+	Identity         identity.ID
 	Available, InUse int64
 }
 
@@ -18,41 +22,60 @@ const (
 	uses
 )
 
-// pool counts the connections of one name. The tracker's goroutine counts; others read what it published last, because
+// pool counts the connections of one identity. The tracker's goroutine counts; others read what it published last, because
 // two atomic additions for each request and reply would cost as much as parsing them.
 type pool struct {
+	identity  identity.ID
+	carriers  int // connections that are tracked under the identity, established or not
 	count     [uses]int64
 	published [uses]atomic.Int64
 }
 
-// pools are the gauges by NameID. The tracker's goroutine replaces the slice to grow it; the scrape reads whichever it finds.
+// pools are the gauges by the slots of identities. The tracker's goroutine replaces the slice to change it; the scrape reads whichever it finds.
 type pools struct {
-	// Nil for a name that never had a connection.
-	byName atomic.Pointer[[]*pool]
+	// Nil in slots whose identity never had a connection.
+	bySlot atomic.Pointer[[]*pool]
 }
 
-func (p *pools) of(name NameID) *pool {
-	var byName []*pool
-	if old := p.byName.Load(); old != nil {
-		byName = *old
+// all returns the pools by slot. Nothing in the slice is changed.
+func (p *pools) all() []*pool {
+	if bySlot := p.bySlot.Load(); bySlot != nil {
+		return *bySlot
 	}
-	if int(name) < len(byName) && byName[name] != nil {
-		return byName[name]
+	return nil
+}
+
+// find returns the pool of an identity, nil if it has none.
+func (p *pools) find(id identity.ID) *pool {
+	bySlot := p.all()
+	if slot := id.Slot(); slot < len(bySlot) && bySlot[slot] != nil && bySlot[slot].identity == id {
+		return bySlot[slot]
 	}
-	grown := make([]*pool, max(len(byName), int(name)+1))
-	copy(grown, byName)
-	grown[name] = new(pool)
-	p.byName.Store(&grown)
-	return grown[name]
+	return nil
+}
+
+// of returns the pool of an identity, a new one if it has none.
+func (p *pools) of(id identity.ID) *pool {
+	if known := p.find(id); known != nil {
+		return known
+	}
+	added := &pool{identity: id}
+	p.put(id, added)
+	return added
+}
+
+// put replaces the pool in the slot of an identity.
+func (p *pools) put(id identity.ID, replacement *pool) {
+	old := p.all()
+	bySlot := make([]*pool, max(len(old), id.Slot()+1))
+	copy(bySlot, old)
+	bySlot[id.Slot()] = replacement
+	p.bySlot.Store(&bySlot)
 }
 
 // publish lets other goroutines see the gauges.
 func (p *pools) publish() {
-	byName := p.byName.Load()
-	if byName == nil {
-		return
-	}
-	for _, pool := range *byName {
+	for _, pool := range p.all() {
 		if pool == nil {
 			continue
 		}
@@ -62,17 +85,30 @@ func (p *pools) publish() {
 	}
 }
 
-// Pools returns the established connections of every name that ever had one, as of the last Tick. Any goroutine may call it.
+// Pools returns the established connections of every identity that ever had one, as of the last Tick. Any goroutine may call it.
 func (t *Tracker) Pools() []Pool {
-	byName := t.pools.byName.Load()
-	if byName == nil {
-		return nil
-	}
 	var all []Pool
-	for i, p := range *byName {
+	for _, p := range t.pools.all() {
 		if p != nil {
-			all = append(all, Pool{NameID(i), p.published[available].Load(), p.published[inUse].Load()})
+			all = append(all, Pool{p.identity, p.published[available].Load(), p.published[inUse].Load()})
 		}
 	}
 	return all
+}
+
+// Used reports whether a connection was ever tracked under an identity. It is for the goroutine that calls Track.
+func (t *Tracker) Used(id identity.ID) bool { return t.pools.find(id) != nil }
+
+// End removes the pool of an identity, so that Track returns nothing of it any more. It does nothing and returns false while a connection
+// is tracked under it. It is for the goroutine that calls Track.
+func (t *Tracker) End(id identity.ID) bool {
+	p := t.pools.find(id)
+	if p == nil {
+		return true
+	}
+	if p.carriers > 0 {
+		return false
+	}
+	t.pools.put(id, nil)
+	return true
 }

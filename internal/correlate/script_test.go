@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // player feeds a tracker with the events of one connection, written as a script:
@@ -52,7 +53,7 @@ const (
 
 func newPlayer(tb testing.TB) *player {
 	p := &player{tb: tb, conn: 7, seq: [2]uint32{firstRequestSeq, firstReplySeq}}
-	p.tracker = New(Options{Resolve: func(event.Role, *event.Endpoints) (NameID, bool) { return 0, true }})
+	p.tracker = New(Options{Resolve: func(event.Role, *event.Endpoints) (identity.ID, bool) { return 0, true }})
 	return p
 }
 

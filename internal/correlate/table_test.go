@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // A great many connections to one address push out each other, and not those to another one, however silent these are.
@@ -73,7 +74,7 @@ func TestEvictedIsCountedInFull(t *testing.T) {
 func TestStrangersAreBounded(t *testing.T) {
 	w := newCrowd(t, Options{MaxConnections: 100})
 	lookups := 0
-	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { lookups++; return 0, false }
+	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { lookups++; return 0, false }
 	for conn := range uint64(1000) {
 		w.open(conn)
 		require.LessOrEqual(t, len(w.tracker.ignored), 100)
@@ -188,7 +189,7 @@ func TestErrandsAreDoneByAndBy(t *testing.T) {
 		w.open(conn)
 	}
 	observed := false
-	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { return 1, observed }
+	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { return 1, observed }
 	for _, observed = range []bool{false, true, false} {
 		w.tracker.Rename()
 		for range n/stepsOfTick + 1 {
@@ -210,7 +211,7 @@ func BenchmarkErrand(b *testing.B) {
 	for conn := range uint64(w.tracker.options.MaxConnections) {
 		w.open(conn)
 	}
-	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { return 1, true }
+	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { return 1, true }
 	for b.Loop() { // the longest that an event waits
 		w.tracker.Rename()
 	}

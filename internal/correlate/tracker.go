@@ -7,14 +7,15 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // Options configure a Tracker. A limit of zero is its default.
 type Options struct {
 	// Commands is the table of commands; nil is the built-in one.
 	Commands *command.Table
-	// Resolve returns the logical name of a connection, or false if the connection is not to be observed.
-	Resolve func(role event.Role, e *event.Endpoints) (NameID, bool)
+	// Resolve returns the identity that a connection counts under, or false if the connection is not to be observed.
+	Resolve func(role event.Role, e *event.Endpoints) (identity.ID, bool)
 	// Spill takes what one event completed whenever there is much of it; Track returns the rest. It keeps nothing of the slice.
 	// Nil: Track returns everything.
 	Spill func([]Exchange)
@@ -208,7 +209,7 @@ func (t *Tracker) find(e *event.Event) *conn {
 
 // meet begins to track a connection, or to ignore it.
 func (t *Tracker) meet(id uint64, s stranger) *conn {
-	name, ok := t.options.Resolve(s.role, &s.endpoints)
+	who, ok := t.options.Resolve(s.role, &s.endpoints)
 	if !ok {
 		t.ignore(id, s)
 		return nil
@@ -217,13 +218,14 @@ func (t *Tracker) meet(id uint64, s stranger) *conn {
 	if t.table.used >= t.table.limit {
 		t.evict(group)
 	}
-	c := &conn{tracker: t, id: id, role: s.role, endpoints: s.endpoints, reach: s.reach, name: name, pool: t.pools.of(name), group: group}
+	c := &conn{tracker: t, id: id, role: s.role, endpoints: s.endpoints, reach: s.reach, identity: who, pool: t.pools.of(who), group: group}
 	c.pending.owner, c.tx.queue.owner = c, c
 	group.join(c)
 	t.groups[group.address] = group // unless it was there, or has just lost its last connection
 	t.table.add(c, 1)
 	c.midStream(t.now, t.since)
 	t.conns[id] = c
+	c.pool.carriers++
 	t.stats.tracked.Store(uint64(len(t.conns)))
 	return c
 }
@@ -249,6 +251,7 @@ func (t *Tracker) forget(c *conn) {
 	c.setUse(notPooled)
 	if t.conns[c.id] == c {
 		delete(t.conns, c.id)
+		c.pool.carriers--
 		t.table.add(c, -1)
 		if c.group.leave(c); len(c.group.conns) == 0 {
 			delete(t.groups, c.group.address)

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 func (p *player) pool() Pool {
@@ -44,8 +45,8 @@ func TestDuration(t *testing.T) {
 
 func TestRename(t *testing.T) {
 	p := newPlayer(t)
-	name, ok := NameID(0), true
-	p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { return name, ok }
+	name, ok := identity.ID(0), true
+	p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { return name, ok }
 	p.play("open", "C: GET a")
 	name = 1
 	p.tracker.Rename()
@@ -61,10 +62,27 @@ func TestRename(t *testing.T) {
 	assert.Equal(t, []Pool{{0, 0, 0}, {1, 1, 0}}, p.tracker.Pools())
 }
 
+// An identity ends when no connection is tracked under it, established or not.
+func TestEnd(t *testing.T) {
+	p := newPlayer(t)
+	assert.False(t, p.tracker.Used(0))
+	assert.True(t, p.tracker.End(0), "it never began")
+	p.play("open", "C: GET a")
+	assert.True(t, p.tracker.Used(0))
+	assert.False(t, p.tracker.End(0))
+	p.play("half-close")
+	assert.False(t, p.tracker.End(0))
+	p.play("close")
+	assert.Len(t, p.tracker.Pools(), 1)
+	assert.True(t, p.tracker.End(0))
+	assert.Empty(t, p.tracker.Pools())
+	assert.False(t, p.tracker.Used(0))
+}
+
 func TestIgnoredUntilClosed(t *testing.T) {
 	p := newPlayer(t)
 	lookups := 0
-	p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { lookups++; return 0, false }
+	p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { lookups++; return 0, false }
 	p.play("open", "C: GET a", "S: $-1", "close")
 	assert.Equal(t, 1, lookups)
 	assert.Empty(t, p.tracker.ignored)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // unaskedCase is a script and all that is counted of it. Its line "server-close" ends the server's
@@ -160,7 +161,7 @@ func TestUnsolicitedWithoutAnEnd(t *testing.T) {
 		"evicted": func(p *player) { p.tracker.table.limit, p.conn = 1, 8; p.line("open") },
 		"listed":  func(p *player) { p.event(event.Event{Kind: event.Listed, Time: p.now + 1}) },
 		"renamed": func(p *player) {
-			p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (NameID, bool) { return 0, false }
+			p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { return 0, false }
 			p.tracker.Rename()
 		},
 	} {

@@ -18,22 +18,27 @@ type families struct {
 }
 
 func newFamilies(options Options) families {
+	labels := options.Identities.Labels()
+	counters := func(name, help string, further ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, with(labels, further...))
+	}
 	return families{
-		commands:   counters("redis_commands_total", "Completed commands, by status. Commands that the client gave up by closing its connection count as success.", "name", "command", "status"),
+		commands:   counters("redis_commands_total", "Completed commands, by status. Commands that the client gave up by closing its connection count as success.", "command", "status"),
 		durations:  newDurations(options),
-		errors:     counters("redis_command_errors_total", "Commands that failed: by an error reply, or because the server or the network ended the connection while the caller waited.", "name", "command"),
-		prefixes:   counters("redis_observer_error_replies_total", "Error replies by their prefix.", "name", "prefix"),
-		unanswered: counters("redis_observer_unanswered_commands_total", "Commands outstanding when their connection ended, by who ended it. They count as errors; client_closed ones count as success without a duration.", "name", "reason"),
-		silent:     counters("redis_observer_silent_commands_total", "Commands without a reply by design, counted as success without a duration.", "name"),
-		unpaired:   counters("redis_observer_unpaired_commands_total", "Commands or replies that could not be paired and are not counted as commands.", "name", "reason"),
+		errors:     counters("redis_command_errors_total", "Commands that failed: by an error reply, or because the server or the network ended the connection while the caller waited.", "command"),
+		prefixes:   counters("redis_observer_error_replies_total", "Error replies by their prefix.", "prefix"),
+		unanswered: counters("redis_observer_unanswered_commands_total", "Commands outstanding when their connection ended, by who ended it. They count as errors; client_closed ones count as success without a duration.", "reason"),
+		silent:     counters("redis_observer_silent_commands_total", "Commands without a reply by design, counted as success without a duration."),
+		unpaired:   counters("redis_observer_unpaired_commands_total", "Commands or replies that could not be paired and are not counted as commands.", "reason"),
 	}
 }
 
 func newDurations(options Options) durations {
 	const name = "redis_command_duration_seconds"
 	const help = "Round trip of commands as the application saw it, from the start of its write to the end of its read."
+	labels := with(options.Identities.Labels(), "command")
 	if !options.NativeHistograms {
-		return newClassic(name, help, options.Buckets)
+		return newClassic(name, help, labels, options.Buckets)
 	}
 	return native{prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:                            name,
@@ -42,13 +47,21 @@ func newDurations(options Options) durations {
 		NativeHistogramBucketFactor:     1.1,
 		NativeHistogramMaxBucketNumber:  160, // bounds the memory of a series; resolution is halved beyond it
 		NativeHistogramMinResetDuration: time.Hour,
-	}, []string{"name", "command"})}
-}
-
-func counters(name, help string, labels ...string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}, labels)}
 }
 
 func (f *families) all() []prometheus.Collector {
 	return []prometheus.Collector{f.commands, f.durations, f.errors, f.prefixes, f.unanswered, f.silent, f.unpaired}
+}
+
+// end removes the series of an identity from all families.
+func (f *families) end(s *identitySeries) {
+	of := prometheus.Labels{}
+	for i, label := range s.recorder.options.Identities.Labels() {
+		of[label] = s.values[i]
+	}
+	for _, vec := range []*prometheus.CounterVec{f.commands, f.errors, f.prefixes, f.unanswered, f.silent, f.unpaired} {
+		vec.DeletePartialMatch(of)
+	}
+	f.durations.end(s, of)
 }

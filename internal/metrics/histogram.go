@@ -1,12 +1,15 @@
 package metrics
 
 import (
+	"maps"
 	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // observer takes the duration in nanoseconds of n commands.
@@ -14,10 +17,11 @@ type observer interface {
 	observe(duration int64, n uint32)
 }
 
-// durations make the observer of a name and a command. The same pair gets the same one.
+// durations make the observer of an identity and a command's label. The same pair gets the same one.
 type durations interface {
 	prometheus.Collector
-	of(name, command string) observer
+	of(s *identitySeries, command string) observer
+	end(s *identitySeries, labels prometheus.Labels) // removes the observers of an identity, of which the labels are given too
 }
 
 // classic are histograms with fixed buckets. The library's take 40 ns for an observation, which is as much as pairing a
@@ -28,16 +32,21 @@ type classic struct {
 	seconds []float64 // the same as they are exposed
 
 	mu       sync.Mutex // guards children
-	children map[[2]string]*histogram
+	children map[histogramKey]*histogram
+}
+
+type histogramKey struct {
+	id      identity.ID
+	command string
 }
 
 var _ durations = (*classic)(nil)
 
-func newClassic(name, help string, buckets []float64) *classic {
+func newClassic(name, help string, labels []string, buckets []float64) *classic {
 	c := &classic{
-		desc:     prometheus.NewDesc(name, help, []string{"name", "command"}, nil),
+		desc:     prometheus.NewDesc(name, help, labels, nil),
 		seconds:  buckets,
-		children: make(map[[2]string]*histogram),
+		children: make(map[histogramKey]*histogram),
 	}
 	for _, bound := range buckets {
 		c.bounds = append(c.bounds, int64(math.Round(bound*float64(time.Second))))
@@ -45,14 +54,20 @@ func newClassic(name, help string, buckets []float64) *classic {
 	return c
 }
 
-func (c *classic) of(name, command string) observer {
+func (c *classic) of(s *identitySeries, command string) observer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := [2]string{name, command}
+	key := histogramKey{s.id, command}
 	if c.children[key] == nil {
-		c.children[key] = &histogram{bounds: c.bounds, counts: make([]atomic.Uint64, len(c.bounds)+1)}
+		c.children[key] = &histogram{values: with(s.values, command), bounds: c.bounds, counts: make([]atomic.Uint64, len(c.bounds)+1)}
 	}
 	return c.children[key]
+}
+
+func (c *classic) end(s *identitySeries, _ prometheus.Labels) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.children, func(key histogramKey, _ *histogram) bool { return key.id == s.id })
 }
 
 // Describe implements prometheus.Collector.
@@ -62,7 +77,7 @@ func (c *classic) Describe(descs chan<- *prometheus.Desc) { descs <- c.desc }
 func (c *classic) Collect(out chan<- prometheus.Metric) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for key, h := range c.children {
+	for _, h := range c.children {
 		count, cumulative := uint64(0), make(map[float64]uint64, len(c.seconds))
 		// The sum first: what is observed meanwhile is then in the count, and an average errs on the low side only.
 		sum := time.Duration(h.sum.Load()).Seconds()
@@ -72,12 +87,13 @@ func (c *classic) Collect(out chan<- prometheus.Metric) {
 				cumulative[c.seconds[i]] = count
 			}
 		}
-		out <- prometheus.MustNewConstHistogram(c.desc, count, sum, cumulative, key[0], key[1])
+		out <- prometheus.MustNewConstHistogram(c.desc, count, sum, cumulative, h.values...)
 	}
 }
 
 // histogram counts durations by bucket.
 type histogram struct {
+	values []string // of the labels
 	bounds []int64
 	counts []atomic.Uint64 // of each bucket alone; the last has no bound
 	sum    atomic.Int64    // nanoseconds
@@ -99,9 +115,11 @@ type native struct {
 
 var _ durations = native{}
 
-func (n native) of(name, command string) observer {
-	return nativeChild{n.WithLabelValues(name, command)}
+func (n native) of(s *identitySeries, command string) observer {
+	return nativeChild{n.WithLabelValues(with(s.values, command)...)}
 }
+
+func (n native) end(_ *identitySeries, labels prometheus.Labels) { n.DeletePartialMatch(labels) }
 
 type nativeChild struct{ prometheus.Observer }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // Options are what a Recorder is made with.
@@ -22,11 +23,11 @@ type Options struct {
 	// Commands is the table that gave the IDs. It stays the same while the Recorder lives, because IDs of extra commands differ between tables.
 	Commands *command.Table
 	Style    command.Style
-	// NameOf returns the logical name of an ID. It is called from any goroutine.
-	NameOf   func(correlate.NameID) string
-	Version  string
-	Revision string
-	Logger   *slog.Logger // of scrapes that fail; not nil
+	// Identities gave the IDs of exchanges and pools. The labels of every family by identity begin with its labels.
+	Identities *identity.Registry
+	Version    string
+	Revision   string
+	Logger     *slog.Logger // of scrapes that fail; not nil
 }
 
 // Recorder counts exchanges. See the package's documentation.
@@ -35,9 +36,9 @@ type Recorder struct {
 	registry *prometheus.Registry
 	families families
 
-	// names holds the series of each name by NameID, nil until it is seen. It is replaced, never changed.
-	names atomic.Pointer[[]*nameSeries]
-	mu    sync.Mutex // serialises the replacement
+	// series holds the series of each identity by its slot, nil until it is seen. It is replaced, never changed.
+	series atomic.Pointer[[]*identitySeries]
+	mu     sync.Mutex // serialises the replacement
 
 	configReloaded prometheus.Gauge
 	configTime     prometheus.Gauge
@@ -64,7 +65,7 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 			Help: "When a valid configuration was last read.",
 		}),
 	}
-	r.names.Store(&[]*nameSeries{})
+	r.series.Store(&[]*identitySeries{})
 	r.scrape = r.newScrape()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "redis_observer_build_info",
@@ -80,24 +81,24 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 
 // Record counts what became of one command, or of several alike.
 func (r *Recorder) Record(e *correlate.Exchange) {
-	name, n := r.name(e.Name), float64(e.Count)
+	who, n := r.of(e.Identity), float64(e.Count)
 	if e.Outcome == correlate.Unpaired {
-		name.unpaired.at(uint8(e.Reason)).Add(n)
+		who.unpaired.at(uint8(e.Reason)).Add(n)
 		return
 	}
-	series := name.command(e.Command)
+	series := who.command(e.Command)
 	switch e.Outcome {
 	case correlate.Success:
 		series.success.Add(n)
 	case correlate.Silent:
 		series.success.Add(n)
-		name.silent.Add(n)
+		who.silent.Add(n)
 		return // there is no reply whose arrival could be timed
 	case correlate.Error:
 		series.fail(n)
-		name.prefixes.at(uint8(e.Prefix)).Add(n)
+		who.prefixes.at(uint8(e.Prefix)).Add(n)
 	case correlate.Unanswered:
-		name.unanswered.at(uint8(e.Reason)).Add(n)
+		who.unanswered.at(uint8(e.Reason)).Add(n)
 		if e.Reason == correlate.ClientClosed {
 			series.success.Add(n)
 			return // the caller did not wait for it
@@ -117,25 +118,48 @@ func (r *Recorder) ConfigRead(valid bool, at time.Time) {
 	r.configTime.Set(float64(at.UnixMilli()) / 1000)
 }
 
-// name returns the series of a name.
-func (r *Recorder) name(id correlate.NameID) *nameSeries {
-	if names := *r.names.Load(); int(id) < len(names) && names[id] != nil {
-		return names[id]
+// of returns the series of an identity.
+func (r *Recorder) of(id identity.ID) *identitySeries {
+	if all, slot := *r.series.Load(), id.Slot(); slot < len(all) && all[slot] != nil && all[slot].id == id {
+		return all[slot]
 	}
-	return r.addName(id)
+	return r.add(id)
 }
 
-// addName makes the series of a name that is seen for the first time.
-func (r *Recorder) addName(id correlate.NameID) *nameSeries {
+// add makes the series of an identity that is seen for the first time.
+func (r *Recorder) add(id identity.ID) *identitySeries {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	names := *r.names.Load()
-	if int(id) < len(names) && names[id] != nil {
-		return names[id] // another goroutine was faster
+	all, slot := *r.series.Load(), id.Slot()
+	if slot < len(all) && all[slot] != nil && all[slot].id == id {
+		return all[slot] // another goroutine was faster
 	}
-	grown := make([]*nameSeries, max(len(names), int(id)+1))
-	copy(grown, names)
-	grown[id] = newNameSeries(r, r.options.NameOf(id))
-	r.names.Store(&grown)
-	return grown[id]
+	values, found := r.options.Identities.Values(id)
+	if !found {
+		panic("metrics: an exchange of an identity that was released")
+	}
+	added := newIdentitySeries(r, id, values)
+	r.put(slot, added)
+	return added
+}
+
+// put replaces the series in a slot. The caller holds mu.
+func (r *Recorder) put(slot int, replacement *identitySeries) {
+	old := *r.series.Load()
+	all := make([]*identitySeries, max(len(old), slot+1))
+	copy(all, old)
+	all[slot] = replacement
+	r.series.Store(&all)
+}
+
+// End removes the series of an identity. Nobody may record anything of it during the call or after it.
+func (r *Recorder) End(id identity.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all, slot := *r.series.Load(), id.Slot()
+	if slot >= len(all) || all[slot] == nil || all[slot].id != id {
+		return
+	}
+	r.put(slot, nil)
+	r.families.end(all[slot])
 }

@@ -17,19 +17,29 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 var testNames = []string{"cache", "queue"}
 
 func testOptions() Options {
 	return Options{
-		Buckets:  []float64{0.001, 0.1},
-		Commands: command.Builtin(),
-		NameOf:   func(id correlate.NameID) string { return testNames[id] },
-		Version:  "1.2.3",
-		Revision: "abcdef",
-		Logger:   slog.New(slog.DiscardHandler),
+		Buckets:    []float64{0.001, 0.1},
+		Commands:   command.Builtin(),
+		Identities: identitiesOf(testNames...),
+		Version:    "1.2.3",
+		Revision:   "abcdef",
+		Logger:     slog.New(slog.DiscardHandler),
 	}
+}
+
+// identitiesOf returns a registry in which each name has its index as its ID.
+func identitiesOf(names ...string) *identity.Registry {
+	identities := identity.NewRegistry("name")
+	for _, name := range names {
+		identities.Intern(name)
+	}
+	return identities
 }
 
 // newPedantic returns a Recorder that refuses to serve anything inconsistent.
@@ -141,13 +151,13 @@ func TestRecord(t *testing.T) {
 			"redis_observer_silent_commands_total{name=cache}":                  1,
 		}},
 		{"unpaired", []correlate.Exchange{
-			{Name: 1, Outcome: correlate.Unpaired, Reason: correlate.MidStream, Count: 7},
-			{Name: 1, Outcome: correlate.Unpaired, Reason: correlate.MidStream, Count: 1},
+			{Identity: 1, Outcome: correlate.Unpaired, Reason: correlate.MidStream, Count: 7},
+			{Identity: 1, Outcome: correlate.Unpaired, Reason: correlate.MidStream, Count: 1},
 		}, map[string]float64{
 			"redis_observer_unpaired_commands_total{name=queue,reason=mid_stream}": 8,
 		}},
 		{"unknown command", []correlate.Exchange{
-			{Name: 1, Command: command.Other, Outcome: correlate.Success, Count: 1},
+			{Identity: 1, Command: command.Other, Outcome: correlate.Success, Count: 1},
 		}, map[string]float64{
 			"redis_commands_total{command=other,name=queue,status=success}":  1,
 			"redis_commands_total{command=other,name=queue,status=error}":    0,
@@ -162,7 +172,7 @@ func TestRecord(t *testing.T) {
 			for _, e := range tt.exchanges {
 				r.Record(&e)
 			}
-			want := zeroLoss(testNames[tt.exchanges[0].Name])
+			want := zeroLoss(testNames[tt.exchanges[0].Identity])
 			maps.Copy(want, tt.want)
 
 			got := mustFlatten(t, r, "redis_")
@@ -179,6 +189,47 @@ func TestRecord(t *testing.T) {
 			}
 			assert.Equal(t, want, got)
 		})
+	}
+}
+
+// With several labels, the series of one identity end and those of its neighbours stay.
+func TestEnd(t *testing.T) {
+	for _, native := range []bool{false, true} {
+		options := testOptions()
+		options.NativeHistograms = native
+		options.Identities = identity.NewRegistry("pod", "name")
+		r := newPedantic(options)
+		ended, kept := options.Identities.Intern("a", "cache"), options.Identities.Intern("b", "cache")
+		for _, id := range []identity.ID{ended, kept} {
+			for _, e := range exchangeOfEachOutcome() {
+				e.Identity = id
+				r.Record(&e)
+			}
+		}
+		all := mustFlatten(t, r, "redis_")
+		r.End(ended)
+		r.End(ended)
+		options.Identities.Release(ended)
+		left := mustFlatten(t, r, "redis_")
+		removed := 0
+		for series, value := range all {
+			if strings.Contains(series, "pod=a") {
+				removed++
+				assert.NotContains(t, left, series)
+				continue
+			}
+			assert.Equal(t, value, left[series], series)
+		}
+		assert.Positive(t, removed)
+		assert.Len(t, left, len(all)-removed)
+
+		successor := options.Identities.Intern("c", "cache")
+		require.Equal(t, ended.Slot(), successor.Slot())
+		r.Record(&correlate.Exchange{Identity: successor, Command: command.Get, Count: 5})
+		now := mustFlatten(t, r, "redis_commands_total")
+		assert.EqualValues(t, 5, now["redis_commands_total{command=get,name=cache,pod=c,status=success}"])
+		assert.NotContains(t, now, "redis_commands_total{command=get,name=cache,pod=a,status=success}")
+		assert.Panics(t, func() { r.Record(&correlate.Exchange{Identity: ended, Command: command.Get, Count: 1}) }, "nothing may count under the new one")
 	}
 }
 
@@ -218,7 +269,7 @@ func TestRecordConcurrently(t *testing.T) {
 	for range goroutines {
 		wg.Go(func() {
 			for i := range rounds {
-				r.Record(&correlate.Exchange{Name: correlate.NameID(i % 2), Command: command.ID(i % 50), Outcome: correlate.Error, Count: 1})
+				r.Record(&correlate.Exchange{Identity: identity.ID(i % 2), Command: command.ID(i % 50), Outcome: correlate.Error, Count: 1})
 			}
 		})
 	}

@@ -1,18 +1,21 @@
 package metrics
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// nameSeries are the series of one logical name. They are resolved when first needed, because that costs a hash of the labels and allocations.
-type nameSeries struct {
+// identitySeries are the series of one identity. They are resolved when first needed, because that costs a hash of the labels and allocations.
+type identitySeries struct {
 	recorder   *Recorder
-	name       string
+	id         identity.ID
+	values     []string                        // of the identity's labels
 	commands   []atomic.Pointer[commandSeries] // by command.ID
 	silent     prometheus.Counter
 	prefixes   reasonSeries
@@ -20,41 +23,42 @@ type nameSeries struct {
 	unpaired   reasonSeries
 }
 
-func newNameSeries(r *Recorder, name string) *nameSeries {
+func newIdentitySeries(r *Recorder, id identity.ID, values []string) *identitySeries {
 	reason := func(i uint8) string { return correlate.Reason(i).String() }
 	prefix := func(i uint8) string { return command.Prefix(i).String() }
-	s := &nameSeries{
+	s := &identitySeries{
 		recorder:   r,
-		name:       name,
+		id:         id,
+		values:     values,
 		commands:   make([]atomic.Pointer[commandSeries], r.options.Commands.Count()),
-		silent:     r.families.silent.WithLabelValues(name),
-		prefixes:   reasonSeries{vec: r.families.prefixes, name: name, label: prefix},
-		unanswered: reasonSeries{vec: r.families.unanswered, name: name, label: reason},
-		unpaired:   reasonSeries{vec: r.families.unpaired, name: name, label: reason},
+		silent:     r.families.silent.WithLabelValues(values...),
+		prefixes:   reasonSeries{vec: r.families.prefixes, values: values, label: prefix},
+		unanswered: reasonSeries{vec: r.families.unanswered, values: values, label: reason},
+		unpaired:   reasonSeries{vec: r.families.unpaired, values: values, label: reason},
 	}
 	s.beginLoss()
 	return s
 }
 
 // beginLoss makes the series of loss, each from 0, so that rate() sees the first loss of a kind.
-func (s *nameSeries) beginLoss() {
+func (s *identitySeries) beginLoss() {
 	for reason := correlate.MidStream; reason.String() != correlate.NoReason.String(); reason++ {
 		s.unpaired.at(uint8(reason))
 	}
 }
 
 // command returns the series of a command. The table gave the ID, so it is within bounds.
-func (s *nameSeries) command(id command.ID) *commandSeries {
+func (s *identitySeries) command(id command.ID) *commandSeries {
 	if series := s.commands[id].Load(); series != nil {
 		return series
 	}
 	// Two goroutines may both come here: the registry hands both the same children.
-	series := newCommandSeries(&s.recorder.families, s.name, s.recorder.options.Commands.Label(id, s.recorder.options.Style))
+	series := newCommandSeries(s, s.recorder.options.Commands.Label(id, s.recorder.options.Style))
 	s.commands[id].Store(series)
 	return series
 }
 
-// commandSeries are the series of one command of one name.
+// commandSeries are the series of one command of one identity.
 type commandSeries struct {
 	success  prometheus.Counter
 	failure  prometheus.Counter
@@ -63,13 +67,19 @@ type commandSeries struct {
 }
 
 // newCommandSeries makes both outcomes at once, each from 0, so that rate() sees the first of either.
-func newCommandSeries(f *families, name, label string) *commandSeries {
+func newCommandSeries(s *identitySeries, label string) *commandSeries {
+	f := &s.recorder.families
 	return &commandSeries{
-		success:  f.commands.WithLabelValues(name, label, "success"),
-		failure:  f.commands.WithLabelValues(name, label, "error"),
-		errors:   f.errors.WithLabelValues(name, label),
-		duration: f.durations.of(name, label),
+		success:  f.commands.WithLabelValues(with(s.values, label, "success")...),
+		failure:  f.commands.WithLabelValues(with(s.values, label, "error")...),
+		errors:   f.errors.WithLabelValues(with(s.values, label)...),
+		duration: f.durations.of(s, label),
 	}
+}
+
+// with returns the labels of an identity, or their values, and further ones behind them.
+func with(labels []string, further ...string) []string {
+	return slices.Concat(labels, further)
 }
 
 func (s *commandSeries) fail(n float64) {
@@ -77,25 +87,25 @@ func (s *commandSeries) fail(n float64) {
 	s.errors.Add(n)
 }
 
-// maxCached is how many reasons or prefixes of a name are cached; more than any closed table here has. Others are found the slow way.
+// maxCached is how many reasons or prefixes of an identity are cached; more than any closed table here has. Others are found the slow way.
 const maxCached = 48
 
-// reasonSeries are the series of one family and one name, by a small integer: a reason or an error prefix.
+// reasonSeries are the series of one family and one identity, by a small integer: a reason or an error prefix.
 type reasonSeries struct {
 	vec    *prometheus.CounterVec
-	name   string
+	values []string // of the identity's labels
 	label  func(uint8) string
 	cached [maxCached]atomic.Pointer[prometheus.Counter]
 }
 
 func (s *reasonSeries) at(i uint8) prometheus.Counter {
 	if i >= maxCached {
-		return s.vec.WithLabelValues(s.name, s.label(i))
+		return s.vec.WithLabelValues(with(s.values, s.label(i))...)
 	}
 	if counter := s.cached[i].Load(); counter != nil {
 		return *counter
 	}
-	counter := s.vec.WithLabelValues(s.name, s.label(i))
+	counter := s.vec.WithLabelValues(with(s.values, s.label(i))...)
 	s.cached[i].Store(&counter)
 	return counter
 }

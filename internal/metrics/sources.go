@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // Sources are what the other stages count themselves. They are read at every scrape, from any goroutine; a nil function is left out.
@@ -15,20 +16,23 @@ type Sources struct {
 	Capture        func() event.Stats       // what the source delivered and lost
 	LastRead       func() time.Time         // when it was last read; the zero time if it was not yet
 	Tracker        func() correlate.Stats   // what the tracker saw besides commands
-	Pools          func() []correlate.Pool  // the connections, each name once
+	Pools          func() []correlate.Pool  // the connections, each identity once
 	LookupFailures func() map[string]uint64 // failed look-ups of host names, by logical name
 	LogDropped     func() uint64            // log lines that were not written
 }
 
 // Watch adds sources to what the recorder serves. It is called once.
 func (r *Recorder) Watch(sources Sources) {
-	r.registry.MustRegister(&watched{Sources: sources, nameOf: r.options.NameOf})
+	identities := r.options.Identities
+	r.registry.MustRegister(&watched{
+		Sources:    sources,
+		identities: identities,
+		pools: prometheus.NewDesc("redis_pool_connections", "Established connections, by whether a command is outstanding.",
+			with(identities.Labels(), "state"), nil),
+	})
 }
 
 var (
-	poolDesc = prometheus.NewDesc("redis_pool_connections",
-		"Established connections, by whether a command is outstanding.", []string{"name", "state"}, nil)
-
 	captureInfoDesc   = desc("capture_info", "The capture backend in use; the value is 1.", "backend")
 	captureEventsDesc = desc("capture_events_total", "Events that the capture source delivered.")
 	captureBytesDesc  = desc("capture_bytes_total", "Payload bytes that the capture source delivered.")
@@ -50,9 +54,9 @@ var (
 	lookupFailuresDesc = desc("host_lookup_failures_total", "Failed look-ups of the host names of an endpoint.", "name")
 )
 
-// watchedDescs are all of the above.
+// watchedDescs are all of the above, which have no labels of an identity.
 var watchedDescs = []*prometheus.Desc{
-	poolDesc, captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc, lastReadDesc,
+	captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc, lastReadDesc,
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
 	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc, logDroppedDesc,
 }
@@ -64,11 +68,13 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // watched collects Sources.
 type watched struct {
 	Sources
-	nameOf func(correlate.NameID) string
+	identities *identity.Registry
+	pools      *prometheus.Desc // has the labels of an identity
 }
 
 // Describe implements prometheus.Collector.
 func (w *watched) Describe(descs chan<- *prometheus.Desc) {
+	descs <- w.pools
 	for _, d := range watchedDescs {
 		descs <- d
 	}
@@ -105,9 +111,12 @@ func (w *watched) Collect(out chan<- prometheus.Metric) {
 
 func (w *watched) collectPools(out chan<- prometheus.Metric) {
 	for _, pool := range w.Pools() {
-		name := w.nameOf(pool.Name)
-		gauge(out, poolDesc, float64(pool.Available), name, "available")
-		gauge(out, poolDesc, float64(pool.InUse), name, "in_use")
+		values, found := w.identities.Values(pool.Identity)
+		if !found {
+			continue // it was released since Pools looked
+		}
+		gauge(out, w.pools, float64(pool.Available), with(values, "available")...)
+		gauge(out, w.pools, float64(pool.InUse), with(values, "in_use")...)
 	}
 }
 

@@ -26,7 +26,9 @@ func testSources() Sources {
 			s.Gaps[event.Truncated] = correlate.Gaps{Skipped: 2, SkippedBytes: 2000}
 			return s
 		},
-		Pools:          func() []correlate.Pool { return []correlate.Pool{{Name: 0, Available: 11, InUse: 12}, {Name: 1}} },
+		Pools: func() []correlate.Pool {
+			return []correlate.Pool{{Identity: 0, Available: 11, InUse: 12}, {Identity: 1}}
+		},
 		LookupFailures: func() map[string]uint64 { return map[string]uint64{"cache": 13} },
 	}
 }
@@ -81,6 +83,19 @@ func TestWatch(t *testing.T) {
 		want[series] = 1
 	}
 	assert.Equal(t, want, got)
+}
+
+// A scrape may hold the pool of an identity that was released since: it is left out, and not shown under the name that has its slot now.
+func TestPoolOfReleasedIdentity(t *testing.T) {
+	options := testOptions()
+	r := newPedantic(options)
+	r.Watch(testSources())
+	options.Identities.Release(1)
+	options.Identities.Intern("successor")
+	assert.Equal(t, map[string]float64{
+		"redis_pool_connections{name=cache,state=available}": 11,
+		"redis_pool_connections{name=cache,state=in_use}":    12,
+	}, mustFlatten(t, r, "redis_pool_"))
 }
 
 // A recorder without sources, as a replay has before it reads, serves what it has.

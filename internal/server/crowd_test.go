@@ -22,6 +22,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
@@ -44,15 +45,17 @@ func TestMain(m *testing.M) {
 func serveLarge(webConfig string) {
 	o := options()
 	o.WebConfig = webConfig
+	identities := identity.NewRegistry("name")
 	recorder := metrics.New(metrics.Options{
-		Buckets:  config.Default().Metrics.Buckets,
-		Commands: command.Builtin(),
-		NameOf:   func(id correlate.NameID) string { return fmt.Sprintf("the-name-of-pool-%03d", id) },
-		Logger:   o.Logger,
+		Buckets:    config.Default().Metrics.Buckets,
+		Commands:   command.Builtin(),
+		Identities: identities,
+		Logger:     o.Logger,
 	})
-	for name := range correlate.NameID(names) {
+	for i := range names {
+		name := identities.Intern(fmt.Sprintf("the-name-of-pool-%03d", i))
 		for id := range command.ID(100) {
-			recorder.Record(&correlate.Exchange{Name: name, Command: id, Outcome: correlate.Success, Count: 1})
+			recorder.Record(&correlate.Exchange{Identity: name, Command: id, Outcome: correlate.Success, Count: 1})
 		}
 	}
 	o.Metrics = recorder

@@ -18,6 +18,7 @@ var layers = map[string][]string{
 	"internal/command":                 {},
 	"internal/event":                   {},
 	"internal/host":                    {},
+	"internal/identity":                {},
 	"internal/parser":                  {},
 	"internal/plainfile":               {},
 	"internal/privilege":               {},
@@ -37,13 +38,14 @@ var layers = map[string][]string{
 		"bpf", "internal/capture/packet", "internal/capture/packet/afpacket", "internal/capture/packet/frame", "internal/capture/packet/pcap",
 		"internal/capture/packet/sockets", "internal/capture/socket", "internal/event", "internal/host", "internal/privilege",
 	},
+	"internal/naming":            {"internal/address", "internal/event", "internal/identity"},
+	"internal/config":            {"internal/address", "internal/command", "internal/event", "internal/plainfile"},
 	"internal/correlate/reorder": {"internal/event"},
-	"internal/correlate":         {"internal/command", "internal/correlate/reorder", "internal/event", "internal/parser"},
-	"internal/config": {
-		"internal/address", "internal/command", "internal/correlate", "internal/correlate/reorder", "internal/event", "internal/parser", "internal/plainfile",
+	"internal/correlate":         {"internal/command", "internal/correlate/reorder", "internal/event", "internal/identity", "internal/parser"},
+	"internal/metrics": {
+		"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/event", "internal/identity", "internal/parser",
 	},
-	"internal/metrics": {"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/event", "internal/parser"},
-	"internal/server":  {"internal/plainfile"},
+	"internal/server": {"internal/plainfile"},
 }
 
 // libraries lists who may reach what of others, directly or by others.

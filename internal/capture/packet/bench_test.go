@@ -19,6 +19,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
@@ -71,11 +72,13 @@ func count(b *testing.B, file []byte) (commands int) {
 		Resolve: func(event.Role, *event.Endpoints) bool { return true },
 	})
 	require.NoError(b, err)
+	identities := identity.NewRegistry("name")
+	name := identities.Intern("bench")
 	recorder := metrics.New(metrics.Options{
-		Buckets: []float64{0.001, 0.01, 0.1}, Commands: command.Builtin(), NameOf: func(correlate.NameID) string { return "bench" },
+		Buckets: []float64{0.001, 0.01, 0.1}, Commands: command.Builtin(), Identities: identities,
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	tracker := correlate.New(correlate.Options{Resolve: func(event.Role, *event.Endpoints) (correlate.NameID, bool) { return 0, true }})
+	tracker := correlate.New(correlate.Options{Resolve: func(event.Role, *event.Endpoints) (identity.ID, bool) { return name, true }})
 	var e event.Event
 	for {
 		err := source.Read(&e)

@@ -14,6 +14,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // disorder cuts a text into segments and sends them as a network does: some twice, some out of order, some with old bytes again.
@@ -60,7 +61,7 @@ func outcomes(t *testing.T, file []byte) (succeeded, others int) {
 	require.NoError(t, err)
 	tracker := correlate.New(correlate.Options{
 		HoldFor: packet.Patience,
-		Resolve: func(event.Role, *event.Endpoints) (correlate.NameID, bool) { return 0, true },
+		Resolve: func(event.Role, *event.Endpoints) (identity.ID, bool) { return 0, true },
 	})
 	count := func(exchanges []correlate.Exchange) {
 		for _, x := range exchanges {

@@ -15,6 +15,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
@@ -32,15 +33,17 @@ func head(record []byte) *bpf.Event { return (*bpf.Event)(unsafe.Pointer(&record
 
 func newPath(tb testing.TB, pipeline int) *path {
 	tb.Helper()
+	identities := identity.NewRegistry("name")
+	name := identities.Intern("bench")
 	p := &path{
 		tracker: correlate.New(correlate.Options{
-			Resolve: func(event.Role, *event.Endpoints) (correlate.NameID, bool) { return 0, true },
+			Resolve: func(event.Role, *event.Endpoints) (identity.ID, bool) { return name, true },
 		}),
 		recorder: metrics.New(metrics.Options{
-			Buckets:  []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
-			Commands: command.Builtin(),
-			NameOf:   func(correlate.NameID) string { return "bench" },
-			Logger:   slog.New(slog.DiscardHandler),
+			Buckets:    []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
+			Commands:   command.Builtin(),
+			Identities: identities,
+			Logger:     slog.New(slog.DiscardHandler),
 		}),
 	}
 	opened := record(bpf.Opened, "")

@@ -1,4 +1,4 @@
-package config
+package naming
 
 import (
 	"maps"
@@ -6,58 +6,58 @@ import (
 	"slices"
 
 	"github.com/redis-observer/redis-observer/internal/address"
-	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // table is an immutable lookup from addresses to names, one side per role.
 type table struct {
 	sides       [2]side // by event.Role
 	fallback    [2]map[uint16]bool
-	defaultName correlate.NameID
-	names       map[correlate.NameID]bool // all that it can answer
+	defaultName identity.ID
+	names       map[identity.ID]bool // all that it can answer
 }
 
 // side holds the endpoints of one role, the most specific forms first.
 type side struct {
-	exact    map[netip.AddrPort]correlate.NameID // written out
-	resolved map[netip.AddrPort]correlate.NameID // from host names
-	networks map[uint16][]network                // by port, longest prefix first
-	any      map[uint16]correlate.NameID
+	exact    map[netip.AddrPort]identity.ID // written out
+	resolved map[netip.AddrPort]identity.ID // from host names
+	networks map[uint16][]network           // by port, longest prefix first
+	any      map[uint16]identity.ID
 	ports    map[uint16]bool
 }
 
 type network struct {
 	prefix netip.Prefix
-	name   correlate.NameID
+	name   identity.ID
 }
 
-// newTable builds the lookup of a configuration. hosts gives the addresses of a host name.
-func newTable(c *Config, registry *Registry, hosts func(string) []netip.Addr) *table {
-	t := &table{defaultName: registry.Intern(c.DefaultName), names: map[correlate.NameID]bool{}}
+// newTable builds the lookup of rules. hosts gives the addresses of a host name.
+func newTable(rules *Rules, registry *identity.Registry, hosts func(string) []netip.Addr) *table {
+	t := &table{defaultName: registry.Intern(rules.DefaultName), names: map[identity.ID]bool{}}
 	t.names[t.defaultName] = true
 	for role := range t.sides {
 		t.sides[role] = side{
-			exact:    map[netip.AddrPort]correlate.NameID{},
-			resolved: map[netip.AddrPort]correlate.NameID{},
+			exact:    map[netip.AddrPort]identity.ID{},
+			resolved: map[netip.AddrPort]identity.ID{},
 			networks: map[uint16][]network{},
-			any:      map[uint16]correlate.NameID{},
+			any:      map[uint16]identity.ID{},
 			ports:    map[uint16]bool{},
 		}
 	}
-	for _, endpoint := range c.Endpoints {
+	for _, endpoint := range rules.Endpoints {
 		name := registry.Intern(endpoint.Name)
 		t.names[name] = true
 		for _, address := range endpoint.Addresses {
 			t.sides[endpoint.Role].add(address, name)
 		}
 	}
-	t.addHosts(c, registry, hosts)
-	t.addFallbacks(c)
+	t.addHosts(rules, registry, hosts)
+	t.addFallbacks(rules)
 	return t
 }
 
-func (s *side) add(a address.Address, name correlate.NameID) {
+func (s *side) add(a address.Address, name identity.ID) {
 	s.ports[a.Port] = true
 	switch {
 	case a.Host != "":
@@ -73,9 +73,9 @@ func (s *side) add(a address.Address, name correlate.NameID) {
 }
 
 // addHosts gives an address that several host names resolve to the first of them, of whichever role: it is counted at one end.
-func (t *table) addHosts(c *Config, registry *Registry, hosts func(string) []netip.Addr) {
+func (t *table) addHosts(rules *Rules, registry *identity.Registry, hosts func(string) []netip.Addr) {
 	taken := map[netip.AddrPort]bool{}
-	for _, endpoint := range c.Endpoints {
+	for _, endpoint := range rules.Endpoints {
 		for _, address := range endpoint.Addresses {
 			if address.Host == "" {
 				continue
@@ -92,14 +92,14 @@ func (t *table) addHosts(c *Config, registry *Registry, hosts func(string) []net
 
 // addFallbacks decides at which end traffic that no endpoint matches is counted under the default name.
 // One end per port, so that a node with both ends counts it once: the client's end wherever that is observed.
-func (t *table) addFallbacks(c *Config) {
+func (t *table) addFallbacks(rules *Rules) {
 	client, server := &t.sides[event.Client], &t.sides[event.Server]
 	t.fallback = [2]map[uint16]bool{{}, {}}
 	for port := range client.ports {
 		t.fallback[event.Client][port] = true
 	}
-	for _, port := range c.Ports {
-		t.fallback[event.Client][uint16(port)] = true
+	for _, port := range rules.Ports {
+		t.fallback[event.Client][port] = true
 	}
 	for port := range server.ports {
 		t.fallback[event.Server][port] = !t.fallback[event.Client][port]
@@ -114,7 +114,7 @@ func (t *table) addFallbacks(c *Config) {
 
 // resolve looks up the address of the server, which is the remote one of a client and the local one of a server.
 // Where endpoints of both roles match it, it is counted at the end of the more specific one, and not at both.
-func (t *table) resolve(role event.Role, address netip.AddrPort) (correlate.NameID, bool) {
+func (t *table) resolve(role event.Role, address netip.AddrPort) (identity.ID, bool) {
 	id, rank := t.sides[role].find(address)
 	_, other := t.sides[1-role].find(address)
 	switch {
@@ -136,7 +136,7 @@ const (
 )
 
 // find returns the name of the most specific match, and how specific it is.
-func (s *side) find(address netip.AddrPort) (id correlate.NameID, rank int) {
+func (s *side) find(address netip.AddrPort) (id identity.ID, rank int) {
 	if id, found := s.exact[address]; found {
 		return id, rankExact
 	}

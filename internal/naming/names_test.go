@@ -1,4 +1,4 @@
-package config
+package naming
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -13,7 +15,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // fakeDNS answers from a map; a name that is not in it does not resolve.
@@ -43,10 +47,27 @@ func (d *fakeDNS) LookupNetIP(_ context.Context, _, name string) ([]netip.Addr, 
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
+// mustRules returns the rules of a valid configuration.
+func mustRules(tb testing.TB, text string) *Rules {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "observer.yaml")
+	require.NoError(tb, os.WriteFile(path, []byte(text), 0o600))
+	c, err := config.Load(path, nil)
+	require.NoError(tb, err)
+	rules := &Rules{DefaultName: c.DefaultName, ResolveInterval: c.ResolveInterval}
+	for _, endpoint := range c.Endpoints {
+		rules.Endpoints = append(rules.Endpoints, Endpoint(endpoint))
+	}
+	for _, port := range c.Ports {
+		rules.Ports = append(rules.Ports, uint16(port))
+	}
+	return rules
+}
+
 // mustNames returns the names of a valid configuration, with its host names resolved.
 func mustNames(tb testing.TB, text string, dns *fakeDNS) *Names {
 	tb.Helper()
-	return NewNames(context.Background(), mustLoad(tb, text), dns, quiet())
+	return New(context.Background(), mustRules(tb, text), dns, quiet())
 }
 
 // nameOf resolves a connection whose server has the address, seen from the end that role says. "" is a connection that is not counted.
@@ -60,7 +81,8 @@ func nameOf(names *Names, role event.Role, server string) string {
 	if !found {
 		return ""
 	}
-	return names.Registry().Name(id)
+	values, _ := names.Registry().Values(id)
+	return values[0]
 }
 
 const specificity = `
@@ -152,9 +174,9 @@ func TestPortsOfAServerWildcardAreNotObservedAtTheClient(t *testing.T) {
 func TestHostNames(t *testing.T) {
 	var log strings.Builder
 	dns := &fakeDNS{hosts: map[string][]string{}}
-	config := mustLoad(t, `endpoints: [{name: a, addresses: ["h:6379"]}, {name: b, addresses: ["i:6379"]}]`)
+	rules := mustRules(t, `endpoints: [{name: a, addresses: ["h:6379"]}, {name: b, addresses: ["i:6379"]}]`)
 	ctx := context.Background()
-	names := NewNames(ctx, config, dns, slog.New(slog.NewTextHandler(&log, nil)))
+	names := New(ctx, rules, dns, slog.New(slog.NewTextHandler(&log, nil)))
 	assert.Equal(t, map[string]uint64{"h": 1, "i": 1}, names.LookupFailures())
 	assert.Equal(t, "default", nameOf(names, event.Client, "10.0.0.1:6379"))
 	names.Refresh(ctx)
@@ -194,25 +216,25 @@ func TestApplyKeepsIDs(t *testing.T) {
 	before := names.Registry().Intern("a")
 	version := names.Version()
 
-	names.Apply(context.Background(), mustLoad(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
+	names.Apply(context.Background(), mustRules(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
 	assert.Greater(t, names.Version(), version)
 	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"), "known addresses of a host name survive")
 	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.2:6379"))
 	assert.Equal(t, before, names.Registry().Intern("a"))
-	assert.Equal(t, []string{"default", "a", "b"}, names.Registry().Names())
+	assert.Len(t, names.Registry().IDs(), 3)
 
 	version = names.Version()
-	names.Apply(context.Background(), mustLoad(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
+	names.Apply(context.Background(), mustRules(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
 	assert.Equal(t, version, names.Version())
 
 	dns.set("new", "10.0.0.2")
-	names.Apply(context.Background(), mustLoad(t, `endpoints: [{name: c, addresses: ["new:6379"]}]`))
+	names.Apply(context.Background(), mustRules(t, `endpoints: [{name: c, addresses: ["new:6379"]}]`))
 	assert.Equal(t, "c", nameOf(names, event.Client, "10.0.0.2:6379"), "a new host name is resolved before it is used")
 }
 
 func TestResolveWhileApplying(t *testing.T) {
 	names := mustNames(t, specificity, &fakeDNS{})
-	other := mustLoad(t, `endpoints: [{name: new, addresses: ["*:6379"]}]`)
+	other := mustRules(t, `endpoints: [{name: new, addresses: ["*:6379"]}]`)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -259,4 +281,26 @@ func TestMoreSpecificRoleWins(t *testing.T) {
 	} {
 		assert.Equal(t, want, [2]string{nameOf(names, event.Client, server), nameOf(names, event.Server, server)}, server)
 	}
+}
+
+// Identities that no rule gives any more are retired; released, they are gone, unless a rule gives them again.
+func TestRelease(t *testing.T) {
+	names := mustNames(t, `endpoints: [{name: a, addresses: ["*:6379"]}]`, &fakeDNS{})
+	e := event.Endpoints{Remote: netip.MustParseAddr("10.0.0.1").As16(), RemotePort: 6379}
+	a, _ := names.Resolve(event.Client, &e)
+	assert.Empty(t, names.Retired())
+	names.Release(a)
+	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"), "what the rules give stays")
+
+	names.Apply(context.Background(), mustRules(t, `endpoints: [{name: b, addresses: ["*:6379"]}]`))
+	assert.Equal(t, []identity.ID{a}, names.Retired())
+	names.Release(a)
+	assert.Empty(t, names.Retired())
+	_, found := names.Registry().Values(a)
+	assert.False(t, found)
+
+	names.Apply(context.Background(), mustRules(t, `endpoints: [{name: a, addresses: ["*:6379"]}]`))
+	again, _ := names.Resolve(event.Client, &e)
+	assert.NotEqual(t, a, again)
+	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"))
 }

@@ -1,0 +1,42 @@
+package metrics
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/identity"
+)
+
+// A configuration that was used to the full has as many series as its bound.
+func TestBound(t *testing.T) {
+	options := testOptions()
+	r := newPedantic(options)
+	for name := range testNames {
+		for id := range options.Commands.Count() {
+			r.Record(&correlate.Exchange{Identity: identity.ID(name), Command: command.ID(id), Count: 1})
+		}
+	}
+	r.Watch(Sources{Pools: func() []correlate.Pool { return []correlate.Pool{{Identity: 0}, {Identity: 1}} }})
+	families, err := r.Gather()
+	require.NoError(t, err)
+	series := 0
+	for _, family := range families {
+		switch family.GetName() {
+		case "redis_commands_total", "redis_command_errors_total", "redis_pool_connections":
+			series += len(family.GetMetric())
+		case "redis_command_duration_seconds":
+			for _, metric := range family.GetMetric() {
+				series += len(metric.GetHistogram().GetBucket()) + 3
+			}
+		}
+	}
+	bound := NewBound(len(testNames), options.Commands.Labels(options.Style), len(options.Buckets))
+	assert.Equal(t, series, bound.Total)
+	assert.Equal(t, 8, bound.PerPair)
+	assert.Greater(t, bound.Commands, 400)
+	assert.Contains(t, bound.String(), "at most")
+}
