@@ -45,10 +45,10 @@ func closedBy(role event.Role) Reason {
 
 // checkEnd ends the connection when the last reply has been read that its server sent. If missing
 // requests would change the verdict on the connection, it waits for the close of the socket, whose
-// offsets show whether any are missing.
+// offsets show whether any are missing; and if requests are held, until they have been read.
 func (c *conn) checkEnd() {
 	b := &c.buffers[event.Reply]
-	decided := c.unasked == 0 && (c.spoke || !c.asked)
+	decided := c.unasked == 0 && (c.spoke || !c.asked) && c.buffers[event.Request].Empty()
 	if c.ends && decided && (c.unheard(event.Reply) || b.Started() && b.Empty() && b.Distance(c.replyEnd) <= 0) {
 		c.end(c.closing, c.tracker.now)
 	}

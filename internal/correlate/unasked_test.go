@@ -121,6 +121,15 @@ func TestLostPartIsNoVerdict(t *testing.T) {
 	}
 }
 
+// The server's close does not drop the requests that are held behind missing ones.
+func TestRequestsHeldAtTheEnd(t *testing.T) {
+	test := unaskedCase{
+		"held", []string{"open", "C: GET a", "S: $-1", "lose C: GET b", "C: GET c"},
+		[]string{"get success", "unpaired 1 gap"}, "redis", 0, true,
+	}
+	test.playEnds(t)
+}
+
 // After the loss of a part of a PROXY line, the next request is read as a request.
 func TestPrefaceInAGap(t *testing.T) {
 	runScripts(t, []wireCase{
