@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The bodies of the probes: a socket call from its start to its end. The same for every backend. */
+/* A socket call from its start to its end: the code that the programs of all backends share. */
 #ifndef OBSERVER_CALLS_H
 #define OBSERVER_CALLS_H
 
 #include "streams.h"
 
-/* Flags of a receive that takes nothing out of the stream. */
+/* Flags of a receive that does not consume bytes of the stream. */
 #define NOT_A_READ (MSG_OOB | MSG_PEEK | MSG_ERRQUEUE)
 
-/* Whether the call that began was on this socket. The compiler must not take the number, once equal, for the pointer. */
+/* True if the call began on this socket. The barrier keeps the compiler from using the number as the pointer. */
 static __always_inline bool began_on(__u64 began, struct sock *sk)
 {
 	__u64 this = (__u64)sk;
 
-	one_copy(this);
+	barrier_var(this);
 	return began == this;
 }
 
-/* Tells of the byte of MSG_OOB, the last one of a send: whether the other end receives it with the others nobody knows here. */
+/* Reports the byte of MSG_OOB, the last one of a send. How the other end receives it is not known here. */
 static __always_inline void submit_urgent(struct sock *sk, __u8 role, __u32 seq, bool direct)
 {
 	struct event e = {};
@@ -31,7 +31,7 @@ static __always_inline void submit_urgent(struct sock *sk, __u8 role, __u32 seq,
 	submit(&e, sizeof(e));
 }
 
-/* Tells that the connection opens, before what is sent with its SYN. */
+/* Reports that the connection opens, before the payload of its SYN. */
 static __always_inline void submit_opening(struct sock *sk, __u8 role, __u64 sent, __u32 seq, bool direct)
 {
 	struct event e = {};
@@ -43,13 +43,16 @@ static __always_inline void submit_opening(struct sock *sk, __u8 role, __u64 sen
 	submit(&e, sizeof(e));
 }
 
-/* Whether a send opens its connection (TCP Fast Open): until then the socket has no remote port. */
+/* True if a send opens its connection (TCP Fast Open): the socket has no remote port until then. */
 static __always_inline bool opens_fast(struct sock *sk, struct msghdr *msg, bool direct)
 {
 	return !remote_port(sk, direct) && FIELD(direct, msg, msg_flags) & MSG_FASTOPEN;
 }
 
-/* The start of a send: only now are the iterator un-advanced, the offset exact and the time that of the application. */
+/*
+ * The start of a send. At entry the iov_iter has not advanced, write_seq is exact, and the time is the
+ * application's.
+ */
 static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bool direct)
 {
 	struct task_calls *state;
@@ -66,7 +69,7 @@ static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bo
 	call = &state->send;
 	seq = TCP_FIELD(sk, write_seq);
 	left = FIELD(direct, msg, msg_iter.count);
-	/* tcp_sendmsg_locked() passes here once for each buffer that it fills. */
+	/* tcp_sendmsg_locked() calls the tracepoint once for each buffer that it fills. */
 	if (call->sk == (__u64)sk && seq - call->seq == (__u32)(call->length - left))
 		return;
 	call->sk = (__u64)sk;
@@ -79,7 +82,7 @@ static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bo
 	cursor_of_iter(&call->cursor, &msg->msg_iter, direct);
 }
 
-/* What the application wrote is in memory, and the result says how much of it was taken. */
+/* Submits the payload of a send that took result bytes. Its pages are resident now. */
 static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *state, __u32 result, bool direct)
 {
 	struct call *call = &state->send;
@@ -90,7 +93,7 @@ static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *
 		if (FIELD(direct, sk, __sk_common.skc_state) == TCP_SYN_SENT)
 			submit_opening(sk, role, call->time, call->seq, direct);
 	}
-	if (copies > 1) {
+	if (duplicates > 1) {
 		state->sent_sk = (__u64)sk;
 		state->sent_end = call->seq + result;
 	}
@@ -106,7 +109,8 @@ static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *
 }
 
 /*
- * The end of a send where the function itself is probed. A return probe knows the task only: then sk is NULL and direct is false.
+ * The end of a send, where the function itself is probed. A return probe has no arguments: then sk is NULL
+ * and direct is false.
  */
 static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 {
@@ -128,7 +132,7 @@ static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 		sent(sk, role, state, result, direct);
 }
 
-/* Where the function itself is probed, the user memory is known at the start only: the iterator advances. */
+/* The start of a receive, where the function itself is probed: only now the iov_iter has not advanced. */
 static __always_inline void receive_started(struct sock *sk, struct msghdr *msg, __u32 flags, bool direct)
 {
 	struct task_calls *state;
@@ -150,7 +154,7 @@ static __always_inline bool begins_urgent(struct sock *sk, __u32 seq, bool direc
 	return urgent_inline(sk, direct) && TCP_FIELD(sk, urg_seq) == seq;
 }
 
-/* Tells of that byte alone, with what it is, and puts the cursor behind it. */
+/* Submits that byte as an event of its own, and advances the cursor. */
 static __always_inline void submit_inline(struct sock *sk, __u8 role, struct cursor *cursor, __u32 seq, bool direct)
 {
 	struct {
@@ -167,7 +171,7 @@ static __always_inline void submit_inline(struct sock *sk, __u8 role, struct cur
 	e.event.reason = GAP_URGENT;
 	if (cursor->memory == MEMORY_USER)
 		cursor->base++;
-	else if (!cursor->pieces || read_piece(&iov, cursor->memory, cursor->base))
+	else if (!cursor->segments || read_segment(&iov, cursor->memory, cursor->base))
 		iov.iov_base = 0;
 	else
 		iov.iov_base += cursor->offset++;
@@ -180,7 +184,10 @@ static __always_inline void submit_inline(struct sock *sk, __u8 role, struct cur
 	submit(&e, sizeof(e.event) + 1);
 }
 
-/* The end of a receive. A value of a megabyte comes in dozens of them, so what is in its middle is passed over here. */
+/*
+ * The end of a receive of result bytes. A value of a megabyte takes dozens of receives, so those inside an
+ * elided value return early.
+ */
 static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struct cursor *cursor, __u32 result,
 				     bool direct)
 {
@@ -188,7 +195,7 @@ static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struc
 
 	if (stopped(sk, STOP_RECEIVED))
 		return;
-	if (result >= SKIP_CALL && within_body(address_of(sk), SCRATCH_RECEIVE, seq, result))
+	if (result >= LONG_CALL && within_elided_value(address_of(sk), SCRATCH_RECEIVE, seq, result))
 		return;
 	if (tcp && FIELD(direct, sk, __sk_common.skc_state) == TCP_SYN_RECV)
 		submit_state(sk, role, EVENT_OPENING, TCP_FIELD(sk, write_seq), seq, FLAG_ACCEPTED, direct);
@@ -202,7 +209,7 @@ static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struc
 	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), seq, cursor, result, false, direct);
 }
 
-/* The end of a receive that receive_started() saw; sk and direct as in send_ended(). */
+/* The end of a receive that began in receive_started(); sk and direct as for send_ended(). */
 static __always_inline void receive_ended(struct sock *sk, int result, bool direct)
 {
 	struct task_calls *state;
@@ -221,8 +228,11 @@ static __always_inline void receive_ended(struct sock *sk, int result, bool dire
 		received(sk, select_tcp(sk, direct), true, &state->receive.cursor, result, direct);
 }
 
-/* Whether a copy of this program has told of this change of a connection: no two changes in a row are the same. */
-static __always_inline bool told_by_copy(struct sock *sk, __u64 change)
+/*
+ * True if another attachment has already reported this state change. Two changes of a connection in a row
+ * are never the same.
+ */
+static __always_inline bool already_reported(struct sock *sk, __u64 change)
 {
 	__u64 key = (__u64)sk;
 	__u64 *latest;
@@ -235,13 +245,16 @@ static __always_inline bool told_by_copy(struct sock *sk, __u64 change)
 	return false;
 }
 
-/* Whether a copy of this program has seen this receive, where no start is seen: the next one of the socket ends further on. */
-static __always_inline bool seen_by_copy(struct sock *sk, bool tcp)
+/*
+ * True if another attachment has already reported this receive, where no start is probed. The next
+ * receive of the socket ends at a later offset.
+ */
+static __always_inline bool receive_already_reported(struct sock *sk, bool tcp)
 {
 	struct task_calls *state;
 	__u32 end;
 
-	if (copies < 2)
+	if (duplicates < 2)
 		return false;
 	state = current_calls();
 	if (!state)
@@ -254,7 +267,10 @@ static __always_inline bool seen_by_copy(struct sock *sk, bool tcp)
 	return false;
 }
 
-/* recvmmsg and sendmmsg go through one message after the other, and call the tracepoint for each; an error ends it, or the last one. */
+/*
+ * The message that recvmmsg or sendmmsg is at. They call the tracepoint once for each message of the
+ * vector, up to the last one or an error.
+ */
 static __always_inline __u64 current_message(__u64 vector, __u64 count, int result)
 {
 	struct task_calls *state = current_calls();
@@ -268,7 +284,7 @@ static __always_inline __u64 current_message(__u64 vector, __u64 count, int resu
 	return vector + index * sizeof(struct mmsghdr);
 }
 
-/* The user memory that the current call was given: the socket tracepoints do not carry it. */
+/* Sets the cursor to the user memory of the current call, which the socket tracepoints do not pass. */
 static __always_inline void cursor_of_syscall(struct cursor *c, int result, bool sending)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -278,7 +294,7 @@ static __always_inline void cursor_of_syscall(struct cursor *c, int result, bool
 
 	c->offset = 0;
 	c->base = argument;
-	c->pieces = 0;
+	c->segments = 0;
 	c->memory = MEMORY_NONE;
 	switch (syscall_shape(task, regs, sending)) {
 	case SYSCALL_BUFFER:
@@ -286,32 +302,33 @@ static __always_inline void cursor_of_syscall(struct cursor *c, int result, bool
 		return;
 	case SYSCALL_VECTOR:
 		c->memory = MEMORY_USER_IOV;
-		c->pieces = syscall_argument_3(regs);
+		c->segments = syscall_argument_3(regs);
 		return;
 	case SYSCALL_MESSAGES:
 		argument = current_message(argument, syscall_argument_3(regs), result);
-		/* fall through: a message like any other */
+		/* fall through */
 	case SYSCALL_MESSAGE:
-		c->memory = MEMORY_USER_IOV; /* of no pieces if the header cannot be read */
+		c->memory = MEMORY_USER_IOV; /* without segments if the header cannot be read */
 		if (result <= 0 || bpf_probe_read_user(&msg, sizeof(msg), (void *)argument))
 			return;
 		c->base = (__u64)msg.msg_iov;
-		c->pieces = msg.msg_iovlen;
+		c->segments = msg.msg_iovlen;
 		return;
 	case SYSCALL_OTHER:
 		return;
 	}
 }
 
-/* Whether BPF may hand on what is sent on a socket, before it reaches the stream: a socket in a sockmap. */
+/* True if BPF may redirect the bytes that are sent on a socket: it is in a sockmap. */
 static __always_inline bool in_sockmap(struct sock *sk)
 {
 	return (__u64)FIELD(true, sk, sk_user_data) & 4; /* SK_USER_DATA_PSOCK */
 }
 
 /*
- * A send that had no start, as with TCP Fast Open if all of it is in the SYN, or not all of it, or not in user memory. Its place and its
- * memory are found anew. Returns false if there is nothing to tell.
+ * Determines offset and memory of a send without a start, as with TCP Fast Open, whose payload may be
+ * entirely in the SYN; with a start that did not cover all of it; or not in user memory. Returns false if
+ * there is nothing to submit.
  */
 static __always_inline bool find_sent(struct sock *sk, __u8 role, struct task_calls *state, bool began, int result)
 {
@@ -323,7 +340,7 @@ static __always_inline bool find_sent(struct sock *sk, __u8 role, struct task_ca
 			call->seq -= result - call->length;
 	} else {
 		call->seq = TCP_FIELD(sk, write_seq) - result;
-		if (copies > 1 && state->sent_sk == (__u64)sk && state->sent_end == call->seq + result)
+		if (duplicates > 1 && state->sent_sk == (__u64)sk && state->sent_end == call->seq + result)
 			return false;
 		call->time = bpf_ktime_get_ns();
 		call->early = FIELD(true, sk, __sk_common.skc_state) == TCP_SYN_SENT;
@@ -336,11 +353,11 @@ static __always_inline bool find_sent(struct sock *sk, __u8 role, struct task_ca
 		return false;
 	}
 	cursor_of_syscall(&call->cursor, result, true);
-	state->messages = 0; /* those behind the first one have a start */
+	state->messages = 0; /* the messages behind the first one have a start */
 	return true;
 }
 
-/* The end of a send on an MPTCP socket, of which no tracepoint tells the start. */
+/* The end of a send on an MPTCP socket, whose start has no tracepoint. */
 static __always_inline bool find_sent_by_mptcp(struct sock *sk, struct task_calls *state, int result)
 {
 	struct call *call = &state->send;
@@ -349,7 +366,7 @@ static __always_inline bool find_sent_by_mptcp(struct sock *sk, struct task_call
 	if (!reads_mptcp || FIELD(true, sk, sk_protocol) != IPPROTO_MPTCP)
 		return false;
 	end = MPTCP_FIELD(sk, write_seq);
-	if (result > 0 && copies > 1 && state->sent_sk == (__u64)sk && state->sent_end == end)
+	if (result > 0 && duplicates > 1 && state->sent_sk == (__u64)sk && state->sent_end == end)
 		return false;
 	call->sk = 0;
 	call->seq = end - result;
@@ -360,7 +377,7 @@ static __always_inline bool find_sent_by_mptcp(struct sock *sk, struct task_call
 	return result > 0;
 }
 
-/* The end of a send where the socket layer is probed. */
+/* The end of a send, where the socket layer is probed. */
 static __always_inline void send_returned(struct sock *sk, int result)
 {
 	__u8 role = select_socket(sk, true);
@@ -389,7 +406,7 @@ static __always_inline void send_returned(struct sock *sk, int result)
 	sent(sk, role, state, result, true);
 }
 
-/* The start of a call on an MPTCP socket where the function itself is probed. */
+/* The start of a call on an MPTCP socket, where the function itself is probed. */
 static __always_inline void mptcp_started(struct sock *sk, struct msghdr *msg, __u32 flags, bool sending, bool direct)
 {
 	struct task_calls *state;
@@ -410,7 +427,7 @@ static __always_inline void mptcp_started(struct sock *sk, struct msghdr *msg, _
 		call->cursor.memory = MEMORY_NONE;
 }
 
-/* Its end; sk and direct as in send_ended(). */
+/* The end of that call; sk and direct as for send_ended(). */
 static __always_inline void mptcp_ended(struct sock *sk, int result, bool sending, bool direct)
 {
 	struct task_calls *state;

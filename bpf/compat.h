@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kernel as the probes see it: the few types and fields that they use, and every difference between kernels, each in
- * one helper. Field offsets are relocated when the object is loaded (CO-RE), so the definitions need names only.
+ * The kernel types and fields that the probes use, and every difference between kernels, one helper for
+ * each. Field offsets are relocated when the object is loaded (CO-RE), so the definitions need names only.
  */
 #ifndef OBSERVER_COMPAT_H
 #define OBSERVER_COMPAT_H
@@ -20,7 +20,7 @@ typedef __u32 __wsum;
 typedef _Bool bool;
 enum { false, true };
 
-/* The map types and flags in use, from the kernel's stable interface (include/uapi/linux/bpf.h). */
+/* Map types and flags, from the kernel's stable interface (include/uapi/linux/bpf.h). */
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
@@ -42,7 +42,7 @@ enum {
 #include "headers/bpf_helpers.h"
 #include "headers/bpf_core_read.h"
 
-/* What user space hands to the socket calls: a stable interface, not relocated. */
+/* The arguments of socket calls: a stable interface, not relocated. */
 struct iovec {
 	void *iov_base;
 	unsigned long iov_len;
@@ -161,7 +161,7 @@ struct tcp_sock___bits {
 	__u8 syn_smc : 1;
 };
 
-/* bytes_consumed came between 6.1 and 6.12; without it nothing tells how much of the stream the application has received. */
+/* bytes_consumed was added between 6.1 and 6.12. Only it says how much of the stream the application received. */
 struct mptcp_sock {
 	__u64 write_seq;
 	__u64 bytes_received;
@@ -224,13 +224,13 @@ struct pt_regs___kernel {
 };
 #endif
 
-/* The values of these are relocated: they changed over time (6.0 added ITER_UBUF at the end, 6.4 moved it to the front). */
+/* Relocated values: 6.0 added ITER_UBUF at the end, 6.4 moved it to the front. */
 enum iter_type {
 	ITER_IOVEC = 100,
 	ITER_KVEC = 101,
 	ITER_UBUF = 102,
 };
-/* Its value tells whether the kernel has task storage (5.11). */
+/* Exists if the kernel has task storage (5.11). */
 enum bpf_func_id {
 	BPF_FUNC_task_storage_get = 156,
 };
@@ -263,14 +263,14 @@ enum {
 	ECONNRESET = 104,
 	RCV_SHUTDOWN = 1,
 	SHUTDOWN_MASK = 3,
-	SOCK_DEAD_BIT = 0,	/* enum sock_flags: set when the application has closed the socket, */
-	SOCK_DONE_BIT = 1,	/* by tcp_fin(), nowhere else, */
-	SOCK_URGINLINE_BIT = 2, /* and by SO_OOBINLINE */
+	SOCK_DEAD_BIT = 0,	/* enum sock_flags: set when the application has closed the socket */
+	SOCK_DONE_BIT = 1,	/* set by tcp_fin() only */
+	SOCK_URGINLINE_BIT = 2, /* set by SO_OOBINLINE */
 };
 
 /*
- * Reads a field of a kernel object. Programs of the BTF kind may load from typed pointers directly, which costs one
- * instruction; kprobes have to ask a helper. direct is a constant after inlining, so one of the branches vanishes.
+ * Reads a field of a kernel object. BTF programs load from typed pointers directly, by one instruction;
+ * kprobes need a helper call. direct is a constant after inlining, so one of the branches vanishes.
  */
 #define FIELD(direct, pointer, path)                                                                                   \
 	({                                                                                                             \
@@ -283,8 +283,8 @@ enum {
 	})
 
 /*
- * A word of the context of fentry and fexit: the parameters, behind them the result. By hand, because the compiler would
- * merge loads of two words into one of a computed address, which the verifier refuses.
+ * A word of the context of fentry and fexit: the parameters, then the result. In assembler, because the
+ * compiler would merge two loads into one of a computed address, which the verifier rejects.
  */
 #define CONTEXT_WORD(ctx, index)                                                                                       \
 	({                                                                                                             \
@@ -293,23 +293,23 @@ enum {
 		word_;                                                                                                 \
 	})
 
-/* Where the bytes of a call stand. */
+/* Where the bytes of a call are. */
 enum memory {
-	MEMORY_NONE,	   /* not in user memory, or not known */
-	MEMORY_USER,	   /* one piece of user memory */
-	MEMORY_KERNEL_IOV, /* user memory in pieces, listed in kernel memory */
-	MEMORY_USER_IOV,   /* user memory in pieces, listed in user memory */
+	MEMORY_NONE,	   /* not in user memory, or unknown */
+	MEMORY_USER,	   /* one segment of user memory */
+	MEMORY_KERNEL_IOV, /* segments of user memory, listed in kernel memory */
+	MEMORY_USER_IOV,   /* segments of user memory, listed in user memory */
 };
 
 /* The bytes of a call, from its first byte on. */
 struct cursor {
-	__u64 base;   /* address of the bytes, or of the list of pieces */
-	__u64 offset; /* bytes to skip in the first piece */
-	__u32 pieces;
+	__u64 base;   /* address of the bytes, or of the list of segments */
+	__u64 offset; /* bytes to skip in the first segment */
+	__u32 segments;
 	__u32 memory; /* enum memory */
 };
 
-/* The bytes that an iterator stands at. */
+/* Sets the cursor to the position of an iterator. */
 static __always_inline void cursor_of_iter(struct cursor *c, struct iov_iter *iter, bool direct)
 {
 	bool ubuf, iovec;
@@ -332,13 +332,13 @@ static __always_inline void cursor_of_iter(struct cursor *c, struct iov_iter *it
 	if (ubuf) {
 		c->memory = MEMORY_USER;
 		c->base = (__u64)FIELD(direct, iter, ubuf);
-		/* The verifier adds nothing to a typed pointer; loaded back from the map it is a number. */
+		/* The verifier allows no arithmetic on a typed pointer; reloaded from the map it is a number. */
 		asm volatile("" ::: "memory");
 		c->base += c->offset;
 		return;
 	}
 	c->memory = iovec ? MEMORY_KERNEL_IOV : MEMORY_NONE;
-	c->pieces = FIELD(direct, iter, nr_segs);
+	c->segments = FIELD(direct, iter, nr_segs);
 	if (bpf_core_field_exists(iter->__iov)) {
 		c->base = (__u64)FIELD(direct, iter, __iov);
 	} else {
@@ -348,7 +348,7 @@ static __always_inline void cursor_of_iter(struct cursor *c, struct iov_iter *it
 	}
 }
 
-/* The system call that the current task is in, as far as it moves the bytes of a stream. */
+/* The form of the current task's system call, by where it keeps the address of the bytes. */
 enum syscall_shape {
 	SYSCALL_OTHER,
 	SYSCALL_BUFFER,	  /* fd, buffer, length, … : read, recvfrom, write, sendto */
@@ -375,7 +375,7 @@ static __always_inline bool compat_task(const struct task_struct *task)
 {
 	return task->thread_info.status & 2;
 }
-/* Whether the registers are those of a call that runs: the entry sets the result to -ENOSYS until there is one. */
+/* True if the registers are those of a running call: the entry sets the result to -ENOSYS. */
 static __always_inline bool in_syscall(const struct pt_regs *regs)
 {
 	return (__s64)regs->ax == -ENOSYS;
@@ -383,7 +383,7 @@ static __always_inline bool in_syscall(const struct pt_regs *regs)
 enum { NR_READ = 0, NR_READV = 19, NR_RECVFROM = 45, NR_RECVMSG = 47, NR_RECVMMSG = 299, NR_PREADV2 = 327 };
 enum { NR_WRITE = 1, NR_WRITEV = 20, NR_SENDTO = 44, NR_SENDMSG = 46, NR_SENDMMSG = 307, NR_PWRITEV2 = 328 };
 #else
-/* -1 when the call is over and the signals are looked at, with the registers put back for its restart. */
+/* -1 after the call, while signals are handled and the registers are restored for a restart. */
 static __always_inline __u64 syscall_number(const struct pt_regs *regs)
 {
 	return ((const struct pt_regs___kernel *)regs)->syscallno;
@@ -401,7 +401,7 @@ static __always_inline bool compat_task(const struct task_struct *task)
 {
 	return task->thread_info.flags & (1UL << 22);
 }
-/* Whether the registers are those of a call that runs: the result takes the place of the first argument. */
+/* True if the registers are those of a running call: the result replaces the first argument. */
 static __always_inline bool in_syscall(const struct pt_regs *regs)
 {
 	return regs->regs[0] == ((const struct pt_regs___kernel *)regs)->orig_x0;
@@ -444,7 +444,7 @@ static __always_inline enum syscall_shape sending_shape(__u64 number)
 	return SYSCALL_OTHER;
 }
 
-/* What io_uring moves when a call has ended already, on the way back to the program, has nothing to do with that call. */
+/* On the way back to the application, io_uring may transfer bytes that do not belong to the call that ended. */
 static __always_inline enum syscall_shape syscall_shape(const struct task_struct *task, const struct pt_regs *regs,
 							bool sending)
 {

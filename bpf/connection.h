@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the probes ask of a socket: whether it is observed, its name, and its stream offsets. */
+/* Reads from a socket whether it is observed, its addresses, its stream offsets and its state. */
 #ifndef OBSERVER_CONNECTION_H
 #define OBSERVER_CONNECTION_H
 
 #include "maps.h"
 
-/* The address of a socket, as a number: with a typed pointer the verifier lets nobody calculate. */
+/* The address of a socket as a number: the verifier allows no arithmetic on a typed pointer. */
 static __always_inline __u64 address_of(struct sock *sk)
 {
 	__u64 address = 0;
@@ -14,7 +14,7 @@ static __always_inline __u64 address_of(struct sock *sk)
 	return address;
 }
 
-/* The lower half of that address, which the verifier gives away for nothing. */
+/* The lower half of that address, which the verifier allows to be copied without a helper call. */
 static __always_inline __u32 low_address_of(struct sock *sk)
 {
 	__u64 low;
@@ -24,26 +24,27 @@ static __always_inline __u32 low_address_of(struct sock *sk)
 }
 
 /*
- * The place of a socket in the tables that have a word for each. Sockets are larger than 2 KiB and lie side by side. So do the places of those
- * that are read in turn, eight to a cache line: a hash table would be out of the cache each time.
+ * The slot of a socket in tables with one word for each. Sockets are larger than 2 KiB and lie side by
+ * side, so the slots of sockets that are read in turn share cache lines, eight to a line. A hash table
+ * would miss the cache each time.
  */
-enum { PLACES = 1 << 16 };
+enum { SLOTS = 1 << 16 };
 
-static __always_inline __u32 place_of(__u64 conn)
+static __always_inline __u32 slot_of(__u64 conn)
 {
-	return (conn >> 11) % PLACES;
+	return (conn >> 11) % SLOTS;
 }
 
 /*
- * What tells a socket from others in its place: what its address has below and above the bits of the place, up to the 54 bits that the
- * direct map spans at most. Sockets begin with a cache line of 64 bytes.
+ * The tag of a socket, which distinguishes it from the others of its slot: the bits of its address below
+ * and above those of the slot. The direct map spans at most 54 bits, and sockets are aligned to 64 bytes.
  */
-static __always_inline __u32 name_in_place(__u64 conn)
+static __always_inline __u32 tag_of(__u64 conn)
 {
 	return (conn >> 27 << 5) | (conn >> 6 & 31);
 }
 
-/* Fields beyond struct sock, which typed loads do not allow. */
+/* Reads a field beyond struct sock, where typed loads are not allowed. */
 static __always_inline __u32 read_beyond(struct sock *sk, __u32 offset, __u32 size)
 {
 	__u32 value = 0;
@@ -59,7 +60,7 @@ static __always_inline __u16 remote_port(struct sock *sk, bool direct)
 	return __builtin_bswap16(FIELD(direct, sk, __sk_common.skc_dport));
 }
 
-/* inet_put_port() clears skc_num before the socket enters TCP_CLOSE; inet_sport stays. */
+/* inet_put_port() clears skc_num before the socket enters TCP_CLOSE, but not inet_sport. */
 static __always_inline __u16 local_port(struct sock *sk, bool direct)
 {
 	__u16 port = FIELD(direct, sk, __sk_common.skc_num);
@@ -69,14 +70,14 @@ static __always_inline __u16 local_port(struct sock *sk, bool direct)
 	return __builtin_bswap16(read_beyond(sk, bpf_core_field_offset(struct inet_sock, inet_sport), sizeof(__be16)));
 }
 
-/* The verifiers of 5.10, 6.1 and 6.12 do not know that swapping the bytes of a port leaves 16 bits; the compiler drops a mask. */
+/* Masks by hand: 5.10, 6.1 and 6.12 lose the bound of a byte-swapped port, and the compiler drops a C mask. */
 static __always_inline bool port_observed(const __u8 *ports, __u64 port)
 {
 	asm volatile("%0 &= 0xffff" : "+r"(port));
 	return ports[port >> 3] & (1 << (port & 7));
 }
 
-/* The socket that an open file is, or null. Of all that hang on files, only a socket points back at its file. */
+/* The socket of an open file, or NULL. Of all objects behind files only a socket points back at its file. */
 static __always_inline struct sock *socket_of_file(struct file *file)
 {
 	struct socket *socket = BPF_CORE_READ(file, private_data);
@@ -84,7 +85,7 @@ static __always_inline struct sock *socket_of_file(struct file *file)
 	return BPF_CORE_READ(socket, file) == file ? BPF_CORE_READ(socket, sk) : (void *)0;
 }
 
-/* The role in which a socket of IPv4 or IPv6 is observed, by its ports. */
+/* The role in which an IPv4 or IPv6 socket is observed, by its ports. */
 static __always_inline __u8 select_inet(struct sock *sk, bool direct)
 {
 	if (port_observed(client_ports, remote_port(sk, direct)))
@@ -95,8 +96,9 @@ static __always_inline __u8 select_inet(struct sock *sk, bool direct)
 }
 
 /*
- * The role in which a socket is observed, whatever its protocol; ROLE_NONE for most sockets of a machine. Each address family has a selection
- * of its own. This runs for every socket call, so a selection consists of plain loads and comes before any map lookup.
+ * The role in which a socket of any protocol is observed; ROLE_NONE for most sockets of a machine. Each
+ * address family has a function of its own. This runs for every socket call, so these functions use
+ * plain loads only, and precede any map lookup.
  */
 static __always_inline __u8 select_socket(struct sock *sk, bool direct)
 {
@@ -120,7 +122,7 @@ static __always_inline __u8 select_tcp(struct sock *sk, bool direct)
 	return role != ROLE_NONE && is_tcp(sk, direct) ? role : ROLE_NONE;
 }
 
-/* Whether the socket is in the network namespace whose sockets are listed: those of TCP, not those of MPTCP. */
+/* True if the listing of the observer's network namespace reports the socket: TCP, but not MPTCP. */
 static __always_inline bool in_own_network(struct sock *sk)
 {
 	if (!is_tcp(sk, false))
@@ -140,7 +142,7 @@ static __always_inline void put_mapped(__u8 *address, __be32 v4)
 	words[3] = v4;
 }
 
-/* Names the connection in an event. */
+/* Sets socket, role, addresses and ports of an event. */
 static __always_inline void put_connection(struct event *e, struct sock *sk, __u8 role, bool direct)
 {
 	e->conn = (__u64)sk;
@@ -157,8 +159,9 @@ static __always_inline void put_connection(struct event *e, struct sock *sk, __u
 }
 
 /*
- * The event by which the listing reports a connection in a state; 0 if it reports none, because the connection is not established yet or has
- * ended. A half-closed connection is reported, so that one that is not reported has ended.
+ * The kind of event by which the listing reports a connection in a state; 0 if the connection is not
+ * established yet or has ended. Half-closed connections are reported too, so that a connection that is
+ * not reported has ended.
  */
 static __always_inline __u8 listed_as(__u8 state)
 {
@@ -171,7 +174,7 @@ static __always_inline __u8 listed_as(__u8 state)
 	return 0;
 }
 
-/* Whether the client's payload was the last that passed. The kernel notes that in ticks: within one nobody can tell. */
+/* True if the client sent last. The kernel stores these times in ticks; within one tick the order is not known. */
 static __always_inline bool reply_awaited(struct sock *sk, __u8 role)
 {
 	__u32 sent = TCP_FIELD(sk, lsndtime);
@@ -180,15 +183,15 @@ static __always_inline bool reply_awaited(struct sock *sk, __u8 role)
 	return (__s32)(role == ROLE_CLIENT ? sent - received : received - sent) > 0;
 }
 
-/* tcp_fin() counted the FIN as one more byte of the stream. */
+/* 1 if a FIN was received, which tcp_fin() counts as a byte of the stream; else 0. */
 static __always_inline __u32 fin_received(struct sock *sk, bool direct)
 {
 	return FIELD(direct, sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1;
 }
 
 /*
- * Whether this end closes the connection at one stroke, as with SO_LINGER 0: nothing more can be read, and the end of the
- * socket is not recognised, because tcp_disconnect() clears its ports. Whatever else closes it at one stroke leaves an error.
+ * True if this end resets the connection, as with SO_LINGER 0. The end of the socket will not be
+ * recognised then, because tcp_disconnect() clears its ports. A reset by anything else leaves an error.
  */
 static __always_inline bool aborted_here(struct sock *sk, int from)
 {
@@ -196,8 +199,9 @@ static __always_inline bool aborted_here(struct sock *sk, int from)
 }
 
 /*
- * The offset of the first byte that an end which connects sends: write_seq may be beyond it, with the data of its SYN (TCP Fast Open). What is
- * acknowledged by then is the SYN, which has an offset too, and perhaps data.
+ * The offset of the first byte that a connecting end sends. write_seq may be behind it already, with the
+ * data of the SYN (TCP Fast Open). Acknowledged by now are the SYN, which takes an offset too, and
+ * perhaps data.
  */
 static __always_inline __u32 first_offset(struct sock *sk)
 {
@@ -205,10 +209,11 @@ static __always_inline __u32 first_offset(struct sock *sk)
 }
 
 /*
- * Whether the program at this end has given up reading. While close() works the socket still is the program's, but nothing can
- * be received from it any more; where the other end's FIN did that, it says nothing about this end.
+ * FLAG_LEFT if the application closed the socket, else 0. During close() the socket still belongs to the
+ * application, but is shut down for reading. A FIN of the other end shuts it down too, which does not
+ * count.
  */
-static __always_inline __u8 left_here(struct sock *sk, bool direct)
+static __always_inline __u8 closed_here(struct sock *sk, bool direct)
 {
 	if (FIELD(direct, sk, __sk_common.skc_flags) >> SOCK_DEAD_BIT & 1)
 		return FLAG_LEFT;
@@ -217,7 +222,7 @@ static __always_inline __u8 left_here(struct sock *sk, bool direct)
 	return 0;
 }
 
-/* How a connection ended that this end did not close at one stroke: the kernel notes an error if the other end did, or nobody. */
+/* How a connection ended that this end did not reset, by the error that the kernel left in the socket. */
 static __always_inline __u8 manner_of_end(struct sock *sk)
 {
 	int err = sk->sk_err;
@@ -228,8 +233,8 @@ static __always_inline __u8 manner_of_end(struct sock *sk)
 }
 
 /*
- * The offset of the next byte that the application receives. An established connection has received no FIN; that it says in the cache
- * line of its ports, which is at hand.
+ * The offset of the next byte that the application receives. An established connection has not received
+ * a FIN; its state is in the cache line of its ports, which is loaded already.
  */
 static __always_inline __u32 received_offset(struct sock *sk, bool direct)
 {
@@ -241,15 +246,15 @@ static __always_inline __u32 received_offset(struct sock *sk, bool direct)
 	return copied;
 }
 
-/* Whether the byte of MSG_OOB is received with the others. Else a receive steps over it. */
+/* True if the byte of MSG_OOB is received with the others. Else a receive skips it. */
 static __always_inline bool urgent_inline(struct sock *sk, bool direct)
 {
 	return FIELD(direct, sk, __sk_common.skc_flags) >> SOCK_URGINLINE_BIT & 1;
 }
 
 /*
- * Where what the program at this end has read ends, of a socket that is closed: neither its FIN nor an urgent byte in front of that
- * was said. In unread: how many bytes behind it came.
+ * The offset up to which the application has read a socket that is closed, without a FIN and an urgent
+ * byte in front of it. In unread: the bytes that were received behind it.
  */
 static __always_inline __u32 read_at_close(struct sock *sk, __s32 *unread)
 {

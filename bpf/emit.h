@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* From the memory of a call to events in the ring buffer. */
+/* Copies the payload of a call from user memory to events in the ring buffer. */
 #ifndef OBSERVER_EMIT_H
 #define OBSERVER_EMIT_H
 
-#include "lane.h"
+#include "percpu.h"
 
 /*
- * The most steps of copying one call: pieces of memory, of which a call has 1024 at most (UIO_MAXIOV), and full events
- * together. What is beyond is a gap.
+ * The most steps of copying one call: memory segments, of which a call has at most 1024 (UIO_MAXIOV), and
+ * full events. The rest of the call is a gap.
  */
 #define MAX_STEPS 1100
 
 /*
- * A wake-up costs the observed process microseconds, so there is none while the consumer reads, and one at most until it
- * waits again: past the fill mark if it dozes, at once if it sleeps.
+ * A wake-up costs the observed process microseconds. So there is none while the consumer reads, and at
+ * most one for each wait: above the fill mark in a timed wait, at once in an idle wait.
  */
 static __always_inline __u64 wakeup_flags(void)
 {
@@ -21,7 +21,7 @@ static __always_inline __u64 wakeup_flags(void)
 
 	if (state == CONSUMER_READING)
 		return BPF_RB_NO_WAKEUP;
-	if (state == CONSUMER_DOZING && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < fill_mark)
+	if (state == CONSUMER_TIMED_WAIT && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < fill_mark)
 		return BPF_RB_NO_WAKEUP;
 	consumer_state = CONSUMER_READING;
 	return BPF_RB_FORCE_WAKEUP;
@@ -35,7 +35,7 @@ static __always_inline void submit(void *record, __u64 size)
 
 static __always_inline void submit_payload(struct scratch *s, __u64 n)
 {
-	one_copy(n);
+	barrier_var(n);
 	if (n > EVENT_MAX_PAYLOAD)
 		return;
 	s->event.len = n;
@@ -52,17 +52,17 @@ static __always_inline void submit_gap(struct scratch *s, __u32 n, __u8 reason)
 }
 
 /*
- * Leaves out a call of n bytes that asks for too much of a ring that is more than half full: for more than a thirty-second of the room that is
- * left. So those who send much at once get nothing of what is scarce, and what others say in short calls still fits, as does every change
- * of a connection. A gap of known length tells of it; in the last eighth of the ring not even that, and the call is lost. The ring is
- * four times the fill mark.
+ * Leaves out a call of n bytes if the ring buffer is more than half full and the call needs more than a
+ * thirty-second of the room that is left. So long calls do not take the last room, and short calls and
+ * state changes still fit. The call becomes a gap of known length; in the last eighth of the ring buffer
+ * it is lost. The ring buffer is four times as large as the fill mark.
  */
 static __always_inline bool crowded_out(struct scratch *s, __u32 n)
 {
 	__u64 copied = n < max_bytes ? n : max_bytes;
 	__u64 used;
 
-	if (n < SKIP_CALL)
+	if (n < LONG_CALL)
 		return false;
 	used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
 	if (used <= 2 * fill_mark || 32 * copied + used <= 4 * fill_mark)
@@ -74,7 +74,7 @@ static __always_inline bool crowded_out(struct scratch *s, __u32 n)
 	return true;
 }
 
-/* What the stream of a socket is if it is not plain TCP; 0 if it is. */
+/* The enum stream of a socket; 0 if it is plain TCP. */
 static __always_inline __u8 stream_of(__u64 conn)
 {
 	struct tcp_sock___bits *tp = (void *)conn;
@@ -90,7 +90,7 @@ static __always_inline __u8 stream_of(__u64 conn)
 	return 0;
 }
 
-/* Tells of bytes that are not in user memory, or what the stream is if they never will be. */
+/* Reports bytes that are not in user memory as a gap, or as the kind of stream if they never will be. */
 static __always_inline void submit_not_in_memory(struct scratch *s, __u32 n)
 {
 	__u8 stream = stream_of(s->event.conn);
@@ -104,31 +104,31 @@ static __always_inline void submit_not_in_memory(struct scratch *s, __u32 n)
 	submit(&s->event, sizeof(s->event));
 }
 
-/* Reads an entry of a list of pieces. */
-static __always_inline long read_piece(struct iovec *iov, __u32 memory, __u64 list)
+/* Reads an entry of a list of memory segments. */
+static __always_inline long read_segment(struct iovec *iov, __u32 memory, __u64 list)
 {
 	if (memory == MEMORY_USER_IOV)
 		return bpf_probe_read_user(iov, sizeof(*iov), (void *)list);
 	return bpf_probe_read_kernel(iov, sizeof(*iov), (void *)list);
 }
 
-/* Steps on to the next piece of memory. */
-static __always_inline int next_piece(struct copying *c)
+/* Advances to the next memory segment. */
+static __always_inline int next_segment(struct copying *c)
 {
 	struct iovec iov;
 
-	if (!c->pieces || read_piece(&iov, c->memory, c->list) || iov.iov_len < c->skip)
+	if (!c->segments || read_segment(&iov, c->memory, c->list) || iov.iov_len < c->offset)
 		return -1;
-	c->base = (__u64)iov.iov_base + c->skip;
-	c->piece = iov.iov_len - c->skip;
-	c->skip = 0;
+	c->base = (__u64)iov.iov_base + c->offset;
+	c->segment = iov.iov_len - c->offset;
+	c->offset = 0;
 	c->list += sizeof(iov);
-	c->pieces--;
+	c->segments--;
 	return 0;
 }
 
-/* Tells of the middle of the call as a gap, and goes on behind it. */
-static __always_inline void leave_out_middle(struct scratch *s)
+/* Submits the middle of the call as a gap, and continues behind it. */
+static __always_inline void submit_middle_gap(struct scratch *s)
 {
 	struct copying *c = &s->copying;
 	__u8 kind = s->event.kind;
@@ -137,29 +137,29 @@ static __always_inline void leave_out_middle(struct scratch *s)
 	s->event.kind = kind;
 	s->event.reason = 0;
 	s->event.seq += c->middle;
-	c->passed = c->middle;
+	c->middle_left = c->middle;
 	c->left = c->tail;
 	c->middle = 0;
 	c->tail = 0;
 }
 
-/* One step over the middle of the call: to the end of a piece of memory, or of the middle. */
-static __always_inline int pass_middle(struct copying *c)
+/* Skips the middle of the call up to its end, or that of the memory segment. */
+static __always_inline int skip_middle(struct copying *c)
 {
-	__u64 n = c->passed;
+	__u64 n = c->middle_left;
 
-	if (n > c->piece)
-		n = c->piece;
+	if (n > c->segment)
+		n = c->segment;
 	c->base += n;
-	c->piece -= n;
-	c->passed -= n;
+	c->segment -= n;
+	c->middle_left -= n;
 	return 0;
 }
 
 /*
- * One step of copying: a stretch of bytes from one piece of memory, and perhaps a full event. Returns 0 to go on.
- * A global function, because the verifier looks at those once and not once for each turn of the loop; until 5.12 they
- * take numbers only, so the state stands in the scratch.
+ * One step of copying: bytes of one memory segment, and an event if it is full. Returns 0 to continue. A
+ * global function, because the verifier checks those once and not once for each iteration of the loop.
+ * Until 5.12 they take only numbers, so the state is in the scratch.
  */
 __noinline int copy_step(__u32 which)
 {
@@ -170,24 +170,24 @@ __noinline int copy_step(__u32 which)
 	if (!s)
 		return -1;
 	c = &s->copying;
-	if (!c->piece && next_piece(c))
+	if (!c->segment && next_segment(c))
 		return -1;
-	if (c->passed)
-		return pass_middle(c);
+	if (c->middle_left)
+		return skip_middle(c);
 	at = c->filled;
 	n = EVENT_MAX_PAYLOAD - at;
 	if (n > c->left)
 		n = c->left;
-	if (n > c->piece)
-		n = c->piece;
-	one_copy(at);
-	one_copy(n);
+	if (n > c->segment)
+		n = c->segment;
+	barrier_var(at);
+	barrier_var(n);
 	if (at >= EVENT_MAX_PAYLOAD || n > EVENT_MAX_PAYLOAD)
 		return -1;
 	if (bpf_probe_read_user(&s->payload[at], n, (void *)c->base))
 		return -1;
 	c->base += n;
-	c->piece -= n;
+	c->segment -= n;
 	c->left -= n;
 	c->filled += n;
 	if (!c->left || c->filled == EVENT_MAX_PAYLOAD) {
@@ -195,31 +195,32 @@ __noinline int copy_step(__u32 which)
 		c->filled = 0;
 	}
 	if (!c->left && c->tail)
-		leave_out_middle(s);
+		submit_middle_gap(s);
 	return !c->left;
 }
 
-/* Sets out to copy n bytes at the cursor. */
+/* Prepares to copy n bytes at the cursor. */
 static __always_inline void begin_copying(struct scratch *s, struct cursor *cursor, __u32 n)
 {
 	struct copying *c = &s->copying;
 	bool list = cursor->memory != MEMORY_USER;
 
 	c->base = cursor->base;
-	c->piece = list ? 0 : n;
+	c->segment = list ? 0 : n;
 	c->list = cursor->base;
-	c->skip = list ? cursor->offset : 0;
-	c->pieces = list ? cursor->pieces : 0;
+	c->offset = list ? cursor->offset : 0;
+	c->segments = list ? cursor->segments : 0;
 	c->memory = cursor->memory;
 	c->left = n;
 	c->end = s->event.seq + n;
 }
 
 /*
- * Submits what is left of a call: all of it, or the first and the last if it is more than may be copied, because what a call is
- * made of begins and ends with commands, and what is long in it are values. Returns how many at the end could not be read.
+ * Submits the rest of a call. If it is longer than max_bytes, submits its first and last bytes, because
+ * a call begins and ends with commands and its long parts are values. Returns the bytes at its end that
+ * could not be read.
  */
-static __always_inline __u32 copy_pieces(struct scratch *s, __u32 which)
+static __always_inline __u32 copy_segments(struct scratch *s, __u32 which)
 {
 	struct copying *c = &s->copying;
 	__u32 n = c->left;
@@ -227,7 +228,7 @@ static __always_inline __u32 copy_pieces(struct scratch *s, __u32 which)
 
 	c->middle = 0;
 	c->tail = 0;
-	c->passed = 0;
+	c->middle_left = 0;
 	c->filled = 0;
 	if (n > max_bytes) {
 		c->left = max_bytes / 2;
@@ -243,49 +244,51 @@ static __always_inline __u32 copy_pieces(struct scratch *s, __u32 which)
 }
 
 /*
- * Copies the next bytes of a call to the scratch, without going on: SKIP_LOOK at most, from SKIP_PIECES pieces at most, because a header
- * and the body behind it are often in two. Returns how many. A global function for the same reason as copy_step().
+ * Copies the next bytes of a call to the scratch, without advancing: at most ELIDE_LOOKAHEAD, from at
+ * most ELIDE_MAX_SEGMENTS memory segments, because a header and its value are often in two. Returns how
+ * many. A global function for the same reason as copy_step().
  */
 __noinline int look_ahead(__u32 which)
 {
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &which);
 	struct copying *c;
 	struct iovec iov;
-	__u64 at = 0, base, list, n, piece, wanted;
-	__u32 i, pieces;
+	__u64 at = 0, base, list, n, segment, wanted;
+	__u32 i, segments;
 
 	if (!s)
 		return 0;
 	c = &s->copying;
 	base = c->base;
-	piece = c->piece;
+	segment = c->segment;
 	list = c->list;
-	pieces = c->pieces;
-	wanted = c->left < SKIP_LOOK ? c->left : SKIP_LOOK;
-	for (i = 0; i < SKIP_PIECES; i++) {
+	segments = c->segments;
+	wanted = c->left < ELIDE_LOOKAHEAD ? c->left : ELIDE_LOOKAHEAD;
+	for (i = 0; i < ELIDE_MAX_SEGMENTS; i++) {
 		n = wanted - at;
-		if (n > piece)
-			n = piece;
-		one_copy(at);
-		one_copy(n);
-		if (at >= SKIP_LOOK || n > SKIP_LOOK || bpf_probe_read_user(&s->payload[at], n, (void *)base))
+		if (n > segment)
+			n = segment;
+		barrier_var(at);
+		barrier_var(n);
+		if (at >= ELIDE_LOOKAHEAD || n > ELIDE_LOOKAHEAD ||
+		    bpf_probe_read_user(&s->payload[at], n, (void *)base))
 			return 0;
 		at += n;
-		if (at >= wanted || !pieces || read_piece(&iov, c->memory, list))
+		if (at >= wanted || !segments || read_segment(&iov, c->memory, list))
 			return at;
 		base = (__u64)iov.iov_base;
-		piece = iov.iov_len;
+		segment = iov.iov_len;
 		list += sizeof(iov);
-		pieces--;
+		segments--;
 	}
 	return at;
 }
 
 /*
- * One step over a long call: to the end of a body or of a piece of memory, and on to the next body that begins there. Returns 0 to go on. A global
- * function for the same reason as copy_step().
+ * One step through a long call: to the end of a value or of a memory segment, and to the next long value
+ * if one begins there. Returns 0 to continue. A global function for the same reason as copy_step().
  */
-__noinline int skip_step(__u32 which)
+__noinline int elide_step(__u32 which)
 {
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &which);
 	struct copying *c;
@@ -295,53 +298,53 @@ __noinline int skip_step(__u32 which)
 	if (!s)
 		return -1;
 	c = &s->copying;
-	if (!c->piece && next_piece(c))
+	if (!c->segment && next_segment(c))
 		return 1;
-	if (c->body) {
-		n = c->body < c->left ? c->body : c->left;
-		if (n > c->piece)
-			n = c->piece;
+	if (c->value) {
+		n = c->value < c->left ? c->value : c->left;
+		if (n > c->segment)
+			n = c->segment;
 		c->base += n;
-		c->piece -= n;
+		c->segment -= n;
 		c->left -= n;
-		c->body -= n;
-		c->lead = 2; /* behind a body */
-		if (c->body)
+		c->value -= n;
+		c->lead = 2; /* the \r\n behind the value */
+		if (c->value)
 			return !c->left;
 	}
-	if (c->left < (c->lead ? SKIP_AGAIN : SKIP_CALL))
+	if (c->left < (c->lead ? ELIDE_MIN_REST : LONG_CALL))
 		return 1;
 	bytes = look_ahead(which);
-	length = find_body(s, which, c->lead, bytes);
-	n = c->head + c->keep;
+	length = find_long_value(s, which, c->lead, bytes);
+	n = c->value_at + c->keep;
 	if (!length || n > bytes)
 		return 1;
 	s->event.seq = c->end - c->left;
 	submit_payload(s, n);
-	c->body = c->head + length;
+	c->value = c->value_at + length;
 	return 0;
 }
 
-/* Passes over the long bodies in a call, and leaves what is left to copy. */
-static __always_inline void skip_bodies(struct scratch *s, __u32 which)
+/* Skips the long values of a call, up to the bytes that must be copied. */
+static __always_inline void elide_values(struct scratch *s, __u32 which)
 {
-	__u64 *word = body_of(s->event.conn, which % SCRATCH_COUNT);
+	__u64 *word = elision_of(s->event.conn, which % SCRATCH_COUNT);
 	struct copying *c = &s->copying;
 	int step;
 
 	if (!word)
 		return;
 	c->lead = 0;
-	c->body = take_body(word, s->event.conn, s->event.seq);
-	for (step = 0; step < SKIP_TIMES; step++)
-		if (skip_step(which))
+	c->value = take_elision(word, s->event.conn, s->event.seq);
+	for (step = 0; step < ELIDE_MAX_STEPS; step++)
+		if (elide_step(which))
 			break;
 	s->event.seq = c->end - c->left;
-	if (c->body)
-		*word = body_word(s->event.conn, s->event.seq + c->body);
+	if (c->value)
+		*word = elision_word(s->event.conn, s->event.seq + c->value);
 }
 
-/* Submits the payload of a call of n bytes through the scratch, whole or with gaps of known length. */
+/* Submits the payload of a call of n bytes to the ring buffer, as a whole or with gaps of known length. */
 static __always_inline void submit_to_ring(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
 {
 	struct copying *c = &s->copying;
@@ -353,15 +356,15 @@ static __always_inline void submit_to_ring(struct scratch *s, __u32 which, struc
 		return;
 	}
 	begin_copying(s, cursor, n);
-	if (n >= SKIP_CALL) {
-		skip_bodies(s, which);
+	if (n >= LONG_CALL) {
+		elide_values(s, which);
 		if (!c->left)
 			return;
 	}
 	if (crowded_out(s, c->left))
 		return;
 	wanted = c->left;
-	one_copy(wanted);
+	barrier_var(wanted);
 	if (cursor->memory == MEMORY_USER && wanted <= EVENT_MAX_PAYLOAD) {
 		if (bpf_probe_read_user(s->payload, wanted, (void *)c->base))
 			submit_gap(s, c->left, GAP_UNREADABLE);
@@ -369,7 +372,7 @@ static __always_inline void submit_to_ring(struct scratch *s, __u32 which, struc
 			submit_payload(s, wanted);
 		return;
 	}
-	missing = copy_pieces(s, which);
+	missing = copy_segments(s, which);
 	if (missing)
 		submit_gap(s, missing, GAP_UNREADABLE);
 }
@@ -388,16 +391,17 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
 }
 
 /*
- * Submits the payload of a call: n bytes at the cursor, which begin at seq of the stream that kind says. What is early was sent by a call that
- * began before its connection was established. It goes to the ring, behind the event that tells of that: by its time it would come before it.
+ * Submits the payload of a call: n bytes at the cursor, from offset seq on of the stream given by kind.
+ * early: the call began before its connection was established. Its payload goes to the ring buffer,
+ * behind the event of the establishment, because its time alone would place it before that event.
  */
 static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
 					struct cursor *cursor, __u32 n, bool early, bool direct)
 {
-	__u32 which = SCRATCH_COUNT * copy + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
+	__u32 which = SCRATCH_COUNT * duplicate + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
 	struct scratch *s;
 
-	if (!early && submit_to_lane(sk, role, kind, time, seq, cursor, n, direct))
+	if (!early && submit_to_percpu_ring(sk, role, kind, time, seq, cursor, n, direct))
 		return;
 	s = scratch_for(which, kind, sk, role, direct);
 	if (!s)
@@ -429,7 +433,7 @@ static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, 
 	submit(&e, sizeof(e));
 }
 
-/* Tells that a socket is gone, whose program has read up to an offset, and left so many bytes unread that came behind it. */
+/* Submits the end of a socket: the offset up to which the application read, and the bytes received but not read. */
 static __always_inline void submit_closed(struct sock *sk, __u8 role, __u32 seq, __u32 read, __s32 unread)
 {
 	struct event e = {};

@@ -30,16 +30,16 @@ func TestDecodePassesOverFurtherWords(t *testing.T) {
 	}
 }
 
-// Events with and without further words follow each other in the ring and in a lane, over its end too.
+// Events with and without further words follow each other in the ring buffer and in a per-CPU ring, over its end too.
 func TestFurtherWordsInBothQueues(t *testing.T) {
-	m, ring, lanes := newTestMerge(1)
+	m, ring, rings := newTestMerge(1)
 	for now := range uint64(1000) {
 		words := make([]uint64, now%4)
 		text := []string{"", "$3\r\n", "*1\r\n$4\r\nPING\r\n"}[now%3]
 		if now%2 == 0 {
 			ring.begin(now, text, words...)()
 		} else {
-			require.True(t, lanes[0].write(now, text, words...))
+			require.True(t, rings[0].write(now, text, words...))
 		}
 		event, payload := m.next()
 		require.NotNil(t, event)

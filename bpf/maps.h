@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Everything that outlives one run of a probe. */
+/* The maps and variables: everything that outlasts one run of a program. */
 #ifndef OBSERVER_MAPS_H
 #define OBSERVER_MAPS_H
 
@@ -7,56 +7,61 @@
 
 /* A socket call between its start and its end. */
 struct call {
-	__u64 sk; /* 0: none */
-	__u64 time;
-	__u64 length; /* what the application asked for, in bytes */
-	__u32 seq;    /* stream offset of its first byte */
-	bool urgent;  /* its last byte is that of MSG_OOB */
-	bool early;   /* the connection was not open: seq is not known yet */
+	__u64 sk;     /* 0 if there is no call */
+	__u64 time;   /* of the start, CLOCK_MONOTONIC in ns */
+	__u64 length; /* bytes that the application asked to send */
+	__u32 seq;    /* stream offset of the first byte */
+	bool urgent;  /* the last byte is that of MSG_OOB */
+	bool early;   /* the connection was not open yet, so seq is not known */
 	__u16 pad;
 	struct cursor cursor;
 };
 
-/* What is remembered of a task. */
+/* The state of one task. */
 struct task_calls {
 	struct call send;
 	struct call receive;
-	__u64 messages; /* recvmmsg and sendmmsg: the vector, and which of its messages is next */
-	__u64 next_message;
-	__u64
-	    sent_sk; /* the socket of the latest send that was told of, and the offset behind it: for the other copies */
-	__u32 sent_end;
+	__u64 messages;	    /* recvmmsg and sendmmsg: the vector of messages */
+	__u64 next_message; /* the index of its next message */
+	__u64 sent_sk;	    /* the socket of the latest reported send, for the duplicates */
+	__u32 sent_end;	    /* the offset behind that send */
 	__u32 pad;
 };
 
-/* Copying a call that is longer than one event or in several pieces of memory. */
+/* The state of copying a call that is longer than one event or has several memory segments. */
 struct copying {
-	__u64 base;   /* the rest of the current piece of memory */
-	__u64 piece;  /* its length in bytes */
-	__u64 list;   /* the next entry of the list of pieces */
-	__u64 skip;   /* bytes to skip in it */
-	__u32 pieces; /* entries left */
-	__u32 memory; /* enum memory */
-	__u32 left;   /* bytes of the call left to copy, */
-	__u32 middle; /* behind them those that are left out, */
-	__u32 tail;   /* and behind these more to copy */
-	__u32 passed; /* bytes of the middle left to step over */
-	__u32 filled; /* bytes in the scratch that are not submitted yet */
-	__u32 body;   /* skip.h: bytes left of a body that is passed over, */
-	__u32 lead;   /* where behind it something begins, */
-	__u32 head;   /* where the next body begins, */
-	__u32 keep;   /* and how many bytes of it have to be copied */
-	__u32 end;    /* stream offset behind the call */
+	__u64 base;	   /* the rest of the current segment */
+	__u64 segment;	   /* its length in bytes */
+	__u64 list;	   /* address of the next entry in the list of segments */
+	__u64 offset;	   /* bytes to skip in the next segment */
+	__u32 segments;	   /* entries left in the list */
+	__u32 memory;	   /* enum memory */
+	__u32 left;	   /* bytes still to copy: the first half of a call that is too long, */
+	__u32 middle;	   /* then bytes to leave out, */
+	__u32 tail;	   /* then bytes to copy again */
+	__u32 middle_left; /* bytes of the middle still to skip */
+	__u32 filled;	   /* bytes in the scratch that are not submitted yet */
+	__u32 value;	   /* value elision (elide.h): bytes left of the current value */
+	__u32 lead;	   /* bytes between the end of the value and the next header */
+	__u32 value_at;	   /* offset in the lookahead behind the number that was read last */
+	__u32 keep;	   /* leading bytes of the next value that must be copied */
+	__u32 end;	   /* stream offset behind the call */
 };
 
-/* Where an event is put together: the verifier wants room for the longest piece after any shorter one. */
+/*
+ * Where an event is assembled. payload is twice as long as an event may be, because the verifier
+ * checks the longest segment after any amount that was copied before it.
+ */
 struct scratch {
 	struct copying copying;
 	struct event event;
 	__u8 payload[2 * EVENT_MAX_PAYLOAD];
 };
 
-/* Sent and received payload have a scratch each, and each copy of the programs, because one can be preempted by the other. */
+/*
+ * One scratch for each direction and each duplicate of the programs, because one of these programs
+ * can be preempted by another.
+ */
 enum { SCRATCH_SEND, SCRATCH_RECEIVE, SCRATCH_COUNT };
 
 struct {
@@ -64,18 +69,18 @@ struct {
 	__uint(max_entries, 16 << 20);
 } events SEC(".maps");
 
-/* A ring for each processor and direction (lane.h). The loader sets both sizes. */
+/* A ring for each CPU and direction (percpu.h). The loader sets max_entries and value_size. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, SCRATCH_COUNT);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct lane) + LANE_SLACK);
-} lanes SEC(".maps");
+	__uint(value_size, sizeof(struct percpu_ring) + PERCPU_RING_SLACK);
+} percpu_rings SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SCRATCH_COUNT); /* for each copy */
+	__uint(max_entries, SCRATCH_COUNT); /* the loader multiplies it by the duplicates */
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
@@ -94,7 +99,7 @@ struct {
 	__type(value, struct task_calls);
 } calls SEC(".maps");
 
-/* In the place of task storage before 5.11. The loader keeps the one that the kernel has. */
+/* Replaces task storage before 5.11. The loader keeps the one that the kernel supports. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -102,7 +107,7 @@ struct {
 	__type(value, struct task_calls);
 } calls_by_thread SEC(".maps");
 
-/* The latest change of each connection, which every copy of a program sees. */
+/* The latest reported state change of each connection, shared by the duplicates of a program. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -110,40 +115,42 @@ struct {
 	__type(value, __u64);
 } changes SEC(".maps");
 
-/* Set before loading. */
-const volatile __u32 max_bytes = 65536;	  /* payload copied of one call */
-const volatile __u64 fill_mark = 1 << 20; /* bytes in the ring past which a sleeping consumer is woken */
-const volatile __u64 lane_size = 0;	  /* bytes of events in a lane, a power of two; 0 if there are no lanes */
-const volatile __u32 own_network = 0;	  /* inode of the observer's network namespace */
+/* Constants: the loader sets them before it loads the programs. */
+const volatile __u32 max_bytes = 65536; /* payload copied of one call */
 /*
- * The number of parameters of tcp_recvmsg(). Until 5.18 it had nonblock before flags (ec095263a965 "net: remove noblock
- * parameter from recvmsg() entities"); 7.2 has no addr_len behind them.
+ * Bytes in the ring buffer above which a probe wakes a consumer that waits with a timeout. The ring
+ * buffer is four times as large.
+ */
+const volatile __u64 fill_mark = 1 << 20;
+const volatile __u64 percpu_ring_size = 0; /* bytes, a power of two; 0 if there are no per-CPU rings */
+const volatile __u32 own_network = 0;	   /* inode of the observer's network namespace */
+/*
+ * The number of parameters of tcp_recvmsg(). Until 5.18 it had nonblock before flags (ec095263a965
+ * "net: remove noblock parameter from recvmsg() entities"); 7.2 has no addr_len behind them.
  */
 const volatile __u32 recvmsg_parameters = 5;
-const volatile bool reads_mptcp = false; /* whether this backend can, and this kernel tells enough */
+const volatile bool reads_mptcp = false; /* backend and kernel can read MPTCP streams */
 /*
- * Where a program can be preempted, the kernel skips it for the other tasks of that processor until it has ended. So there
- * the loader attaches copies of the programs: the first that is not skipped does the work, and the others
- * find it done. Those of the life of connections have copies on every kernel: a process that closes a socket runs
- * them with soft interrupts enabled, and these end connections too.
+ * Duplicate attachments. While a program is preempted, the kernel skips it for the other tasks of
+ * that CPU. On such kernels the loader attaches duplicates of each program: the first one that the
+ * kernel does not skip does the work, and the others find it done. The programs of the life of
+ * connections have duplicates on every kernel: a process that closes a socket runs them with
+ * softirqs enabled, and a softirq can end another connection meanwhile.
  */
-const volatile __u32 copies = 1;
-const volatile __u32 copy = 0; /* which of them this is */
+const volatile __u32 duplicates = 1;
+const volatile __u32 duplicate = 0; /* the index of this one */
 
-/* How the consumer of the ring waits; it writes this, and the probe that wakes it resets it. */
+/* How the consumer of the ring buffer waits. The consumer sets it, and the probe that wakes it resets it. */
 enum consumer {
-	CONSUMER_READING,  /* looks at the ring before it sleeps */
-	CONSUMER_DOZING,   /* wakes up by itself within the flush interval */
-	CONSUMER_SLEEPING, /* waits for the first event */
+	CONSUMER_READING,    /* it reads, and checks the ring buffer again before it waits */
+	CONSUMER_TIMED_WAIT, /* it wakes up by itself within the flush interval */
+	CONSUMER_IDLE_WAIT,  /* it waits for the next event */
 };
 __u32 consumer_state = CONSUMER_READING;
 
-/* The observed ports, a bit each; changed while the probes run. */
+/* The observed ports, one bit each. The loader changes them while the probes run. */
 __u8 client_ports[8192] = {};
 __u8 server_ports[8192] = {};
-
-/* Keeps the compiler from merging, moving or copying a variable: the verifier would not follow. */
-#define one_copy(variable) asm volatile("" : "+r"(variable))
 
 static __always_inline void count_loss(__u32 kind)
 {
@@ -153,7 +160,7 @@ static __always_inline void count_loss(__u32 kind)
 		(*counter)++;
 }
 
-/* The calls of the current task; NULL if there was no memory for them. */
+/* The state of the current task; NULL if there is no memory for it. */
 static __always_inline struct task_calls *current_calls(void)
 {
 	struct task_calls *state;

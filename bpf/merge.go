@@ -1,24 +1,26 @@
 package bpf
 
-// merge reads the ring and the lanes as one sequence in the order of the events' times, so that nothing comes before what caused it: a
-// connection opens before anything is sent on it, and a request is sent before its reply is received.
+// merge reads the ring buffer and the per-CPU rings as one sequence, ordered by the times of the events.
+// So no event precedes its cause: a connection opens before its first byte is sent, and a request is sent
+// before its reply is received.
 //
-// What caused an event was written before it, but perhaps to a queue that was looked at a moment earlier. So an event is handed out only
-// after a second look at all queues: what the first look found has its causes within what the second one found.
+// The cause of an event was written before it, but perhaps to a queue that had been checked a moment
+// earlier. So an event is delivered only after a second check of all queues: the causes of the events that
+// the first check found are among those that the second one found.
 type merge struct {
 	ring    *ring
-	lanes   []lane
-	reaches []reach // of the ring, which is queue 0, and of the lanes
-	heads   []head  // a heap of the queues with events within reach, the earliest first
-	owing   int     // queues with events that the look before the latest found
-	stuck   bool    // the ring's next event is within reach and still being written: nobody knows its time
-	handed  bool    // the first event of heads was handed out
+	percpu  []percpuRing
+	reaches []reach // of the ring buffer, which is queue 0, and of the per-CPU rings
+	heads   []head  // a heap of the queues that have events within reach, the earliest first
+	owing   int     // queues with events that the check before the latest found
+	stuck   bool    // the next event of the ring buffer is within reach but still being written, so its time is unknown
+	handed  bool    // the first event of heads was delivered
 }
 
-// reach is how far a queue is known to be written.
+// reach is how far a queue was written at the latest two checks.
 type reach struct {
-	owed uint64 // position at the look before the latest
-	seen uint64 // position at the latest look
+	owed uint64 // position at the check before the latest
+	seen uint64 // position at the latest check
 }
 
 // head is the next event of a queue.
@@ -31,8 +33,8 @@ func (h head) before(other head) bool {
 	return h.time < other.time || h.time == other.time && h.queue < other.queue
 }
 
-func newMerge(r *ring, lanes []lane) *merge {
-	m := &merge{ring: r, lanes: lanes, reaches: make([]reach, 1+len(lanes)), heads: make([]head, 0, 1+len(lanes))}
+func newMerge(r *ring, rings []percpuRing) *merge {
+	m := &merge{ring: r, percpu: rings, reaches: make([]reach, 1+len(rings)), heads: make([]head, 0, 1+len(rings))}
 	m.reaches[0] = reach{r.position, r.position}
 	return m
 }
@@ -44,7 +46,7 @@ func (m *merge) next() (*Event, []byte) {
 		m.step()
 	}
 	for m.owing == 0 {
-		if !m.look() {
+		if !m.check() {
 			m.publish()
 			return nil, nil
 		}
@@ -55,13 +57,13 @@ func (m *merge) next() (*Event, []byte) {
 	}
 	m.handed = true
 	if queue := m.heads[0].queue; queue > 0 {
-		return m.lanes[queue-1].read()
+		return m.percpu[queue-1].read()
 	}
 	return m.ring.event, m.ring.payload
 }
 
-// look notes how far each queue is written. It returns false if nothing is within reach.
-func (m *merge) look() (found bool) {
+// check notes how far each queue is written. It returns false if no event is within reach.
+func (m *merge) check() (found bool) {
 	for queue := range m.reaches {
 		r, at := &m.reaches[queue], m.position(queue)
 		known := at < r.seen
@@ -79,7 +81,7 @@ func (m *merge) look() (found bool) {
 	return found
 }
 
-// enter puts a queue with events within reach among the heads. It reports false if its next event cannot be read yet.
+// enter adds a queue with events within reach to the heads. It returns false if its next event cannot be read yet.
 func (m *merge) enter(queue int) bool {
 	time, ok := m.time(queue)
 	m.stuck = m.stuck && queue != 0 || !ok
@@ -96,14 +98,14 @@ func (m *merge) enter(queue int) bool {
 	return true
 }
 
-// step goes on behind the first event.
+// step advances behind the first event.
 func (m *merge) step() {
 	queue := m.heads[0].queue
 	before := m.position(queue)
 	if queue == 0 {
 		m.ring.skip()
 	} else {
-		m.lanes[queue-1].skip()
+		m.percpu[queue-1].skip()
 	}
 	r, at := &m.reaches[queue], m.position(queue)
 	if before < r.owed && at >= r.owed {
@@ -126,7 +128,7 @@ func (m *merge) step() {
 	m.sink(h)
 }
 
-// sink puts h in the place of the first of the heads, and then where it belongs.
+// sink replaces the first of the heads by h, and restores the heap.
 func (m *merge) sink(h head) {
 	i := 0
 	for {
@@ -146,10 +148,10 @@ func (m *merge) sink(h head) {
 	m.heads[i] = h
 }
 
-// time returns when the next event of a queue happened, false if that cannot be read yet.
+// time returns the time of the next event of a queue, or false if that event cannot be read yet.
 func (m *merge) time(queue int) (uint64, bool) {
 	if queue > 0 {
-		return m.lanes[queue-1].event().Time, true
+		return m.percpu[queue-1].event().Time, true
 	}
 	if !m.ring.peek() {
 		return 0, false
@@ -160,7 +162,7 @@ func (m *merge) time(queue int) (uint64, bool) {
 // position returns the position of the next event of a queue.
 func (m *merge) position(queue int) uint64 {
 	if queue > 0 {
-		return m.lanes[queue-1].position
+		return m.percpu[queue-1].position
 	}
 	return m.ring.position
 }
@@ -168,15 +170,15 @@ func (m *merge) position(queue int) uint64 {
 // end returns the position behind the newest event of a queue.
 func (m *merge) end(queue int) uint64 {
 	if queue > 0 {
-		return m.lanes[queue-1].end()
+		return m.percpu[queue-1].end()
 	}
 	return m.ring.end()
 }
 
-// publish gives the room of what was read back.
+// publish returns the room of the delivered events to the probes.
 func (m *merge) publish() {
 	m.ring.publish()
-	for i := range m.lanes {
-		m.lanes[i].publish()
+	for i := range m.percpu {
+		m.percpu[i].publish()
 	}
 }

@@ -15,17 +15,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const testLaneSize = 4096
+const testPercpuRingSize = 4096
 
-// testLane is a lane that a test writes to as the probes do. It reports false if there is no room.
-type testLane struct{ *lane }
+// testPercpuRing is a per-CPU ring that a test writes to as the probes do. write returns false if there is no room.
+type testPercpuRing struct{ *percpuRing }
 
-func newTestLane() lane { return newLane(make([]byte, laneBytes(testLaneSize))) }
+func newTestPercpuRing() percpuRing {
+	return newPercpuRing(make([]byte, percpuRingBytes(testPercpuRingSize)))
+}
 
-func (l testLane) write(time uint64, payload string, words ...uint64) bool {
+func (l testPercpuRing) write(time uint64, payload string, words ...uint64) bool {
 	record := encode(time, payload, words...)
 	at, size := l.end(), uint64(len(record)+7)&^7
-	if at+size-atomic.LoadUint64(l.consumed) > testLaneSize {
+	if at+size-atomic.LoadUint64(l.consumed) > testPercpuRingSize {
 		return false
 	}
 	copy(l.events[at&l.mask:], record)
@@ -33,17 +35,17 @@ func (l testLane) write(time uint64, payload string, words ...uint64) bool {
 	return true
 }
 
-// newTestMerge returns a merge of a ring and n lanes.
-func newTestMerge(n int) (*merge, testRing, []testLane) {
+// newTestMerge returns a merge of a ring buffer and n per-CPU rings.
+func newTestMerge(n int) (*merge, testRing, []testPercpuRing) {
 	r := newTestRing(1 << 20)
-	lanes := make([]lane, n)
-	for i := range lanes {
-		lanes[i] = newTestLane()
+	rings := make([]percpuRing, n)
+	for i := range rings {
+		rings[i] = newTestPercpuRing()
 	}
-	m := newMerge(r.ring, lanes)
-	var writers []testLane
-	for i := range lanes {
-		writers = append(writers, testLane{&m.lanes[i]})
+	m := newMerge(r.ring, rings)
+	var writers []testPercpuRing
+	for i := range rings {
+		writers = append(writers, testPercpuRing{&m.percpu[i]})
 	}
 	return m, r, writers
 }
@@ -57,7 +59,7 @@ func (m *merge) rest() (times []uint64) {
 }
 
 func TestMergeGoesByTime(t *testing.T) {
-	m, ring, lanes := newTestMerge(3)
+	m, ring, rings := newTestMerge(3)
 	assert.Empty(t, m.rest())
 	var want []uint64
 	random := rand.New(rand.NewPCG(1, 2))
@@ -67,18 +69,18 @@ func TestMergeGoesByTime(t *testing.T) {
 		case 3:
 			ring.begin(now, "ring")()
 		default:
-			require.True(t, lanes[queue].write(now, "lane"))
+			require.True(t, rings[queue].write(now, "per-CPU ring"))
 		}
 	}
 	assert.Equal(t, want, m.rest())
-	for _, l := range lanes {
+	for _, l := range rings {
 		assert.Equal(t, l.end(), *l.consumed, "the room is given back")
 	}
 }
 
 func TestMergeTakesTheRingFirst(t *testing.T) {
-	m, ring, lanes := newTestMerge(1)
-	require.True(t, lanes[0].write(7, "sent"))
+	m, ring, rings := newTestMerge(1)
+	require.True(t, rings[0].write(7, "sent"))
 	ring.begin(7, "opened")()
 	_, payload := m.next()
 	assert.Equal(t, "opened", string(payload))
@@ -87,9 +89,9 @@ func TestMergeTakesTheRingFirst(t *testing.T) {
 }
 
 func TestMergeWaitsForWhatIsBeingWritten(t *testing.T) {
-	m, ring, lanes := newTestMerge(1)
+	m, ring, rings := newTestMerge(1)
 	commit := ring.begin(1, "opened")
-	require.True(t, lanes[0].write(2, "sent"))
+	require.True(t, rings[0].write(2, "sent"))
 	assert.Empty(t, m.rest())
 	assert.True(t, m.stuck)
 	commit()
@@ -97,11 +99,11 @@ func TestMergeWaitsForWhatIsBeingWritten(t *testing.T) {
 	assert.False(t, m.stuck)
 }
 
-func TestMergeReadsLanesOverTheirEnd(t *testing.T) {
-	m, _, lanes := newTestMerge(1)
+func TestMergeReadsPercpuRingsOverTheirEnd(t *testing.T) {
+	m, _, rings := newTestMerge(1)
 	for i := range 1000 {
 		text := strings.Repeat("x", i*37%2000)
-		require.True(t, lanes[0].write(uint64(i), text))
+		require.True(t, rings[0].write(uint64(i), text))
 		_, payload := m.next()
 		require.Equal(t, text, string(payload))
 		if i%3 == 0 {
@@ -113,7 +115,7 @@ func TestMergeReadsLanesOverTheirEnd(t *testing.T) {
 
 // Events whose writers wait for each other come in their order, whenever the reader looks.
 func TestMergeKeepsCauseBeforeEffect(t *testing.T) {
-	m, ring, lanes := newTestMerge(2)
+	m, ring, rings := newTestMerge(2)
 	const events = 50_000
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed", seed)
@@ -127,7 +129,7 @@ func TestMergeKeepsCauseBeforeEffect(t *testing.T) {
 				}
 				ring.begin(now, "")()
 			default:
-				for !lanes[queue%2].write(now, fmt.Sprint(now)) {
+				for !rings[queue%2].write(now, fmt.Sprint(now)) {
 					runtime.Gosched()
 				}
 			}
@@ -141,33 +143,33 @@ func TestMergeKeepsCauseBeforeEffect(t *testing.T) {
 	assert.True(t, slices.IsSorted(got))
 }
 
-func TestLaneLayout(t *testing.T) {
-	assert.EqualValues(t, 4096, unsafe.Sizeof(observerLane{}))
-	assert.EqualValues(t, 64, unsafe.Offsetof(observerLane{}.Consumed), "on a cache line of its own")
-	// The longest event of a lane fits into the slack (lane.h: shorter than SKIP_CALL).
-	assert.Less(t, eventSize+2048, int(observerLaneSlackLANE_SLACK))
+func TestPercpuRingLayout(t *testing.T) {
+	assert.EqualValues(t, 4096, unsafe.Sizeof(observerPercpuRing{}))
+	assert.EqualValues(t, 64, unsafe.Offsetof(observerPercpuRing{}.Consumed), "on a cache line of its own")
+	// The longest event of a per-CPU ring, whose payload is shorter than LONG_CALL, fits into the slack.
+	assert.Less(t, eventSize+2048, int(observerPercpuRingSlackPERCPU_RING_SLACK))
 }
 
-func TestLanesTakeNoMoreThanTheRing(t *testing.T) {
+func TestPercpuRingsTakeNoMoreThanTheRingBuffer(t *testing.T) {
 	for _, size := range []uint32{4096, 64 << 10, 16 << 20, 1 << 30} {
-		lanes, bytes, err := lanesHere(size)
+		rings, bytes, err := percpuRingsHere(size)
 		require.NoError(t, err)
-		assert.LessOrEqual(t, uint64(lanes)*uint64(bytes), uint64(size))
-		assert.LessOrEqual(t, bytes, uint32(largestLane))
+		assert.LessOrEqual(t, uint64(rings)*uint64(bytes), uint64(size))
+		assert.LessOrEqual(t, bytes, uint32(maxPercpuRing))
 		assert.Zero(t, bytes&(bytes-1), "a power of two")
 	}
 }
 
-// BenchmarkMerge steps through what two lanes hold in turn.
+// BenchmarkMerge steps through the events of two per-CPU rings in turn.
 func BenchmarkMerge(b *testing.B) {
-	m, _, lanes := newTestMerge(2)
+	m, _, rings := newTestMerge(2)
 	b.ReportAllocs()
 	now := uint64(0)
 	for b.Loop() {
 		event, _ := m.next()
 		if event == nil {
 			b.StopTimer()
-			for lanes[now%2].write(now, "$3\r\nxxx\r\n") {
+			for rings[now%2].write(now, "$3\r\nxxx\r\n") {
 				now++
 			}
 			b.StartTimer()

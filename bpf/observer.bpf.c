@@ -1,8 +1,8 @@
 //go:build ignore
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The probes. Each entry point fetches its arguments and calls one body of calls.h, which all backends share. A backend is
- * a set of these programs (backends.go).
+ * The programs. Each one fetches its arguments and calls a function of calls.h, which all backends share.
+ * A tap is a set of these programs (tap.go).
  */
 #include "calls.h"
 
@@ -11,7 +11,7 @@
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
-/* Makes the generator write the types that no map holds. */
+/* Makes bpf2go generate the types that no map refers to. */
 const enum event_kind *unused_kind __attribute__((unused));
 const enum event_role *unused_role __attribute__((unused));
 const enum event_flag *unused_flag __attribute__((unused));
@@ -19,9 +19,9 @@ const enum gap_reason *unused_reason __attribute__((unused));
 const enum stream *unused_stream __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum consumer *unused_consumer __attribute__((unused));
-const enum lane_slack *unused_lane_slack __attribute__((unused));
+const enum percpu_ring_slack *unused_percpu_ring_slack __attribute__((unused));
 const enum stop_direction *unused_stop_direction __attribute__((unused));
-const struct lane *unused_lane __attribute__((unused));
+const struct percpu_ring *unused_percpu_ring __attribute__((unused));
 
 /* -- fentry: trampolines around the functions themselves -- */
 
@@ -88,8 +88,8 @@ int BPF_KPROBE(kprobe_receive, struct sock *sk, struct msghdr *msg)
 {
 	__u64 fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
 
-	one_copy(fourth);
-	one_copy(fifth);
+	barrier_var(fourth);
+	barrier_var(fifth);
 	receive_started(sk, msg, recvmsg_parameters == 6 ? fifth : fourth, false);
 	return 0;
 }
@@ -101,7 +101,7 @@ int BPF_KRETPROBE(kprobe_received, int result)
 	return 0;
 }
 
-/* -- MPTCP and sockmaps where functions are probed; the tracepoints of the socket layer see the calls of every protocol -- */
+/* -- MPTCP and sockmaps by fentry and kprobe; the tracepoints see the calls of every protocol -- */
 
 SEC("fentry/mptcp_sendmsg")
 int BPF_PROG(fentry_mptcp_send, struct sock *sk, struct msghdr *msg)
@@ -213,7 +213,7 @@ int BPF_PROG(tracepoint_received, struct sock *sk, int result, int flags)
 	tcp = is_tcp(sk, true);
 	if (!tcp && (!reads_mptcp || sk->sk_protocol != IPPROTO_MPTCP))
 		return 0;
-	if (result > 0 && seen_by_copy(sk, tcp))
+	if (result > 0 && receive_already_reported(sk, tcp))
 		return 0;
 	cursor_of_syscall(&cursor, result, false);
 	if (result <= 0)
@@ -240,10 +240,10 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 	__u8 role = select_socket(sk, true);
 	__u32 write_seq;
 
-	if (role == ROLE_NONE || told_by_copy(sk, 1 << 16 | from << 8 | to))
+	if (role == ROLE_NONE || already_reported(sk, 1 << 16 | from << 8 | to))
 		return 0;
 	if (to == TCP_SYN_SENT || to == TCP_ESTABLISHED || to == TCP_CLOSE)
-		turn_over(sk);
+		begin_generation(sk);
 	if (!is_tcp(sk, true)) {
 		other_changed(sk, role, from, to);
 		return 0;
@@ -253,7 +253,7 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 		return 0;
 	}
 	if (from == TCP_ESTABLISHED)
-		tell_encrypted(sk, role, true);
+		report_ktls(sk, role, true);
 	write_seq = TCP_FIELD(sk, write_seq);
 	if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
 		submit_state(sk, role, EVENT_OPEN, first_offset(sk), TCP_FIELD(sk, copied_seq), 0, true);
@@ -261,7 +261,7 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 		submit_state(sk, role, EVENT_OPEN, write_seq, TCP_FIELD(sk, copied_seq),
 			     from == TCP_SYN_RECV ? FLAG_ACCEPTED : 0, true);
 	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
-		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, TCP_FIELD(sk, copied_seq), left_here(sk, true),
+		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, TCP_FIELD(sk, copied_seq), closed_here(sk, true),
 			     true);
 	else if (to == TCP_CLOSE && (from == TCP_SYN_SENT || from == TCP_LISTEN))
 		return 0;
@@ -269,7 +269,7 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 		submit_tcp_closed(sk, role);
 	else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
 		submit_state(sk, role, EVENT_PEER_CLOSED, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, true),
-			     left_here(sk, true) | manner_of_end(sk), true);
+			     closed_here(sk, true) | manner_of_end(sk), true);
 	return 0;
 }
 
@@ -278,26 +278,26 @@ int BPF_PROG(connection_end, struct sock *sk)
 {
 	__u8 role = select_tcp(sk, true);
 
-	if (role == ROLE_NONE || told_by_copy(sk, 1))
+	if (role == ROLE_NONE || already_reported(sk, 1))
 		return 0;
-	turn_over(sk);
+	begin_generation(sk);
 	submit_tcp_closed(sk, role);
 	return 0;
 }
 
-/* -- connections that were there before -- */
+/* -- the listing: connections that exist already -- */
 
-/* A FIN that was sent counts in the offset of a half-closed connection. */
+/* The write_seq of a half-closed connection includes its FIN. */
 static __always_inline void list_tcp(struct sock *sk, __u8 role, __u8 kind)
 {
 	__u32 write_seq = TCP_FIELD(sk, write_seq);
 
 	if (kind == EVENT_EXISTING) {
-		tell_encrypted(sk, role, false);
+		report_ktls(sk, role, false);
 		submit_state(sk, role, kind, write_seq, received_offset(sk, false),
 			     reply_awaited(sk, role) ? FLAG_AWAITED : 0, false);
 	} else if (kind == EVENT_HALF_CLOSED) {
-		submit_state(sk, role, kind, write_seq, received_offset(sk, false), left_here(sk, false), false);
+		submit_state(sk, role, kind, write_seq, received_offset(sk, false), closed_here(sk, false), false);
 	} else if (kind == EVENT_PEER_CLOSED) {
 		submit_state(sk, role, kind, write_seq, TCP_FIELD(sk, rcv_nxt) - fin_received(sk, false), 0, false);
 	}
@@ -323,18 +323,18 @@ static __always_inline void list_connection(struct sock *sk)
 	}
 }
 
-/* Those of the observer's own network namespace, the ones included that wait to be accepted. */
+/* The connections of the observer's network namespace, including those not accepted yet. */
 SEC("iter/tcp")
 int connection_list(struct bpf_iter__tcp *ctx)
 {
-	struct sock_common *sk = ctx->sk_common; /* loaded once: the verifier ties the check to the value */
+	struct sock_common *sk = ctx->sk_common; /* loaded once, because the verifier relates the check to this value */
 
 	if (sk)
 		list_connection((struct sock *)sk);
 	return 0;
 }
 
-/* Those that a process holds, in whatever network namespace; entering each of these would need CAP_SYS_ADMIN. */
+/* The connections held by processes, in any network namespace: entering each namespace needs CAP_SYS_ADMIN. */
 SEC("iter/task_file")
 int connection_list_held(struct bpf_iter__task_file *ctx)
 {

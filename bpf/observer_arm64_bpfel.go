@@ -16,9 +16,9 @@ import (
 type observerConsumer uint32
 
 const (
-	observerConsumerCONSUMER_READING  observerConsumer = 0
-	observerConsumerCONSUMER_DOZING   observerConsumer = 1
-	observerConsumerCONSUMER_SLEEPING observerConsumer = 2
+	observerConsumerCONSUMER_READING    observerConsumer = 0
+	observerConsumerCONSUMER_TIMED_WAIT observerConsumer = 1
+	observerConsumerCONSUMER_IDLE_WAIT  observerConsumer = 2
 )
 
 type observerEvent struct {
@@ -84,20 +84,6 @@ const (
 	observerGapReasonGAP_URGENT        observerGapReason = 5
 )
 
-type observerLane struct {
-	_        structs.HostLayout
-	Produced uint64
-	Apart    [7]uint64
-	Consumed uint64
-	Behind   [503]uint64
-}
-
-type observerLaneSlack uint32
-
-const (
-	observerLaneSlackLANE_SLACK observerLaneSlack = 4096
-)
-
 type observerLoss uint32
 
 const (
@@ -106,26 +92,40 @@ const (
 	observerLossLOST_KINDS      observerLoss = 2
 )
 
+type observerPercpuRing struct {
+	_        structs.HostLayout
+	Produced uint64
+	Pad      [7]uint64
+	Consumed uint64
+	PadPage  [503]uint64
+}
+
+type observerPercpuRingSlack uint32
+
+const (
+	observerPercpuRingSlackPERCPU_RING_SLACK observerPercpuRingSlack = 4096
+)
+
 type observerScratch struct {
 	_       structs.HostLayout
 	Copying struct {
-		_      structs.HostLayout
-		Base   uint64
-		Piece  uint64
-		List   uint64
-		Skip   uint64
-		Pieces uint32
-		Memory uint32
-		Left   uint32
-		Middle uint32
-		Tail   uint32
-		Passed uint32
-		Filled uint32
-		Body   uint32
-		Lead   uint32
-		Head   uint32
-		Keep   uint32
-		End    uint32
+		_          structs.HostLayout
+		Base       uint64
+		Segment    uint64
+		List       uint64
+		Offset     uint64
+		Segments   uint32
+		Memory     uint32
+		Left       uint32
+		Middle     uint32
+		Tail       uint32
+		MiddleLeft uint32
+		Filled     uint32
+		Value      uint32
+		Lead       uint32
+		ValueAt    uint32
+		Keep       uint32
+		End        uint32
 	}
 	Event   observerEvent
 	Payload [16384]uint8
@@ -160,11 +160,11 @@ type observerTaskCalls struct {
 		Early  bool
 		Pad    uint16
 		Cursor struct {
-			_      structs.HostLayout
-			Base   uint64
-			Offset uint64
-			Pieces uint32
-			Memory uint32
+			_        structs.HostLayout
+			Base     uint64
+			Offset   uint64
+			Segments uint32
+			Memory   uint32
 		}
 	}
 	Receive struct {
@@ -177,11 +177,11 @@ type observerTaskCalls struct {
 		Early  bool
 		Pad    uint16
 		Cursor struct {
-			_      structs.HostLayout
-			Base   uint64
-			Offset uint64
-			Pieces uint32
-			Memory uint32
+			_        structs.HostLayout
+			Base     uint64
+			Offset   uint64
+			Segments uint32
+			Memory   uint32
 		}
 	}
 	Messages    uint64
@@ -195,62 +195,62 @@ type observerTaskCalls struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	observerMapBodies               = "bodies"
-	observerMapCalls                = "calls"
-	observerMapCallsByThread        = "calls_by_thread"
-	observerMapChanges              = "changes"
-	observerMapEvents               = "events"
-	observerMapGenerations          = "generations"
-	observerMapLanes                = "lanes"
-	observerMapLost                 = "lost"
-	observerMapScratches            = "scratches"
-	observerMapStops                = "stops"
-	observerProgConnectionEnd       = "connection_end"
-	observerProgConnectionList      = "connection_list"
-	observerProgConnectionListHeld  = "connection_list_held"
-	observerProgConnectionState     = "connection_state"
-	observerProgFentryMptcpReceive  = "fentry_mptcp_receive"
-	observerProgFentryMptcpReceived = "fentry_mptcp_received"
-	observerProgFentryMptcpSend     = "fentry_mptcp_send"
-	observerProgFentryMptcpSent     = "fentry_mptcp_sent"
-	observerProgFentryReceive       = "fentry_receive"
-	observerProgFentryReceived      = "fentry_received"
-	observerProgFentrySend          = "fentry_send"
-	observerProgFentrySent          = "fentry_sent"
-	observerProgFentrySockmap       = "fentry_sockmap"
-	observerProgKprobeMptcpReceive  = "kprobe_mptcp_receive"
-	observerProgKprobeMptcpReceived = "kprobe_mptcp_received"
-	observerProgKprobeMptcpSend     = "kprobe_mptcp_send"
-	observerProgKprobeMptcpSent     = "kprobe_mptcp_sent"
-	observerProgKprobeReceive       = "kprobe_receive"
-	observerProgKprobeReceived      = "kprobe_received"
-	observerProgKprobeSend          = "kprobe_send"
-	observerProgKprobeSent          = "kprobe_sent"
-	observerProgKprobeSockmap       = "kprobe_sockmap"
-	observerProgTracepointReceived  = "tracepoint_received"
-	observerProgTracepointSend      = "tracepoint_send"
-	observerProgTracepointSent      = "tracepoint_sent"
-	observerVarClientPorts          = "client_ports"
-	observerVarConsumerState        = "consumer_state"
-	observerVarCopies               = "copies"
-	observerVarCopy                 = "copy"
-	observerVarFillMark             = "fill_mark"
-	observerVarLaneSize             = "lane_size"
-	observerVarMaxBytes             = "max_bytes"
-	observerVarOwnNetwork           = "own_network"
-	observerVarReadsMptcp           = "reads_mptcp"
-	observerVarRecvmsgParameters    = "recvmsg_parameters"
-	observerVarServerPorts          = "server_ports"
-	observerVarUnusedConsumer       = "unused_consumer"
-	observerVarUnusedFlag           = "unused_flag"
-	observerVarUnusedKind           = "unused_kind"
-	observerVarUnusedLane           = "unused_lane"
-	observerVarUnusedLaneSlack      = "unused_lane_slack"
-	observerVarUnusedLoss           = "unused_loss"
-	observerVarUnusedReason         = "unused_reason"
-	observerVarUnusedRole           = "unused_role"
-	observerVarUnusedStopDirection  = "unused_stop_direction"
-	observerVarUnusedStream         = "unused_stream"
+	observerMapCalls                 = "calls"
+	observerMapCallsByThread         = "calls_by_thread"
+	observerMapChanges               = "changes"
+	observerMapElisions              = "elisions"
+	observerMapEvents                = "events"
+	observerMapGenerations           = "generations"
+	observerMapLost                  = "lost"
+	observerMapPercpuRings           = "percpu_rings"
+	observerMapScratches             = "scratches"
+	observerMapStops                 = "stops"
+	observerProgConnectionEnd        = "connection_end"
+	observerProgConnectionList       = "connection_list"
+	observerProgConnectionListHeld   = "connection_list_held"
+	observerProgConnectionState      = "connection_state"
+	observerProgFentryMptcpReceive   = "fentry_mptcp_receive"
+	observerProgFentryMptcpReceived  = "fentry_mptcp_received"
+	observerProgFentryMptcpSend      = "fentry_mptcp_send"
+	observerProgFentryMptcpSent      = "fentry_mptcp_sent"
+	observerProgFentryReceive        = "fentry_receive"
+	observerProgFentryReceived       = "fentry_received"
+	observerProgFentrySend           = "fentry_send"
+	observerProgFentrySent           = "fentry_sent"
+	observerProgFentrySockmap        = "fentry_sockmap"
+	observerProgKprobeMptcpReceive   = "kprobe_mptcp_receive"
+	observerProgKprobeMptcpReceived  = "kprobe_mptcp_received"
+	observerProgKprobeMptcpSend      = "kprobe_mptcp_send"
+	observerProgKprobeMptcpSent      = "kprobe_mptcp_sent"
+	observerProgKprobeReceive        = "kprobe_receive"
+	observerProgKprobeReceived       = "kprobe_received"
+	observerProgKprobeSend           = "kprobe_send"
+	observerProgKprobeSent           = "kprobe_sent"
+	observerProgKprobeSockmap        = "kprobe_sockmap"
+	observerProgTracepointReceived   = "tracepoint_received"
+	observerProgTracepointSend       = "tracepoint_send"
+	observerProgTracepointSent       = "tracepoint_sent"
+	observerVarClientPorts           = "client_ports"
+	observerVarConsumerState         = "consumer_state"
+	observerVarDuplicate             = "duplicate"
+	observerVarDuplicates            = "duplicates"
+	observerVarFillMark              = "fill_mark"
+	observerVarMaxBytes              = "max_bytes"
+	observerVarOwnNetwork            = "own_network"
+	observerVarPercpuRingSize        = "percpu_ring_size"
+	observerVarReadsMptcp            = "reads_mptcp"
+	observerVarRecvmsgParameters     = "recvmsg_parameters"
+	observerVarServerPorts           = "server_ports"
+	observerVarUnusedConsumer        = "unused_consumer"
+	observerVarUnusedFlag            = "unused_flag"
+	observerVarUnusedKind            = "unused_kind"
+	observerVarUnusedLoss            = "unused_loss"
+	observerVarUnusedPercpuRing      = "unused_percpu_ring"
+	observerVarUnusedPercpuRingSlack = "unused_percpu_ring_slack"
+	observerVarUnusedReason          = "unused_reason"
+	observerVarUnusedRole            = "unused_role"
+	observerVarUnusedStopDirection   = "unused_stop_direction"
+	observerVarUnusedStream          = "unused_stream"
 )
 
 // loadObserver returns the embedded CollectionSpec for observer.
@@ -326,14 +326,14 @@ type observerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type observerMapSpecs struct {
-	Bodies        *ebpf.MapSpec `ebpf:"bodies"`
 	Calls         *ebpf.MapSpec `ebpf:"calls"`
 	CallsByThread *ebpf.MapSpec `ebpf:"calls_by_thread"`
 	Changes       *ebpf.MapSpec `ebpf:"changes"`
+	Elisions      *ebpf.MapSpec `ebpf:"elisions"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	Generations   *ebpf.MapSpec `ebpf:"generations"`
-	Lanes         *ebpf.MapSpec `ebpf:"lanes"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
+	PercpuRings   *ebpf.MapSpec `ebpf:"percpu_rings"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Stops         *ebpf.MapSpec `ebpf:"stops"`
 }
@@ -342,27 +342,27 @@ type observerMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type observerVariableSpecs struct {
-	ClientPorts         *ebpf.VariableSpec `ebpf:"client_ports"`
-	ConsumerState       *ebpf.VariableSpec `ebpf:"consumer_state"`
-	Copies              *ebpf.VariableSpec `ebpf:"copies"`
-	Copy                *ebpf.VariableSpec `ebpf:"copy"`
-	FillMark            *ebpf.VariableSpec `ebpf:"fill_mark"`
-	LaneSize            *ebpf.VariableSpec `ebpf:"lane_size"`
-	MaxBytes            *ebpf.VariableSpec `ebpf:"max_bytes"`
-	OwnNetwork          *ebpf.VariableSpec `ebpf:"own_network"`
-	ReadsMptcp          *ebpf.VariableSpec `ebpf:"reads_mptcp"`
-	RecvmsgParameters   *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
-	ServerPorts         *ebpf.VariableSpec `ebpf:"server_ports"`
-	UnusedConsumer      *ebpf.VariableSpec `ebpf:"unused_consumer"`
-	UnusedFlag          *ebpf.VariableSpec `ebpf:"unused_flag"`
-	UnusedKind          *ebpf.VariableSpec `ebpf:"unused_kind"`
-	UnusedLane          *ebpf.VariableSpec `ebpf:"unused_lane"`
-	UnusedLaneSlack     *ebpf.VariableSpec `ebpf:"unused_lane_slack"`
-	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
-	UnusedReason        *ebpf.VariableSpec `ebpf:"unused_reason"`
-	UnusedRole          *ebpf.VariableSpec `ebpf:"unused_role"`
-	UnusedStopDirection *ebpf.VariableSpec `ebpf:"unused_stop_direction"`
-	UnusedStream        *ebpf.VariableSpec `ebpf:"unused_stream"`
+	ClientPorts           *ebpf.VariableSpec `ebpf:"client_ports"`
+	ConsumerState         *ebpf.VariableSpec `ebpf:"consumer_state"`
+	Duplicate             *ebpf.VariableSpec `ebpf:"duplicate"`
+	Duplicates            *ebpf.VariableSpec `ebpf:"duplicates"`
+	FillMark              *ebpf.VariableSpec `ebpf:"fill_mark"`
+	MaxBytes              *ebpf.VariableSpec `ebpf:"max_bytes"`
+	OwnNetwork            *ebpf.VariableSpec `ebpf:"own_network"`
+	PercpuRingSize        *ebpf.VariableSpec `ebpf:"percpu_ring_size"`
+	ReadsMptcp            *ebpf.VariableSpec `ebpf:"reads_mptcp"`
+	RecvmsgParameters     *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
+	ServerPorts           *ebpf.VariableSpec `ebpf:"server_ports"`
+	UnusedConsumer        *ebpf.VariableSpec `ebpf:"unused_consumer"`
+	UnusedFlag            *ebpf.VariableSpec `ebpf:"unused_flag"`
+	UnusedKind            *ebpf.VariableSpec `ebpf:"unused_kind"`
+	UnusedLoss            *ebpf.VariableSpec `ebpf:"unused_loss"`
+	UnusedPercpuRing      *ebpf.VariableSpec `ebpf:"unused_percpu_ring"`
+	UnusedPercpuRingSlack *ebpf.VariableSpec `ebpf:"unused_percpu_ring_slack"`
+	UnusedReason          *ebpf.VariableSpec `ebpf:"unused_reason"`
+	UnusedRole            *ebpf.VariableSpec `ebpf:"unused_role"`
+	UnusedStopDirection   *ebpf.VariableSpec `ebpf:"unused_stop_direction"`
+	UnusedStream          *ebpf.VariableSpec `ebpf:"unused_stream"`
 }
 
 // observerObjects contains all objects after they have been loaded into the kernel.
@@ -385,28 +385,28 @@ func (o *observerObjects) Close() error {
 //
 // It can be passed to loadObserverObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observerMaps struct {
-	Bodies        *ebpf.Map `ebpf:"bodies"`
 	Calls         *ebpf.Map `ebpf:"calls"`
 	CallsByThread *ebpf.Map `ebpf:"calls_by_thread"`
 	Changes       *ebpf.Map `ebpf:"changes"`
+	Elisions      *ebpf.Map `ebpf:"elisions"`
 	Events        *ebpf.Map `ebpf:"events"`
 	Generations   *ebpf.Map `ebpf:"generations"`
-	Lanes         *ebpf.Map `ebpf:"lanes"`
 	Lost          *ebpf.Map `ebpf:"lost"`
+	PercpuRings   *ebpf.Map `ebpf:"percpu_rings"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Stops         *ebpf.Map `ebpf:"stops"`
 }
 
 func (m *observerMaps) Close() error {
 	return _ObserverClose(
-		m.Bodies,
 		m.Calls,
 		m.CallsByThread,
 		m.Changes,
+		m.Elisions,
 		m.Events,
 		m.Generations,
-		m.Lanes,
 		m.Lost,
+		m.PercpuRings,
 		m.Scratches,
 		m.Stops,
 	)
@@ -416,27 +416,27 @@ func (m *observerMaps) Close() error {
 //
 // It can be passed to loadObserverObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observerVariables struct {
-	ClientPorts         *ebpf.Variable `ebpf:"client_ports"`
-	ConsumerState       *ebpf.Variable `ebpf:"consumer_state"`
-	Copies              *ebpf.Variable `ebpf:"copies"`
-	Copy                *ebpf.Variable `ebpf:"copy"`
-	FillMark            *ebpf.Variable `ebpf:"fill_mark"`
-	LaneSize            *ebpf.Variable `ebpf:"lane_size"`
-	MaxBytes            *ebpf.Variable `ebpf:"max_bytes"`
-	OwnNetwork          *ebpf.Variable `ebpf:"own_network"`
-	ReadsMptcp          *ebpf.Variable `ebpf:"reads_mptcp"`
-	RecvmsgParameters   *ebpf.Variable `ebpf:"recvmsg_parameters"`
-	ServerPorts         *ebpf.Variable `ebpf:"server_ports"`
-	UnusedConsumer      *ebpf.Variable `ebpf:"unused_consumer"`
-	UnusedFlag          *ebpf.Variable `ebpf:"unused_flag"`
-	UnusedKind          *ebpf.Variable `ebpf:"unused_kind"`
-	UnusedLane          *ebpf.Variable `ebpf:"unused_lane"`
-	UnusedLaneSlack     *ebpf.Variable `ebpf:"unused_lane_slack"`
-	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
-	UnusedReason        *ebpf.Variable `ebpf:"unused_reason"`
-	UnusedRole          *ebpf.Variable `ebpf:"unused_role"`
-	UnusedStopDirection *ebpf.Variable `ebpf:"unused_stop_direction"`
-	UnusedStream        *ebpf.Variable `ebpf:"unused_stream"`
+	ClientPorts           *ebpf.Variable `ebpf:"client_ports"`
+	ConsumerState         *ebpf.Variable `ebpf:"consumer_state"`
+	Duplicate             *ebpf.Variable `ebpf:"duplicate"`
+	Duplicates            *ebpf.Variable `ebpf:"duplicates"`
+	FillMark              *ebpf.Variable `ebpf:"fill_mark"`
+	MaxBytes              *ebpf.Variable `ebpf:"max_bytes"`
+	OwnNetwork            *ebpf.Variable `ebpf:"own_network"`
+	PercpuRingSize        *ebpf.Variable `ebpf:"percpu_ring_size"`
+	ReadsMptcp            *ebpf.Variable `ebpf:"reads_mptcp"`
+	RecvmsgParameters     *ebpf.Variable `ebpf:"recvmsg_parameters"`
+	ServerPorts           *ebpf.Variable `ebpf:"server_ports"`
+	UnusedConsumer        *ebpf.Variable `ebpf:"unused_consumer"`
+	UnusedFlag            *ebpf.Variable `ebpf:"unused_flag"`
+	UnusedKind            *ebpf.Variable `ebpf:"unused_kind"`
+	UnusedLoss            *ebpf.Variable `ebpf:"unused_loss"`
+	UnusedPercpuRing      *ebpf.Variable `ebpf:"unused_percpu_ring"`
+	UnusedPercpuRingSlack *ebpf.Variable `ebpf:"unused_percpu_ring_slack"`
+	UnusedReason          *ebpf.Variable `ebpf:"unused_reason"`
+	UnusedRole            *ebpf.Variable `ebpf:"unused_role"`
+	UnusedStopDirection   *ebpf.Variable `ebpf:"unused_stop_direction"`
+	UnusedStream          *ebpf.Variable `ebpf:"unused_stream"`
 }
 
 // observerPrograms contains all programs after they have been loaded into the kernel.

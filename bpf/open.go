@@ -75,7 +75,7 @@ func (o *owned) load(b *backend, options Options) error {
 	}
 	var err error
 	if o.stops, err = openStops(o.shared.Maps[observerMapStops], o.shared.Maps[observerMapGenerations],
-		o.shared.Maps[observerMapBodies]); err != nil {
+		o.shared.Maps[observerMapElisions]); err != nil {
 		return err
 	}
 	if err := o.setPorts(options.ClientPorts, options.ServerPorts); err != nil {
@@ -85,11 +85,11 @@ func (o *owned) load(b *backend, options Options) error {
 	if o.ring, err = openRing(events); err != nil {
 		return err
 	}
-	var lanes []lane
-	if lanes, o.lanes, err = mapLanes(o.shared.Maps[observerMapLanes]); err != nil {
+	var rings []percpuRing
+	if rings, o.percpu, err = mapPercpuRings(o.shared.Maps[observerMapPercpuRings]); err != nil {
 		return err
 	}
-	o.merge = newMerge(o.ring, lanes)
+	o.merge = newMerge(o.ring, rings)
 	o.waiter, err = openWaiter(events, o.shared.Variables[observerVarConsumerState], options.FlushInterval)
 	return err
 }
@@ -165,12 +165,12 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 	} else {
 		spec.Maps[observerMapCallsByThread].MaxEntries = 1
 	}
-	lanes, laneSize, err := lanesHere(options.RingSize)
+	rings, ringSize, err := percpuRingsHere(options.RingSize)
 	if err != nil {
 		return nil, err
 	}
-	spec.Maps[observerMapLanes].MaxEntries = lanes
-	spec.Maps[observerMapLanes].ValueSize = laneBytes(laneSize)
+	spec.Maps[observerMapPercpuRings].MaxEntries = rings
+	spec.Maps[observerMapPercpuRings].ValueSize = percpuRingBytes(ringSize)
 	recvmsg, err := kernelFunction("tcp_recvmsg")
 	if err != nil {
 		return nil, err
@@ -184,7 +184,7 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 		observerVarReadsMptcp:        b.readsMPTCP(),
 		observerVarMaxBytes:          options.MaxBytes,
 		observerVarFillMark:          uint64(options.RingSize / 4),
-		observerVarLaneSize:          uint64(laneSize),
+		observerVarPercpuRingSize:    uint64(ringSize),
 		observerVarOwnNetwork:        network,
 	})
 }

@@ -9,35 +9,37 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// owned is what Probes map and open, and free again: memory that the kernel writes to, and descriptors.
+// owned is everything that Probes map and open, and that must be freed: descriptors, and memory that the
+// kernel writes to.
 type owned struct {
 	shared                *ebpf.Collection // the maps and the variables, without programs
 	socket, life, listing *tap
 	ring                  *ring
-	lanes                 []byte // the memory of the lanes
-	merge                 *merge // of the ring and the lanes
+	percpu                []byte // the memory of the per-CPU rings
+	merge                 *merge // of the ring buffer and the per-CPU rings
 	waiter                *waiter
 	stops                 *stops
 }
 
-// taps returns all taps. A further one is a field of owned and stands here; what it is attached by stands in Probes.
+// taps returns all taps.
 func (o *owned) taps() []*tap { return []*tap{o.socket, o.life, o.listing} }
 
-// shares lead to what is owned. Whoever uses any of it holds a share meanwhile, and what gives the last one back frees it: nothing is freed under
-// a user, in whatever order the users are called.
+// shares count the users of owned. Each user takes a share first and gives it back afterwards; the last
+// one to give back frees everything. So nothing is freed while it is used, in whatever order users are
+// called.
 type shares struct {
 	held  atomic.Int64
 	owned *owned
 }
 
-// newShares returns shares of which the caller holds one.
+// newShares returns shares with one user, the caller.
 func newShares(o *owned) *shares {
 	s := &shares{owned: o}
 	s.held.Store(1)
 	return s
 }
 
-// take takes a share, to be given back. It returns nil if everything is freed.
+// take takes a share; the caller must give it back. It returns nil if everything has been freed.
 func (s *shares) take() *owned {
 	for {
 		held := s.held.Load()
@@ -50,7 +52,7 @@ func (s *shares) take() *owned {
 	}
 }
 
-// giveBack gives up a share that was taken.
+// giveBack gives back a share; the last one frees everything.
 func (s *shares) giveBack() {
 	if s.held.Add(-1) == 0 {
 		s.owned.free()
@@ -61,8 +63,8 @@ func (o *owned) free() {
 	if o.ring != nil {
 		_ = o.ring.close()
 	}
-	if o.lanes != nil {
-		_ = unix.Munmap(o.lanes)
+	if o.percpu != nil {
+		_ = unix.Munmap(o.percpu)
 	}
 	if o.waiter != nil {
 		_ = o.waiter.close()

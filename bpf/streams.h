@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Streams that are not plain TCP. MPTCP is observed at the socket of the application, which has a stream of its own above those of its
- * subflows; the subflows are TCP sockets of the kernel, and are left out. Of what cannot be read user space is told what it is.
+ * Streams that are not plain TCP. MPTCP is observed at the application's socket, whose stream is carried
+ * by subflows. The subflows are TCP sockets of the kernel and are left out. For a stream that cannot be
+ * read, the probes report its kind.
  */
 #ifndef OBSERVER_STREAMS_H
 #define OBSERVER_STREAMS_H
 
 #include "emit.h"
 
-/* MPTCP counts with 64 bits. The lower half of that comes first in memory, and is what TCP would have. */
+/* MPTCP offsets have 64 bits. Their lower half comes first in memory and corresponds to a TCP offset. */
 #define MPTCP_FIELD(sk, field) read_beyond(sk, bpf_core_field_offset(struct mptcp_sock, field), sizeof(__u32))
 
-/* Tells what the stream of a socket is. */
+/* Reports the kind of a socket's stream. */
 static __always_inline void submit_stream(struct sock *sk, __u8 role, __u8 stream, bool direct)
 {
 	struct event e = {};
@@ -25,23 +26,23 @@ static __always_inline void submit_stream(struct sock *sk, __u8 role, __u8 strea
 }
 
 /*
- * Tells of a socket whose bytes the kernel encrypts, where that may not have been told of yet: on 6.1 what it sends passes no probe, because
- * it goes through do_tcp_sendpages(). What it is can be seen until it is gone.
+ * Reports a kTLS socket. It may not have been reported by its calls: on 6.1 it sends through
+ * do_tcp_sendpages(), which no probe sees.
  */
-static __always_inline void tell_encrypted(struct sock *sk, __u8 role, bool direct)
+static __always_inline void report_ktls(struct sock *sk, __u8 role, bool direct)
 {
 	if (stream_of(address_of(sk)) == STREAM_KTLS)
 		submit_stream(sk, role, STREAM_KTLS, direct);
 }
 
-/* The same with each send, until user space knows it. */
+/* Reports the kind of a stream with each send, until user space stops the connection. */
 static __always_inline void submit_sent_stream(struct sock *sk, __u8 role, __u8 stream, bool direct)
 {
 	if (!stopped(sk, STOP_SENT | STOP_RECEIVED))
 		submit_stream(sk, role, stream, direct);
 }
 
-/* Whether a TCP socket carries a part of an MPTCP stream. */
+/* True if a TCP socket carries a part of an MPTCP stream. */
 static __always_inline bool is_subflow(struct sock *sk)
 {
 	struct tcp_sock *tp = (void *)sk;
@@ -50,8 +51,8 @@ static __always_inline bool is_subflow(struct sock *sk)
 	       (read_beyond(sk, bpf_core_field_offset(struct tcp_sock, is_mptcp), 1) & 1);
 }
 
-/* The socket of the application that the first subflow of an MPTCP stream belongs to; NULL for the others. */
-static __always_inline struct sock *first_of(struct sock *subflow)
+/* The application's socket of the first subflow of an MPTCP stream; NULL for the other subflows. */
+static __always_inline struct sock *application_socket(struct sock *subflow)
 {
 	struct mptcp_subflow_context *context =
 	    (void *)BPF_CORE_READ((struct inet_connection_sock *)subflow, icsk_ulp_data);
@@ -61,8 +62,9 @@ static __always_inline struct sock *first_of(struct sock *subflow)
 }
 
 /*
- * A change of a subflow of a stream that cannot be read. Each one counts: which is the first nobody can tell on every kernel. Its end is told of
- * when it becomes closed, because MPTCP clears the ports of the socket (tcp_disconnect()) before tcp_destroy_sock.
+ * Handles a state change of a subflow whose stream cannot be read. Each subflow counts, because not every
+ * kernel says which is the first. Its end is reported at TCP_CLOSE, because MPTCP clears the ports of the
+ * socket (tcp_disconnect()) before tcp_destroy_sock.
  */
 static __always_inline void unread_subflow_changed(struct sock *subflow, __u8 role, int to)
 {
@@ -73,8 +75,8 @@ static __always_inline void unread_subflow_changed(struct sock *subflow, __u8 ro
 }
 
 /*
- * A change of a subflow. At the end that accepts, the application's socket has no name yet when it becomes established, so the first subflow
- * tells of it.
+ * Handles a state change of a subflow. At the accepting end, the application's socket has no addresses yet
+ * when it becomes established, so the first subflow reports that.
  */
 static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int from, int to)
 {
@@ -87,10 +89,10 @@ static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int
 	}
 	if (to != TCP_ESTABLISHED || from != TCP_SYN_RECV)
 		return;
-	sk = first_of(subflow);
+	sk = application_socket(subflow);
 	if (!sk)
 		return;
-	turn_over(sk);
+	begin_generation(sk);
 	put_connection(&e, subflow, role, true);
 	e.conn = (__u64)sk;
 	e.kind = EVENT_OPEN;
@@ -102,17 +104,17 @@ static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int
 }
 
 /*
- * Whether the application has closed an MPTCP socket that becomes closed: before, or right now and with data unread, which ends it at one
- * stroke while the socket still is the application's.
+ * True if the application closed an MPTCP socket that enters TCP_CLOSE: earlier, or right now with unread
+ * data, which resets the connection while the socket still belongs to the application.
  */
-static __always_inline bool mptcp_left(struct sock *sk, int from)
+static __always_inline bool mptcp_closed_here(struct sock *sk, int from)
 {
 	if (FIELD(true, sk, __sk_common.skc_flags) >> SOCK_DEAD_BIT & 1)
 		return true;
 	return (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT) && FIELD(true, sk, sk_shutdown) == SHUTDOWN_MASK;
 }
 
-/* A change of the application's socket. Its end is the last change that it makes when the application closes it, or after that. */
+/* Handles a state change of the application's socket. Its last change, at or after close(), is its end. */
 static __always_inline void mptcp_changed(struct sock *sk, __u8 role, int from, int to)
 {
 	if (!reads_mptcp || from == TCP_LISTEN || to == TCP_LISTEN || !remote_port(sk, true))
@@ -122,8 +124,8 @@ static __always_inline void mptcp_changed(struct sock *sk, __u8 role, int from, 
 			     true);
 	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
 		submit_state(sk, role, EVENT_HALF_CLOSED, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed),
-			     left_here(sk, true), true);
-	else if (to == TCP_CLOSE && mptcp_left(sk, from))
+			     closed_here(sk, true), true);
+	else if (to == TCP_CLOSE && mptcp_closed_here(sk, from))
 		submit_closed(sk, role, MPTCP_FIELD(sk, write_seq), MPTCP_FIELD(sk, bytes_consumed),
 			      MPTCP_FIELD(sk, bytes_received) - MPTCP_FIELD(sk, bytes_consumed));
 	else if (to == TCP_CLOSE_WAIT || to == TCP_CLOSE)
@@ -131,7 +133,7 @@ static __always_inline void mptcp_changed(struct sock *sk, __u8 role, int from, 
 			     manner_of_end(sk), true);
 }
 
-/* A change of a socket that is not TCP. */
+/* Handles a state change of a socket that is not TCP. */
 static __always_inline void other_changed(struct sock *sk, __u8 role, int from, int to)
 {
 	switch (FIELD(true, sk, sk_protocol)) {

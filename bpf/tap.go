@@ -41,7 +41,7 @@ func (t *tap) load(object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, typ
 	for duplicate := range t.duplicates {
 		spec := object.Copy()
 		maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !t.has(name) })
-		if err := setConstants(spec, map[string]any{observerVarCopies: t.duplicates, observerVarCopy: duplicate}); err != nil {
+		if err := setConstants(spec, map[string]any{observerVarDuplicates: t.duplicates, observerVarDuplicate: duplicate}); err != nil {
 			return err
 		}
 		loaded, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: types})

@@ -11,31 +11,32 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// The consumer's ways of waiting. While events come, it dozes: it wakes up by itself after an interval, and the probes
-// wake it only past the fill mark. When none came for dozes intervals, it sleeps, and the first event wakes it. Between the
-// two lies one interval in which the probes already wake it but it still looks by itself, so that an event whose probe
-// read the state before it changed is not left lying.
+// Wait policy. While events arrive, the consumer waits with a timeout, the interval, and probes wake it only
+// above the fill mark. After timedWaits intervals without an event, it waits until an event wakes it. In
+// the first of these idle waits the timeout is still one interval, because a probe may have read the
+// consumer's state just before it changed.
 const (
-	dozes        = 20
-	longestSleep = time.Second
-	longestHold  = 10 * time.Millisecond // a wait that may keep its processor: garbage collection waits for it
+	timedWaits  = 20
+	maxIdleWait = time.Second
+	maxHold     = 10 * time.Millisecond // the longest wait that keeps its CPU, which delays garbage collection
 )
 
-// The interval goes by the work of a turn, the time of a processor that reading takes between two waits. What is observed has to wait for
-// a turn where it has no processor to itself, so it should be short, but not much shorter than waking up, which takes 10 to 20 µs.
+// The interval adapts so that one drain uses about drainTime of CPU. An observed process that shares the
+// CPU has to wait for a drain. So a drain should be short, but not much shorter than a wake-up, which
+// takes 10 to 20 µs.
 const (
-	turn     = 25 * time.Microsecond
-	shortest = time.Millisecond // less costs more than it gives
+	drainTime   = 25 * time.Microsecond
+	minInterval = time.Millisecond // a shorter one costs more CPU than it saves waiting
 )
 
 // waiter waits for the ring.
 type waiter struct {
 	epoll, wake int
 	state       *ebpf.Variable
-	longest     time.Duration // that an event may wait
-	interval    time.Duration
+	longest     time.Duration // the largest interval
+	interval    time.Duration // the timeout while events arrive
 	began       time.Duration // threadTime at the end of the last wait
-	idle        int
+	idle        int           // waits in a row without events before them
 }
 
 func openWaiter(events *ebpf.Map, state *ebpf.Variable, longest time.Duration) (*waiter, error) {
@@ -59,19 +60,20 @@ func openWaiter(events *ebpf.Map, state *ebpf.Variable, longest time.Duration) (
 	return w, nil
 }
 
-// wait returns when events are to be expected. busy says whether there were any since the last wait.
+// wait waits until an event may have arrived. busy says whether there were events since the last wait. Only
+// one goroutine may call it.
 func (w *waiter) wait(busy bool) error {
 	w.interval = nextInterval(w.interval, threadTime()-w.began, w.longest)
 	w.idle++
 	if busy {
 		w.idle = 0
 	}
-	state, timeout := observerConsumerCONSUMER_DOZING, w.interval
-	if w.idle > dozes {
-		state = observerConsumerCONSUMER_SLEEPING
+	state, timeout := observerConsumerCONSUMER_TIMED_WAIT, w.interval
+	if w.idle > timedWaits {
+		state = observerConsumerCONSUMER_IDLE_WAIT
 	}
-	if w.idle > dozes+1 {
-		timeout = longestSleep
+	if w.idle > timedWaits+1 {
+		timeout = maxIdleWait
 	}
 	if err := w.state.Set(uint32(state)); err != nil {
 		return fmt.Errorf("set consumer state: %w", err)
@@ -86,30 +88,31 @@ func (w *waiter) wait(busy bool) error {
 	return nil
 }
 
-// nextInterval returns after how long the next turn is likely to take as long as it should, if the one after an interval took that long.
+// nextInterval returns the interval after which a drain will use drainTime of CPU, if the drain after
+// interval used took. It is between minInterval and longest.
 func nextInterval(interval, took, longest time.Duration) time.Duration {
 	next := longest
 	if took > 0 {
-		next = interval * turn / took
+		next = interval * drainTime / took
 	}
-	return min(max(next.Round(time.Millisecond), shortest), longest)
+	return min(max(next.Round(time.Millisecond), minInterval), longest)
 }
 
-// threadTime returns how much of a processor the calling thread has used. The goroutine that waits rarely changes threads, and then
-// one interval is wrong.
+// threadTime returns the CPU time of the calling thread. If the waiting goroutine changes threads, which is
+// rare, one interval is wrong.
 func threadTime() time.Duration {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) // cannot fail for this clock
 	return time.Duration(t.Nano())
 }
 
-// block waits on the epoll.
+// block waits for the epoll.
 func (w *waiter) block(timeout time.Duration) error {
 	var events [2]unix.EpollEvent
 	call := unix.Syscall6
-	if timeout <= longestHold {
-		// Unknown to Go's scheduler, which would otherwise look every 20 µs whether the call is over, and hand the
-		// processor on: several context switches for each of ours.
+	if timeout <= maxHold {
+		// Hidden from Go's scheduler. It would check every 20 µs whether the call has ended, and would
+		// hand the CPU to another thread: several context switches for each wait.
 		call = unix.RawSyscall6
 	}
 	_, _, errno := call(unix.SYS_EPOLL_PWAIT, uintptr(w.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)),
@@ -120,7 +123,7 @@ func (w *waiter) block(timeout time.Duration) error {
 	return nil
 }
 
-// interrupt ends the current or the next wait. Safe to call from any goroutine.
+// interrupt ends the current or the next wait. Any goroutine may call it.
 func (w *waiter) interrupt() {
 	one := [8]byte{1}
 	_, _ = unix.Write(w.wake, one[:]) // fails only if it is already signalled

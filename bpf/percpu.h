@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Per-CPU rings carry nearly all payload. Each CPU has one ring per direction, for calls that are
+ * short and have one memory segment. It is the only writer, so it needs neither a lock nor an
+ * intermediate copy, which are half of the cost of an event. Everything else goes through a scratch
+ * to the ring buffer that all CPUs share (emit.h).
+ */
+#ifndef OBSERVER_PERCPU_H
+#define OBSERVER_PERCPU_H
+
+#include "stop.h"
+
+/*
+ * Submits n bytes at the cursor, from offset seq of a stream on. Returns false, without any effect, if
+ * the call is not for a per-CPU ring or the ring has no room. An event that begins near the end of the
+ * ring continues in the slack behind it; the next event begins as far behind the start of the ring.
+ */
+static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
+						  struct cursor *cursor, __u32 n, bool direct)
+{
+	__u32 which =
+	    SCRATCH_COUNT * bpf_get_smp_processor_id() + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
+	__u64 at, wanted = n, size;
+	struct percpu_ring *ring;
+	struct event *e;
+
+	/*
+	 * Only duplicate 0 writes here, because the others may preempt it. A consumer in an idle wait
+	 * is woken by the ring buffer only.
+	 */
+	if (!percpu_ring_size || duplicate || cursor->memory != MEMORY_USER || consumer_state == CONSUMER_IDLE_WAIT ||
+	    n >= LONG_CALL)
+		return false;
+	ring = bpf_map_lookup_elem(&percpu_rings, &which);
+	if (!ring)
+		return false;
+	at = ring->produced;
+	size = sizeof(*e) + ((wanted + 7) & ~7ULL);
+	if (at + size - ring->consumed > percpu_ring_size)
+		return false;
+	e = (void *)(ring + 1) + (at & (percpu_ring_size - 1));
+	barrier_var(wanted);
+	if (wanted >= LONG_CALL)
+		return false; /* never true; the verifier of 5.10 loses the bound of a spilled register */
+	if (bpf_probe_read_user(e + 1, wanted, (void *)cursor->base))
+		return false;
+	put_connection(e, sk, role, direct);
+	e->time = time;
+	e->seq = seq;
+	e->len = n;
+	e->kind = kind;
+	e->reason = 0;
+	e->flags = 0;
+	/*
+	 * The consumer reads the event as soon as produced is behind it. The loader creates per-CPU
+	 * rings only where the CPU keeps stores in order.
+	 */
+	asm volatile("" ::: "memory");
+	ring->produced = at + size;
+	return true;
+}
+
+#endif
