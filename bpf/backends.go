@@ -11,19 +11,19 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// backend is a way to see the socket calls: the programs of a tap, and what the kernel needs for them.
+// backend is a way to observe the socket calls: the programs of a tap, and their requirements.
 type backend struct {
 	name  string
 	hooks []hook
-	// further are programs for sockets that are not plain TCP, without which the backend works; a kernel may lack their functions.
+	// further are optional programs for sockets that are not plain TCP. A kernel may lack their functions.
 	further []further
-	// missing returns as an error what the kernel lacks for the backend, as far as that can be found out cheaply.
+	// missing returns an error if the kernel evidently lacks a requirement of the backend.
 	missing func() error
-	// preempted says that a preemptible kernel can preempt the programs. It runs kprobes undisturbed.
+	// preempted says that a preemptible kernel can preempt the programs, which is not so for kprobes.
 	preempted bool
 }
 
-// further are programs that follow one function of the kernel.
+// further are the programs that probe one function of the kernel.
 type further struct {
 	function string
 	hooks    []hook
@@ -55,7 +55,7 @@ var backends = []backend{
 			{observerProgTracepointSend, attachTracing},
 		},
 		missing:   func() error { return missingTracepoints("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length") },
-		preempted: true, // measured on 7.2; 6.18 has not been seen to
+		preempted: true, // measured on 7.2, but never on 6.18
 	},
 	{
 		name: "kprobe",
@@ -97,7 +97,7 @@ func attachTracing(program *ebpf.Program) (io.Closer, error) {
 	return link.AttachTracing(link.TracingOptions{Program: program})
 }
 
-// kernelTypes returns the types of the running kernel, without which none of the programs can be loaded.
+// kernelTypes returns the types of the running kernel, which all programs need.
 func kernelTypes() (*btf.Spec, error) {
 	kernel, err := btf.LoadKernelSpec()
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, btf.ErrNotSupported) || errors.Is(err, btf.ErrNotFound) {
@@ -109,7 +109,7 @@ func kernelTypes() (*btf.Spec, error) {
 	return kernel, nil
 }
 
-// missingFunctions looks the functions up in the kernel's BTF, which fentry needs.
+// missingFunctions returns an error if one of the functions is not in the kernel's BTF.
 func missingFunctions(names ...string) error {
 	for _, name := range names {
 		if _, err := kernelFunction(name); err != nil {
@@ -131,7 +131,7 @@ func kernelFunction(name string) (*btf.FuncProto, error) {
 	return function.Type.(*btf.FuncProto), nil
 }
 
-// missingTracepoints looks the typed tracepoints up in the kernel's BTF.
+// missingTracepoints returns an error if one of the typed tracepoints is not in the kernel's BTF.
 func missingTracepoints(names ...string) error {
 	kernel, err := kernelTypes()
 	if err != nil {
@@ -146,7 +146,7 @@ func missingTracepoints(names ...string) error {
 	return nil
 }
 
-// find looks a type up, and names it in the error: none if it is not there.
+// find looks up a type, and names it in the error, which is none if the type does not exist.
 func find(kernel *btf.Spec, name string, result any, none error) error {
 	err := kernel.TypeByName(name, result)
 	if errors.Is(err, btf.ErrNotFound) {

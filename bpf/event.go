@@ -5,7 +5,7 @@ import "unsafe"
 // Event is the head of an event as the probes write it (event.h).
 type Event = observerEvent
 
-// The kinds of events; event.h says what each tells.
+// The kinds of events, documented in event.h.
 const (
 	Sent        = uint8(observerEventKindEVENT_SENT)
 	Received    = uint8(observerEventKindEVENT_RECEIVED)
@@ -20,7 +20,7 @@ const (
 	OtherStream = uint8(observerEventKindEVENT_OTHER_STREAM)
 )
 
-// RoleServer is the role of an end that listens.
+// RoleServer is the role of the end that listens.
 const RoleServer = uint8(observerEventRoleROLE_SERVER)
 
 // The reasons of gaps.
@@ -32,7 +32,7 @@ const (
 	GapUrgent      = uint8(observerGapReasonGAP_URGENT)
 )
 
-// The streams that cannot be read: the reasons of OtherStream.
+// The kinds of streams that cannot be read: the Reason of OtherStream.
 const (
 	StreamMPTCP   = uint8(observerStreamSTREAM_MPTCP)
 	StreamKTLS    = uint8(observerStreamSTREAM_KTLS)
@@ -56,13 +56,13 @@ const (
 	wordSize  = 8
 )
 
-// payloadStart returns where the payload of an event begins, in bytes from its head: behind the further words that its flags announce.
+// payloadStart returns the offset of an event's payload, in bytes from its head: behind its further words.
 func payloadStart(event *Event) int {
 	return eventSize + wordSize*int(event.Flags&uint8(observerEventFlagFLAG_WORDS)/uint8(observerEventFlagFLAG_WORD))
 }
 
-// decode splits a record into its head and its payload, both in the memory of the record. It passes over further words. ok is false if the
-// record is too short.
+// decode splits a record into its head and its payload, both in the memory of the record. It skips the
+// further words. ok is false if the record is too short.
 func decode(record []byte) (event *Event, payload []byte, ok bool) {
 	if len(record) < eventSize {
 		return nil, nil, false

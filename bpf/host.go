@@ -15,16 +15,16 @@ import (
 	"github.com/cilium/ebpf/features"
 )
 
-// Facts are what matters of a machine. The errors are nil for what it has.
+// Facts are the features of a machine that matter to the probes. An error is nil if the feature exists.
 type Facts struct {
 	Kernel, Architecture string
 	BTF, RingBuffer      error
-	Capabilities         []string // the effective ones that matter here
+	Capabilities         []string // the effective ones of those that may be needed
 	Lockdown             string   // none, integrity, confidentiality or unknown
-	paranoid             int      // kernel.perf_event_paranoid; Debian's kernels know 3, upstream's 2 at most
+	paranoid             int      // kernel.perf_event_paranoid; at most 2 in upstream kernels, 3 in Debian's
 }
 
-// Host looks at this machine, and tries what it can do.
+// Host examines this machine.
 func Host() Facts {
 	facts := machine()
 	if _, err := kernelTypes(); err != nil {
@@ -36,7 +36,7 @@ func Host() Facts {
 	return facts
 }
 
-// machine looks at this machine, without BTF and RingBuffer.
+// machine returns the facts of this machine without BTF and RingBuffer, which need to be tried.
 func machine() Facts {
 	facts := Facts{
 		Architecture: runtime.GOARCH,
@@ -51,7 +51,7 @@ func machine() Facts {
 	return facts
 }
 
-// ringBuffer tells what stands against having a ring buffer.
+// ringBuffer returns an error if the kernel does not support ring buffers, or the process may not create one.
 func ringBuffer() error {
 	err := features.HaveMapType(ebpf.RingBuf)
 	if errors.Is(err, ebpf.ErrNotSupported) {
@@ -60,7 +60,7 @@ func ringBuffer() error {
 	return err
 }
 
-// Try loads and attaches a backend for a moment, with no port observed. The error says why it does not work.
+// Try loads and attaches a backend for a moment, without observed ports. The error says why it does not work.
 func Try(name string) error {
 	probes, err := Open(name, Options{
 		RingSize:      uint32(os.Getpagesize()),
@@ -78,7 +78,7 @@ func Try(name string) error {
 	return nil
 }
 
-// capabilities returns the names of the effective capabilities that matter for probes.
+// capabilities returns the names of the effective capabilities that may be needed.
 func capabilities() []string {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -128,7 +128,7 @@ func paranoid() int {
 	return level
 }
 
-// lockdown returns the state of the kernel's lockdown: the word in brackets in the security file system.
+// lockdown returns the lockdown mode of the kernel: the word in brackets in the security file system.
 func lockdown() string {
 	state, err := os.ReadFile("/sys/kernel/security/lockdown")
 	if err != nil {

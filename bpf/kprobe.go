@@ -11,20 +11,20 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// callsInFlight is how many calls of a function a return probe can follow at once. A blocking read is in flight for as long
-// as it waits, so the kernel's default, which grows with the number of processors, would miss most of them.
+// callsInFlight is how many calls of a function a return probe can follow at once. A blocking read is in
+// flight while it waits, so the kernel's default, a few per CPU, would miss most reads.
 const callsInFlight = 4096
 
-// eventPrefix begins the names of the definitions in tracefs, without which that number cannot be set.
+// eventPrefix begins the names of our event definitions in tracefs, which are needed to set that number.
 const eventPrefix = "redis_observer"
 
-// limitedLink is attached, but can do less than it should.
+// limitedLink is a link that is attached with a limitation.
 type limitedLink struct {
 	link.Link
 	limit string
 }
 
-// missingKprobes tells whether the kernel was built without kprobes for perf events (4.17 and later have them otherwise).
+// missingKprobes returns an error if the kernel was built without kprobes for perf events.
 func missingKprobes() error {
 	if _, err := os.Stat("/sys/bus/event_source/devices/kprobe"); errors.Is(err, os.ErrNotExist) {
 		return errNoKprobes
@@ -47,25 +47,25 @@ func attachKretprobe(symbol string) func(*ebpf.Program) (io.Closer, error) {
 		if err != nil {
 			return nil, err
 		}
-		return limitedLink{attached, fmt.Sprintf("return probe of %s follows few calls at once, bytes of the others are gaps: %s "+
+		return limitedLink{attached, fmt.Sprintf("the return probe of %s follows only few calls at once, and bytes of other calls are gaps: %s "+
 			"(mount tracefs writable on /sys/kernel/tracing)", symbol, cause)}, nil
 	}
 }
 
-// removeStaleEvents removes what an observer that was killed left in tracefs: definitions of events, with no program.
-// Those that another observer uses are busy and remain.
+// removeStaleEvents removes event definitions from tracefs that a killed observer left behind. Definitions
+// that another observer uses are busy and remain.
 func removeStaleEvents() {
 	const path = "/sys/kernel/tracing/kprobe_events"
 	definitions, err := os.ReadFile(path)
 	if err != nil {
-		return // no tracefs, so nothing is there
+		return // tracefs is not mounted
 	}
 	for line := range strings.Lines(string(definitions)) {
 		event := staleEvent(line)
 		if event == "" {
 			continue
 		}
-		// Each in a write of its own, because one that is refused ends the write.
+		// One write for each definition, because a refused one ends the write.
 		if file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err == nil {
 			_, _ = file.WriteString("-:" + event + "\n")
 			_ = file.Close()
@@ -73,8 +73,8 @@ func removeStaleEvents() {
 	}
 }
 
-// staleEvent returns the group and the name in a definition such as "r4096:redis_observer_0f/r_tcp_recvmsg tcp_recvmsg", if
-// it is one of ours.
+// staleEvent returns group and name of a definition such as
+// "r4096:redis_observer_0f/r_tcp_recvmsg tcp_recvmsg", or "" if it is not one of ours.
 func staleEvent(definition string) string {
 	definition, _, _ = strings.Cut(strings.TrimSpace(definition), " ")
 	_, event, _ := strings.Cut(definition, ":")
@@ -84,7 +84,8 @@ func staleEvent(definition string) string {
 	return event
 }
 
-// missedCalls returns how many calls the probe behind a link could not follow; 0 where the kernel does not tell (before 6.7).
+// missedCalls returns how many calls the probe of a link missed; 0 before Linux 6.7, which does not count
+// them.
 func missedCalls(attached io.Closer) uint64 {
 	if limited, ok := attached.(limitedLink); ok {
 		attached = limited.Link

@@ -11,9 +11,10 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// List makes the kernel write an Existing event for each observed connection, for some of them two: the connections of the
-// own network namespace, and those of any other that a process in the own PID namespace holds. It needs no capability from
-// Linux 5.19 on, CAP_BPF before. After Close it ends early, with os.ErrClosed.
+// List makes the kernel write an event for each observed connection that exists: those of the observer's
+// network namespace, and those that a process of its PID namespace holds in any network namespace. A
+// connection may be reported twice. List needs no capability from Linux 5.19 on, before that CAP_BPF.
+// After Close it ends early, with os.ErrClosed.
 func (p *Probes) List() error {
 	o := p.take()
 	if o == nil {
@@ -35,11 +36,11 @@ func (p *Probes) List() error {
 	return nil
 }
 
-// ownNetwork returns the number of the network namespace whose connections are all listed.
+// ownNetwork returns the inode number of the observer's network namespace.
 func ownNetwork() (uint32, error) {
 	var namespace unix.Stat_t
 	if err := unix.Stat("/proc/thread-self/ns/net", &namespace); err != nil {
-		return 0, fmt.Errorf("look at the network namespace: %w", err)
+		return 0, fmt.Errorf("read the network namespace: %w", err)
 	}
 	return uint32(namespace.Ino), nil
 }
@@ -53,8 +54,8 @@ func (p *Probes) run(iterator *link.Iter) error {
 	return p.readThrough(reader)
 }
 
-// readThrough reads what an iterator says, which is nothing: its program writes to the ring. A read ends with EAGAIN after a million objects
-// without output, and the next goes on from there.
+// readThrough reads an iterator to its end. It has no output, because its program writes to the ring
+// buffer. After a million objects without output a read ends with EAGAIN, and the next one continues.
 func (p *Probes) readThrough(reader io.Reader) error {
 	buffer := make([]byte, os.Getpagesize())
 	for !p.closed.Load() {

@@ -16,16 +16,17 @@ import (
 	"github.com/redis-observer/redis-observer/internal/host"
 )
 
-// Options say what to observe and how. All are required.
+// Options are the settings of Open. All are required.
 type Options struct {
-	RingSize                 uint32 // bytes, a power of two and a multiple of the page size
-	MaxBytes                 uint32 // payload copied of one socket call
-	FlushInterval            time.Duration
-	ClientPorts, ServerPorts []uint16 // the ports of the remote end of clients, and of the local end of servers
+	RingSize                 uint32        // bytes, a power of two and a multiple of the page size
+	MaxBytes                 uint32        // payload copied of one socket call
+	FlushInterval            time.Duration // the longest that an event waits
+	ClientPorts, ServerPorts []uint16      // the ports of the remote end of clients, and of the local end of servers
 }
 
-// Open loads the programs of the backend with that name, of the life of connections and of the listing, and attaches the first two. It lists
-// nothing yet. On an error nothing remains attached.
+// Open loads all taps, with the socket calls by the named backend, and attaches those of the socket calls
+// and of the life of connections. The caller must Close and Release the probes. An error includes a remedy
+// where one is known, and nothing remains attached or loaded then.
 func Open(name string, options Options) (probes *Probes, err error) {
 	i := slices.IndexFunc(backends, func(b backend) bool { return b.name == name })
 	if i < 0 {
@@ -60,7 +61,8 @@ func Open(name string, options Options) (probes *Probes, err error) {
 	return p, nil
 }
 
-// load creates the maps, loads the programs of all taps, and maps the memory by which user space reads and writes the maps.
+// load creates the maps, loads the programs of all taps, and maps the memory that user space shares with
+// them.
 func (o *owned) load(b *backend, options Options) error {
 	if err := ringBuffer(); errors.Is(err, errNoRingBuffer) {
 		return err
@@ -114,11 +116,12 @@ func (o *owned) loadTaps(b *backend, options Options) error {
 	return nil
 }
 
-// spareDescriptors are for maps, the ring's reader and what is opened for a moment.
+// spareDescriptors are for the maps, the reader of the ring buffer, and files that are open only briefly.
 const spareDescriptors = 48
 
-// enoughDescriptors tries whether the backend can have the descriptors that it needs. Much of what looks at the kernel takes a failure for the
-// kernel's answer, and remembers it: with too few descriptors nothing may be asked.
+// enoughDescriptors returns an error if fewer descriptors are available than the backend needs. It must be
+// called first: the library's feature probes take a lack of descriptors for a missing feature, and cache
+// that result.
 func (b *backend) enoughDescriptors() error {
 	needed := b.mostDescriptors()
 	var held []int
@@ -130,7 +133,7 @@ func (b *backend) enoughDescriptors() error {
 	for len(held) < needed {
 		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 		if err != nil {
-			return fmt.Errorf("%w: %d are needed, %d are left (raise the limit: ulimit -n, or LimitNOFILE in the service): %w",
+			return fmt.Errorf("%w: needs %d, only %d available (raise the limit: ulimit -n, or LimitNOFILE in the service): %w",
 				host.ErrFewDescriptors, needed, len(held), err)
 		}
 		held = append(held, fd)
@@ -138,8 +141,9 @@ func (b *backend) enoughDescriptors() error {
 	return nil
 }
 
-// mostDescriptors returns how many descriptors the backend needs at most: a program and its link for each duplicate of a hook, those of
-// further hooks included, because which of them this kernel has cannot be asked yet.
+// mostDescriptors returns how many descriptors the backend needs at most: one for the program and one for
+// the link of each duplicate of each hook. Further hooks are included, because it is too early to ask
+// which of them this kernel supports.
 func (b *backend) mostDescriptors() int {
 	socket := len(b.hooks)
 	for _, f := range b.further {
@@ -148,10 +152,11 @@ func (b *backend) mostDescriptors() int {
 	return 2*(int(b.duplicates())*socket+int(lifeDuplicates())*len(lifeHooks)+len(listingHooks)) + spareDescriptors
 }
 
-// constants is the map of the variables that are set before loading.
+// constants is the name of the map with the variables that are set before loading.
 const constants = ".rodata"
 
-// object returns the specification of the object for this kernel. socketDuplicates is how often the programs of the socket calls are attached.
+// object returns the specification of the object for this kernel. socketDuplicates is how often the programs
+// of the socket calls are attached.
 func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.CollectionSpec, error) {
 	spec, err := loadObserver()
 	if err != nil {
@@ -160,7 +165,7 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 	spec.Maps[observerMapEvents].MaxEntries = options.RingSize
 	spec.Maps[observerMapScratches].MaxEntries *= socketDuplicates
 	if features.HaveMapType(ebpf.TaskStorage) != nil {
-		// No program reaches it then (current_calls), but it must exist for the programs to load.
+		// No program uses this map then (current_calls), but the programs need it to load.
 		spec.Maps[observerMapCalls] = spec.Maps[observerMapCallsByThread].Copy()
 	} else {
 		spec.Maps[observerMapCallsByThread].MaxEntries = 1

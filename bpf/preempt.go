@@ -13,14 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// duplicatesIfPreemptible is how often the programs of the socket calls are attached to a kernel that can preempt them. A call is missed if
-// that many tasks of one CPU are preempted, one in each duplicate. Each duplicate more makes that five to forty times rarer
-// (docs/kernels.md). Nothing makes it impossible: a program that forbids preemption is preempted when it allows it again, and counts as
-// running until it has ended.
+// duplicatesIfPreemptible is how often the programs of the socket calls are attached to a kernel that can
+// preempt them. A call is missed if that many tasks of one CPU are preempted, one in each duplicate. Each
+// additional duplicate makes that five to forty times rarer (docs/kernels.md). It cannot be excluded: a
+// program that disables preemption may be preempted as soon as it enables it again, and counts as running
+// until it ends.
 const duplicatesIfPreemptible = 6
 
-// lifeDuplicatesAlways and lifeDuplicatesIfPreemptible are how often the programs of the life of connections are attached. Every kernel needs
-// two: one for the processes, and one for the softirqs that interrupt them there. They run a tenth as often as the others.
+// lifeDuplicatesAlways and lifeDuplicatesIfPreemptible are how often the programs of the life of connections
+// are attached. Every kernel needs two: one for processes, and one for the softirqs that interrupt them.
 const (
 	lifeDuplicatesAlways        = 2
 	lifeDuplicatesIfPreemptible = 3
@@ -42,7 +43,8 @@ func lifeDuplicates() uint32 {
 	return lifeDuplicatesAlways
 }
 
-// preemptibleHere tells it of this kernel. It looks once: the answer has to be the same for all programs.
+// preemptibleHere is preemptible for the running kernel. The result is cached, because it must be the same
+// for all programs.
 var preemptibleHere = sync.OnceValue(func() bool {
 	var name unix.Utsname
 	if unix.Uname(&name) != nil {
@@ -51,7 +53,7 @@ var preemptibleHere = sync.OnceValue(func() bool {
 	return preemptible(os.DirFS("/"), unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:]))
 })
 
-// preemptible tells whether tasks can be preempted in the kernel. Where that cannot be found out it is assumed.
+// preemptible reports whether the kernel can preempt tasks in the kernel. If unknown, it returns true.
 func preemptible(root fs.FS, release, version string) bool {
 	if !strings.Contains(version, "PREEMPT") {
 		return false
@@ -67,7 +69,7 @@ func preemptible(root fs.FS, release, version string) bool {
 	return true
 }
 
-// modelInUse reads what the scheduler says, such as "none voluntary (full) lazy".
+// modelInUse returns the model that the scheduler uses, from a text such as "none voluntary (full) lazy".
 func modelInUse(root fs.FS) string {
 	text, _ := fs.ReadFile(root, "sys/kernel/debug/sched/preempt") // not mounted, or lockdown
 	_, rest, _ := strings.Cut(string(text), "(")
@@ -75,7 +77,7 @@ func modelInUse(root fs.FS) string {
 	return model
 }
 
-// modelOfBoot reads the kernel's command line.
+// modelOfBoot returns the model on the kernel's command line.
 func modelOfBoot(root fs.FS) string {
 	text, _ := fs.ReadFile(root, "proc/cmdline")
 	model := ""
@@ -89,7 +91,7 @@ func modelOfBoot(root fs.FS) string {
 
 var builtModel = regexp.MustCompile(`^CONFIG_PREEMPT(_NONE|_VOLUNTARY|_LAZY|)=y$`)
 
-// modelOfBuild reads the configuration that the kernel was built with, if it is there.
+// modelOfBuild returns the model in the configuration of the kernel's build, if that file exists.
 func modelOfBuild(root fs.FS, release string) string {
 	for _, path := range []string{"proc/config.gz", "boot/config-" + release} {
 		file, err := root.Open(path)

@@ -10,23 +10,25 @@ import (
 	"sync/atomic"
 )
 
-// Probes are the attached programs of one backend and the ring that they write to.
-// Next, Wait, Position, Stop, Lift, LiftAll and Release are for one goroutine, the reader. The other methods are safe for use by any, at any time: what they use stays
-// while they run, and when it has been freed they say so.
+// Probes are the attached taps, and the rings that they write to.
+//
+// Only one goroutine, the reader, may call Next, Wait, Position, Stop, Lift, LiftAll and Release. Any
+// goroutine may call the other methods, at any time: nothing that they use is freed while they run, and
+// after it has been freed they return os.ErrClosed or zero.
 type Probes struct {
 	backend string
-	closed  atomic.Bool // nothing writes to the ring any more
+	closed  atomic.Bool // no probe writes to the rings any more
 
-	*shares          // those of the methods, each while it runs, and one of the reader until Release
-	reader   *reader // of the reader, as what follows; nil after Release
+	*shares          // one for each running method, and one for the reader until Release
+	reader   *reader // for the reader only; nil after Release
 	released bool
 
-	lock     sync.Mutex // of what follows
+	lock     sync.Mutex // protects the fields below
 	attached []*attached
-	missed   uint64 // what return probes had missed when they were detached
+	missed   uint64 // calls missed by return probes that were detached since
 }
 
-// reader is what the reader looks at all the time.
+// reader is the state that the reader uses for each event.
 type reader struct {
 	*merge
 	*waiter
@@ -36,7 +38,7 @@ type reader struct {
 // Backend returns the name of the backend.
 func (p *Probes) Backend() string { return p.backend }
 
-// Limits says what the attached programs cannot do on this machine, and the remedy.
+// Limits returns what the attached programs cannot do on this machine, with the remedy.
 func (p *Probes) Limits() []string {
 	p.lock.Lock()
 	defer p.lock.Unlock()
@@ -51,8 +53,8 @@ func (p *Probes) Limits() []string {
 	return limits
 }
 
-// attach attaches a tap, until detach or Close. Any goroutine may call it, at any time: the others go on meanwhile. After Close the error is
-// os.ErrClosed.
+// attach attaches a tap until detach or Close, while the other taps continue. Any goroutine may call it.
+// After Close the error is os.ErrClosed.
 func (p *Probes) attach(t *tap) (*attached, error) {
 	if p.take() == nil {
 		return nil, os.ErrClosed
@@ -71,7 +73,7 @@ func (p *Probes) attach(t *tap) (*attached, error) {
 	return a, nil
 }
 
-// detach detaches a tap; nothing happens if that was done already. Any goroutine may call it, at any time.
+// detach detaches a tap; a second call has no effect. Any goroutine may call it.
 func (p *Probes) detach(a *attached) error {
 	p.lock.Lock()
 	defer p.lock.Unlock()
@@ -84,7 +86,8 @@ func (p *Probes) detach(a *attached) error {
 	return a.detach()
 }
 
-// SetPorts replaces the observed ports, without detaching. Nothing is stopped then. After Release the error is os.ErrClosed.
+// SetPorts replaces the observed ports without detaching, and ends all stops. After Release the error is
+// os.ErrClosed.
 func (p *Probes) SetPorts(client, server []uint16) error {
 	o := p.take()
 	if o == nil {
@@ -94,8 +97,9 @@ func (p *Probes) SetPorts(client, server []uint16) error {
 	return o.stops.renew(func() error { return o.setPorts(client, server) })
 }
 
-// Stop makes the probes pass over what a connection sends, or what it receives. It is to be called for each event that nobody wants, with its
-// connection and its time, and takes effect at the second one at the earliest. It ends with the connection, at the latest.
+// Stop makes the probes skip the payload that a connection sends (sent), or receives. Call it for each
+// unwanted event, with the connection and the time of that event: it takes effect at the second call at
+// the earliest, and ends with the connection at the latest.
 func (p *Probes) Stop(conn uint64, sent bool, time uint64) {
 	direction := observerStopDirectionSTOP_RECEIVED
 	if sent {
@@ -120,13 +124,14 @@ func (p *Probes) LiftAll() {
 	}
 }
 
-// Next returns the next event and its payload; both are valid until the next call. A nil event says that there is none:
-// Wait before the next call. After Close, and when all events are read, the error is os.ErrClosed; after Release too.
+// Next returns the next event and its payload; both are valid until the next call. The event is nil if
+// there is none yet: call Wait then. The error is os.ErrClosed after Close, once all events have been
+// read, and after Release.
 func (p *Probes) Next() (*Event, []byte, error) {
 	if p.reader == nil {
 		return nil, nil, os.ErrClosed
 	}
-	closed := p.closed.Load() // before looking for events: afterwards there may be new ones
+	closed := p.closed.Load() // before reading, so that no event is written after the last read
 	event, payload := p.reader.next()
 	if event == nil && closed && !p.reader.stuck {
 		return nil, nil, os.ErrClosed
@@ -134,8 +139,8 @@ func (p *Probes) Next() (*Event, []byte, error) {
 	return event, payload, nil
 }
 
-// Wait returns when there may be events, after a flush interval at the latest while there were any lately (busy), and
-// after a second otherwise.
+// Wait returns when there may be events: after at most the flush interval if there were events lately, and
+// after at most a second otherwise. busy says whether there were events since the last Wait.
 func (p *Probes) Wait(busy bool) error {
 	if p.reader == nil || p.closed.Load() {
 		return nil
@@ -143,7 +148,7 @@ func (p *Probes) Wait(busy bool) error {
 	return p.reader.wait(busy)
 }
 
-// Position returns the position in the ring up to which Next has read; Produced the one up to which probes have written.
+// Position returns the position in the ring buffer up to which Next has read. See Produced.
 func (p *Probes) Position() uint64 {
 	if p.reader == nil {
 		return math.MaxUint64
@@ -151,7 +156,7 @@ func (p *Probes) Position() uint64 {
 	return p.reader.ring.position
 }
 
-// Release gives up the reader's share, after Close. What is owned is freed when no method uses it any more.
+// Release ends reading, after Close. Maps and programs are freed as soon as no other method uses them.
 func (p *Probes) Release() {
 	if p.released {
 		return
@@ -164,13 +169,13 @@ func (p *Probes) Release() {
 func (p *Probes) Wake() {
 	if o := p.take(); o != nil {
 		defer p.giveBack()
-		if o.waiter != nil { // of one that could not be opened
+		if o.waiter != nil { // nil if opening failed
 			o.waiter.interrupt()
 		}
 	}
 }
 
-// Produced returns the position in the ring behind the newest event; 0 when all is freed. See Position.
+// Produced returns the position in the ring buffer behind the newest event; 0 after everything was freed.
 func (p *Probes) Produced() uint64 {
 	o := p.take()
 	if o == nil {
@@ -180,7 +185,8 @@ func (p *Probes) Produced() uint64 {
 	return o.ring.end()
 }
 
-// Lost returns what the probes lost since they were loaded, by reason. After Release the error is os.ErrClosed.
+// Lost returns the number of lost events or calls since Open, by reason. After Release the error is
+// os.ErrClosed.
 func (p *Probes) Lost() (map[string]uint64, error) {
 	o := p.take()
 	if o == nil {
@@ -206,7 +212,7 @@ func (p *Probes) Lost() (map[string]uint64, error) {
 	return lost, err
 }
 
-// missedCalls returns how many calls return probes could not follow because they followed too many others.
+// missedCalls returns how many calls the return probes missed because they were following too many others.
 func (p *Probes) missedCalls() uint64 {
 	p.lock.Lock()
 	defer p.lock.Unlock()
@@ -217,7 +223,7 @@ func (p *Probes) missedCalls() uint64 {
 	return sum
 }
 
-// Close detaches all taps. What is in the ring can still be read; the reader calls Release then.
+// Close detaches all taps. The reader can still read the remaining events, and must call Release then.
 func (p *Probes) Close() error {
 	p.lock.Lock()
 	defer p.lock.Unlock()
@@ -227,7 +233,7 @@ func (p *Probes) Close() error {
 		errs = append(errs, a.detach())
 	}
 	p.attached = nil
-	// Not before: Next must not find the ring empty for good while probes still write.
+	// Only after detaching: else Next could report the end while probes still write.
 	p.closed.Store(true)
 	p.Wake()
 	return errors.Join(errs...)

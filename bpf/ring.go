@@ -11,17 +11,17 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// ring reads the kernel's ring buffer in place. The library's reader copies each record and publishes its position after
-// each; this one does neither, which is most of what reading costs. Layout: Documentation/bpf/ringbuf.rst.
+// ring reads the kernel's ring buffer in place. The library's reader copies each record and publishes its
+// position after each one, which is most of the cost of reading. Layout: Documentation/bpf/ringbuf.rst.
 type ring struct {
 	consumer  *uint64 // position up to which the kernel may overwrite
 	producer  *uint64
-	data      []byte // the records; the kernel offers them twice in a row, but then twice as much counts as resident
-	torn      []byte // a copy of a record that begins at the end of data and goes on at its start
+	data      []byte // the records; mapped once, although the kernel offers them twice in a row, to save resident memory
+	torn      []byte // a copy of a record that wraps around the end of data
 	mask      uint64
 	position  uint64 // of the next record
 	published uint64 // what *consumer holds
-	event     *Event // what peek found, with its payload and the position behind it
+	event     *Event // found by peek, with its payload and the position behind it
 	payload   []byte
 	after     uint64
 	pages     [2][]byte
@@ -33,7 +33,7 @@ const (
 	recordHeader  = 8
 )
 
-// publishBytes is how much is read before the room is given back.
+// publishBytes is how much is read before its room is returned to the kernel.
 const publishBytes = 64 << 10
 
 func openRing(m *ebpf.Map) (*ring, error) {
@@ -59,7 +59,8 @@ func openRing(m *ebpf.Map) (*ring, error) {
 	return r, nil
 }
 
-// peek finds the next event, of which there must be one, and its payload. It returns false if that is still being written.
+// peek finds the next event, of which there must be one, and its payload. It returns false if the event is
+// still being written.
 func (r *ring) peek() bool {
 	start := r.position & r.mask
 	// Atomic, because the kernel clears the busy bit last: bpf_ringbuf_commit().
@@ -71,12 +72,12 @@ func (r *ring) peek() bool {
 	r.after = r.position + recordHeader + (length+7)&^7
 	var ok bool
 	if r.event, r.payload, ok = decode(r.record((start+recordHeader)&r.mask, length)); !ok || header&recordDiscard != 0 {
-		r.event, r.payload = new(Event), nil // of no kind
+		r.event, r.payload = new(Event), nil // kind 0: ignored by the caller
 	}
 	return true
 }
 
-// skip goes on behind the event that peek found.
+// skip advances behind the event that peek found.
 func (r *ring) skip() {
 	r.position = r.after
 	if r.position-r.published >= publishBytes {
@@ -84,7 +85,7 @@ func (r *ring) skip() {
 	}
 }
 
-// record returns the bytes at a place in the ring.
+// record returns length bytes from start on, copied if they wrap around.
 func (r *ring) record(start, length uint64) []byte {
 	if start+length <= uint64(len(r.data)) {
 		return r.data[start : start+length]
@@ -97,7 +98,7 @@ func (r *ring) record(start, length uint64) []byte {
 // end returns the position behind the newest record.
 func (r *ring) end() uint64 { return atomic.LoadUint64(r.producer) }
 
-// publish gives the room of what was skipped back.
+// publish returns the room of the skipped events to the kernel.
 func (r *ring) publish() {
 	if r.published != r.position {
 		atomic.StoreUint64(r.consumer, r.position)

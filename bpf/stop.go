@@ -13,33 +13,35 @@ import (
 	"github.com/redis-observer/redis-observer/internal/host"
 )
 
-// The layout of stop.h and of the places in connection.h.
+// The layout of stop.h, and of the slots in connection.h.
 const (
 	stopGenerations = 1 << 30
-	placeShift      = 11
+	slotShift       = 11
 )
 
-// stops says to the probes of which connections no payload is wanted. stop.h says why a stop never holds for another connection.
+// stops are the tables by which user space makes the probes skip unwanted payload. stop.h says why a stop
+// never applies to another connection.
 type stops struct {
-	lock        sync.Mutex // of all below, because ports are changed by another goroutine
-	words       []uint64   // a stop for each place, written here
-	generations []uint64   // how often connections began and ended in each place, written by the probes
-	bodies      []uint64   // in the middle of which body streams are, written by the probes
+	lock        sync.Mutex // protects the fields below, because another goroutine changes the ports
+	words       []uint64   // a stop for each slot, written here
+	generations []uint64   // how often connections began or ended in each slot, written by the probes
+	elisions    []uint64   // the values that streams are in the middle of, written by the probes
 	candidates  [4096]candidate
 	memory      [3][]byte
 }
 
-// candidate is a stream that is to be stopped, once an event tells that it was there after a generation was read.
+// candidate is a direction of a connection to stop, once an event proves that the connection existed after
+// its generation was read.
 type candidate struct {
 	conn       uint64
 	direction  uint64
 	generation uint64 // as read
-	since      uint64 // when it had been read, in nanoseconds of CLOCK_MONOTONIC
+	since      uint64 // after reading it, CLOCK_MONOTONIC in ns
 }
 
-func openStops(words, generations, bodies *ebpf.Map) (*stops, error) {
+func openStops(words, generations, elisions *ebpf.Map) (*stops, error) {
 	s := new(stops)
-	for i, m := range [...]*ebpf.Map{words, generations, bodies} {
+	for i, m := range [...]*ebpf.Map{words, generations, elisions} {
 		memory, err := unix.Mmap(m.FD(), 0, 8*int(m.MaxEntries()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 		if err != nil {
 			s.close()
@@ -47,7 +49,7 @@ func openStops(words, generations, bodies *ebpf.Map) (*stops, error) {
 		}
 		s.memory[i] = memory
 	}
-	s.words, s.generations, s.bodies = wordsOf(s.memory[0]), wordsOf(s.memory[1]), wordsOf(s.memory[2])
+	s.words, s.generations, s.elisions = wordsOf(s.memory[0]), wordsOf(s.memory[1]), wordsOf(s.memory[2])
 	return s, nil
 }
 
@@ -55,19 +57,19 @@ func wordsOf(memory []byte) []uint64 {
 	return unsafe.Slice((*uint64)(unsafe.Pointer(&memory[0])), len(memory)/8)
 }
 
-// place returns the place of a socket (place_of) and its name there (name_in_place).
-func (s *stops) place(conn uint64) (place int, name uint64) {
-	return int(conn >> placeShift % uint64(len(s.words))), uint64(uint32(conn>>27<<5 | conn>>6&31))
+// slot returns the slot of a socket (slot_of) and its tag there (tag_of).
+func (s *stops) slot(conn uint64) (slot int, tag uint64) {
+	return int(conn >> slotShift % uint64(len(s.words))), uint64(uint32(conn>>27<<5 | conn>>6&31))
 }
 
-// stop stops one direction of the connection of an event that happened at a time, at the second event at the earliest. What it costs and
-// what is still copied until then is little, so it is called for each event that nobody wants.
+// stop stops one direction of a connection, at the second call at the earliest. It is called for each
+// unwanted event, with its time in ns.
 func (s *stops) stop(conn, direction, time uint64) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	place, name := s.place(conn)
-	generation := atomic.LoadUint64(&s.generations[place]) % stopGenerations // before the clock is read
-	c := &s.candidates[(uint64(place)<<1|direction>>1)%uint64(len(s.candidates))]
+	slot, tag := s.slot(conn)
+	generation := atomic.LoadUint64(&s.generations[slot]) % stopGenerations // before the clock is read
+	c := &s.candidates[(uint64(slot)<<1|direction>>1)%uint64(len(s.candidates))]
 	if c.conn != conn || c.direction != direction || c.generation != generation {
 		*c = candidate{conn, direction, generation, uint64(host.Monotonic())}
 		return
@@ -75,19 +77,19 @@ func (s *stops) stop(conn, direction, time uint64) {
 	if time <= c.since {
 		return
 	}
-	word := name<<32 | generation<<2
-	if old := atomic.LoadUint64(&s.words[place]); old&^3 == word {
+	word := tag<<32 | generation<<2
+	if old := atomic.LoadUint64(&s.words[slot]); old&^3 == word {
 		word |= old
 	}
-	atomic.StoreUint64(&s.words[place], word|direction)
+	atomic.StoreUint64(&s.words[slot], word|direction)
 }
 
 // lift ends the stop of a connection.
 func (s *stops) lift(conn uint64) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	if place, name := s.place(conn); atomic.LoadUint64(&s.words[place])>>32 == name {
-		atomic.StoreUint64(&s.words[place], 0)
+	if slot, tag := s.slot(conn); atomic.LoadUint64(&s.words[slot])>>32 == tag {
+		atomic.StoreUint64(&s.words[slot], 0)
 	}
 }
 
@@ -98,17 +100,19 @@ func (s *stops) liftAll() {
 	s.empty(s.words)
 }
 
-// renew empties the tables and makes a change before anything is stopped again. It is for what makes connections observed whose beginning
-// the probes have not seen: at the addresses of their sockets others may have been.
+// renew clears the tables, and makes a change before another stop can be set. It is for changes by which
+// connections become observed whose beginning the probes did not see: the tables may hold entries of
+// earlier sockets at their addresses.
 func (s *stops) renew(change func() error) error {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	s.empty(s.words)
-	s.empty(s.bodies)
+	s.empty(s.elisions)
 	return change()
 }
 
-// empty writes only where something stands, so that no page is touched in vain. Events from before will not be later than new candidates.
+// empty clears a table, and the candidates. It writes only to words that are set, so that unused pages are
+// not touched.
 func (s *stops) empty(words []uint64) {
 	for i := range words {
 		if atomic.LoadUint64(&words[i]) != 0 {

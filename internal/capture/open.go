@@ -115,7 +115,7 @@ func Open(ctx context.Context, options Options) (Source, error) {
 		if !host.Shortage(err) || time.Now().After(deadline) {
 			return nil, fmt.Errorf("open capture: %w", err)
 		}
-		options.Logger.Warn("probes cannot be attached yet", "error", err)
+		options.Logger.Warn("cannot attach probes yet; retrying", "error", err)
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("open capture: %w", context.Cause(ctx))

@@ -82,7 +82,7 @@ func TestShortageAtTheStart(t *testing.T) {
 		live, log, err := mustLive(t.Context())
 		require.NoError(t, err, "%d left", left)
 		assert.Contains(t, capture.Backends(), live.Backend())
-		assert.True(t, left > 20 || strings.Contains(log.String(), "probes cannot be attached yet"), "%d left", left)
+		assert.True(t, left > 20 || strings.Contains(log.String(), "cannot attach probes yet; retrying"), "%d left", left)
 		end(t, live)
 	}
 }
@@ -113,7 +113,7 @@ func TestShortageAtAListing(t *testing.T) {
 	restore := mustLimitFiles(t, 0)
 	begun := e.Time
 	require.NoError(t, live.SetPorts([]uint16{6379, 6380}, nil))
-	read(func() bool { return strings.Contains(log.String(), "not all connections could be listed") })
+	read(func() bool { return strings.Contains(log.String(), "cannot list all connections") })
 	restore()
 	e = event.Event{} // what was read last may be the listing before
 	read(listed)

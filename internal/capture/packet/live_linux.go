@@ -83,7 +83,7 @@ func Open(options Options) (*Live, error) {
 	p.listDue.Store(true)
 	p.clock = newDayClock(p.flush + handover)
 	p.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &p.lost)
-	options.Logger.Info("packets are captured", "interfaces", options.Interfaces)
+	options.Logger.Info("packet capture started", "interfaces", options.Interfaces)
 	return p, nil
 }
 
@@ -213,7 +213,7 @@ func (p *Live) list() bool {
 	p.dropped = p.lost[lostRing].Load()
 	if err := p.conversations.count(host.Monotonic); err != nil {
 		p.unlisted = host.Shortage(err)
-		p.log.Warn("connections that are silent are not known: sockets cannot be listed", "error", err)
+		p.log.Warn("cannot list sockets; idle connections remain unknown until they carry traffic", "error", err)
 	}
 	return false
 }
@@ -235,7 +235,7 @@ func (p *Live) checkLoss() {
 	}
 	p.countDrops()
 	if lost := p.lost[lostRing].Load(); lost > p.dropped && p.conversations.census == nil {
-		p.log.Warn("packets were lost, listing connections again", "lost", lost-p.dropped)
+		p.log.Warn("packets were lost; listing connections again", "lost", lost-p.dropped)
 		p.listDue.Store(true)
 	}
 }
@@ -277,7 +277,7 @@ func (p *Live) countDrops() {
 	}
 	dropped, err := p.ring.Dropped()
 	if err != nil {
-		p.log.Warn("cannot read losses", "error", err)
+		p.log.Warn("cannot read loss counters", "error", err)
 	}
 	p.lost.add(lostRing, dropped)
 }

@@ -82,7 +82,7 @@ func (l *lister) list() (listing, bool) {
 		if errors.Is(err, os.ErrClosed) {
 			return done, false
 		}
-		l.log.Warn("not all connections could be listed", "error", err, "again", host.Shortage(err))
+		l.log.Warn("cannot list all connections", "error", err, "retry", host.Shortage(err))
 		if !host.Shortage(err) {
 			return done, true
 		}

@@ -75,13 +75,13 @@ func Open(backend string, options Options) (*Live, error) {
 		ServerPorts:   options.ServerPorts,
 	})
 	if err != nil {
-		if account, found := bpf.VerifierAccount(err); found {
-			options.Logger.Debug("the kernel's verifier refused a program", "backend", backend, "account", account)
+		if output, found := bpf.VerifierOutput(err); found {
+			options.Logger.Debug("the kernel's verifier rejected a program", "backend", backend, "output", output)
 		}
 		return nil, err
 	}
 	for _, limit := range probes.Limits() {
-		options.Logger.Warn("probes are limited", "backend", backend, "limit", limit)
+		options.Logger.Warn("the probes are limited", "backend", backend, "limit", limit)
 	}
 	return newLive(probes, options.Logger), nil
 }
@@ -206,12 +206,12 @@ func (l *Live) tick(e *event.Event) {
 func (l *Live) checkLoss() {
 	lost, err := l.probes.Lost()
 	if err != nil {
-		l.log.Warn("cannot read losses", "error", err)
+		l.log.Warn("cannot read loss counters", "error", err)
 		return
 	}
 	if lost["ring_full"] > l.full {
 		l.lister.want()
-		l.log.Warn("events were lost, listing connections again", "lost", lost["ring_full"]-l.full)
+		l.log.Warn("events were lost; listing connections again", "lost", lost["ring_full"]-l.full)
 		l.full = lost["ring_full"]
 	}
 }

@@ -118,7 +118,7 @@ func testWithoutTracefs(t *testing.T, binary, backend string, servers []*redisSe
 			!assert.ObjectsAreEqual(before.losses(), after.losses())
 	}, "calls were missed and not accounted for")
 	mustStop(t, o)
-	assert.Contains(t, o.log.String(), "follows few calls at once")
+	assert.Contains(t, o.log.String(), "follows only few calls at once")
 }
 
 func mustStop(t *testing.T, o *observer) {
