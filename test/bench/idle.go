@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 const (
@@ -22,19 +24,19 @@ type idle struct{ connections int }
 type active struct{ connections int }
 
 func (m idle) measure(ctx context.Context, b *bench, name string) ([]result, error) {
-	return b.crowded(ctx, name, m.connections, func(r *result, o *observer, _ crowd) error {
+	return b.crowded(ctx, name, m.connections, func(r *result, o *kit.Observer, _ crowd) error {
 		duration := idleTime
 		if b.quick {
 			duration /= 10
 		}
-		before, err := cpu(o.pid())
+		before, err := cpu(o.PID())
 		if err != nil {
 			return err
 		}
 		if err := sleep(ctx, duration); err != nil {
 			return err
 		}
-		after, err := cpu(o.pid())
+		after, err := cpu(o.PID())
 		if err != nil {
 			return err
 		}
@@ -48,14 +50,14 @@ func (m active) measure(ctx context.Context, b *bench, name string) ([]result, e
 	if err != nil {
 		return nil, err
 	}
-	return b.crowded(ctx, name, m.connections, func(r *result, _ *observer, c crowd) error {
+	return b.crowded(ctx, name, m.connections, func(r *result, o *kit.Observer, c crowd) error {
 		activity, cancel := context.WithCancel(ctx)
 		done := make(chan error, 1)
 		go func() { done <- c.activity(activity, commands) }()
 		err := sleep(ctx, 1200*time.Millisecond) // until every connection was used
 		var times []float64
 		if err == nil {
-			times, err = b.scrapeTimes(ctx)
+			times, err = scrapeTimes(ctx, o)
 		}
 		cancel()
 		if err = errors.Join(err, <-done); err != nil {
@@ -67,15 +69,15 @@ func (m active) measure(ctx context.Context, b *bench, name string) ([]result, e
 }
 
 // crowded attaches the observer, opens connections, measures, and compares the counts.
-func (b *bench) crowded(ctx context.Context, name string, connections int, measure func(*result, *observer, crowd) error) (_ []result, err error) {
+func (b *bench) crowded(ctx context.Context, name string, connections int, measure func(*result, *kit.Observer, crowd) error) (_ []result, err error) {
 	if b.quick {
 		connections /= 20
 	}
-	o, err := b.attach(ctx, b.observer, "client", redisPort)
+	o, err := attach(b.observer, "client", redisPort)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, o.stop()) }()
+	defer func() { err = errors.Join(err, o.Stop()) }()
 	before, err := b.redis.read(ctx)
 	if err != nil {
 		return nil, err
@@ -85,17 +87,17 @@ func (b *bench) crowded(ctx context.Context, name string, connections int, measu
 		return nil, err
 	}
 	defer c.disperse()
-	if err := settle(o.pid()); err != nil {
+	if err := settle(o.PID()); err != nil {
 		return nil, err
 	}
 	r := result{Case: name, Watcher: theObserver}
 	if err := measure(&r, o, c); err != nil {
 		return nil, err
 	}
-	if err := settle(o.pid()); err != nil {
+	if err := settle(o.PID()); err != nil {
 		return nil, err
 	}
-	memory, err := residentMiB(o.pid())
+	memory, err := residentMiB(o.PID())
 	if err != nil {
 		return nil, err
 	}
@@ -104,17 +106,17 @@ func (b *bench) crowded(ctx context.Context, name string, connections int, measu
 	if err != nil {
 		return nil, err
 	}
-	return []result{r}, r.compareCounts(after.since(before), connections)
+	return []result{r}, r.compareCounts(o, after.since(before), connections)
 }
 
 // compareCounts adds what the observer saw of the connections and their commands.
-func (r *result) compareCounts(sent ledger, connections int) error {
-	families, err := scrape()
+func (r *result) compareCounts(o *kit.Observer, sent ledger, connections int) error {
+	seen, err := o.Scrape()
 	if err != nil {
 		return err
 	}
-	r.Faults = append(differences(sent.calls, families.by("redis_commands_total", "command")), texts(families.losses())...)
-	if n := families.by("redis_pool_connections", "state")["available"]; n != float64(connections) {
+	r.Faults = faults(sent.calls, seen)
+	if n := seen.Sum("redis_pool_connections", "state=available"); n != float64(connections) {
 		r.Faults = append(r.Faults, fmt.Sprintf("connections: %d are open, the observer sees %.0f", connections, n))
 	}
 	r.add(lost, float64(len(r.Faults)))
@@ -122,14 +124,14 @@ func (r *result) compareCounts(sent ledger, connections int) error {
 }
 
 // scrapeTimes returns the milliseconds that scrapes take.
-func (b *bench) scrapeTimes(ctx context.Context) ([]float64, error) {
+func scrapeTimes(ctx context.Context, o *kit.Observer) ([]float64, error) {
 	var times []float64
 	for range scrapes {
 		if err := sleep(ctx, 170*time.Millisecond); err != nil { // which drifts through the rhythm of the load
 			return nil, err
 		}
 		start := time.Now()
-		response, err := http.Get(endpoint + "/metrics")
+		response, err := http.Get(o.URL("/metrics"))
 		if err != nil {
 			return nil, fmt.Errorf("scrape: %w", err)
 		}

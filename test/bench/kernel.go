@@ -27,7 +27,7 @@ func (p paired) probes(ctx context.Context, b *bench, build string, n int, r *re
 		return err
 	}
 	defer func() { err = errors.Join(err, restore()) }()
-	observed, calls, err := p.probed(ctx, b, build, n, redisPort)
+	observed, calls, err := p.probed(ctx, build, n, redisPort)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (p paired) probes(ctx context.Context, b *bench, build string, n int, r *re
 	if err != nil {
 		return fmt.Errorf("measure the probes: %w", err)
 	}
-	rejected, _, err := p.probed(ctx, b, build, n, otherPort)
+	rejected, _, err := p.probed(ctx, build, n, otherPort)
 	empty, err2 := nothing.end()
 	if err := errors.Join(err, err2); err != nil {
 		return err
@@ -80,28 +80,28 @@ func (n nothing) end() (work, error) {
 }
 
 // probed returns what the probes took during one run of the load, and the calls that were observed.
-func (p paired) probed(ctx context.Context, b *bench, build string, n, port int) (took work, calls float64, err error) {
-	o, err := b.attach(ctx, build, p.role, port)
+func (p paired) probed(ctx context.Context, build string, n, port int) (took work, calls float64, err error) {
+	o, err := attach(build, p.role, port)
 	if err != nil {
 		return took, 0, err
 	}
-	defer func() { err = errors.Join(err, o.stop()) }()
-	before, err := programWork(o.pid())
+	defer func() { err = errors.Join(err, o.Stop()) }()
+	before, err := programWork(o.PID())
 	if err != nil {
 		return took, 0, err
 	}
 	if _, err := p.load.run(ctx, n); err != nil {
 		return took, 0, err
 	}
-	after, err := programWork(o.pid())
+	after, err := programWork(o.PID())
 	if err != nil {
 		return took, 0, err
 	}
-	if err := settle(o.pid()); err != nil {
+	if err := settle(o.PID()); err != nil {
 		return took, 0, err
 	}
-	families, err := scrape()
-	return work{after.ns - before.ns, after.runs - before.runs}, total(families.by("redis_observer_capture_events_total", "")), err
+	seen, err := o.Scrape()
+	return work{after.ns - before.ns, after.runs - before.runs}, seen.Sum("redis_observer_capture_events_total"), err
 }
 
 // enableStats makes the kernel measure its programs, and returns what puts the switch back.

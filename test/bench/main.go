@@ -32,7 +32,6 @@ type options struct {
 // bench is what the cases have in common.
 type bench struct {
 	options
-	dir   string
 	redis *redis
 }
 
@@ -61,15 +60,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	b := &bench{options: o}
-	if b.dir, err = os.MkdirTemp("", "redis-observer-bench"); err != nil {
-		return fmt.Errorf("make a directory: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-	if b.redis, err = startRedis(ctx, b.dir); err != nil {
+	if b.redis, err = startRedis(); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.redis.stop()) }()
-	if err := b.preheat(ctx); err != nil {
+	if err := b.preheat(); err != nil {
 		return err
 	}
 	results, err := b.measure(ctx, out)
@@ -111,12 +106,12 @@ func parse(args []string) (options, error) {
 }
 
 // preheat attaches the observer once, so that what is wrong with it shows before anything is measured.
-func (b *bench) preheat(ctx context.Context) error {
-	o, err := b.attach(ctx, b.observer, "client", redisPort)
+func (b *bench) preheat() error {
+	o, err := attach(b.observer, "client", redisPort)
 	if err != nil {
 		return err
 	}
-	return o.stop()
+	return o.Stop()
 }
 
 // measure runs the cases and prints each result as it comes.

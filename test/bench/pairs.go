@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // paired measures a load with watchers and without, in alternation.
@@ -84,19 +86,19 @@ func (p paired) rounds(ctx context.Context, b *bench, watchers []watcher, n int)
 
 // watched runs a load once beside a watcher.
 func (b *bench) watched(ctx context.Context, w watcher, l load, n int) (o outcome, err error) {
-	process, err := w.start(ctx, b)
+	running, err := w.start(ctx)
 	if err != nil {
 		return o, err
 	}
-	if process != nil {
-		defer func() { err = errors.Join(err, process.stop()) }()
+	if running != nil {
+		defer func() { err = errors.Join(err, running.Stop()) }()
 	}
 	o = outcome{Watcher: w.name()}
 	before, err := b.redis.read(ctx)
 	if err != nil {
 		return o, err
 	}
-	s, used, err := b.timed(ctx, process, l, n)
+	s, used, err := timed(ctx, running, l, n)
 	if err != nil {
 		return o, err
 	}
@@ -107,39 +109,38 @@ func (b *bench) watched(ctx context.Context, w watcher, l load, n int) (o outcom
 	}
 	sent := after.since(before)
 	o.Sent, o.Passed = total(sent.calls), sent.bytes
-	return o, w.account(&o, process, sent)
+	return o, w.account(&o, running, sent)
 }
 
 // timed runs a load and returns the processor time that a process used for it.
-func (b *bench) timed(ctx context.Context, p *process, l load, n int) (s speed, used time.Duration, err error) {
+func timed(ctx context.Context, p process, l load, n int) (s speed, used time.Duration, err error) {
 	if p == nil {
 		s, err = l.run(ctx, n)
 		return s, 0, err
 	}
-	before, err := cpu(p.pid())
+	before, err := cpu(p.PID())
 	if err != nil {
 		return s, 0, err
 	}
 	if s, err = l.run(ctx, n); err != nil {
 		return s, 0, err
 	}
-	if err = settle(p.pid()); err != nil {
+	if err = settle(p.PID()); err != nil {
 		return s, 0, err
 	}
-	after, err := cpu(p.pid())
+	after, err := cpu(p.PID())
 	return s, after - before, err
 }
 
-// account adds what the observer saw.
-func (w observing) account(o *outcome, _ *process, sent ledger) error {
-	families, err := scrape()
+// account adds what the observer saw. The process is the observer that start returned.
+func (w observing) account(o *outcome, p process, sent ledger) error {
+	seen, err := p.(*kit.Observer).Scrape()
 	if err != nil {
 		return err
 	}
-	seen := families.by("redis_commands_total", "command")
-	o.Seen = total(seen)
-	o.Copied = total(families.by("redis_observer_capture_bytes_total", ""))
-	o.Faults = append(differences(sent.calls, seen), texts(families.losses())...)
+	o.Seen = seen.Sum("redis_commands_total")
+	o.Copied = seen.Sum("redis_observer_capture_bytes_total")
+	o.Faults = faults(sent.calls, seen)
 	return nil
 }
 
@@ -152,14 +153,6 @@ func differences(sent, seen map[string]float64) []string {
 		if sent[name] != seen[name] {
 			list = append(list, fmt.Sprintf("%s: Redis counted %.0f, the observer %.0f", name, sent[name], seen[name]))
 		}
-	}
-	return list
-}
-
-func texts(losses map[string]float64) []string {
-	var list []string
-	for _, name := range slices.Sorted(maps.Keys(losses)) {
-		list = append(list, fmt.Sprintf("%s: %.0f", name, losses[name]))
 	}
 	return list
 }

@@ -7,7 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // peer is another program that tells what passes.
@@ -45,8 +49,15 @@ func installedPeers() []watcher {
 
 func (p peer) name() string { return p.label }
 
-func (p peer) start(ctx context.Context, _ *bench) (*process, error) {
-	process, err := startProcess(p.command, p.args...)
+func (p peer) start(ctx context.Context) (process, error) {
+	nowhere, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer nowhere.Close() // the process has its own
+	command := exec.Command(p.command, p.args...)
+	command.Stdout, command.SysProcAttr = nowhere, diesWithBench()
+	started, err := kit.Start(command, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +65,24 @@ func (p peer) start(ctx context.Context, _ *bench) (*process, error) {
 	case <-ctx.Done():
 	case <-time.After(attachTime):
 	}
-	if err := settle(process.pid()); err != nil {
-		return nil, errors.Join(err, process.stop())
+	running := runningPeer{started}
+	if err := settle(running.PID()); err != nil {
+		return nil, errors.Join(err, running.Stop())
 	}
-	return process, nil
+	return running, nil
+}
+
+// runningPeer is a peer at work.
+type runningPeer struct{ *kit.Process }
+
+// Stop ends it. That a signal ended it is no error.
+func (p runningPeer) Stop() error {
+	err := p.Process.Stop(syscall.SIGTERM)
+	if state := p.Command.ProcessState; err == nil && state.Exited() && !state.Success() {
+		err = fmt.Errorf("%s: %s: %s", p.Command.Path, state, strings.TrimSpace(p.Output.String()))
+	}
+	return err
 }
 
 // account leaves open what a peer saw: it writes where nobody reads, which is all that it is asked for here.
-func (peer) account(*outcome, *process, ledger) error { return nil }
+func (peer) account(*outcome, process, ledger) error { return nil }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,43 +12,8 @@ import (
 	"time"
 )
 
-// process is a child that runs beside the loads.
-type process struct {
-	command *exec.Cmd
-	stderr  bytes.Buffer // complete when it has exited
-	exited  chan error
-}
-
-func startProcess(name string, args ...string) (*process, error) {
-	p := &process{command: exec.Command(name, args...), exited: make(chan error, 1)}
-	p.command.Stderr = &p.stderr
-	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := p.command.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
-	}
-	go func() { p.exited <- p.command.Wait() }()
-	return p, nil
-}
-
-func (p *process) pid() int { return p.command.Process.Pid }
-
-// stop ends it. That a signal ended it is no error.
-func (p *process) stop() error {
-	_ = p.command.Process.Signal(syscall.SIGTERM) // fails only if it has ended
-	select {
-	case err := <-p.exited:
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w: %s", p.command.Path, err, strings.TrimSpace(p.stderr.String()))
-		}
-		return nil
-	case <-time.After(10 * time.Second):
-		return errors.Join(fmt.Errorf("%s does not stop", p.command.Path), p.command.Process.Kill())
-	}
-}
+// diesWithBench makes a child end if this program is killed.
+func diesWithBench() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} }
 
 // cpu returns the processor time that the threads of a process and of its children used so far: tshark has one that captures.
 // Unlike /proc/PID/stat it counts nanoseconds.

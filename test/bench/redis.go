@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"os/exec"
 	"time"
 
 	client "github.com/redis/go-redis/v9"
 
-	"github.com/redis-observer/redis-observer/test/commandstats"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 const (
@@ -20,33 +19,26 @@ const (
 	pingPort    = 26503 // of the ping-pong that is not Redis
 )
 
-// redis is the server that the loads use, and its Unix socket, which no observer sees.
+// redis is the server that the loads use, and a client on its Unix socket, which no observer sees.
 type redis struct {
-	process *process
-	client  *client.Client
-	socket  string
+	*kit.Redis
+	client *client.Client
 }
 
-func startRedis(ctx context.Context, dir string) (*redis, error) {
-	r := &redis{socket: dir + "/redis.sock"}
-	var err error
-	r.process, err = startProcess("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(redisPort), "--unixsocket", r.socket,
-		"--save", "", "--dir", dir, "--logfile", dir+"/redis.log", "--maxclients", "11000", "--tcp-backlog", "4096")
+func startRedis() (*redis, error) {
+	command := exec.Command("redis-server")
+	command.SysProcAttr = diesWithBench()
+	server, err := kit.StartServer(command, redisPort, "--maxclients", "11000", "--tcp-backlog", "4096")
 	if err != nil {
-		return nil, fmt.Errorf("%w (install the package redis-server)", err)
+		return nil, fmt.Errorf("%w (is redis-server installed and port %d free?)", err, redisPort)
 	}
 	// One connection, so that no command of a new one gets between two readings.
-	r.client = client.NewClient(&client.Options{Network: "unix", Addr: r.socket, PoolSize: 1, DisableIdentity: true, ReadTimeout: 30 * time.Second})
-	for range 100 {
-		if err = r.client.Ping(ctx).Err(); err == nil {
-			return r, nil
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return nil, errors.Join(fmt.Errorf("redis-server does not start on port %d (is the port in use?): %w", redisPort, err), r.stop())
+	return &redis{server, client.NewClient(&client.Options{
+		Network: "unix", Addr: server.Socket, PoolSize: 1, DisableIdentity: true, ReadTimeout: 30 * time.Second,
+	})}, nil
 }
 
-func (r *redis) stop() error { return errors.Join(r.client.Close(), r.process.stop()) }
+func (r *redis) stop() error { return errors.Join(r.client.Close(), r.Stop()) }
 
 // ledger is what Redis counted: calls by command, in the observer's spelling, and the bytes of all connections.
 type ledger struct {
@@ -65,9 +57,13 @@ func (r *redis) read(ctx context.Context) (ledger, error) {
 		return ledger{}, fmt.Errorf("ask Redis for its counts: %w", err)
 	}
 	l := ledger{calls: make(map[string]float64)}
-	for line := range strings.Lines(commands) {
-		if name, c, ok := commandstats.Line(line); ok && name != "info" {
-			l.calls[name] = c.Calls
+	counts, err := kit.ReadCommandStats(commands)
+	if err != nil {
+		return ledger{}, err
+	}
+	for label, c := range counts {
+		if label != "info" {
+			l.calls[label] = c.Calls
 		}
 	}
 	in, err1 := field(stats, "total_net_input_bytes:")

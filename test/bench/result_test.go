@@ -6,8 +6,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/redis-observer/redis-observer/test/commandstats"
 )
 
 func TestSummaries(t *testing.T) {
@@ -32,15 +30,6 @@ func TestParseCSV(t *testing.T) {
 			assert.Error(t, err)
 		})
 	}
-}
-
-func TestCommandStat(t *testing.T) {
-	name, c, ok := commandstats.Line("cmdstat_config|get:calls=2,usec=15,usec_per_call=7.50,rejected_calls=1,failed_calls=1\r\n")
-	assert.True(t, ok)
-	assert.Equal(t, "config_get", name)
-	assert.Equal(t, commandstats.Count{Calls: 3, Errors: 2}, c, "a failed call is among the calls, a rejected one is not")
-	_, _, ok = commandstats.Line("# Commandstats\r\n")
-	assert.False(t, ok)
 }
 
 func TestDifferences(t *testing.T) {

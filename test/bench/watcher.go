@@ -1,22 +1,34 @@
 package main
 
-import "context"
+import (
+	"context"
+
+	"github.com/redis-observer/redis-observer/test/kit"
+)
+
+// process is a watcher at work.
+type process interface {
+	PID() int
+	Stop() error
+}
+
+var _ process = (*kit.Observer)(nil)
 
 // watcher is what looks on while a load runs.
 type watcher interface {
 	name() string
 	// start returns when it watches, with its process; nil if it has none.
-	start(ctx context.Context, b *bench) (*process, error)
+	start(ctx context.Context) (process, error)
 	// account adds what it saw to the outcome of a run, when it has come to rest.
-	account(o *outcome, p *process, sent ledger) error
+	account(o *outcome, p process, sent ledger) error
 }
 
 // none is the absence of a watcher.
 type none struct{}
 
-func (none) name() string                                    { return "" }
-func (none) start(context.Context, *bench) (*process, error) { return nil, nil }
-func (none) account(_ *outcome, _ *process, _ ledger) error  { return nil }
+func (none) name() string                                  { return "" }
+func (none) start(context.Context) (process, error)        { return nil, nil }
+func (none) account(_ *outcome, _ process, _ ledger) error { return nil }
 
 // The names of the two builds of the observer.
 const (
@@ -29,10 +41,4 @@ type observing struct{ label, build, role string }
 
 func (w observing) name() string { return w.label }
 
-func (w observing) start(ctx context.Context, b *bench) (*process, error) {
-	o, err := b.attach(ctx, w.build, w.role, redisPort)
-	if err != nil {
-		return nil, err
-	}
-	return o.process, nil
-}
+func (w observing) start(context.Context) (process, error) { return attach(w.build, w.role, redisPort) }

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -14,18 +17,17 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/redis-observer/redis-observer/internal/report"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 const (
 	duration = 10 * time.Second
 	interval = time.Second
 	port     = 26399 // of the Redis server, on 127.0.0.1 and 127.0.0.2
-	listen   = "127.0.0.1:29479"
+	listen   = 29479 // port of the observer's endpoint
 )
 
-const configuration = `
-listen: "` + listen + `"
-ports: []
+const configuration = `ports: []
 endpoints:
   - {name: session-cache, addresses: ["127.0.0.1:26399"]}
   - {name: job-queue, addresses: ["127.0.0.2:26399"]}
@@ -42,45 +44,40 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if len(args) != 1 {
 		return errors.New("want the path of redis-observer as the only argument")
 	}
-	dir, err := os.MkdirTemp("", "redis-observer-demo")
+	observer, err := kit.NewObserver(kit.ObserverOptions{Program: args[0], Port: listen, Configuration: configuration, Prepare: prepare})
 	if err != nil {
-		return fmt.Errorf("make a directory: %w", err)
+		return err
 	}
-	defer os.RemoveAll(dir)
-	config := dir + "/observer.yaml"
-	if err := os.WriteFile(config, []byte(configuration), 0o600); err != nil {
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	here, err := look(ctx, args[0], config)
+	defer func() { err = errors.Join(err, observer.Clean()) }()
+	here, err := look(ctx, observer)
 	if err != nil {
 		return err
 	}
 	if here.backend == "" {
 		here.explain(out)
-		return replay(ctx, args[0], config, out)
+		return replay(ctx, observer, out)
 	}
-	return live(ctx, args[0], dir, config, here, out)
+	return live(ctx, observer, here, out)
 }
 
+// prepare shows the observer's log beside the output of this program.
+func prepare(command *exec.Cmd) { command.Stderr, command.SysProcAttr = os.Stderr, diesWithDemo() }
+
 // live shows the observer beside real traffic.
-func live(ctx context.Context, observer, dir, config string, here place, out io.Writer) (err error) {
-	redis, err := startRedis(dir)
+func live(ctx context.Context, observer *kit.Observer, here place, out io.Writer) (err error) {
+	redis, err := startRedis()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, redis.stop()) }()
-	daemon, err := startProcess(observer, "--config", config)
-	if err != nil {
+	if err := observer.Start(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, daemon.stop()) }()
-	if err := waitReady(ctx); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, observer.Stop()) }()
 
 	fmt.Fprintf(out, "Redis: %s on port %d. Two applications use it, as session-cache and as job-queue.\n", redis.name, port)
 	here.explain(out)
@@ -88,7 +85,7 @@ func live(ctx context.Context, observer, dir, config string, here place, out io.
 	defer cancel()
 	applications := startApplications(ctx)
 	defer applications.close()
-	if err := watch(ctx, out); err != nil {
+	if err := watch(ctx, observer, out); err != nil {
 		return err
 	}
 	if err := applications.wait(); err != nil {
@@ -96,11 +93,11 @@ func live(ctx context.Context, observer, dir, config string, here place, out io.
 	}
 	// What the last commands left in the ring is read within the flush interval.
 	time.Sleep(100 * time.Millisecond)
-	return summarize(out, redis)
+	return summarize(out, observer, redis)
 }
 
 // watch prints the table every second until ctx ends.
-func watch(ctx context.Context, out io.Writer) error {
+func watch(ctx context.Context, observer *kit.Observer, out io.Writer) error {
 	var before []*dto.MetricFamily
 	at := time.Now()
 	screen := newScreen(out)
@@ -112,7 +109,7 @@ func watch(ctx context.Context, out io.Writer) error {
 			return nil
 		case <-ticker.C:
 		}
-		families, err := scrape()
+		families, err := scrape(observer)
 		if err != nil {
 			return err
 		}
@@ -124,4 +121,10 @@ func watch(ctx context.Context, out io.Writer) error {
 		screen.show(table.String())
 		before, at = families, now
 	}
+}
+
+// scrape reads the metrics as Prometheus would.
+func scrape(observer *kit.Observer) ([]*dto.MetricFamily, error) {
+	byName, err := observer.Families()
+	return slices.Collect(maps.Values(byName)), err
 }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // recording is what applications such as those of this program did to a Redis server, captured on loopback with tcpdump.
@@ -21,18 +23,19 @@ type place struct {
 }
 
 // look lets the observer itself say what this machine lacks.
-func look(ctx context.Context, observer, config string) (place, error) {
-	output, err := exec.CommandContext(ctx, observer, "check", "--config", config, "--output", "json").Output()
+func look(ctx context.Context, observer *kit.Observer) (place, error) {
+	program := observer.Options.Program
+	output, err := exec.CommandContext(ctx, program, "check", "--config", observer.ConfigFile(), "--output", "json").Output()
 	var check struct {
 		Configuration struct{ Valid bool }
 		Backend       string
 		Kernel        struct{ Capabilities []string }
 	}
 	if fault := json.Unmarshal(output, &check); fault != nil {
-		return place{}, fmt.Errorf("%s check: %w: %s", observer, fault, output)
+		return place{}, fmt.Errorf("%s check: %w: %s", program, fault, output)
 	}
 	if !check.Configuration.Valid {
-		return place{}, fmt.Errorf("%s check: %w: %s", observer, err, output)
+		return place{}, fmt.Errorf("%s check: %w: %s", program, err, output)
 	}
 	return place{backend: check.Backend, capabilities: check.Kernel.Capabilities}, nil
 }
@@ -66,11 +69,11 @@ func (p place) missing(needed ...string) string {
 }
 
 // replay shows what redis-observer makes of the recording: by the path that live traffic takes, behind the capture.
-func replay(ctx context.Context, observer, config string, out io.Writer) error {
-	command := exec.CommandContext(ctx, observer, "replay", "--config", config, "--output", "table", recording)
+func replay(ctx context.Context, observer *kit.Observer, out io.Writer) error {
+	command := exec.CommandContext(ctx, observer.Options.Program, "replay", "--config", observer.ConfigFile(), "--output", "table", recording)
 	command.Stdout, command.Stderr = out, os.Stderr
 	if err := command.Run(); err != nil {
-		return fmt.Errorf("%s replay: %w", observer, err)
+		return fmt.Errorf("%s replay: %w", command.Path, err)
 	}
 	return nil
 }

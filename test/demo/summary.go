@@ -1,10 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"net"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/redis-observer/redis-observer/internal/report"
-	"github.com/redis-observer/redis-observer/test/commandstats"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 var contract = []string{
@@ -20,12 +19,12 @@ var contract = []string{
 }
 
 // summarize prints the four families, and Redis' own counts beside the observer's.
-func summarize(out io.Writer, server *redis) error {
-	families, err := scrape()
+func summarize(out io.Writer, observer *kit.Observer, redis *redis) error {
+	families, err := scrape(observer)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nThe four families, as http://%s/metrics returns them:\n\n", listen)
+	fmt.Fprintf(out, "\nThe four families, as %s returns them:\n\n", observer.URL("/metrics"))
 	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
 	for _, family := range families {
 		if slices.Contains(contract, family.GetName()) {
@@ -34,20 +33,16 @@ func summarize(out io.Writer, server *redis) error {
 			}
 		}
 	}
-	if server.socket == "" {
+	if redis.server == nil {
 		return nil
 	}
-	return compare(out, server, report.Rows(families, nil, 0))
+	return compare(out, redis.server, report.Rows(families, nil, 0))
 }
 
-// compare asks Redis over its Unix socket, which is not observed, in the one command that Redis then does not count yet.
-func compare(out io.Writer, server *redis, rows []report.Row) error {
-	conn, err := net.Dial("unix", server.socket)
+// compare shows the observer's counts beside those of Redis, which is asked over its Unix socket: that is not observed.
+func compare(out io.Writer, server *kit.Redis, rows []report.Row) error {
+	calls, err := server.Calls()
 	if err != nil {
-		return fmt.Errorf("ask Redis for its counts: %w", err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "INFO commandstats\r\n"); err != nil {
 		return fmt.Errorf("ask Redis for its counts: %w", err)
 	}
 	observed := make(map[string]float64)
@@ -55,13 +50,8 @@ func compare(out io.Writer, server *redis, rows []report.Row) error {
 		observed[row.Command] += row.Count
 	}
 	fmt.Fprintf(out, "\nBeside what Redis itself counted (INFO commandstats):\n\n%-12s %12s %12s\n", "command", "Redis", "observer")
-	lines := bufio.NewScanner(conn)
-	// The reply is a bulk string: its length, a heading, the lines, and an empty one.
-	for lines.Scan() && lines.Text() != "" {
-		name, c, ok := commandstats.Line(lines.Text())
-		if ok {
-			fmt.Fprintf(out, "%-12s %12.0f %12.0f\n", name, c.Calls, observed[name])
-		}
+	for _, label := range slices.Sorted(maps.Keys(calls)) {
+		fmt.Fprintf(out, "%-12s %12.0f %12.0f\n", label, calls[label].Calls, observed[label])
 	}
-	return lines.Err()
+	return nil
 }

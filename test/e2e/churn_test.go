@@ -24,7 +24,7 @@ func mustConnections(tb testing.TB) int {
 // Every connection says something and is reset, so that it leaves no port behind that has to wait.
 func TestConnectionsComeAndGo(t *testing.T) {
 	r := mustRedis(t, "--maxclients", "2000")
-	o := mustObserver(t, observing(r.port)+roomy)
+	o := mustObserver(t, observing(r.Port)+roomy)
 	connections := mustConnections(t)
 	r.mustResetStats()
 	resident := 0
@@ -54,12 +54,12 @@ func TestConnectionsComeAndGo(t *testing.T) {
 }
 
 func comeAndGo(t *testing.T, r *redis) {
-	c, err := dial(r.address())
+	c, err := dial(r.Address())
 	if !assert.NoError(t, err) {
 		return
 	}
-	defer c.conn.Close()
+	defer c.Close()
 	if assert.NoError(t, c.send(request("SET", "key", "value"), request("GET", "key"))) && assert.NoError(t, c.receive(2)) {
-		assert.NoError(t, c.conn.SetLinger(0))
+		assert.NoError(t, c.SetLinger(0))
 	}
 }

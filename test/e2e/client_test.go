@@ -1,25 +1,26 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
-	"fmt"
-	"net"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // patience is how long a client waits for a reply.
 const patience = 20 * time.Second
 
+// Encoders of a command, once and n times.
+var request, repeat = resp.Request, resp.Repeat
+
 // client is a connection whose every write and read the test decides.
 type client struct {
-	tb     testing.TB
-	conn   *net.TCPConn
-	reader *bufio.Reader
+	tb testing.TB
+	*kit.Client
 }
 
 func mustDial(tb testing.TB, address string) *client {
@@ -27,24 +28,18 @@ func mustDial(tb testing.TB, address string) *client {
 	c, err := dial(address)
 	require.NoError(tb, err)
 	c.tb = tb
-	tb.Cleanup(func() { _ = c.conn.Close() }) // the test may have closed it
+	tb.Cleanup(func() { _ = c.Close() }) // the test may have closed it
 	return c
 }
 
 // dial connects a client that has no methods that must succeed.
 func dial(address string) (*client, error) {
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	return &client{conn: conn.(*net.TCPConn), reader: bufio.NewReader(conn)}, nil
+	c, err := kit.DialAddress(address)
+	return &client{Client: c}, err
 }
 
 // send writes commands in one write, without waiting for replies.
-func (c *client) send(commands ...[]byte) error {
-	_, err := c.conn.Write(bytes.Join(commands, nil))
-	return err
-}
+func (c *client) send(commands ...[]byte) error { return c.Send(bytes.Join(commands, nil)) }
 
 func (c *client) mustSend(commands ...[]byte) {
 	c.tb.Helper()
@@ -53,15 +48,8 @@ func (c *client) mustSend(commands ...[]byte) {
 
 // receive reads n replies.
 func (c *client) receive(n int) error {
-	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	for range n {
-		if err := skipReply(c.reader); err != nil {
-			return fmt.Errorf("read reply: %w", err)
-		}
-	}
-	return nil
+	_, err := c.Receive(n)
+	return err
 }
 
 func (c *client) mustReceive(n int) {
@@ -79,32 +67,5 @@ func (c *client) mustDo(arguments ...string) {
 // mustReset closes the connection with a reset.
 func (c *client) mustReset() {
 	c.tb.Helper()
-	require.NoError(c.tb, c.conn.SetLinger(0))
-	require.NoError(c.tb, c.conn.Close())
-}
-
-// skipReply reads one reply of RESP2.
-func skipReply(r *bufio.Reader) error {
-	for left := 1; left > 0; left-- {
-		line, err := r.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		if line[0] != '$' && line[0] != '*' {
-			continue
-		}
-		n, err := strconv.Atoi(string(bytes.TrimSpace(line[1:])))
-		switch {
-		case err != nil:
-			return err
-		case n < 0:
-		case line[0] == '*':
-			left += n
-		default:
-			if _, err := r.Discard(n + 2); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	require.NoError(c.tb, c.Abort())
 }

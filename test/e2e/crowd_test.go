@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/test/kit"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // crowdVariable makes this program a part of a crowd: "<port> <first connection> <connections>".
@@ -73,7 +73,7 @@ func beCrowd() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	requests := []byte(strings.Repeat(string(kit.Request("SET", "key", "value"))+string(kit.Request("GET", "key")), 4))
+	requests := []byte(strings.Repeat(string(resp.Request("SET", "key", "value"))+string(resp.Request("GET", "key")), 4))
 	conns := make([]net.Conn, 0, n)
 	for i := range n {
 		c, err := net.Dial("tcp4", crowdAddress(first+i, port))

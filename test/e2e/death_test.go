@@ -27,27 +27,27 @@ func TestServerKilledWithCommandsOutstanding(t *testing.T) {
 	t.Parallel()
 	t.Run("blocked", func(t *testing.T) {
 		r := mustRedis(t)
-		o := mustObserver(t, observing(r.port))
+		o := mustObserver(t, observing(r.Port))
 		const clients = 12
 		for i := range clients {
-			c := mustDial(t, r.address())
+			c := mustDial(t, r.Address())
 			c.mustDo("SET", "key", "value")
 			c.mustSend(request("BLPOP", fmt.Sprint("empty", i), "0"))
 		}
-		mustDial(t, r.address()).mustDo("GET", "key") // this one has nothing outstanding
+		mustDial(t, r.Address()).mustDo("GET", "key") // this one has nothing outstanding
 		o.mustSee("blocked connections in use", func(s snapshot) bool {
 			return s.value("redis_pool_connections", "name=default", "state=in_use") == clients
 		})
-		r.kill()
+		r.mustKill()
 		assertUnanswered(t, o, "blpop", clients)
 	})
 	t.Run("stopped before it reads", func(t *testing.T) {
 		r := mustRedis(t)
-		o := mustObserver(t, observing(r.port))
+		o := mustObserver(t, observing(r.Port))
 		const clients, pipeline = 10, 7
 		var all []*client
 		for range clients {
-			c := mustDial(t, r.address())
+			c := mustDial(t, r.Address())
 			c.mustDo("SET", "key", "value")
 			all = append(all, c)
 		}
@@ -56,7 +56,7 @@ func TestServerKilledWithCommandsOutstanding(t *testing.T) {
 			c.mustSend(repeat(pipeline, "GET", "key"))
 		}
 		time.Sleep(100 * time.Millisecond)
-		r.kill()
+		r.mustKill()
 		for _, c := range all {
 			assert.Error(t, c.receive(1))
 		}
@@ -64,11 +64,11 @@ func TestServerKilledWithCommandsOutstanding(t *testing.T) {
 	})
 	t.Run("half answered", func(t *testing.T) {
 		r := mustRedis(t)
-		o := mustObserver(t, observing(r.port))
-		c := mustDial(t, r.address())
+		o := mustObserver(t, observing(r.Port))
+		c := mustDial(t, r.Address())
 		c.mustSend(repeat(5, "GET", "key"), request("BLPOP", "empty", "0"))
 		c.mustReceive(5)
-		r.kill()
+		r.mustKill()
 		assertUnanswered(t, o, "blpop", 1)
 		assert.Equal(t, 5, o.mustScrape().value("redis_commands_total", "name=default", "command=get", "status=success"))
 	})

@@ -85,7 +85,7 @@ var endings = []ending{
 		run: func(t *testing.T, r *redis, c *client) {
 			c.mustSend(request("BRPOP", "empty", "0"))
 			r.mustBlock(c)
-			require.NoError(t, c.conn.CloseWrite())
+			require.NoError(t, c.CloseWrite())
 			require.Error(t, c.receive(1))
 			c.mustClose()
 		},
@@ -96,7 +96,7 @@ var endings = []ending{
 		run: func(t *testing.T, r *redis, c *client) {
 			c.mustSend(request("BRPOP", "empty", "0"))
 			r.mustBlock(c)
-			r.mustControl("CLIENT", "KILL", c.conn.LocalAddr().String())
+			r.mustControl("CLIENT", "KILL", c.LocalAddr().String())
 			require.Error(t, c.receive(1))
 		},
 		commands: counts{"brpop": 1},
@@ -106,7 +106,7 @@ var endings = []ending{
 		run: func(t *testing.T, r *redis, c *client) {
 			c.mustSend(request("BRPOP", "empty", "0"))
 			r.mustBlock(c)
-			port := strconv.Itoa(c.conn.LocalAddr().(*net.TCPAddr).Port)
+			port := strconv.Itoa(c.LocalAddr().(*net.TCPAddr).Port)
 			output, err := exec.Command("ss", "--kill", "--tcp", "--numeric", "sport", "=", ":"+port).CombinedOutput()
 			require.NoError(t, err, "%s", output)
 			if strings.Contains(string(output), "not permitted") { // which is no failure to ss
@@ -121,14 +121,14 @@ var endings = []ending{
 // mustBlock waits until a command of the client blocks: everything before it was executed.
 func (r *redis) mustBlock(c *client) {
 	r.tb.Helper()
-	blocked := regexp.MustCompile(`(?m)^.* addr=` + regexp.QuoteMeta(c.conn.LocalAddr().String()) + ` .* flags=\w*b.*$`)
+	blocked := regexp.MustCompile(`(?m)^.* addr=` + regexp.QuoteMeta(c.LocalAddr().String()) + ` .* flags=\w*b.*$`)
 	require.Eventually(r.tb, func() bool { return blocked.MatchString(r.mustControl("CLIENT", "LIST")) }, patience, 5*time.Millisecond, "no command blocks")
 }
 
 // mustHold waits until so many bytes can be read.
 func (c *client) mustHold(bytes int) {
 	c.tb.Helper()
-	raw, err := c.conn.SyscallConn()
+	raw, err := c.SyscallConn()
 	require.NoError(c.tb, err)
 	require.Eventually(c.tb, func() bool {
 		held := 0
@@ -139,7 +139,7 @@ func (c *client) mustHold(bytes int) {
 
 func (c *client) mustClose() {
 	c.tb.Helper()
-	require.NoError(c.tb, c.conn.Close())
+	require.NoError(c.tb, c.Close())
 }
 
 // seenByPackets is what packets show of an ending, wherever they are captured: what they show the server. They do not show that a program
@@ -154,8 +154,8 @@ func (e *ending) seenByPackets() {
 // What the client gave up by closing raised nothing: it is no error, at either end. What the other end or the network broke is one.
 func TestEndings(t *testing.T) {
 	r := mustRedis(t)
-	atClient := mustObserver(t, observing(r.port))
-	atServer := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: server, addresses: [\"*:%d\"]}]\n", r.port))
+	atClient := mustObserver(t, observing(r.Port))
+	atServer := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: server, addresses: [\"*:%d\"]}]\n", r.Port))
 	for _, e := range endings {
 		broken := e.client == "network"
 		if byPackets() {
@@ -167,9 +167,9 @@ func TestEndings(t *testing.T) {
 			}
 			before := []snapshot{atClient.mustScrape(), atServer.mustScrape()}
 			for range e.connections {
-				c := mustDial(t, r.address())
+				c := mustDial(t, r.Address())
 				e.run(t, r, c)
-				_ = c.conn.Close() // most have
+				_ = c.Close() // most have
 			}
 			e.assertCounted(t, atClient, before[0], e.client, e.errors)
 			errors := 0
@@ -206,8 +206,8 @@ func (e *ending) assertCounted(t *testing.T, o *observer, before snapshot, reaso
 // A program that is killed gives up what it waited for.
 func TestKilledClientIsNoError(t *testing.T) {
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port))
-	command := exec.Command("redis-cli", "-p", strconv.Itoa(r.port), "BRPOP", "empty", "0")
+	o := mustObserver(t, observing(r.Port))
+	command := exec.Command("redis-cli", "-p", strconv.Itoa(r.Port), "BRPOP", "empty", "0")
 	require.NoError(t, command.Start())
 	o.mustSeePool("default", 0, 1)
 	require.NoError(t, command.Process.Kill())
@@ -222,7 +222,7 @@ func TestKilledClientIsNoError(t *testing.T) {
 func TestLoopOlderThanTheObserver(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	c := mustDial(t, r.address())
+	c := mustDial(t, r.Address())
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() { close(stop); <-stopped })
 	go func() {
@@ -235,8 +235,8 @@ func TestLoopOlderThanTheObserver(t *testing.T) {
 			}
 		}
 	}()
-	atClient := mustObserver(t, observing(r.port))
-	atServer := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: server, addresses: [\"*:%d\"]}]\n", r.port))
+	atClient := mustObserver(t, observing(r.Port))
+	atServer := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: server, addresses: [\"*:%d\"]}]\n", r.Port))
 	for _, o := range []*observer{atClient, atServer} {
 		s := o.mustSee("two rounds", func(s snapshot) bool { return s.sum("redis_commands_total", "command=brpop", "status=success") >= 2 })
 		assert.LessOrEqual(t, s.value("redis_observer_unpaired_commands_total", "name=default", "reason=mid_stream"), 2)

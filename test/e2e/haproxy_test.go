@@ -76,7 +76,7 @@ func TestHAProxy(t *testing.T) {
 				for range gets {
 					c.mustDo("GET", "key")
 				}
-				require.NoError(t, c.conn.Close())
+				require.NoError(t, c.Close())
 			}
 			spliced := connections
 			if len(options) == 1 || byPackets() {

@@ -45,7 +45,7 @@ func assertNoCommands(t *testing.T, o *observer, resident int) {
 	s := o.mustSee("no connection left", func(s snapshot) bool { return s.sum("redis_pool_connections") == 0 })
 	assert.Empty(t, s.commands("default"))
 	assert.Less(t, o.mustResident(), resident+growth, "MiB")
-	assert.True(t, o.running())
+	assert.True(t, o.Running())
 }
 
 func TestTLS(t *testing.T) {
@@ -121,11 +121,11 @@ func TestRandomBytes(t *testing.T) {
 		if i == 0 {
 			size = 50_000_000
 		}
-		_, err := io.Copy(c.conn, noise(size))
+		_, err := io.Copy(c.TCPConn, noise(size))
 		require.NoError(t, err)
-		_, err = io.Copy(io.Discard, io.LimitReader(c.conn, 1000))
+		_, err = io.Copy(io.Discard, io.LimitReader(c.TCPConn, 1000))
 		require.NoError(t, err)
-		require.NoError(t, c.conn.Close())
+		require.NoError(t, c.Close())
 	}
 	s := o.mustSee("connections that are not Redis", func(s snapshot) bool {
 		return s.value("redis_observer_connections_total", "kind=not_redis")+s.value("redis_observer_protocol_errors_total") >= connections
@@ -138,16 +138,16 @@ func TestRandomBytes(t *testing.T) {
 func TestGarbageSentToRedis(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port)+roomy)
+	o := mustObserver(t, observing(r.Port)+roomy)
 	resident := o.mustResident()
-	good := mustDial(t, r.address())
+	good := mustDial(t, r.Address())
 	for i, garbage := range []string{
 		"*1\r\n$-5\r\n", "*99999999999\r\n", "*3\r\n$3\r\nSET\r\n:1\r\n", "$4\r\nQUUX\r\n*x\r\n", "\x00\x01\x02\r\n*1\r\n!", "*2\r\n$3\r\nGET\r\n$999999999999\r\n",
 	} {
-		bad := mustDial(t, r.address())
+		bad := mustDial(t, r.Address())
 		bad.mustSend([]byte(garbage))
 		time.Sleep(10 * time.Millisecond)
-		require.NoError(t, bad.conn.Close())
+		require.NoError(t, bad.Close())
 		good.mustSend(repeat(i+1, "PING"))
 		good.mustReceive(i + 1)
 	}
@@ -156,7 +156,7 @@ func TestGarbageSentToRedis(t *testing.T) {
 	delete(commands, "other") // inline words that Redis answered as unknown commands
 	assert.Equal(t, counts{"ping": 21}, commands)
 	assert.Positive(t, s.value("redis_observer_protocol_errors_total"))
-	require.NoError(t, good.conn.Close())
+	require.NoError(t, good.Close())
 	o.mustSeePool("default", 0, 0)
 	assert.Less(t, o.mustResident(), resident+growth, "MiB")
 }

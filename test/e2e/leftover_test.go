@@ -49,7 +49,7 @@ func TestBodyIsForgottenWithItsConnection(t *testing.T) {
 		}
 		for _, c := range mustDialMany(t, connections, address) {
 			require.NoError(t, acknowledged(c, pipeline))
-			require.NoError(t, c.conn.Close())
+			require.NoError(t, c.Close())
 		}
 	}
 	s := o.mustSee("the end of all", func(s snapshot) bool { return s.sum("redis_observer_tracked_connections") == 0 })
@@ -73,9 +73,9 @@ func acknowledged(c *client, pipeline int) error {
 	if err := c.send(repeat(pipeline, "SET", "key", "value")); err != nil {
 		return err
 	}
-	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	_, err := io.CopyN(io.Discard, c.conn, int64(pipeline*len("+OK\r\n")))
+	_, err := io.CopyN(io.Discard, c.TCPConn, int64(pipeline*len("+OK\r\n")))
 	return err
 }

@@ -49,9 +49,9 @@ func mustOpenFiles(tb testing.TB, n uint64) {
 // mustLaunch starts the observer and waits until it says something, not until it is ready.
 func (o *observer) mustLaunch(word string) {
 	o.tb.Helper()
-	o.mustSpawn()
-	for deadline := time.Now().Add(startTime); !strings.Contains(o.log.String(), word); time.Sleep(500 * time.Microsecond) {
-		require.True(o.tb, o.running() && time.Now().Before(deadline), "it does not say %q: %s", word, o.log)
+	require.NoError(o.tb, o.Spawn())
+	for deadline := time.Now().Add(startTime); !strings.Contains(o.Log(), word); time.Sleep(500 * time.Microsecond) {
+		require.True(o.tb, o.Running() && time.Now().Before(deadline), "it does not say %q: %s", word, o.Log())
 	}
 }
 
@@ -73,7 +73,7 @@ func TestSignalsAtAnyMoment(t *testing.T) {
 				o.tb = t
 				for round := i; round < rounds; round += lifetimes {
 					// Half of the rounds are for each binary, whatever their number.
-					o.binary = []string{plainBinary, raceBinary}[round/lifetimes%2]
+					o.Options.Program = []string{plainBinary, raceBinary}[round/lifetimes%2]
 					testLifetime(o, syscall.SIGTERM)
 					testLifetime(o, syscall.SIGHUP)
 				}
@@ -90,8 +90,8 @@ func testLifetime(o *observer, signal syscall.Signal) {
 	if signal == syscall.SIGHUP { // SIGTERM follows anyway, once: a second one ends the process at once
 		o.mustSignal(signal)
 		time.Sleep(time.Duration(rand.Int64N(int64(30 * time.Millisecond))))
-		require.True(o.tb, o.running(), "SIGHUP after %s: %s", moment, o.log)
+		require.True(o.tb, o.Running(), "SIGHUP after %s: %s", moment, o.Log())
 	}
-	require.Equal(o.tb, 0, o.mustStop(syscall.SIGTERM), "%s after %s: %s", signal, moment, o.log)
-	assert.NotContains(o.tb, o.log.String(), "DATA RACE")
+	require.Equal(o.tb, 0, o.mustStop(syscall.SIGTERM), "%s after %s: %s", signal, moment, o.Log())
+	assert.NotContains(o.tb, o.Log(), "DATA RACE")
 }

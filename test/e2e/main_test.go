@@ -36,6 +36,10 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the observer:", err)
 		return 1
 	}
+	if err := os.Setenv("GORACE", "halt_on_error=1"); err != nil { // of the observers
+		fmt.Fprintln(os.Stderr, "set GORACE:", err)
+		return 1
+	}
 	return m.Run()
 }
 

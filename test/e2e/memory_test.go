@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/test/kit"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // What the manifests give the observer, and what it keeps at most then (docs/security.md).
@@ -33,7 +34,9 @@ func TestWorstStateInTheShippedMemory(t *testing.T) {
 	RequireProbes(t, "packets of so many connections are not all seen")
 	bad, crowded, good := mustPort(t), mustPort(t), mustPort(t)
 	configuration := fmt.Sprintf("ports: [%d, %d]\ndefault_name: bad\nendpoints: [{name: good, addresses: [\"*:%d\"]}]\n", bad, crowded, good)
-	o, err := kit.StartObserver(plainBinary, mustPort(t), configuration, shippedMemory)
+	o, err := kit.StartObserver(kit.ObserverOptions{
+		Program: plainBinary, Port: mustPort(t), Configuration: configuration, MemoryLimit: shippedMemory,
+	})
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 		skip(t, fmt.Sprintf("no memory cgroup: %v", err))
 	}
@@ -124,7 +127,7 @@ func (h *hostile) dial(third, fourth int) (net.Conn, error) {
 // floods sends on few connections more than all places, none of it alike.
 func (h *hostile) floods(tb testing.TB, n int) {
 	tb.Helper()
-	part := []byte(strings.Repeat(string(kit.Request("SET", "key", "value"))+string(kit.Request("GET", "key")), 200))
+	part := []byte(strings.Repeat(string(resp.Request("SET", "key", "value"))+string(resp.Request("GET", "key")), 200))
 	for range n {
 		c, err := h.dial(2, 1)
 		require.NoError(tb, err)
@@ -145,7 +148,7 @@ func (h *hostile) unasked(tb testing.TB, n int) {
 	for range n {
 		c, err := h.dial(3, 1)
 		require.NoError(tb, err)
-		_, err = c.Write(kit.Request("PING"))
+		_, err = c.Write(resp.Request("PING"))
 		require.NoError(tb, err)
 		go func() { _, _ = io.Copy(io.Discard, c) }()
 	}
@@ -192,7 +195,7 @@ func mustEcho(tb testing.TB, port int) func() error {
 			return
 		}
 		defer c.Close()
-		request := kit.Request("PING")
+		request := resp.Request("PING")
 		for {
 			if _, err := io.ReadFull(c, request); err != nil {
 				return
@@ -207,7 +210,7 @@ func mustEcho(tb testing.TB, port int) func() error {
 	tb.Cleanup(func() { _ = c.Close(); _ = listener.Close() })
 	reader := bufio.NewReader(c)
 	return func() error {
-		if _, err := c.Write(kit.Request("PING")); err != nil {
+		if _, err := c.Write(resp.Request("PING")); err != nil {
 			return err
 		}
 		_, err := reader.ReadString('\n')

@@ -36,17 +36,17 @@ endpoints:
   - {name: narrow, addresses: ["127.7.1.0/24:%[1]d"]}
   - {name: six, addresses: ["[::1]:%[1]d"]}
   - {name: wild, addresses: ["*:%[2]d"]}
-`, r.port, wild.port))
+`, r.Port, wild.Port))
 	for i, test := range []struct {
 		name, host string
 		port       int
 	}{
-		{"rest", "127.0.0.1", r.port},
-		{"exact", "127.0.0.2", r.port},
-		{"network", "127.7.0.1", r.port},
-		{"narrow", "127.7.1.1", r.port},
-		{"six", "::1", r.port},
-		{"wild", "127.0.0.1", wild.port},
+		{"rest", "127.0.0.1", r.Port},
+		{"exact", "127.0.0.2", r.Port},
+		{"network", "127.7.0.1", r.Port},
+		{"narrow", "127.7.1.1", r.Port},
+		{"six", "::1", r.Port},
+		{"wild", "127.0.0.1", wild.Port},
 	} {
 		c := mustDial(t, net.JoinHostPort(test.host, strconv.Itoa(test.port)))
 		c.mustSend(repeat(i+1, "GET", "key"))
@@ -62,8 +62,8 @@ func TestMappedAddresses(t *testing.T) {
 	t.Parallel()
 	t.Run("client", func(t *testing.T) {
 		r := mustRedis(t)
-		o := mustObserver(t, fmt.Sprintf("endpoints: [{name: mapped, addresses: ['127.0.0.1:%d']}]\n", r.port))
-		fd := mustSocket(t, unix.AF_INET6, &unix.SockaddrInet6{Port: r.port, Addr: [16]byte{10: 0xff, 11: 0xff, 12: 127, 15: 1}})
+		o := mustObserver(t, fmt.Sprintf("endpoints: [{name: mapped, addresses: ['127.0.0.1:%d']}]\n", r.Port))
+		fd := mustSocket(t, unix.AF_INET6, &unix.SockaddrInet6{Port: r.Port, Addr: [16]byte{10: 0xff, 11: 0xff, 12: 127, 15: 1}})
 		for range 10 {
 			mustExchange(t, fd, ways["write"], ways["read"], 1, request("PING"), len("+PONG\r\n"))
 		}
@@ -94,10 +94,10 @@ endpoints:
   - {name: store, addresses: ["127.0.0.1:%d"], role: server}
   - {name: near, addresses: ["127.0.0.1:%[3]d"], role: client}
   - {name: far, addresses: ["*:%[3]d"], role: server}
-`, asClient.port, asServer.port, both.port))
+`, asClient.Port, asServer.Port, both.Port))
 	for _, r := range []*redis{asClient, asServer, both} {
 		r.mustResetStats()
-		c := mustDial(t, r.address())
+		c := mustDial(t, r.Address())
 		c.mustSend(repeat(20, "SET", "key", "value"))
 		c.mustReceive(20)
 		c.mustDo("LPUSH", "key", "wrong")
@@ -109,7 +109,7 @@ endpoints:
 		o.mustSeePool(name, 0, 1)
 	}
 	for _, r := range []*redis{asClient, asServer, both} {
-		r.kill()
+		r.mustKill()
 	}
 	for _, name := range names {
 		o.assertCommands(name, counts{"set": 20, "lpush": 1, "blpop": 1})
@@ -125,16 +125,16 @@ func TestReload(t *testing.T) {
 	t.Parallel()
 	r, added := mustRedis(t), mustRedis(t)
 	named := func(name string) string {
-		return fmt.Sprintf("endpoints: [{name: %s, addresses: ['127.0.0.1:%d']}]\n", name, r.port)
+		return fmt.Sprintf("endpoints: [{name: %s, addresses: ['127.0.0.1:%d']}]\n", name, r.Port)
 	}
 	o := mustObserver(t, named("old"))
-	c := mustDial(t, r.address())
+	c := mustDial(t, r.Address())
 	for range 5 {
 		c.mustDo("PING")
 	}
 	c.mustSend(request("BLPOP", "list", "0"))
 	o.mustSeePool("old", 0, 1)
-	unobserved := mustDial(t, added.address())
+	unobserved := mustDial(t, added.Address())
 	unobserved.mustDo("PING")
 
 	// What is wrong changes nothing.
@@ -143,7 +143,7 @@ func TestReload(t *testing.T) {
 	o.mustSee("a refused configuration", func(s snapshot) bool { return s.value("redis_observer_config_last_reload_successful") == 0 })
 	o.mustSeePool("old", 0, 1)
 
-	o.mustConfigure(named("new") + fmt.Sprintf("ports: [%d]\n", added.port))
+	o.mustConfigure(named("new") + fmt.Sprintf("ports: [%d]\n", added.Port))
 	o.mustSignal(syscall.SIGHUP)
 	o.mustSeePool("new", 0, 1)
 	o.mustSeePool("old", 0, 0)
@@ -165,10 +165,10 @@ func TestReloadOfRoles(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
 	named := func(role string) string {
-		return fmt.Sprintf("ports: []\nendpoints: [{name: %[1]s, role: %[1]s, addresses: ['127.0.0.1:%d']}]\n", role, r.port)
+		return fmt.Sprintf("ports: []\nendpoints: [{name: %[1]s, role: %[1]s, addresses: ['127.0.0.1:%d']}]\n", role, r.Port)
 	}
 	o := mustObserver(t, named("client"))
-	c := mustDial(t, r.address())
+	c := mustDial(t, r.Address())
 	c.mustDo("PING")
 	o.mustSeePool("client", 1, 0)
 	o.assertCommands("client", counts{"ping": 1})

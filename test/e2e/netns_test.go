@@ -75,19 +75,19 @@ func TestNetworkNamespace(t *testing.T) {
 	var old, fresh *client
 	mustElsewhere(t, func() { mustNewNamespace(t) }, func() {
 		r = mustRedis(t)
-		old = mustDial(t, r.address())
+		old = mustDial(t, r.Address())
 	})
 	old.mustDo("PING")
-	_, err := dial(r.address())
+	_, err := dial(r.Address())
 	require.Error(t, err, "the server is not in this namespace")
 
-	o := mustObserver(t, observing(r.port))
+	o := mustObserver(t, observing(r.Port))
 	first := o.mustScrape()
 	available, inUse := first.pool("default")
 	assert.Equal(t, []int{1, 0}, []int{available, inUse}, "first scrape")
 
 	time.Sleep(200 * time.Millisecond) // so that the next request is known to be the only one outstanding
-	mustElsewhere(t, func() { mustNamespaceOf(t, r.command.Process) }, func() { fresh = mustDial(t, r.address()) })
+	mustElsewhere(t, func() { mustNamespaceOf(t, r.Command.Process) }, func() { fresh = mustDial(t, r.Address()) })
 	r.mustResetStats()
 	for _, c := range []*client{old, fresh} {
 		for range 30 {
@@ -97,7 +97,7 @@ func TestNetworkNamespace(t *testing.T) {
 	assertExact(t, assertTruth(t, o, r, "default", nil))
 	fresh.mustSend(request("BLPOP", "empty", "0"))
 	o.mustSeePool("default", 1, 1)
-	require.NoError(t, old.conn.Close())
+	require.NoError(t, old.Close())
 	fresh.mustReset()
 	o.mustSeePool("default", 0, 0)
 }
@@ -110,11 +110,11 @@ func TestPacketsAreOfOneNamespace(t *testing.T) {
 	var far *client
 	mustElsewhere(t, func() { mustNewNamespace(t) }, func() {
 		elsewhere = mustRedis(t)
-		far = mustDial(t, elsewhere.address())
+		far = mustDial(t, elsewhere.Address())
 	})
 	here := mustRedis(t)
-	o := mustObserver(t, observing(elsewhere.port, here.port)+"capture: {backend: packet}\n")
-	near := mustDial(t, here.address())
+	o := mustObserver(t, observing(elsewhere.Port, here.Port)+"capture: {backend: packet}\n")
+	near := mustDial(t, here.Address())
 	for range 10 {
 		far.mustDo("SET", "key", "value")
 		near.mustDo("PING")
@@ -148,14 +148,14 @@ func TestHiddenConnectionsOutliveALoss(t *testing.T) {
 	var pool []*client
 	RequireProbes(t, "packets are of one network namespace")
 	near := mustRedis(t)
-	o := mustPreparedObserver(t, raceBinary, observing(near.port)+"capture: {ring_size: 64KiB}\n", inPIDNamespace)
+	o := mustPreparedObserver(t, raceBinary, observing(near.Port)+"capture: {ring_size: 64KiB}\n", inPIDNamespace)
 	mustElsewhere(t, func() { mustNewNamespace(t) }, func() {
 		r = mustRedis(t)
-		o.mustConfigure(observing(near.port, r.port) + "capture: {ring_size: 64KiB}\n")
+		o.mustConfigure(observing(near.Port, r.Port) + "capture: {ring_size: 64KiB}\n")
 		o.mustSignal(syscall.SIGHUP)
-		o.mustSee("the other port", func(snapshot) bool { return strings.Contains(o.log.String(), "configuration reloaded") })
+		o.mustSee("the other port", func(snapshot) bool { return strings.Contains(o.Log(), "configuration reloaded") })
 		for range 100 {
-			pool = append(pool, mustDial(t, r.address()))
+			pool = append(pool, mustDial(t, r.Address()))
 		}
 	})
 	for _, c := range pool {

@@ -12,9 +12,9 @@ import (
 func TestSilenceAskedForBeforeTheObserver(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	c := mustDial(t, r.address())
+	c := mustDial(t, r.Address())
 	c.mustSend(request("CLIENT", "REPLY", "OFF")) // in the same tick of the kernel as the handshake, which the server ended
-	o := mustObserver(t, observing(r.port))
+	o := mustObserver(t, observing(r.Port))
 	time.Sleep(250 * time.Millisecond)
 	c.mustSend(request("SET", "a", "1"))
 	time.Sleep(60 * time.Millisecond)

@@ -14,8 +14,8 @@ import (
 // when the flood is over the counts are exact again.
 func TestRingOverflow(t *testing.T) {
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port)+"capture: {ring_size: 64KiB, flush_interval: 1s}\n")
-	kept := mustDial(t, r.address())
+	o := mustObserver(t, observing(r.Port)+"capture: {ring_size: 64KiB, flush_interval: 1s}\n")
+	kept := mustDial(t, r.Address())
 	kept.mustDo("PING")
 	r.mustResetStats()
 	output, err := benchmark(r, "set,get", 30000, 8, "-d", "180").CombinedOutput()
@@ -34,7 +34,7 @@ func TestRingOverflow(t *testing.T) {
 	assert.Less(t, counted.total(), truth.total())
 
 	r.mustResetStats()
-	fresh := mustDial(t, r.address())
+	fresh := mustDial(t, r.Address())
 	for _, c := range []*client{kept, fresh} {
 		for range 50 {
 			c.mustDo("LPUSH", "list", "a")
@@ -49,7 +49,7 @@ func TestRingOverflow(t *testing.T) {
 func (o *observer) mustLoseEvents(r *redis) {
 	o.tb.Helper()
 	o.mustSignal(syscall.SIGSTOP)
-	burst := mustDial(o.tb, r.address())
+	burst := mustDial(o.tb, r.Address())
 	for range 100 {
 		burst.mustSend(repeat(100, "ECHO", strings.Repeat("x", 100)))
 		burst.mustReceive(100)

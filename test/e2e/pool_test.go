@@ -27,7 +27,7 @@ func (o *observer) mustSeePool(name string, available, inUse int) {
 // mustProgram starts a client in a process of its own, which is blocked in BLPOP.
 func mustProgram(tb testing.TB, r *redis) *exec.Cmd {
 	tb.Helper()
-	program := exec.Command("redis-cli", "-p", strconv.Itoa(r.port), "BLPOP", "empty", "0")
+	program := exec.Command("redis-cli", "-p", strconv.Itoa(r.Port), "BLPOP", "empty", "0")
 	require.NoError(tb, program.Start())
 	tb.Cleanup(func() {
 		_ = program.Process.Kill() // the test may have killed it
@@ -41,17 +41,17 @@ func TestPoolOfConnectionsOlderThanTheObserver(t *testing.T) {
 	r := mustRedis(t)
 	var idle, blocked []*client
 	for range 5 {
-		idle = append(idle, mustDial(t, r.address()))
+		idle = append(idle, mustDial(t, r.Address()))
 	}
 	idle[0].mustDo("PING") // the others never said anything
 	for range 3 {
-		blocked = append(blocked, mustDial(t, r.address()))
+		blocked = append(blocked, mustDial(t, r.Address()))
 	}
 	time.Sleep(50 * time.Millisecond) // the kernel notes in ticks of up to 10 ms which end sent last
 	for _, c := range blocked {
 		c.mustSend(request("BLPOP", "empty", "0"))
 	}
-	o := mustObserver(t, observing(r.port))
+	o := mustObserver(t, observing(r.Port))
 	first := o.mustScrape()
 	available, inUse := first.pool("default")
 	assert.Equal(t, []int{5, 3}, []int{available, inUse}, "available and in use at the first scrape")
@@ -63,7 +63,7 @@ func TestPoolOfConnectionsOlderThanTheObserver(t *testing.T) {
 	}
 	o.mustSee("idle connections in use", func(s snapshot) bool { _, inUse := s.pool("default"); return inUse >= len(idle) })
 	for _, c := range append(idle, blocked...) {
-		require.NoError(t, c.conn.Close())
+		require.NoError(t, c.Close())
 	}
 	o.mustSeePool("default", 0, 0)
 	s := o.mustSee("the commands that ended with their connections", func(s snapshot) bool { return s.commands("default")["blpop"] == len(idle) })
@@ -74,11 +74,11 @@ func TestPoolOfConnectionsOlderThanTheObserver(t *testing.T) {
 func TestPoolFollowsConnections(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port))
+	o := mustObserver(t, observing(r.Port))
 	o.mustSeePool("default", 0, 0)
 	dial := func(n int) (all []*client) {
 		for range n {
-			all = append(all, mustDial(t, r.address()))
+			all = append(all, mustDial(t, r.Address()))
 		}
 		return all
 	}
@@ -90,8 +90,8 @@ func TestPoolFollowsConnections(t *testing.T) {
 	subscriber.mustDo("SUBSCRIBE", "news")
 	o.mustSeePool("default", 4, 4)
 
-	require.NoError(t, idle[0].conn.Close())
-	require.NoError(t, busy[0].conn.Close())
+	require.NoError(t, idle[0].Close())
+	require.NoError(t, busy[0].Close())
 	o.mustSeePool("default", 3, 3)
 
 	idle[1].mustReset()
@@ -110,10 +110,10 @@ func TestPoolFollowsConnections(t *testing.T) {
 	busy[2].mustReceive(1)
 	o.mustSeePool("default", 3, 0)
 
-	r.kill()
+	r.mustKill()
 	o.mustSeePool("default", 0, 0)
 	for _, c := range append(append(idle, busy...), subscriber) {
-		_ = c.conn.Close() // some are closed
+		_ = c.Close() // some are closed
 	}
 	s := o.mustSee("the end of every socket", func(s snapshot) bool { return s.value("redis_observer_tracked_connections") == 0 })
 	assert.Empty(t, s.losses())

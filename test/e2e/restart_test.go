@@ -23,7 +23,7 @@ func mustLoad(tb testing.TB, r *redis, clients int) *load {
 	tb.Helper()
 	l := &load{errors: make(chan error, clients)}
 	for i := range clients {
-		c := mustDial(tb, r.address())
+		c := mustDial(tb, r.Address())
 		l.clients = append(l.clients, c)
 		batch, replies := request("SET", "key", "value"), 1
 		if i%2 == 1 {
@@ -73,7 +73,7 @@ func (l *load) mustAllDo(tb testing.TB) {
 func TestObserverKilledInTheMiddleOfALoad(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port)+roomy)
+	o := mustObserver(t, observing(r.Port)+roomy)
 	l := mustLoad(t, r, 8)
 	time.Sleep(time.Second)
 	require.Positive(t, o.mustScrape().sum("redis_commands_total"))
@@ -100,7 +100,7 @@ func TestPipelinedConnectionInMidStream(t *testing.T) {
 	r := mustRedis(t)
 	l := mustLoad(t, r, 4)
 	time.Sleep(100 * time.Millisecond)
-	o := mustObserver(t, observing(r.port)+roomy)
+	o := mustObserver(t, observing(r.Port)+roomy)
 	s := o.mustSee("pairing without a pause", func(s snapshot) bool {
 		return s.sum("redis_commands_total", "command=incr") > 100 && s.sum("redis_commands_total", "command=set") > 100
 	})
@@ -119,7 +119,7 @@ func TestEndOnSignalUnderLoad(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
 			r := mustRedis(t)
-			o := mustObserver(t, observing(r.port)+roomy)
+			o := mustObserver(t, observing(r.Port)+roomy)
 			l := mustLoad(t, r, 8)
 			time.Sleep(300 * time.Millisecond)
 			start := time.Now()
@@ -133,13 +133,13 @@ func TestEndOnSignalUnderLoad(t *testing.T) {
 // The ring still holds every event when the signal comes: they are read, and the totals that are logged at the end include them.
 func TestEndDrainsTheRing(t *testing.T) {
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port)+"capture: {flush_interval: 1s}\n")
-	c := mustDial(t, r.address())
+	o := mustObserver(t, observing(r.Port)+"capture: {flush_interval: 1s}\n")
+	c := mustDial(t, r.Address())
 	time.Sleep(100 * time.Millisecond)
 	for range 500 {
 		c.mustDo("PING")
 	}
 	require.Equal(t, 0, o.mustStop(syscall.SIGTERM))
 	// The connection's beginning, and a request and a reply for each command.
-	assert.Contains(t, o.log.String(), "events=1001 ")
+	assert.Contains(t, o.Log(), "events=1001 ")
 }

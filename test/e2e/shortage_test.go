@@ -42,7 +42,7 @@ func TestLogThatNobodyReads(t *testing.T) {
 	_, writer := mustPipe(t)
 	mustFill(t, writer)
 	r := mustRedis(t)
-	o := mustPreparedObserver(t, raceBinary, observing(r.port)+"capture: {ring_size: 64KiB}\n", func(command *exec.Cmd) { command.Stderr = writer })
+	o := mustPreparedObserver(t, raceBinary, observing(r.Port)+"capture: {ring_size: 64KiB}\n", func(command *exec.Cmd) { command.Stderr = writer })
 	if !byPackets() {
 		o.mustLoseEvents(r)
 		time.Sleep(1500 * time.Millisecond) // losses are logged within a second
@@ -51,7 +51,7 @@ func TestLogThatNobodyReads(t *testing.T) {
 		o.mustSignal(syscall.SIGHUP)
 		time.Sleep(50 * time.Millisecond)
 	}
-	c := mustDial(t, r.address())
+	c := mustDial(t, r.Address())
 	for range 20 {
 		c.mustDo("PING")
 	}
@@ -65,11 +65,11 @@ func TestLogThatNobodyReads(t *testing.T) {
 func TestLogWhoseReaderIsGone(t *testing.T) {
 	reader, writer := mustPipe(t)
 	r := mustRedis(t)
-	o := mustPreparedObserver(t, raceBinary, observing(r.port), func(command *exec.Cmd) { command.Stderr = writer })
+	o := mustPreparedObserver(t, raceBinary, observing(r.Port), func(command *exec.Cmd) { command.Stderr = writer })
 	require.NoError(t, reader.Close())
 	o.mustSignal(syscall.SIGHUP)
 	o.mustSee("lines that were not written", func(s snapshot) bool { return s.value("redis_observer_log_lines_dropped_total") > 0 })
-	c := mustDial(t, r.address())
+	c := mustDial(t, r.Address())
 	c.mustDo("PING")
 	o.mustSee("a command", func(s snapshot) bool { return s.sum("redis_commands_total", "command=ping") == 1 })
 	assert.Equal(t, 0, o.mustStop(syscall.SIGTERM), "exit status")
@@ -85,9 +85,9 @@ func fewDescriptors(command *exec.Cmd) {
 func (o *observer) mustLimit(files uint64) {
 	o.tb.Helper()
 	var limit unix.Rlimit
-	require.NoError(o.tb, unix.Prlimit(o.command.Process.Pid, unix.RLIMIT_NOFILE, nil, &limit))
+	require.NoError(o.tb, unix.Prlimit(o.PID(), unix.RLIMIT_NOFILE, nil, &limit))
 	limit.Cur = files
-	require.NoError(o.tb, unix.Prlimit(o.command.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil))
+	require.NoError(o.tb, unix.Prlimit(o.PID(), unix.RLIMIT_NOFILE, &limit, nil))
 }
 
 // Too few descriptors at the start are no reason to capture packets for life: a shortage that stays is an error that says what to do. One that
@@ -96,24 +96,24 @@ func TestFewDescriptorsAtTheStart(t *testing.T) {
 	RequireProbes(t, "what would be captured otherwise are packets")
 	o := mustObserver(t, observing(mustPort(t)))
 	assert.Equal(t, 0, o.mustStop(syscall.SIGTERM))
-	o.prepare = fewDescriptors
-	o.mustSpawn()
-	<-o.exited
-	assert.Equal(t, 1, o.state.ExitCode())
-	assert.Contains(t, o.log.String(), "too few file descriptors")
-	assert.Contains(t, o.log.String(), "LimitNOFILE")
+	o.Options.Prepare = fewDescriptors
+	require.NoError(o.tb, o.Spawn())
+	<-o.Exited()
+	assert.Equal(t, 1, o.ExitCode())
+	assert.Contains(t, o.Log(), "too few file descriptors")
+	assert.Contains(t, o.Log(), "LimitNOFILE")
 }
 
 // A configuration that changes while nothing can be opened is read when something can.
 func TestFewDescriptorsAtAChange(t *testing.T) {
 	first, second := mustRedis(t), mustRedis(t)
-	c := mustDial(t, second.address())
+	c := mustDial(t, second.Address())
 	c.mustDo("PING")
-	o := mustObserver(t, observing(first.port))
+	o := mustObserver(t, observing(first.Port))
 	o.mustLimit(3) // what is open stays open
-	o.mustConfigure(observing(first.port, second.port))
+	o.mustConfigure(observing(first.Port, second.Port))
 	time.Sleep(2 * time.Second)
-	assert.NotContains(t, o.log.String(), "configuration reloaded")
+	assert.NotContains(t, o.Log(), "configuration reloaded")
 	o.mustLimit(1024)
 	o.mustSee("the connection on the new port", func(s snapshot) bool { return s.sum("redis_pool_connections") == 1 })
 	time.Sleep(200 * time.Millisecond) // so that the next request is known to be the only one outstanding

@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // socketAddress is nobody else's.
@@ -122,7 +124,7 @@ func TestMultipathTCP(t *testing.T) {
 					multipath, err := conn.(*net.TCPConn).MultipathTCP()
 					require.NoError(t, err)
 					require.Equal(t, at.client && at.server, multipath, "no fallback")
-					c := &client{tb: t, conn: conn.(*net.TCPConn), reader: bufio.NewReader(conn)}
+					c := &client{t, kit.NewClient(conn.(*net.TCPConn))}
 					for range 20 {
 						c.mustDo("PING")
 					}
@@ -349,9 +351,9 @@ func TestRelayThatSplices(t *testing.T) {
 		for range 50 {
 			c.mustDo("PING")
 		}
-		require.NoError(t, c.conn.CloseWrite())
+		require.NoError(t, c.CloseWrite())
 		require.Error(t, c.receive(1))
-		require.NoError(t, c.conn.Close())
+		require.NoError(t, c.Close())
 	}
 	for role, o := range e.observers {
 		s := o.mustSee("no connection left", func(s snapshot) bool {

@@ -71,7 +71,7 @@ func TestSockmap(t *testing.T) {
 	for range 10 {
 		c.mustDo("PING")
 	}
-	mustPut(t, sockets, 0, c.conn)
+	mustPut(t, sockets, 0, c.TCPConn)
 	mustPut(t, sockets, 1, accepted.(*net.TCPConn))
 	for range 100 {
 		c.mustDo("PING")

@@ -76,24 +76,24 @@ func TestFloodOfWhatIsNotWanted(t *testing.T) {
 				assert.NoError(t, flood(conn, chunk, &end, &written))
 			})
 			port := listener.Addr().(*net.TCPAddr).Port
-			config := observing(r.port, port)
+			config := observing(r.Port, port)
 			if test.others != "" {
-				config = observing(r.port) + "endpoints:\n" + fmt.Sprintf(test.others, port)
+				config = observing(r.Port) + "endpoints:\n" + fmt.Sprintf(test.others, port)
 			}
 			o := mustObserverOf(t, plainBinary, config)
 			neighbour := mustDial(t, listener.Addr().String())
 			neighbour.mustSend(test.hello)
 			flooding.Go(func() {
 				if test.byItsOwn {
-					discard(neighbour.conn)
+					discard(neighbour.TCPConn)
 					return
 				}
 				time.Sleep(50 * time.Millisecond) // what it is shows before it floods, or at its second chunk
-				assert.NoError(t, flood(neighbour.conn, chunk, &end, &written))
-				assert.NoError(t, neighbour.conn.CloseWrite())
+				assert.NoError(t, flood(neighbour.TCPConn, chunk, &end, &written))
+				assert.NoError(t, neighbour.CloseWrite())
 			})
 
-			c := mustDial(t, r.address())
+			c := mustDial(t, r.Address())
 			sent := 0
 			enough := func(took time.Duration) bool { // on a busy machine it takes longer
 				return took >= 2*time.Second && (written.Load() > 100e6 || took >= time.Minute)
@@ -148,7 +148,7 @@ func TestNextConnectionIsNotStopped(t *testing.T) {
 			if i%2 == 0 {
 				c.mustReset()
 			} else {
-				require.NoError(t, c.conn.Close())
+				require.NoError(t, c.Close())
 			}
 		}
 		next := mustDialMany(t, atOnce, address)
@@ -159,7 +159,7 @@ func TestNextConnectionIsNotStopped(t *testing.T) {
 			time.Sleep(time.Duration(round%4) * 300 * time.Microsecond)
 		}
 		for _, c := range next {
-			_, err := io.CopyN(io.Discard, c.conn, (pipeline-1)*int64(len("+OK\r\n"))) // the first request has lost its asterisk
+			_, err := io.CopyN(io.Discard, c.TCPConn, (pipeline-1)*int64(len("+OK\r\n"))) // the first request has lost its asterisk
 			require.NoError(t, err)
 			c.mustReset()
 		}
@@ -178,10 +178,10 @@ func TestReloadEndsStops(t *testing.T) {
 endpoints:
   - {name: default, addresses: ["127.0.0.1:%[1]d"], role: %[2]s}
   - {name: elsewhere, addresses: ["127.0.0.2:%[1]d"], role: %[3]s}
-`, r.port, counted, elsewhere)
+`, r.Port, counted, elsewhere)
 	}
 	o := mustObserverOf(t, plainBinary, named("server", "client"))
-	c := mustDial(t, r.address())
+	c := mustDial(t, r.Address())
 	ping := func(n int) {
 		for range n {
 			c.mustDo("PING")
@@ -201,7 +201,7 @@ endpoints:
 	o.assertCommands("default", counts{"ping": 200})
 
 	o.mustConfigure(named("client", "server")) // which is noticed: a signal too would make two reloads of it
-	require.Eventually(t, func() bool { return strings.Contains(o.log.String(), "configuration reloaded") }, settled, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(o.Log(), "configuration reloaded") }, settled, 10*time.Millisecond)
 	ping(80) // so many rounds may it take to be in step
 	before = copied()
 	between := o.mustScrape()
@@ -216,17 +216,17 @@ func TestGreatCallsLeaveRoomForOthers(t *testing.T) {
 	RequireProbes(t, "a socket of packets receives all that passes")
 	r := mustRedis(t)
 	port := mustListen(t, discard)
-	o := mustObserverOf(t, plainBinary, observing(r.port, port))
+	o := mustObserverOf(t, plainBinary, observing(r.Port, port))
 	chunk := repeat(2000, "SET", "key", "value")
 	var end atomic.Bool
 	var flooding sync.WaitGroup
 	for range 3 {
 		neighbour := mustDial(t, fmt.Sprintf("127.0.0.1:%d", port))
 		flooding.Go(func() {
-			assert.NoError(t, flood(neighbour.conn, chunk, &end, new(atomic.Int64)))
+			assert.NoError(t, flood(neighbour.TCPConn, chunk, &end, new(atomic.Int64)))
 		})
 	}
-	c := mustDial(t, r.address())
+	c := mustDial(t, r.Address())
 	sent := 0
 	for start := time.Now(); time.Since(start) < 2*time.Second; sent += 30 {
 		c.mustSend(repeat(30, "INCR", "key"))

@@ -85,7 +85,7 @@ func mustSocket(tb testing.TB, family int, to unix.Sockaddr) int {
 
 func (r *redis) mustSocket(tb testing.TB) int {
 	tb.Helper()
-	return mustSocket(tb, unix.AF_INET, &unix.SockaddrInet4{Port: r.port, Addr: [4]byte{127, 0, 0, 1}})
+	return mustSocket(tb, unix.AF_INET, &unix.SockaddrInet4{Port: r.Port, Addr: [4]byte{127, 0, 0, 1}})
 }
 
 // split cuts b into n segments, the first of them empty if there are many.
@@ -139,7 +139,7 @@ func mustExchange(tb testing.TB, fd int, send, receive way, segments int, reques
 func TestSystemCalls(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port))
+	o := mustObserver(t, observing(r.Port))
 	value := strings.Repeat("v", 4000) // the body of a longer one would not be read
 	bulk := len(fmt.Sprintf("$%d\r\n%s\r\n", len(value), value))
 	for _, send := range sending {
@@ -170,7 +170,7 @@ func TestSystemCalls(t *testing.T) {
 func TestPeekIsNoRead(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port))
+	o := mustObserver(t, observing(r.Port))
 	fd := r.mustSocket(t)
 	buffer := make([]byte, 16)
 	for range 50 {
@@ -190,7 +190,7 @@ func TestPeekIsNoRead(t *testing.T) {
 func TestRepliesReadByteByByte(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port))
+	o := mustObserver(t, observing(r.Port))
 	fd := r.mustSocket(t)
 	// Requests arrive byte by byte as well.
 	for _, b := range append(repeat(20, "ECHO", "hello"), request("LRANGE", "none", "0", "-1")...) {
@@ -207,7 +207,7 @@ func TestRepliesReadByteByByte(t *testing.T) {
 func TestShortSends(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port))
+	o := mustObserver(t, observing(r.Port))
 	fd := r.mustSocket(t)
 	require.NoError(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 20000))
 	short, refused := 0, 0
@@ -238,7 +238,7 @@ func TestShortSends(t *testing.T) {
 func TestThreadsShareAConnection(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port)+roomy)
+	o := mustObserver(t, observing(r.Port)+roomy)
 	for _, writers := range []int{1, 2} {
 		t.Run(fmt.Sprintf("%d writers and a reader", writers), func(t *testing.T) {
 			before := o.mustScrape().commands("default")
@@ -273,8 +273,8 @@ func TestThreadsShareAConnection(t *testing.T) {
 func TestLargeValues(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.port)+roomy)
-	c := mustDial(t, r.address())
+	o := mustObserver(t, observing(r.Port)+roomy)
+	c := mustDial(t, r.Address())
 	for _, mib := range []int{1, 20} {
 		value := strings.Repeat("*1\r\n$4\r\nPING\r\n", mib<<20/14)
 		c.mustDo("SET", "key", value)

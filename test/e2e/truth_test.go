@@ -19,7 +19,7 @@ func mustBenchmark(tb testing.TB, r *redis, requests, pipeline int) {
 
 func benchmark(r *redis, commands string, requests, pipeline int, arguments ...string) *exec.Cmd {
 	return exec.Command("redis-benchmark", append([]string{
-		"-p", strconv.Itoa(r.port), "-q", "-c", "50", "-t", commands, "-n", strconv.Itoa(requests), "-P", strconv.Itoa(pipeline),
+		"-p", strconv.Itoa(r.Port), "-q", "-c", "50", "-t", commands, "-n", strconv.Itoa(requests), "-P", strconv.Itoa(pipeline),
 	}, arguments...)...)
 }
 
@@ -47,7 +47,7 @@ func TestBenchmarkIsCountedExactly(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := mustRedis(t)
-			o := mustObserverOf(t, test.binary, observing(r.port)+test.config)
+			o := mustObserverOf(t, test.binary, observing(r.Port)+test.config)
 			r.mustResetStats()
 			mustBenchmark(t, r, test.requests, test.pipeline)
 			if byPackets() && o.overrun() {

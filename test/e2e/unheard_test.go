@@ -104,7 +104,7 @@ func TestRepliesOfNoCall(t *testing.T) {
 	for way, receive := range receiving {
 		t.Run(way, func(t *testing.T) {
 			r := mustRedis(t)
-			o := mustObserverOf(t, plainBinary, observing(r.port))
+			o := mustObserverOf(t, plainBinary, observing(r.Port))
 			fd := r.mustSocket(t)
 			m := mustMapping(t, fd)
 			began := time.Now()

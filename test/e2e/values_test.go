@@ -25,8 +25,8 @@ func TestLongValuesAreNotCopied(t *testing.T) {
 		name   string
 		config func(*redis) string
 	}{
-		{"client", func(r *redis) string { return observing(r.port) }},
-		{"server", func(r *redis) string { return serving(r.port) }},
+		{"client", func(r *redis) string { return observing(r.Port) }},
+		{"server", func(r *redis) string { return serving(r.Port) }},
 	} {
 		for _, test := range []struct{ size, pipeline, times int }{
 			{20_000, 16, 100}, {100_000, 1, 200}, {100_000, 16, 20}, {1_000_000, 4, 10}, {150_000_000, 1, 1},
@@ -34,7 +34,7 @@ func TestLongValuesAreNotCopied(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d×%d", end.name, test.pipeline, test.size), func(t *testing.T) {
 				r := mustRedis(t)
 				o := mustObserverOf(t, plainBinary, end.config(r))
-				c := mustDial(t, r.address())
+				c := mustDial(t, r.Address())
 				c.mustDo("SET", "key", strings.Repeat("*1\r\n$4\r\nPING\r\n", test.size/14))
 				before := o.mustSee("the value", func(s snapshot) bool { return s.commands("default")["set"] == 1 })
 				rounds := min(test.times, 10)
@@ -63,8 +63,8 @@ func TestLongValuesAreNotCopied(t *testing.T) {
 // Where reads end, and what is in arrays, makes no difference to what is counted.
 func TestLongElements(t *testing.T) {
 	r := mustRedis(t)
-	o := mustObserverOf(t, plainBinary, observing(r.port))
-	c := mustDial(t, r.address())
+	o := mustObserverOf(t, plainBinary, observing(r.Port))
+	c := mustDial(t, r.Address())
 	sent := counts{}
 	for size := 5000; size < 9100; size += 71 { // the header of an element comes to lie anywhere in a read of 4,096 bytes
 		c.mustDo("SET", "key", strings.Repeat("*1\r\n$4\r\nPING\r\n", size/14)+strings.Repeat("*", size%14))
@@ -83,18 +83,18 @@ func TestLongElements(t *testing.T) {
 func vector(tb testing.TB, c *client, pieces ...[]byte) {
 	tb.Helper()
 	list := net.Buffers(pieces)
-	_, err := list.WriteTo(c.conn)
+	_, err := list.WriteTo(c.TCPConn)
 	require.NoError(tb, err)
 }
 
 // Whatever the pieces of a list are, what is passed over is bodies and nothing else.
 func TestBodiesInLists(t *testing.T) {
 	r := mustRedis(t)
-	o := mustObserverOf(t, plainBinary, observing(r.port))
+	o := mustObserverOf(t, plainBinary, observing(r.Port))
 	body := bytes.Repeat([]byte("*1\r\n$4\r\nPING\r\n"), 1000)
 	set := bytes.Join([][]byte{fmt.Appendf(nil, "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$%d\r\n", len(body)), body, []byte("\r\n")}, nil)
 	ping := repeat(1, "PING")
-	c := mustDial(t, r.address())
+	c := mustDial(t, r.Address())
 	sent := counts{}
 	for _, size := range []int{1, 7, 40, 41, 100, 3000, len(set)/2 + 1, len(set) - 1, len(set), len(set) + 1, 3 * len(set) / 2} {
 		all := bytes.Join([][]byte{set, ping, set, set, ping}, nil)

@@ -3,11 +3,10 @@ package kit
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"net"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // patience is how long a client waits for a connection, a reply or room to write.
@@ -20,12 +19,20 @@ type Client struct {
 }
 
 // Dial connects to a port of 127.0.0.1.
-func Dial(port int) (*Client, error) {
-	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), patience)
+func Dial(port int) (*Client, error) { return DialAddress(fmt.Sprintf("127.0.0.1:%d", port)) }
+
+// DialAddress connects to an address of TCP.
+func DialAddress(address string) (*Client, error) {
+	conn, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {
 		return nil, err
 	}
-	return &Client{conn.(*net.TCPConn), bufio.NewReaderSize(conn, 1024)}, nil
+	return NewClient(conn.(*net.TCPConn)), nil
+}
+
+// NewClient makes a client of a connection.
+func NewClient(conn *net.TCPConn) *Client {
+	return &Client{conn, bufio.NewReaderSize(conn, 1024)}
 }
 
 // Send writes requests in one write.
@@ -43,26 +50,26 @@ func (c *Client) Receive(n int) (failed int, err error) {
 		return 0, err
 	}
 	for i := range n {
-		line, err := readReply(c.replies)
+		first, err := resp.Skip(c.replies)
 		if err != nil {
 			return failed, fmt.Errorf("reply %d of %d: %w", i+1, n, err)
 		}
-		if strings.HasPrefix(line, "-") {
+		if first == '-' || first == '!' {
 			failed++
 		}
 	}
 	return failed, nil
 }
 
-// Do sends one command and returns the first line of its reply, or the text of a bulk string.
-func (c *Client) Do(arguments ...string) (string, error) {
-	if err := c.Send(Request(arguments...)); err != nil {
-		return "", err
+// Do sends one command and returns its reply.
+func (c *Client) Do(arguments ...string) (resp.Reply, error) {
+	if err := c.Send(resp.Request(arguments...)); err != nil {
+		return resp.Reply{}, err
 	}
 	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return "", err
+		return resp.Reply{}, err
 	}
-	return readReply(c.replies)
+	return resp.Read(c.replies)
 }
 
 // Abort closes the connection with a reset, as SO_LINGER 0 does.
@@ -71,39 +78,4 @@ func (c *Client) Abort() error {
 		return err
 	}
 	return c.Close()
-}
-
-// readReply reads one reply of RESP2 with all that is nested in it, and returns its first line or the text of a bulk string.
-func readReply(r *bufio.Reader) (first string, err error) {
-	for left := 1; left > 0; left-- {
-		text, err := r.ReadString('\n')
-		if err != nil {
-			return "", err
-		}
-		if n, err := strconv.Atoi(strings.TrimSpace(text[1:])); err == nil && n >= 0 {
-			switch text[0] {
-			case '*':
-				left += n
-			case '$':
-				if text, err = readBulk(r, n); err != nil {
-					return "", err
-				}
-			}
-		}
-		if first == "" {
-			first = text
-		}
-	}
-	return strings.TrimSuffix(first, "\r\n"), nil
-}
-
-// readBulk reads the body of a bulk string and its end. Only the beginning of a long one is kept.
-func readBulk(r *bufio.Reader, n int) (string, error) {
-	const kept = 1 << 16
-	text := make([]byte, min(n, kept))
-	if _, err := io.ReadFull(r, text); err != nil {
-		return "", err
-	}
-	_, err := r.Discard(n - len(text) + len("\r\n"))
-	return string(text), err
 }

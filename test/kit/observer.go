@@ -9,75 +9,106 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
 )
 
-// Observer is a running redis-observer, whose endpoint is on a port of 127.0.0.1.
-type Observer struct {
-	port    int
-	folder  string // with the configuration
-	process *process
-	cgroup  *memoryCgroup // nil without a limit
-	client  http.Client
+// ObserverOptions say how an observer is started.
+type ObserverOptions struct {
+	Program       string
+	Port          int               // of the endpoint, on 127.0.0.1
+	Configuration string            // of the file, without listen
+	MemoryLimit   int64             // bytes of a memory cgroup, in which the kernel kills what needs more; 0 for none
+	Prepare       func(c *exec.Cmd) // changes the command before it starts; may be nil
 }
 
-// StartObserver runs the program with a configuration (without listen) and waits until it is ready. If limit is not 0 the process lives in a
-// memory cgroup of that many bytes, and is killed by the kernel if it needs more.
-func StartObserver(program string, port int, configuration string, limit int64) (*Observer, error) {
+// Observer is a redis-observer with a configuration file of its own.
+type Observer struct {
+	*Process                 // the last one that was started
+	Options  ObserverOptions // of the next start
+	folder   string          // with the configuration
+	cgroup   *memoryCgroup
+	client   http.Client
+}
+
+// NewObserver writes the configuration file and starts nothing. Stop removes the file.
+func NewObserver(options ObserverOptions) (*Observer, error) {
 	folder, err := os.MkdirTemp("", "kit-observer")
 	if err != nil {
 		return nil, err
 	}
-	o := &Observer{port: port, folder: folder, client: http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
-	if err := o.start(program, configuration, limit); err != nil {
-		return nil, errors.Join(err, o.clean())
+	o := &Observer{Options: options, folder: folder}
+	o.client = http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	if err := o.Configure(options.Configuration); err != nil {
+		return nil, errors.Join(err, o.Clean())
 	}
 	return o, nil
 }
 
-func (o *Observer) start(program, configuration string, limit int64) error {
-	if err := o.Configure(configuration); err != nil {
-		return err
+// StartObserver starts an observer and waits until it is ready.
+func StartObserver(options ObserverOptions) (*Observer, error) {
+	o, err := NewObserver(options)
+	if err != nil {
+		return nil, err
 	}
-	command := exec.Command(program, "--config", o.config())
-	if limit > 0 {
-		var err error
-		if o.cgroup, err = newMemoryCgroup(limit); err != nil {
-			return err
-		}
-		command = o.cgroup.command(program, "--config", o.config())
+	if err := o.Start(); err != nil {
+		return nil, errors.Join(err, o.Clean())
 	}
-	var err error
-	o.process, err = start(command, func() bool {
-		response, err := o.client.Get(o.url("/readyz"))
-		return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
-	})
-	return err
+	return o, nil
 }
 
-func (o *Observer) config() string { return filepath.Join(o.folder, "observer.yaml") }
+// Start starts the process, again after the last one has ended, and waits until it is ready.
+func (o *Observer) Start() error { return o.launch(o.Ready) }
 
-func (o *Observer) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", o.port, path) }
+// Spawn starts the process and waits for nothing.
+func (o *Observer) Spawn() error { return o.launch(nil) }
+
+func (o *Observer) launch(ready func() bool) error {
+	command := exec.Command(o.Options.Program, "--config", o.ConfigFile())
+	if o.Options.MemoryLimit > 0 {
+		var err error
+		if o.cgroup, err = newMemoryCgroup(o.Options.MemoryLimit); err != nil {
+			return err
+		}
+		command = o.cgroup.command(o.Options.Program, "--config", o.ConfigFile())
+	}
+	if o.Options.Prepare != nil {
+		o.Options.Prepare(command)
+	}
+	process, err := Start(command, ready)
+	if err != nil {
+		return err
+	}
+	o.Process = process
+	return nil
+}
+
+// ConfigFile returns the path of the configuration file.
+func (o *Observer) ConfigFile() string { return filepath.Join(o.folder, "observer.yaml") }
+
+// URL returns the address of a page of the endpoint.
+func (o *Observer) URL(path string) string {
+	return fmt.Sprintf("http://127.0.0.1:%d%s", o.Options.Port, path)
+}
 
 // Configure replaces the configuration file as a whole; the observer reads it by itself, or at a SIGHUP.
 func (o *Observer) Configure(configuration string) error {
-	next := o.config() + ".next"
-	text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\n%s", o.port, configuration)
+	next := o.ConfigFile() + ".next"
+	text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\n%s", o.Options.Port, configuration)
 	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
 		return err
 	}
-	return os.Rename(next, o.config())
+	return os.Rename(next, o.ConfigFile())
 }
 
-// Signal sends the process a signal.
-func (o *Observer) Signal(signal syscall.Signal) error {
-	return o.process.command.Process.Signal(signal)
+// Ready asks /readyz once.
+func (o *Observer) Ready() bool {
+	response, err := o.client.Get(o.URL("/readyz"))
+	return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
 }
-
-// Running reports whether the process lives.
-func (o *Observer) Running() bool { return o.process.running() }
 
 // Log returns what the process has printed.
-func (o *Observer) Log() string { return o.process.output.String() }
+func (o *Observer) Log() string { return o.Output.String() }
 
 // PeakMemory returns the most that the process's cgroup has held, in bytes; 0 without a limit.
 func (o *Observer) PeakMemory() int64 {
@@ -89,40 +120,46 @@ func (o *Observer) PeakMemory() int64 {
 
 // Scrape reads /metrics as Prometheus would.
 func (o *Observer) Scrape() (Samples, error) {
-	response, err := o.client.Get(o.url("/metrics"))
+	families, err := o.Families()
+	return flatten(families), err
+}
+
+// Families reads /metrics and returns whole families, by name.
+func (o *Observer) Families() (map[string]*dto.MetricFamily, error) {
+	response, err := o.client.Get(o.URL("/metrics"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("scrape: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("scrape: %s", response.Status)
 	}
-	return ReadSamples(response.Body)
+	return readFamilies(response.Body)
 }
 
 // Await scrapes until something holds or the time is over, and returns the last scrape.
-func (o *Observer) Await(limit time.Duration, holds func(Samples) bool) (Samples, error) {
-	for deadline := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
-		s, err := o.Scrape()
-		if err != nil || holds(s) || time.Now().After(deadline) {
-			return s, err
-		}
-	}
+func (o *Observer) Await(limit time.Duration, holds func(Samples) bool) (last Samples, err error) {
+	Wait(limit, func() bool {
+		last, err = o.Scrape()
+		return err != nil || holds(last)
+	})
+	return last, err
 }
 
-// Stop ends the process in good order. It fails if that takes too long or the exit status is not 0.
+// Stop ends the process in good order if it runs. It fails if that takes too long or the exit status is not 0.
 func (o *Observer) Stop() error {
 	var err error
 	if o.Running() {
-		err = o.process.stop(syscall.SIGTERM)
+		err = o.Process.Stop(syscall.SIGTERM)
 	}
-	if state := o.process.command.ProcessState; err == nil && !state.Success() {
-		err = fmt.Errorf("the observer ended: %s", state)
+	if state := o.Command.ProcessState; err == nil && !state.Success() {
+		err = fmt.Errorf("the observer ended: %s; it printed:\n%s", state, o.Output)
 	}
-	return errors.Join(err, o.clean())
+	return errors.Join(err, o.Clean())
 }
 
-func (o *Observer) clean() error {
+// Clean removes the files and the cgroup of an observer that has ended. Stop does it too.
+func (o *Observer) Clean() error {
 	err := os.RemoveAll(o.folder)
 	if o.cgroup != nil {
 		err = errors.Join(err, o.cgroup.remove())

@@ -3,42 +3,57 @@ package kit
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"syscall"
 	"time"
 )
 
-// startTime is what starting a program may take on a busy machine.
-const startTime = 30 * time.Second
+// StartTime is how long a program may take to start on a busy machine, or to end.
+const StartTime = 30 * time.Second
 
-// process is a program that runs beside, and what it prints.
-type process struct {
-	command *exec.Cmd
-	output  Output
+// Process is a program that runs beside its caller.
+type Process struct {
+	Command *exec.Cmd
+	Output  *Output // what it printed where the command names no other place for that
 	exited  chan struct{}
 }
 
-// start runs a program and waits until it is ready.
-func start(command *exec.Cmd, ready func() bool) (*process, error) {
-	p := &process{command: command, exited: make(chan struct{})}
-	command.Stdout, command.Stderr = &p.output, &p.output
+// Start runs a program. It returns when ready returns true, at once if ready is nil. If the program ends first or StartTime passes,
+// the error holds what it printed.
+func Start(command *exec.Cmd, ready func() bool) (*Process, error) {
+	p := &Process{Command: command, Output: &Output{}, exited: make(chan struct{})}
+	if command.Stdout == nil {
+		command.Stdout = p.Output
+	}
+	if command.Stderr == nil {
+		command.Stderr = p.Output
+	}
 	if err := command.Start(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("start %s: %w", command.Path, err)
 	}
 	go func() {
 		_ = command.Wait() // its ProcessState says how it ended
 		close(p.exited)
 	}()
-	for deadline := time.Now().Add(startTime); !ready(); time.Sleep(20 * time.Millisecond) {
-		if !p.running() || time.Now().After(deadline) {
-			_ = p.stop(syscall.SIGKILL)
-			return nil, fmt.Errorf("start %s: it is not ready; it printed:\n%s", command.Path, &p.output)
-		}
+	if ready == nil {
+		return p, nil
+	}
+	if !Wait(StartTime, func() bool { return !p.Running() || ready() }) || !p.Running() {
+		_ = p.Stop(syscall.SIGKILL)
+		return nil, fmt.Errorf("start %s: not ready (%s); it printed:\n%s", command.Path, command.ProcessState, p.Output)
 	}
 	return p, nil
 }
 
-func (p *process) running() bool {
+// PID returns the process id.
+func (p *Process) PID() int { return p.Command.Process.Pid }
+
+// Exited returns a channel that is closed when the process has ended.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Running reports whether the process has not ended.
+func (p *Process) Running() bool {
 	select {
 	case <-p.exited:
 		return false
@@ -47,15 +62,26 @@ func (p *process) running() bool {
 	}
 }
 
-// stop ends the process with a signal, and with SIGKILL if it takes too long.
-func (p *process) stop(signal syscall.Signal) error {
-	_ = p.command.Process.Signal(signal) // fails only if it has ended
+// Signal sends the process a signal. It is no error if the process has ended.
+func (p *Process) Signal(signal syscall.Signal) error {
+	if err := p.Command.Process.Signal(signal); !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+// Stop ends the process with a signal, and returns an error if it has to use SIGKILL instead.
+func (p *Process) Stop(signal syscall.Signal) error {
+	err := p.Signal(signal)
 	select {
 	case <-p.exited:
-		return nil
-	case <-time.After(startTime):
-		_ = p.command.Process.Kill()
+		return err
+	case <-time.After(StartTime):
+		_ = p.Command.Process.Kill() // fails only if it has ended meanwhile
 		<-p.exited
-		return errors.New(p.command.Path + " did not stop")
+		return errors.Join(err, fmt.Errorf("stop %s: still running after %s", p.Command.Path, StartTime))
 	}
 }
+
+// ExitCode returns the exit status of a process that has ended, -1 if a signal killed it.
+func (p *Process) ExitCode() int { return p.Command.ProcessState.ExitCode() }

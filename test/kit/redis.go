@@ -1,79 +1,92 @@
 package kit
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
-	"bufio"
-
-	"github.com/redis-observer/redis-observer/test/commandstats"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
-// Redis is a running redis-server on a port of 127.0.0.1, without persistence.
+// Redis is a running server on a port of 127.0.0.1, without persistence.
 type Redis struct {
-	Port    int
-	process *process
-	folder  string // with the Unix socket for what is not to be observed
+	*Process
+	Port   int
+	Socket string // a Unix socket, for commands that are not to be observed
+	folder string
 }
 
-// StartRedis starts redis-server on a port. Further arguments are its own.
+// StartRedis starts the installed redis-server. Further arguments are its own and override those of the kit.
 func StartRedis(port int, arguments ...string) (*Redis, error) {
+	return StartServer(exec.Command("redis-server"), port, arguments...)
+}
+
+// StartServer starts the server of a command, of any version of Redis or Valkey, to which the kit adds arguments.
+func StartServer(command *exec.Cmd, port int, arguments ...string) (*Redis, error) {
 	folder, err := os.MkdirTemp("", "kit-redis")
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{Port: port, folder: folder}
-	command := exec.Command("redis-server", append([]string{
-		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--unixsocket", r.socket(), "--dir", folder, "--save", "",
-		"--protected-mode", "no", "--maxclients", "50000", "--tcp-backlog", "4096",
-	}, arguments...)...)
-	r.process, err = start(command, func() bool {
-		c, err := net.Dial("unix", r.socket())
-		return err == nil && c.Close() == nil
-	})
+	r := &Redis{Port: port, Socket: filepath.Join(folder, "redis.sock"), folder: folder}
+	command.Args = append(append(command.Args, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--unixsocket", r.Socket,
+		"--dir", folder, "--save", "", "--appendonly", "no", "--protected-mode", "no"), arguments...)
+	r.Process, err = Start(command, r.answers)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
 	return r, nil
 }
 
-func (r *Redis) socket() string { return filepath.Join(r.folder, "redis.sock") }
-
-// Stop ends the server.
-func (r *Redis) Stop() error {
-	return errors.Join(r.process.stop(syscall.SIGKILL), os.RemoveAll(r.folder))
+func (r *Redis) answers() bool {
+	c, err := net.Dial("unix", r.Socket)
+	return err == nil && c.Close() == nil
 }
 
-// Control runs a command over the Unix socket, which is not observed, and returns the reply's line or the text of a bulk string.
-func (r *Redis) Control(arguments ...string) (string, error) {
-	conn, err := net.Dial("unix", r.socket())
+// Address returns where the server listens for TCP.
+func (r *Redis) Address() string { return fmt.Sprintf("127.0.0.1:%d", r.Port) }
+
+// Stop kills the server.
+func (r *Redis) Stop() error {
+	return errors.Join(r.Process.Stop(syscall.SIGKILL), os.RemoveAll(r.folder))
+}
+
+// Control runs a command over the Unix socket, on a connection of its own. An error reply is an error.
+func (r *Redis) Control(arguments ...string) (resp.Reply, error) {
+	conn, err := net.Dial("unix", r.Socket)
 	if err != nil {
-		return "", err
+		return resp.Reply{}, err
 	}
 	defer conn.Close()
-	if _, err := conn.Write(Request(arguments...)); err != nil {
-		return "", err
+	if _, err := conn.Write(resp.Request(arguments...)); err != nil {
+		return resp.Reply{}, err
 	}
-	return readReply(bufio.NewReader(conn))
+	reply, err := resp.Read(bufio.NewReader(conn))
+	if err == nil && reply.Failed() {
+		err = fmt.Errorf("%s: %s", arguments[0], reply.Text)
+	}
+	return reply, err
 }
 
-// Calls returns what the server counted of each command since its start, by label, without INFO itself.
-func (r *Redis) Calls() (map[string]commandstats.Count, error) {
-	text, err := r.Control("INFO", "commandstats")
+// ResetStats sets what the server counted to zero.
+func (r *Redis) ResetStats() error {
+	_, err := r.Control("CONFIG", "RESETSTAT")
+	return err
+}
+
+// Calls returns what the server counted of each command since its start or ResetStats, by label, without INFO and ResetStats.
+func (r *Redis) Calls() (map[string]Count, error) {
+	reply, err := r.Control("INFO", "commandstats")
 	if err != nil {
 		return nil, err
 	}
-	counts := make(map[string]commandstats.Count)
-	for line := range strings.Lines(text) {
-		if name, count, ok := commandstats.Line(line); ok && name != "info" {
-			counts[name] = count
-		}
-	}
-	return counts, nil
+	counts, err := ReadCommandStats(reply.Text)
+	delete(counts, "info")
+	delete(counts, "config_resetstat")
+	return counts, err
 }

@@ -1,27 +1,32 @@
 package kit
 
 import (
+	"io"
 	"maps"
 	"slices"
 	"strings"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-
-	"io"
 )
 
-// Samples is one scrape: the value of each series, by family and sorted labels, as in redis_pool_connections{name=a,state=in_use}; of a
-// histogram the count.
+// Samples is one scrape: the value of each series, by family and sorted labels, as in
+// redis_pool_connections{name=a,state=in_use}. A histogram has its count under its name, and its sum under that with _sum.
 type Samples map[string]float64
 
 // ReadSamples reads a scrape in the text format.
 func ReadSamples(r io.Reader) (Samples, error) {
+	families, err := readFamilies(r)
+	return flatten(families), err
+}
+
+func readFamilies(r io.Reader) (map[string]*dto.MetricFamily, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(r)
-	if err != nil {
-		return nil, err
-	}
+	return parser.TextToMetricFamilies(r)
+}
+
+func flatten(families map[string]*dto.MetricFamily) Samples {
 	s := make(Samples)
 	for name, family := range families {
 		for _, metric := range family.GetMetric() {
@@ -30,11 +35,14 @@ func ReadSamples(r io.Reader) (Samples, error) {
 				labels = append(labels, label.GetName()+"="+label.GetValue())
 			}
 			slices.Sort(labels)
-			s[name+"{"+strings.Join(labels, ",")+"}"] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() +
-				float64(metric.GetHistogram().GetSampleCount())
+			series := "{" + strings.Join(labels, ",") + "}"
+			s[name+series] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+			if metric.GetHistogram() != nil {
+				s[name+"_sum"+series] = metric.GetHistogram().GetSampleSum()
+			}
 		}
 	}
-	return s, nil
+	return s
 }
 
 // Sum adds the series of a family that have all of some labels, each as in "name=a".
@@ -73,16 +81,20 @@ var lossFamilies = []string{
 }
 
 // Losses returns the series that say a number may not be exact and are not 0, sorted.
-func (s Samples) Losses() []string {
-	var lost []string
+func (s Samples) Losses() []string { return s.Nonzero(lossFamilies...) }
+
+// Nonzero returns the series of some families that are not 0, sorted. Of redis_observer_gaps_total only those count whose effect is
+// broken: other gaps lose no command.
+func (s Samples) Nonzero(families ...string) []string {
+	var found []string
 	for _, key := range slices.Sorted(maps.Keys(s)) {
 		family, labels := split(key)
 		harmless := family == "redis_observer_gaps_total" && !slices.Contains(labels, "effect=broken")
-		if s[key] != 0 && slices.Contains(lossFamilies, family) && !harmless {
-			lost = append(lost, key)
+		if s[key] != 0 && slices.Contains(families, family) && !harmless {
+			found = append(found, key)
 		}
 	}
-	return lost
+	return found
 }
 
 func split(key string) (family string, labels []string) {

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis-observer/redis-observer/test/commandstats"
 	"github.com/redis-observer/redis-observer/test/kit"
 )
 
@@ -92,21 +91,28 @@ func (o options) play(r row) (result string, err error) {
 	return s.summary(truth, last), s.explain(err)
 }
 
+// startRedis starts a server that takes as many connections as any row opens.
+func startRedis(port int) (*kit.Redis, error) {
+	return kit.StartRedis(port, "--maxclients", "50000", "--tcp-backlog", "4096")
+}
+
 func (s *scene) start(r row) error {
 	var err error
-	if s.redis, err = kit.StartRedis(victimPort); err != nil {
+	if s.redis, err = startRedis(victimPort); err != nil {
 		return err
 	}
 	s.atEnd(s.redis.Stop)
 	if r.serve == nil {
-		if s.neighbour, err = kit.StartRedis(neighbourPort); err != nil {
+		if s.neighbour, err = startRedis(neighbourPort); err != nil {
 			return err
 		}
 		s.atEnd(s.neighbour.Stop)
 	} else if err := r.serve(s); err != nil {
 		return err
 	}
-	if s.observer, err = kit.StartObserver(s.program, observerPort, configuration, s.limit); err != nil {
+	if s.observer, err = kit.StartObserver(kit.ObserverOptions{
+		Program: s.program, Port: observerPort, Configuration: configuration, MemoryLimit: s.limit,
+	}); err != nil {
 		return err
 	}
 	s.atEnd(s.observer.Stop)
@@ -167,7 +173,7 @@ func (s *scene) explain(err error) error {
 }
 
 // compare returns where the victim's counts differ from its server's.
-func compare(truth map[string]commandstats.Count, now kit.Samples) []string {
+func compare(truth map[string]kit.Count, now kit.Samples) []string {
 	all := now.By("command", "redis_commands_total", "name=victim")
 	failed := now.By("command", "redis_commands_total", "name=victim", "status=error")
 	var differences []string
@@ -187,7 +193,7 @@ func compare(truth map[string]commandstats.Count, now kit.Samples) []string {
 	return differences
 }
 
-func (s *scene) summary(truth map[string]commandstats.Count, last kit.Samples) string {
+func (s *scene) summary(truth map[string]kit.Count, last kit.Samples) string {
 	total := 0.0
 	for _, t := range truth {
 		total += t.Calls

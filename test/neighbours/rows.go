@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redis-observer/redis-observer/test/kit"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 var rows = []row{
@@ -44,7 +45,7 @@ var rows = []row{
 // pool opens connections that each send one long pipeline, read its replies and stay.
 func pool(s *scene) error {
 	const pairs = 300
-	requests := bytes.Repeat(append(kit.Request("SET", "k", "v"), kit.Request("GET", "k")...), pairs)
+	requests := bytes.Repeat(append(resp.Request("SET", "k", "v"), resp.Request("GET", "k")...), pairs)
 	for range 2100 {
 		c, err := kit.Dial(neighbourPort)
 		if err != nil {
@@ -82,7 +83,7 @@ func checkPool(s *scene, last kit.Samples) error {
 // unanswered writes in pieces that are short enough to be copied whole.
 func unanswered(s *scene) error {
 	const batch = 1000
-	requests := kit.Repeat(batch, "PING")
+	requests := resp.Repeat(batch, "PING")
 	for range 2 {
 		c, err := kit.Dial(neighbourPort)
 		if err != nil {
@@ -193,7 +194,7 @@ func ask(s *scene) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.Send(kit.Request("GET", "key")), readUntilDone(s, c))
+	return errors.Join(c.Send(resp.Request("GET", "key")), readUntilDone(s, c))
 }
 
 // readUntilDone reads until the victim is done.
@@ -210,7 +211,7 @@ func readUntilDone(s *scene, c *kit.Client) error {
 
 // primary answers PSYNC and then sends a stream of commands without end.
 func primary(s *scene) error {
-	stream := kit.Repeat(1000, "SET", "key", strings.Repeat("v", 100))
+	stream := resp.Repeat(1000, "SET", "key", strings.Repeat("v", 100))
 	return s.listen(func(conn net.Conn) {
 		if _, err := conn.Read(make([]byte, 1024)); err != nil {
 			return
@@ -230,7 +231,7 @@ func replicate(s *scene) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.Send(kit.Request("PSYNC", "?", "-1")), readUntilDone(s, c))
+	return errors.Join(c.Send(resp.Request("PSYNC", "?", "-1")), readUntilDone(s, c))
 }
 
 // repeatedly runs a client's work on a few connections until the victim is done.
@@ -264,13 +265,13 @@ func exchange(c *kit.Client, requests []byte, n int) error {
 }
 
 func values(s *scene) error {
-	requests := append(kit.Request("SET", "large", strings.Repeat("v", 1<<20)), kit.Request("GET", "large")...)
+	requests := append(resp.Request("SET", "large", strings.Repeat("v", 1<<20)), resp.Request("GET", "large")...)
 	return repeatedly(s, 2, func(c *kit.Client) error { return exchange(c, requests, 2) })
 }
 
 func transactions(s *scene) error {
 	const commands = 200_000
-	requests := append(append(kit.Request("MULTI"), kit.Repeat(commands, "INCR", "n")...), kit.Request("EXEC")...)
+	requests := append(append(resp.Request("MULTI"), resp.Repeat(commands, "INCR", "n")...), resp.Request("EXEC")...)
 	return repeatedly(s, 1, func(c *kit.Client) error {
 		// Replies are read while requests are written, or both ends would wait for room.
 		sent := make(chan error, 1)
@@ -291,7 +292,7 @@ func churn(s *scene) error {
 					errs[i] = err
 					return
 				}
-				errs[i] = errors.Join(c.Send(kit.Request("PING")), c.Abort())
+				errs[i] = errors.Join(c.Send(resp.Request("PING")), c.Abort())
 			}
 		})
 	}
@@ -300,7 +301,7 @@ func churn(s *scene) error {
 }
 
 // crowd opens connections that ask and get no answer. Both ends are in this process, which may have 20,000 files open.
-func crowd(s *scene) error { return open(s, s.scale(8000), kit.Request("BLPOP", "list", "0")) }
+func crowd(s *scene) error { return open(s, s.scale(8000), resp.Request("BLPOP", "list", "0")) }
 
 func halves(s *scene) error {
 	half := []byte("*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$100000\r\n" + strings.Repeat("v", 1500))
@@ -334,7 +335,7 @@ func publish(s *scene) error {
 		}
 		go func() { _, _ = io.Copy(io.Discard, c.TCPConn) }()
 	}
-	requests := kit.Repeat(16, "PUBLISH", "news", strings.Repeat("m", 100))
+	requests := resp.Repeat(16, "PUBLISH", "news", strings.Repeat("m", 100))
 	return repeatedly(s, 1, func(c *kit.Client) error { return exchange(c, requests, 16) })
 }
 
@@ -348,7 +349,7 @@ func monitor(s *scene) error {
 		return err
 	}
 	go func() { _, _ = io.Copy(io.Discard, c.TCPConn) }()
-	requests := kit.Repeat(16, "SET", "key", "value")
+	requests := resp.Repeat(16, "SET", "key", "value")
 	return repeatedly(s, 2, func(c *kit.Client) error { return exchange(c, requests, 16) })
 }
 

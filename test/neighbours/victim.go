@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redis-observer/redis-observer/test/kit"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 const (
@@ -45,7 +46,7 @@ func visit() error {
 		}
 	}
 	// Of each three commands the last one is refused by the server.
-	batch := append(append(kit.Request("SET", "text", "x"), kit.Request("GET", "text")...), kit.Request("LPUSH", "text", "x")...)
+	batch := append(append(resp.Request("SET", "text", "x"), resp.Request("GET", "text")...), resp.Request("LPUSH", "text", "x")...)
 	requests := make([]byte, 0, pipeline/3*len(batch))
 	for range pipeline / 3 {
 		requests = append(requests, batch...)
@@ -74,7 +75,7 @@ func arrive(s *scene) error {
 			return err
 		}
 		s.atEnd(c.Close)
-		if err := exchange(c, kit.Repeat(commands, "SET", "key", "value"), commands); err != nil {
+		if err := exchange(c, resp.Repeat(commands, "SET", "key", "value"), commands); err != nil {
 			return err
 		}
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
+	"github.com/redis-observer/redis-observer/test/kit"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 func TestSameNumbers(t *testing.T) {
@@ -29,44 +30,39 @@ func TestSameNumbers(t *testing.T) {
 	dir := t.TempDir()
 	observer := filepath.Join(dir, "redis-observer")
 	mustRun(t, "go", "build", "-o", observer, "../../cmd/redis-observer")
-	config := filepath.Join(dir, "observer.yaml")
-	endpoints := fmt.Sprintf("ports: []\nendpoints: [{name: cache, addresses: [\"%s:%d\"]}, {name: sessions, addresses: [\"%s:%d\"]}]\n",
+	configuration := fmt.Sprintf("ports: []\nendpoints: [{name: cache, addresses: [\"%s:%d\"]}, {name: sessions, addresses: [\"%s:%d\"]}]\ncapture: {ring_size: 64MiB}\n",
 		cacheAt, redisPort, sessionsAt, redisPort)
-	require.NoError(t, os.WriteFile(config, []byte(endpoints+"capture: {ring_size: 64MiB}\n"), 0o600))
-
-	socket, file := filepath.Join(dir, "redis.sock"), filepath.Join(dir, "traffic.pcap")
-	mustStart(t, exec.Command("redis-server", "--port", strconv.Itoa(redisPort), "--bind", cacheAt, sessionsAt, "--save", "", "--dir", dir, "--unixsocket", socket))
-	probes := mustStart(t, exec.Command(observer, "--config", config, "--listen", probesAt))
-	packets := exec.Command(observer, "--config", config, "--listen", packetsAt)
-	packets.Env = append(os.Environ(), "REDIS_OBSERVER_CAPTURE_BACKEND=packet")
-	mustStart(t, packets)
+	file := filepath.Join(dir, "traffic.pcap")
+	server, err := kit.StartRedis(redisPort, "--bind", cacheAt, sessionsAt)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, server.Stop()) })
+	probes := mustObserve(t, observer, configuration, probesPort)
+	packets := mustObserve(t, observer, configuration, packetsPort, "REDIS_OBSERVER_CAPTURE_BACKEND=packet")
 	dump := mustStart(t, tcpdump(t, "-Z", "root", "-i", "lo", "-B", "262144", "-w", file, "port", strconv.Itoa(redisPort)))
-	for _, address := range []string{probesAt, packetsAt} {
-		require.Eventually(t, func() bool { _, err := get("http://" + address + "/readyz"); return err == nil }, patience, 50*time.Millisecond, address)
-	}
 	require.Eventually(t, func() bool { _, err := os.Stat(file); return err == nil }, patience, 50*time.Millisecond, "tcpdump")
-	mustRun(t, "redis-cli", "-s", socket, "config", "resetstat")
+	require.NoError(t, server.ResetStats())
 
 	traffic(t)
 
 	time.Sleep(2 * time.Second) // rings and tcpdump's buffer
-	want := truth(mustRun(t, "redis-cli", "-s", socket, "info", "commandstats"))
+	calls, err := server.Calls()
+	require.NoError(t, err)
+	want := truth(calls)
 	mustEnd(t, dump)
 
-	live, err := get("http://" + probesAt + "/metrics")
+	live, err := probes.Scrape()
 	require.NoError(t, err)
-	captured, err := get("http://" + packetsAt + "/metrics")
+	captured, err := packets.Scrape()
 	require.NoError(t, err)
-	replayed := mustRun(t, observer, "replay", "--config", config, file)
-	byName := parse(t, live)
-	for name, metrics := range map[string]string{"probes": live, "packets": captured, "replay": replayed} {
-		got := parse(t, metrics)
+	replayed, err := kit.ReadSamples(strings.NewReader(mustRun(t, observer, "replay", "--config", probes.ConfigFile(), file)))
+	require.NoError(t, err)
+	byName := commandsIn(live)
+	for name, samples := range map[string]kit.Samples{"probes": live, "packets": captured, "replay": replayed} {
+		got := commandsIn(samples)
 		assert.Equal(t, want, got.ofAllNames(), name)
 		assert.Equal(t, byName, got, name)
-		assert.Empty(t, seriesOfLoss.FindAllString(metrics, -1), name)
+		assert.Empty(t, samples.Nonzero(lossFamilies...), name)
 	}
-	mustEnd(t, probes)
-	mustEnd(t, packets)
 }
 
 // traffic is all that a client may do to Redis, by clients of others and by hand.
@@ -80,26 +76,26 @@ func traffic(t *testing.T) {
 	library(t)
 
 	k := mustDial(t)
-	k.ask(1, capturetest.Command("SET", "s", "text"))
-	k.ask(1, capturetest.Command("LPUSH", "s", "x"))
-	k.ask(1, capturetest.Command("GET"))
-	k.ask(1, capturetest.Command("MULTI"))
-	k.ask(1, capturetest.Command("INCR", "n"))
-	k.ask(1, capturetest.Command("INCR", "s"))
-	k.ask(3, capturetest.Command("EXEC"))
-	for b := range strings.SplitSeq(capturetest.Command("GET", "n"), "") { // byte by byte
-		k.write(b)
+	k.ask(1, resp.Request("SET", "s", "text"))
+	k.ask(1, resp.Request("LPUSH", "s", "x"))
+	k.ask(1, resp.Request("GET"))
+	k.ask(1, resp.Request("MULTI"))
+	k.ask(1, resp.Request("INCR", "n"))
+	k.ask(1, resp.Request("INCR", "s"))
+	k.ask(3, resp.Request("EXEC"))
+	for _, b := range resp.Request("GET", "n") { // byte by byte
+		k.write([]byte{b})
 	}
 	k.read(2)
 
 	subscriber := mustDial(t)
-	subscriber.ask(12, capturetest.Command("SUBSCRIBE", "a", "b"))
-	k.ask(1, capturetest.Command("PUBLISH", "a", "hello"))
+	subscriber.ask(12, resp.Request("SUBSCRIBE", "a", "b"))
+	k.ask(1, resp.Request("PUBLISH", "a", "hello"))
 	subscriber.read(7)
-	subscriber.ask(12, capturetest.Command("UNSUBSCRIBE"))
+	subscriber.ask(12, resp.Request("UNSUBSCRIBE"))
 
 	blocked := mustDial(t)
-	blocked.write(capturetest.Command("BLPOP", "nothing", "0"))
+	blocked.write(resp.Request("BLPOP", "nothing", "0"))
 	time.Sleep(200 * time.Millisecond)
 	require.NoError(t, blocked.SetLinger(0))
 	require.NoError(t, blocked.Close())
@@ -153,15 +149,15 @@ func mustDial(t *testing.T) client {
 }
 
 // ask sends a request and reads a number of lines.
-func (c client) ask(lines int, request string) {
+func (c client) ask(lines int, request []byte) {
 	c.t.Helper()
 	c.write(request)
 	c.read(lines)
 }
 
-func (c client) write(text string) {
+func (c client) write(text []byte) {
 	c.t.Helper()
-	_, err := io.WriteString(c, text)
+	_, err := c.Write(text)
 	require.NoError(c.t, err)
 }
 

@@ -2,33 +2,28 @@ package packets
 
 import (
 	"bytes"
-	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/test/commandstats"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 const (
-	redisPort  = 22500
-	cacheAt    = "127.0.0.1"
-	sessionsAt = "127.0.0.2"
-	probesAt   = "127.0.0.1:22501"
-	packetsAt  = "127.0.0.1:22502"
-	patience   = 20 * time.Second
-	libraries  = "/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu"
-	cachedDump = "../../.cache/tcpdump"
+	redisPort               = 22500
+	cacheAt                 = "127.0.0.1"
+	sessionsAt              = "127.0.0.2"
+	probesPort, packetsPort = 22501, 22502
+	patience                = 20 * time.Second
+	libraries               = "/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu"
+	cachedDump              = "../../.cache/tcpdump"
 )
 
 // skipUnless skips the test where something that it needs is not there, or fails if it must not be skipped.
@@ -61,26 +56,41 @@ func tcpdump(tb testing.TB, args ...string) *exec.Cmd {
 }
 
 // mustStart starts a process that ends with the test.
-func mustStart(tb testing.TB, command *exec.Cmd) *exec.Cmd {
+func mustStart(tb testing.TB, command *exec.Cmd) *kit.Process {
 	tb.Helper()
-	var output bytes.Buffer
-	command.Stdout, command.Stderr = &output, &output
-	require.NoError(tb, command.Start())
+	p, err := kit.Start(command, nil)
+	require.NoError(tb, err)
 	tb.Cleanup(func() {
-		_ = command.Process.Kill() // it may have ended
-		_ = command.Wait()
+		_ = p.Stop(syscall.SIGKILL) // it may have ended
 		if tb.Failed() {
-			tb.Logf("%s:\n%s", filepath.Base(command.Path), output.String())
+			tb.Logf("%s:\n%s", filepath.Base(command.Path), p.Output)
 		}
 	})
-	return command
+	return p
 }
 
 // mustEnd asks a process to end, and waits until it has.
-func mustEnd(tb testing.TB, command *exec.Cmd) {
+func mustEnd(tb testing.TB, p *kit.Process) {
 	tb.Helper()
-	require.NoError(tb, command.Process.Signal(syscall.SIGINT))
-	require.NoError(tb, command.Wait())
+	require.NoError(tb, p.Stop(syscall.SIGINT))
+	require.Zero(tb, p.ExitCode())
+}
+
+// mustObserve starts an observer of the test's configuration that ends with the test.
+func mustObserve(tb testing.TB, program, configuration string, port int, environment ...string) *kit.Observer {
+	tb.Helper()
+	o, err := kit.StartObserver(kit.ObserverOptions{
+		Program: program, Port: port, Configuration: configuration,
+		Prepare: func(command *exec.Cmd) { command.Env = append(os.Environ(), environment...) },
+	})
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Logf("observer:\n%s", o.Log())
+		}
+		assert.NoError(tb, o.Stop())
+	})
+	return o
 }
 
 func mustRun(tb testing.TB, name string, args ...string) string {
@@ -93,35 +103,25 @@ func mustRun(tb testing.TB, name string, args ...string) string {
 	return string(output)
 }
 
-func get(url string) (string, error) {
-	response, err := http.Get(url)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("get %s: %s", url, response.Status)
-	}
-	return string(body), err
-}
-
 // counts are the commands by "name command status", or without the name.
 type counts map[string]int
 
-var (
-	seriesOfCommands = regexp.MustCompile(`(?m)^redis_commands_total\{command="(.*?)",name="(.*?)",status="(.*?)"\} (.*)$`)
-	seriesOfLoss     = regexp.MustCompile(`(?m)^redis_observer_(capture_lost_events_total|unpaired_commands_total|held_overflow_total|lost_connections_total|gaps_total\{effect="broken").* [1-9].*$`)
-)
+// lossFamilies are the counters that must stay at zero.
+var lossFamilies = []string{
+	"redis_observer_capture_lost_events_total", "redis_observer_unpaired_commands_total", "redis_observer_held_overflow_total",
+	"redis_observer_lost_connections_total", "redis_observer_gaps_total",
+}
 
-func parse(tb testing.TB, metrics string) counts {
-	tb.Helper()
+// commandsIn returns the counts of a scrape.
+func commandsIn(s kit.Samples) counts {
 	found := counts{}
-	for _, match := range seriesOfCommands.FindAllStringSubmatch(metrics, -1) {
-		n, err := strconv.ParseFloat(match[4], 64)
-		require.NoError(tb, err)
-		if n > 0 {
-			found[match[2]+" "+match[1]+" "+match[3]] = int(n)
+	for name := range s.By("name", "redis_commands_total") {
+		for _, status := range []string{"success", "error"} {
+			for command, n := range s.By("command", "redis_commands_total", "name="+name, "status="+status) {
+				if n > 0 {
+					found[name+" "+command+" "+status] = int(n)
+				}
+			}
 		}
 	}
 	return found
@@ -138,13 +138,9 @@ func (c counts) ofAllNames() counts {
 }
 
 // truth returns what Redis counted, but for what the test itself asked it over its Unix socket.
-func truth(stats string) counts {
+func truth(calls map[string]kit.Count) counts {
 	found := counts{}
-	for line := range strings.Lines(stats) {
-		command, c, ok := commandstats.Line(line)
-		if !ok || command == "info" || command == "config_resetstat" {
-			continue
-		}
+	for command, c := range calls {
 		if c.Calls > c.Errors {
 			found[command+" success"] = int(c.Calls - c.Errors)
 		}

@@ -1,79 +1,62 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-observer/redis-observer/test/kit"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // ledger is what the clients of a server know of their commands.
 type ledger struct{ success, failed, kills atomic.Uint64 }
 
-func (l *ledger) note(reply string, err error) {
+func (l *ledger) note(failed bool) {
 	switch {
 	case l == nil:
-	case err != nil || reply[0] == '-':
+	case failed:
 		l.failed.Add(1)
 	default:
 		l.success.Add(1)
 	}
 }
 
-// client speaks to a server, one command at a time or several.
-type client struct {
-	net.Conn
-	replies *bufio.Reader
-}
-
-func dial(port int) (*client, error) {
-	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-	if err != nil {
-		return nil, err
-	}
-	return &client{conn, bufio.NewReader(conn)}, nil
-}
-
 // exchange writes a pipeline in one call, and notes the outcome of each of its commands.
-func (c *client) exchange(l *ledger, commands ...string) error {
-	var request strings.Builder
+func exchange(c *kit.Client, l *ledger, commands ...string) error {
+	var requests []byte
 	for _, command := range commands {
-		words := strings.Fields(command)
-		fmt.Fprintf(&request, "*%d\r\n", len(words))
-		for _, word := range words {
-			fmt.Fprintf(&request, "$%d\r\n%s\r\n", len(word), word)
-		}
+		requests = append(requests, resp.Request(strings.Fields(command)...)...)
 	}
-	if c.closed() {
+	if closed(c) {
 		return io.EOF
 	}
-	if _, err := c.Write([]byte(request.String())); err != nil {
+	if err := c.Send(requests); err != nil {
 		return err // nothing was sent: the kernel takes as much as this whole or not at all
 	}
 	var failure error
 	for range commands {
-		var reply string
+		failed := 0
 		if failure == nil {
-			reply, failure = c.reply()
+			failed, failure = c.Receive(1)
 		}
-		l.note(reply, failure)
+		l.note(failed > 0 || failure != nil)
 	}
 	return failure
 }
 
 // closed says whether the server closed the connection already. What is written then never reaches it, and counts nowhere.
-func (c *client) closed() bool {
-	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+func closed(c *kit.Client) bool {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return true
 	}
@@ -83,19 +66,6 @@ func (c *client) closed() bool {
 		n, _, failure = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	})
 	return err != nil || n == 0 && failure == nil || failure != nil && !errors.Is(failure, unix.EAGAIN)
-}
-
-// reply reads a line, or a value and its line.
-func (c *client) reply() (string, error) {
-	line, err := c.replies.ReadString('\n')
-	if err != nil || line[0] != '$' || line[1] == '-' {
-		return line, err
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(line[1:]))
-	if err == nil {
-		_, err = c.replies.Discard(n + 2)
-	}
-	return line, err
 }
 
 var (
@@ -116,13 +86,13 @@ func pipeline() []string {
 // keepTalking holds a connection as long as it lasts, and opens another one then.
 func keepTalking(ctx context.Context, port int, l *ledger) {
 	for ctx.Err() == nil {
-		c, err := dial(port)
+		c, err := kit.Dial(port)
 		if err != nil {
 			sleep(ctx, 100*time.Millisecond)
 			continue
 		}
 		for err == nil && sleep(ctx, 2*time.Millisecond) {
-			err = c.exchange(l, pipeline()...)
+			err = exchange(c, l, pipeline()...)
 		}
 		_ = c.Close()
 	}
@@ -131,13 +101,13 @@ func keepTalking(ctx context.Context, port int, l *ledger) {
 // churn opens connections for a few commands each; some are reset and not closed.
 func churn(ctx context.Context, port int) {
 	for sleep(ctx, 5*time.Millisecond) {
-		c, err := dial(port)
+		c, err := kit.Dial(port)
 		if err != nil {
 			continue
 		}
-		_ = c.exchange(nil, pipeline()...)
+		_ = exchange(c, nil, pipeline()...)
 		if rand.IntN(4) == 0 {
-			_ = c.Conn.(*net.TCPConn).SetLinger(0)
+			_ = c.SetLinger(0)
 		}
 		_ = c.Close()
 	}
@@ -146,11 +116,11 @@ func churn(ctx context.Context, port int) {
 // keepKillingServer starts a server again and again, and kills it in the midst of its work.
 func keepKillingServer(ctx context.Context, port int, l *ledger) {
 	for ctx.Err() == nil {
-		server, err := startRedis(port)
+		server, err := kit.StartRedis(port)
 		if err == nil {
 			sleep(ctx, 4*time.Second)
+			_ = server.Stop()
 		}
-		server.kill()
 		l.kills.Add(1)
 	}
 }
@@ -159,9 +129,9 @@ func keepKillingServer(ctx context.Context, port int, l *ledger) {
 func keepKillingClients(ctx context.Context, port int) {
 	for sleep(ctx, time.Second) {
 		benchmark := exec.Command("redis-benchmark", "-p", strconv.Itoa(port), "-n", "100000000", "-P", "4", "-c", "5", "-t", "set,get", "-q")
-		if benchmark.Start() == nil {
+		if process, err := kit.Start(benchmark, nil); err == nil {
 			sleep(ctx, 300*time.Millisecond)
-			process{benchmark}.kill()
+			_ = process.Stop(syscall.SIGKILL)
 		}
 	}
 }

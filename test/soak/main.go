@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 const (
@@ -26,27 +29,22 @@ func main() {
 	}
 }
 
-func run(program string, duration time.Duration) error {
-	folder, err := os.MkdirTemp("", "soak")
+func run(program string, duration time.Duration) (err error) {
+	stable, err := kit.StartRedis(stablePort)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
-	stable, err := startRedis(stablePort)
+	defer func() { err = errors.Join(err, stable.Stop()) }()
+	killed, err := kit.StartRedis(killedPort)
 	if err != nil {
 		return err
 	}
-	defer stable.kill()
-	killed, err := startRedis(killedPort)
+	defer func() { err = errors.Join(err, killed.Stop()) }()
+	observer, err := startObserver(program)
 	if err != nil {
 		return err
 	}
-	defer killed.kill()
-	observer, err := startObserver(program, folder)
-	if err != nil {
-		return err
-	}
-	defer observer.kill()
+	defer func() { err = errors.Join(err, observer.Stop()) }()
 
 	fmt.Printf("soak: %s of load\n", duration)
 	ctx, cancel := context.WithTimeout(context.Background(), duration)
@@ -60,11 +58,11 @@ func run(program string, duration time.Duration) error {
 	}
 	load.Go(func() { keepKillingServer(ctx, victimPort, ledger) })
 	load.Go(func() { keepKillingClients(ctx, killedPort) })
-	load.Go(func() { observer.keepReloading(ctx) })
+	load.Go(func() { keepReloading(ctx, observer) })
 	load.Go(func() { keepScrapingSlowly(ctx) })
-	samples := observer.watch(ctx)
+	samples := watch(ctx, observer)
 	load.Wait()
 	time.Sleep(2 * time.Second) // the last events are read, and the gauges published
 
-	return observer.judge(samples, ledger, stablePort)
+	return judge(observer, samples, ledger, stable)
 }

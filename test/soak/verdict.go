@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/redis-observer/redis-observer/test/commandstats"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // sample is what the observer's process holds at one time.
@@ -21,17 +20,17 @@ type sample struct {
 }
 
 // watch looks every second until the load ends.
-func (o *observer) watch(ctx context.Context) []sample {
+func watch(ctx context.Context, o *kit.Observer) []sample {
 	var samples []sample
 	for sleep(ctx, time.Second) {
-		statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", o.Process.Pid))
-		files, err2 := os.ReadDir(fmt.Sprintf("/proc/%d/fd", o.Process.Pid))
+		statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", o.PID()))
+		files, err2 := os.ReadDir(fmt.Sprintf("/proc/%d/fd", o.PID()))
 		if errors.Join(err, err2) != nil {
 			continue
 		}
 		pages, _ := strconv.Atoi(strings.Fields(string(statm))[1])
 		samples = append(samples, sample{pages * os.Getpagesize(), len(files)})
-		_, _ = scrape()
+		_, _ = o.Scrape()
 	}
 	return samples
 }
@@ -74,18 +73,18 @@ func middle(samples []sample) sample {
 }
 
 // judge returns everything that is wrong.
-func (o *observer) judge(samples []sample, l *ledger, stable int) error {
+func judge(o *kit.Observer, samples []sample, l *ledger, stable *kit.Redis) error {
 	faults := []error{checkGrowth(samples)}
-	all, err := scrape()
+	all, err := o.Scrape()
 	if err != nil {
 		return errors.Join(append(faults, err)...)
 	}
 	faults = append(faults, checkLoss(all), checkStable(all, stable), checkVictim(all, l))
-	if all["redis_observer_config_last_reload_success_timestamp_seconds"] == 0 {
+	if all.Sum("redis_observer_config_last_reload_success_timestamp_seconds") == 0 {
 		faults = append(faults, errors.New("no reload succeeded"))
 	}
 	if err := errors.Join(faults...); err != nil {
-		log, _ := os.ReadFile(o.log)
+		log := o.Log()
 		return fmt.Errorf("%w\nlast of the log:\n%s", err, log[max(0, len(log)-4000):])
 	}
 	fmt.Println("soak: nothing grew, nothing was lost, every total is exact")
@@ -95,54 +94,36 @@ func (o *observer) judge(samples []sample, l *ledger, stable int) error {
 // lossFamilies are 0 as long as every number is exact.
 var lossFamilies = []string{
 	"redis_observer_capture_lost_events_total", "redis_observer_unpaired_commands_total", "redis_observer_evicted_connections_total",
-	"redis_observer_lost_connections_total", "redis_observer_held_overflow_total",
+	"redis_observer_lost_connections_total", "redis_observer_held_overflow_total", "redis_observer_gaps_total",
 }
 
-func checkLoss(all families) error {
+func checkLoss(all kit.Samples) error {
 	var faults []error
-	for series, value := range all {
-		family, _, _ := strings.Cut(series, "{")
-		broken := family == "redis_observer_gaps_total" && strings.Contains(series, `effect="broken"`)
-		if value != 0 && (broken || slices.Contains(lossFamilies, family)) {
-			faults = append(faults, fmt.Errorf("%s is %v", series, value))
-		}
+	for _, series := range all.Nonzero(lossFamilies...) {
+		faults = append(faults, fmt.Errorf("%s is %v", series, all[series]))
 	}
 	return errors.Join(faults...)
 }
 
-// checkStable compares with INFO commandstats, whose calls hold the failed ones and not the rejected ones.
-func checkStable(all families, port int) error {
-	c, err := dial(port)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if _, err := fmt.Fprint(c, "INFO commandstats\r\nQUIT\r\n"); err != nil {
-		return err
-	}
-	text, err := io.ReadAll(c.replies)
+// checkStable compares with what the server counted.
+func checkStable(all kit.Samples, stable *kit.Redis) error {
+	calls, err := stable.Calls()
 	if err != nil {
 		return err
 	}
 	var faults []error
-	for line := range strings.Lines(string(text)) {
-		name, c, ok := commandstats.Line(line)
-		switch {
-		case ok:
-			faults = append(faults, checkCommand(all, name, c))
-		case strings.HasPrefix(line, "cmdstat_"):
-			faults = append(faults, fmt.Errorf("the server's count cannot be read: %q", line))
-		}
+	for label, c := range calls {
+		faults = append(faults, checkCommand(all, label, c))
 	}
 	if len(faults) == 0 {
-		faults = append(faults, errors.New("the server told of no commands"))
+		faults = append(faults, errors.New("the server counted no commands"))
 	}
 	return errors.Join(faults...)
 }
 
-func checkCommand(all families, name string, c commandstats.Count) error {
-	success := all[fmt.Sprintf(`redis_commands_total{command=%q,name="stable",status="success"}`, name)]
-	failed := all[fmt.Sprintf(`redis_commands_total{command=%q,name="stable",status="error"}`, name)]
+func checkCommand(all kit.Samples, name string, c kit.Count) error {
+	success := all.Sum("redis_commands_total", "command="+name, "name=stable", "status=success")
+	failed := all.Sum("redis_commands_total", "command="+name, "name=stable", "status=error")
 	fmt.Printf("stable %-8s server %.0f, errors %.0f; observer %.0f, errors %.0f\n", name, c.Calls, c.Errors, success+failed, failed)
 	if success+failed != c.Calls || failed != c.Errors {
 		return fmt.Errorf("%s on stable: the server counts %v with %v errors, the observer %v with %v", name, c.Calls, c.Errors, success+failed, failed)
@@ -150,17 +131,9 @@ func checkCommand(all families, name string, c commandstats.Count) error {
 	return nil
 }
 
-func checkVictim(all families, l *ledger) error {
-	var success, failed float64
-	for series, value := range all {
-		if strings.HasPrefix(series, "redis_commands_total{") && strings.Contains(series, `name="victim"`) {
-			if strings.Contains(series, `status="success"`) {
-				success += value
-			} else {
-				failed += value
-			}
-		}
-	}
+func checkVictim(all kit.Samples, l *ledger) error {
+	success := all.Sum("redis_commands_total", "name=victim", "status=success")
+	failed := all.Sum("redis_commands_total", "name=victim", "status=error")
 	wantSuccess, wantFailed := float64(l.success.Load()), float64(l.failed.Load())
 	fmt.Printf("victim   clients %.0f, errors %.0f; observer %.0f, errors %.0f\n", wantSuccess+wantFailed, wantFailed, success+failed, failed)
 	// Between a client's look and its write the server may close: at each kill, for one client, that is not to be ruled out.

@@ -50,7 +50,7 @@ func nodeScript(name string) func(context.Context, *round) error {
 		if err := os.WriteFile(file, script, 0o600); err != nil {
 			return err
 		}
-		return r.script(ctx, exec.Command("node", file, strconv.Itoa(r.port), fmt.Sprint(r.server.version)))
+		return r.script(ctx, exec.Command("node", file, strconv.Itoa(r.Port), fmt.Sprint(r.server.version)))
 	}
 }
 
@@ -60,7 +60,7 @@ func python(ctx context.Context, r *round) error {
 	if err != nil {
 		return err
 	}
-	c := exec.Command("python3", script, strconv.Itoa(r.port), fmt.Sprint(r.server.version))
+	c := exec.Command("python3", script, strconv.Itoa(r.Port), fmt.Sprint(r.server.version))
 	c.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(r.cache, "python/usr/lib/python3/dist-packages"))
 	return r.script(ctx, c)
 }
@@ -79,7 +79,7 @@ func hiredis(ctx context.Context, r *round) error {
 		if _, err := r.execute(ctx, compiler, ""); err != nil {
 			return err
 		}
-		if _, err := r.execute(ctx, exec.Command(binary, "127.0.0.1", strconv.Itoa(r.port)), ""); err != nil {
+		if _, err := r.execute(ctx, exec.Command(binary, "127.0.0.1", strconv.Itoa(r.Port)), ""); err != nil {
 			return err
 		}
 	}

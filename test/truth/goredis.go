@@ -14,7 +14,7 @@ import (
 // goRedis runs go-redis with both protocols.
 func goRedis(ctx context.Context, r *round) error {
 	for _, protocol := range []int{2, 3} {
-		db := goredis.NewClient(&goredis.Options{Addr: r.address(), Protocol: protocol, PoolSize: 12, MinIdleConns: 3})
+		db := goredis.NewClient(&goredis.Options{Addr: r.Address(), Protocol: protocol, PoolSize: 12, MinIdleConns: 3})
 		err := errors.Join(
 			goRedisPool(ctx, db), goRedisPipelines(ctx, db), goRedisTransactions(ctx, db),
 			goRedisPubSub(ctx, db), goRedisBlocking(ctx, db), goRedisScripts(ctx, r, db), goRedisErrors(ctx, db))

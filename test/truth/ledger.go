@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // count is what was counted of one command.
@@ -30,42 +31,14 @@ func (l ledger) sum() (c count) {
 	return c
 }
 
-// labels makes the observer's label of a name in commandstats.
-var labels = strings.NewReplacer("|", "_", "-", "_", ".", "_")
-
 // parseCommandStats reads INFO commandstats: all that reached the command, and of it what failed.
 func parseCommandStats(info string) (ledger, error) {
+	counts, err := kit.ReadCommandStats(info)
 	l := ledger{}
-	for line := range strings.Lines(info) {
-		name, fields, found := strings.Cut(strings.TrimSpace(line), ":")
-		name, isCommand := strings.CutPrefix(name, "cmdstat_")
-		if !found || !isCommand {
-			continue
-		}
-		values, err := parseFields(fields)
-		if err != nil {
-			return nil, fmt.Errorf("read commandstats of %s: %w", name, err)
-		}
-		l.add(labels.Replace(strings.ToLower(name)), values["calls"]+values["rejected_calls"], values["failed_calls"]+values["rejected_calls"])
+	for label, c := range counts {
+		l.add(label, int(c.Calls), int(c.Errors))
 	}
-	return l, nil
-}
-
-// parseFields reads the whole numbers of "calls=1,usec=2,usec_per_call=2.00".
-func parseFields(fields string) (map[string]int, error) {
-	values := map[string]int{}
-	for field := range strings.SplitSeq(fields, ",") {
-		key, text, _ := strings.Cut(field, "=")
-		if strings.Contains(text, ".") {
-			continue
-		}
-		value, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, err
-		}
-		values[key] = value
-	}
-	return values, nil
+	return l, err
 }
 
 // containers are the commands that Redis 6.0 counts without their subcommand.

@@ -8,19 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseCommandStats(t *testing.T) {
-	l, err := parseCommandStats("# Commandstats\r\n" +
-		"cmdstat_config|get:calls=3,usec=20,usec_per_call=6.67,rejected_calls=1,failed_calls=2\r\n" +
-		"cmdstat_restore-asking:calls=1,usec=1,usec_per_call=1.00,rejected_calls=0,failed_calls=0\r\n" +
-		"cmdstat_VADD:calls=2,usec=1,usec_per_call=0.50,rejected_calls=0,failed_calls=0\r\n" +
-		"cmdstat_get:calls=7,usec=1,usec_per_call=0.14\r\n")
-	require.NoError(t, err)
-	assert.Equal(t, ledger{"config_get": {4, 3}, "restore_asking": {1, 0}, "vadd": {2, 0}, "get": {7, 0}}, l)
-
-	_, err = parseCommandStats("cmdstat_get:calls=many\r\n")
-	assert.ErrorContains(t, err, "get")
-}
-
 func TestCompare(t *testing.T) {
 	for _, test := range []struct {
 		name             string

@@ -17,7 +17,7 @@ const linkTime = 20 * time.Second
 
 // replication attaches a real replica to the server, writes, lets the link break and come back, and detaches it.
 func replication(ctx context.Context, r *round) error {
-	replica, err := r.another(ctx, false, append([]string{"--replicaof", "127.0.0.1", strconv.Itoa(r.port)}, r.client.options...)...)
+	replica, err := r.another(false, append([]string{"--replicaof", "127.0.0.1", strconv.Itoa(r.Port)}, r.client.options...)...)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func replication(ctx context.Context, r *round) error {
 		if _, err := replica.admin.do("REPLICAOF NO ONE"); err != nil {
 			return err
 		}
-		if _, err := replica.admin.do("REPLICAOF 127.0.0.1 " + strconv.Itoa(r.port)); err != nil {
+		if _, err := replica.admin.do("REPLICAOF 127.0.0.1 " + strconv.Itoa(r.Port)); err != nil {
 			return err
 		}
 		if err := replica.await(ctx, "INFO replication", "master_link_status:up"); err != nil {
@@ -65,8 +65,8 @@ func (i *instance) await(ctx context.Context, line, text string) error {
 // sentinel has a sentinel watch the server for a while.
 func sentinel(ctx context.Context, r *round) error {
 	file := filepath.Join(r.folder, "sentinel.conf")
-	port := r.port + unobserved + 2
-	if err := writeFile(file, fmt.Sprintf("port %d\nsentinel monitor watched 127.0.0.1 %d 1\n", port, r.port)); err != nil {
+	port := r.Port + unobserved + 2
+	if err := writeFile(file, fmt.Sprintf("port %d\nsentinel monitor watched 127.0.0.1 %d 1\n", port, r.Port)); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
@@ -80,7 +80,7 @@ func sentinel(ctx context.Context, r *round) error {
 
 // migration moves keys from another server to this one and back.
 func migration(ctx context.Context, r *round) error {
-	peer, err := r.another(ctx, true)
+	peer, err := r.another(true)
 	if err != nil {
 		return err
 	}
@@ -89,18 +89,18 @@ func migration(ctx context.Context, r *round) error {
 		return err
 	}
 	defer here.Close()
-	there, err := dial("tcp", peer.address())
+	there, err := dial("tcp", peer.Address())
 	if err != nil {
 		return err
 	}
 	defer there.Close()
 	for n := range 5 {
-		if _, err := here.ask(fmt.Sprintf("SET k%d x", n), "SET other x", fmt.Sprintf("MIGRATE 127.0.0.1 %d k%d 0 1000 REPLACE", peer.port, n),
-			fmt.Sprintf("MIGRATE 127.0.0.1 %d other 3 1000 COPY REPLACE", peer.port)); err != nil {
+		if _, err := here.ask(fmt.Sprintf("SET k%d x", n), "SET other x", fmt.Sprintf("MIGRATE 127.0.0.1 %d k%d 0 1000 REPLACE", peer.Port, n),
+			fmt.Sprintf("MIGRATE 127.0.0.1 %d other 3 1000 COPY REPLACE", peer.Port)); err != nil {
 			return err
 		}
-		if _, err := there.ask(fmt.Sprintf("MIGRATE 127.0.0.1 %d k%d 0 1000 COPY", r.port, n), fmt.Sprintf("MIGRATE 127.0.0.1 %d none 0 1000", r.port),
-			fmt.Sprintf("MIGRATE 127.0.0.1 %d k%d 0 1000", r.port, n)); err != nil { // the last one meets a key that exists
+		if _, err := there.ask(fmt.Sprintf("MIGRATE 127.0.0.1 %d k%d 0 1000 COPY", r.Port, n), fmt.Sprintf("MIGRATE 127.0.0.1 %d none 0 1000", r.Port),
+			fmt.Sprintf("MIGRATE 127.0.0.1 %d k%d 0 1000", r.Port, n)); err != nil { // the last one meets a key that exists
 			return err
 		}
 	}
@@ -117,7 +117,7 @@ func cluster(ctx context.Context, r *round) error {
 
 // cluster starts a second node and makes a cluster of the two.
 func (r *round) cluster(ctx context.Context) (*instance, error) {
-	peer, err := r.another(ctx, true, r.server.clusterOptions(r.server.port+1)...)
+	peer, err := r.another(true, r.server.clusterOptions(r.server.port+1)...)
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +130,9 @@ func (r *round) cluster(ctx context.Context) (*instance, error) {
 			return nil, err
 		}
 	}
-	meet := fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", peer.port)
+	meet := fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", peer.Port)
 	if r.server.version >= 7 {
-		meet += " " + strconv.Itoa(peer.port+clusterBus)
+		meet += " " + strconv.Itoa(peer.Port+clusterBus)
 	}
 	if _, err := r.admin.do(meet); err != nil {
 		return nil, err
@@ -161,12 +161,12 @@ func slotMigration(ctx context.Context, r *round) error {
 	if err := clusterClient(ctx, r); err != nil {
 		return err
 	}
-	moved, err := r.admin.do("CLUSTER MIGRATESLOTS SLOTSRANGE 0 4000 NODE " + id.text)
+	moved, err := r.admin.do("CLUSTER MIGRATESLOTS SLOTSRANGE 0 4000 NODE " + id.Text)
 	if err != nil {
 		return err
 	}
-	if moved.failed() {
-		return fmt.Errorf("CLUSTER MIGRATESLOTS: %s", moved.text)
+	if moved.Failed() {
+		return fmt.Errorf("CLUSTER MIGRATESLOTS: %s", moved.Text)
 	}
 	err = errors.Join(clusterTransactions(ctx, r), r.await(ctx, "CLUSTER GETSLOTMIGRATIONS", "success"), clusterClient(ctx, r))
 	r.allow(linkBackwards, "cluster_syncslots", span{2, 4}, exactly(0))
@@ -175,7 +175,7 @@ func slotMigration(ctx context.Context, r *round) error {
 
 // clusterTransactions writes to both nodes in transactions.
 func clusterTransactions(ctx context.Context, r *round) error {
-	db := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{r.address()}})
+	db := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{r.Address()}})
 	defer db.Close()
 	for i := range 1000 {
 		key := fmt.Sprintf("key:%d", i)
@@ -199,7 +199,7 @@ func slots(from, to int) string {
 }
 
 func clusterClient(ctx context.Context, r *round) error {
-	db := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{r.address()}})
+	db := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{r.Address()}})
 	defer db.Close()
 	return parallel(4, func(n int) error {
 		for i := range 100 {

@@ -109,7 +109,7 @@ func prepare(ctx context.Context, o options, servers []server, clients []client,
 	}
 	s.binary = o.observer
 	for i, role := range []string{"client", "server"} {
-		observer, err := startObserver(ctx, o.observer, s.work, role, "1MiB", o.port+i)
+		observer, err := startObserver(o.observer, role, "1MiB", o.port+i)
 		if err != nil {
 			return nil, err
 		}

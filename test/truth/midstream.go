@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -37,14 +36,14 @@ func rawMidstream(ctx context.Context, r *round) error {
 			_ = w.wire.Close() // nothing is outstanding
 		}
 	}()
-	late, err := r.lateObservers(ctx, workers)
+	late, err := r.lateObservers(workers)
 	for _, l := range late {
 		defer l.stop()
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.judgeLate(ctx, late, workers, false), r.judgeLate(ctx, late, smallOnes(workers), true))
+	return errors.Join(r.judgeLate(late, workers, false), r.judgeLate(late, smallOnes(workers), true))
 }
 
 // lateObserver is an observer that was started in the midst of the work.
@@ -55,7 +54,7 @@ type lateObserver struct {
 }
 
 // lateObservers starts them, and judges what they have counted by the first pause.
-func (r *round) lateObservers(ctx context.Context, workers []worker) ([]*lateObserver, error) {
+func (r *round) lateObservers(workers []worker) ([]*lateObserver, error) {
 	var late []*lateObserver
 	var atStart ledger
 	err := during(workers, func() (err error) {
@@ -65,7 +64,7 @@ func (r *round) lateObservers(ctx context.Context, workers []worker) ([]*lateObs
 		}
 		for _, role := range []string{"client", "server"} {
 			for _, limit := range []string{allCopied, littleCopied} {
-				o, err := startObserver(ctx, r.binary, filepath.Join(r.folder, limit), role, limit, r.port+100+len(late))
+				o, err := startObserver(r.binary, role, limit, r.Port+100+len(late))
 				if err != nil {
 					return err
 				}
@@ -78,7 +77,7 @@ func (r *round) lateObservers(ctx context.Context, workers []worker) ([]*lateObs
 	if err != nil {
 		return late, err
 	}
-	server, err := r.settled(ctx, late)
+	server, err := r.settled(late)
 	if err != nil {
 		return late, err
 	}
@@ -90,8 +89,8 @@ func (r *round) lateObservers(ctx context.Context, workers []worker) ([]*lateObs
 }
 
 // judgeLate has workers work once more. Observers without gaps count the same as the server, those with gaps not more.
-func (r *round) judgeLate(ctx context.Context, late []*lateObserver, workers []worker, small bool) error {
-	server, err := r.settled(ctx, late)
+func (r *round) judgeLate(late []*lateObserver, workers []worker, small bool) error {
+	server, err := r.settled(late)
 	if err != nil {
 		return err
 	}
@@ -102,7 +101,7 @@ func (r *round) judgeLate(ctx context.Context, late []*lateObserver, workers []w
 	if err := during(workers, func() error { time.Sleep(settled); return nil }); err != nil {
 		return err
 	}
-	after, err := r.settled(ctx, late)
+	after, err := r.settled(late)
 	if err != nil {
 		return err
 	}
@@ -134,14 +133,14 @@ func (l *lateObserver) wrap(err error) error {
 }
 
 // settled returns what the server has counted, and has the observers say what they have, when neither counts any more.
-func (r *round) settled(ctx context.Context, late []*lateObserver) (ledger, error) {
+func (r *round) settled(late []*lateObserver) (ledger, error) {
 	time.Sleep(settled)
 	server, err := r.admin.read()
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range late {
-		if l.seen, err = l.see(ctx, r.server.name); err != nil {
+		if l.seen, err = l.see(r.server.name); err != nil {
 			return nil, err
 		}
 	}
@@ -271,7 +270,7 @@ func subscribed(w *wire) error {
 		if err != nil {
 			return err
 		}
-		if first := frames[0]; len(first.elements) == 2 && first.elements[0].text == "pong" {
+		if first := frames[0]; len(first.Elements) == 2 && first.Elements[0].Text == "pong" {
 			time.Sleep(5 * time.Millisecond)
 			return nil
 		}

@@ -67,7 +67,7 @@ func (r *round) unblocked(helper *wire) error {
 			return err
 		}
 		time.Sleep(aLittle)
-		if _, err := helper.ask("CLIENT UNBLOCK " + id[0].text + " " + how); err != nil {
+		if _, err := helper.ask("CLIENT UNBLOCK " + id[0].Text + " " + how); err != nil {
 			return err
 		}
 		if _, err := w.read(2); err != nil {

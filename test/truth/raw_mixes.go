@@ -48,7 +48,7 @@ func (r *round) redirectedTracking() error {
 			return err
 		}
 		return errors.Join(r.onNew(func(w *wire) error {
-			if _, err := w.ask("CLIENT TRACKING on REDIRECT " + id[0].text); err != nil {
+			if _, err := w.ask("CLIENT TRACKING on REDIRECT " + id[0].Text); err != nil {
 				return err
 			}
 			for range 50 {

@@ -227,7 +227,7 @@ func rawFull(_ context.Context, r *round) error {
 			return err
 		}
 		replies, err := w.read(1)
-		if err != nil || replies[0].failed() {
+		if err != nil || replies[0].Failed() {
 			refused++
 			continue
 		}

@@ -14,8 +14,8 @@ import (
 // rewrite its file. The last event of such a socket may come in any interruption of any task, of which there are kernels that do not tell.
 func rawUnread(ctx context.Context, r *round) error {
 	const workers, connections = 100, 6000
-	if reply, err := r.admin.do("DEBUG POPULATE 10000 filler 16384"); err != nil || reply.failed() {
-		return errors.Join(err, fmt.Errorf("DEBUG POPULATE: %s", reply.text))
+	if reply, err := r.admin.do("DEBUG POPULATE 10000 filler 16384"); err != nil || reply.Failed() {
+		return errors.Join(err, fmt.Errorf("DEBUG POPULATE: %s", reply.Text))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	rewritten := make(chan error, 1)

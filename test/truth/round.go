@@ -60,14 +60,17 @@ func (s *suite) run(ctx context.Context, server *server, c client) []result {
 	if c.cluster {
 		settings = server.clusterOptions(server.port)
 	}
-	before, err := s.look(ctx, server.name)
+	before, err := s.look(server.name)
 	if err == nil {
-		r.instance, err = startServer(ctx, server, s.cache, filepath.Join(r.folder, "1"), server.port, settings...)
+		err = os.MkdirAll(r.folder, 0o755)
+	}
+	if err == nil {
+		r.instance, err = startServer(server, s.cache, server.port, settings...)
 	}
 	if err == nil {
 		err = r.play(ctx)
 	}
-	results := r.settle(ctx, server, before, err)
+	results := r.settle(server, before, err)
 	for i := range results {
 		results[i].took = time.Since(begin)
 	}
@@ -78,7 +81,7 @@ func (s *suite) run(ctx context.Context, server *server, c client) []result {
 		i.stop()
 	}
 	if err == nil {
-		_ = os.RemoveAll(r.folder) // the folder of a round that failed stays, for whoever looks into it
+		_ = os.RemoveAll(r.folder) // the folder of a round that failed stays, to be looked into
 	}
 	return results
 }
@@ -94,10 +97,10 @@ func (r *round) play(ctx context.Context) error {
 }
 
 // look asks every observer.
-func (s *suite) look(ctx context.Context, name string) ([]sighting, error) {
+func (s *suite) look(name string) ([]sighting, error) {
 	var all []sighting
 	for _, o := range s.observers {
-		seen, err := o.see(ctx, name)
+		seen, err := o.see(name)
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +110,7 @@ func (s *suite) look(ctx context.Context, name string) ([]sighting, error) {
 }
 
 // settle compares until all agree, or for as long as it may take.
-func (r *round) settle(ctx context.Context, server *server, before []sighting, failure error) []result {
+func (r *round) settle(server *server, before []sighting, failure error) []result {
 	results := make([]result, len(r.observers))
 	for i, o := range r.observers {
 		results[i] = result{server: server.name, client: r.client.name, role: o.role, err: failure}
@@ -119,7 +122,7 @@ func (r *round) settle(ctx context.Context, server *server, before []sighting, f
 		time.Sleep(settlePause)
 		agreed := true
 		for i := range results {
-			results[i].err = r.judge(ctx, &results[i], r.observers[i], before[i])
+			results[i].err = r.judge(&results[i], r.observers[i], before[i])
 			agreed = agreed && results[i].good()
 		}
 		if agreed || time.Now().After(deadline) {
@@ -129,7 +132,7 @@ func (r *round) settle(ctx context.Context, server *server, before []sighting, f
 }
 
 // judge compares one observer with the servers of the round.
-func (r *round) judge(ctx context.Context, result *result, o *observer, before sighting) error {
+func (r *round) judge(result *result, o *observer, before sighting) error {
 	server := ledger{}
 	for _, i := range append([]*instance{r.instance}, r.more...) {
 		counted, err := i.admin.read()
@@ -140,7 +143,7 @@ func (r *round) judge(ctx context.Context, result *result, o *observer, before s
 			server.add(label, c.total, c.errors)
 		}
 	}
-	now, err := o.see(ctx, r.server.name)
+	now, err := o.see(r.server.name)
 	if err != nil {
 		return err
 	}
@@ -162,15 +165,15 @@ func (r *round) allow(e exception, label string, total, errors span) {
 func exactly(n int) span { return span{n, n} }
 
 // dial opens a connection to the server.
-func (r *round) dial() (*wire, error) { return dial("tcp", r.address()) }
+func (r *round) dial() (*wire, error) { return dial("tcp", r.Address()) }
 
 // another starts one more server: observed, under the same name, or not.
-func (r *round) another(ctx context.Context, observed bool, options ...string) (*instance, error) {
+func (r *round) another(observed bool, options ...string) (*instance, error) {
 	port := r.server.port + 1
 	if !observed {
 		port += unobserved
 	}
-	i, err := startServer(ctx, r.server, r.cache, filepath.Join(r.folder, strconv.Itoa(port)), port, options...)
+	i, err := startServer(r.server, r.cache, port, options...)
 	if err == nil && observed {
 		r.more = append(r.more, i)
 	}
@@ -179,7 +182,7 @@ func (r *round) another(ctx context.Context, observed bool, options ...string) (
 
 // tool runs a program that came with the server, and returns its output.
 func (r *round) tool(ctx context.Context, name, input string, args ...string) (string, error) {
-	return r.execute(ctx, r.server.program(r.cache, name, append([]string{"-p", strconv.Itoa(r.port)}, args...)...), input)
+	return r.execute(ctx, r.server.program(r.cache, name, append([]string{"-p", strconv.Itoa(r.Port)}, args...)...), input)
 }
 
 // execute runs a program to its end, or to that of ctx.

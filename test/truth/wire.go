@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // patience is how long a reply may take.
@@ -19,16 +20,6 @@ type wire struct {
 	replies *bufio.Reader
 }
 
-// reply is what came back, written for people: "+OK", "-ERR text", ":1", "$text", "$nil", and for aggregates their elements.
-type reply struct {
-	kind     byte
-	text     string
-	elements []reply
-}
-
-// failed reports whether the reply is an error.
-func (r reply) failed() bool { return r.kind == '-' || r.kind == '!' }
-
 func dial(network, address string) (*wire, error) {
 	c, err := net.DialTimeout(network, address, patience)
 	if err != nil {
@@ -38,14 +29,7 @@ func dial(network, address string) (*wire, error) {
 }
 
 // multibulk returns a request as clients send it.
-func multibulk(fields ...string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "*%d\r\n", len(fields))
-	for _, f := range fields {
-		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(f), f)
-	}
-	return b.String()
-}
+func multibulk(fields ...string) string { return string(resp.Request(fields...)) }
 
 // commands returns a pipeline of requests whose fields are parted by spaces.
 func commands(lines ...string) string {
@@ -63,7 +47,7 @@ func (w *wire) send(bytes string) error {
 }
 
 // ask sends a pipeline of requests and reads one frame for each.
-func (w *wire) ask(lines ...string) ([]reply, error) {
+func (w *wire) ask(lines ...string) ([]resp.Reply, error) {
 	if err := w.send(commands(lines...)); err != nil {
 		return nil, err
 	}
@@ -71,13 +55,13 @@ func (w *wire) ask(lines ...string) ([]reply, error) {
 }
 
 // read reads n frames.
-func (w *wire) read(n int) ([]reply, error) {
+func (w *wire) read(n int) ([]resp.Reply, error) {
 	if err := w.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
-	frames := make([]reply, 0, n)
+	frames := make([]resp.Reply, 0, n)
 	for range n {
-		r, err := w.frame()
+		r, err := resp.Read(w.replies)
 		if err != nil {
 			return frames, fmt.Errorf("read reply %d of %d: %w", len(frames)+1, n, err)
 		}
@@ -114,54 +98,4 @@ func (w *wire) reset() error {
 		}
 	}
 	return w.Close()
-}
-
-func (w *wire) frame() (reply, error) {
-	line, err := w.replies.ReadString('\n')
-	if err != nil {
-		return reply{}, err
-	}
-	line = strings.TrimRight(line, "\r\n")
-	if line == "" {
-		return reply{}, fmt.Errorf("empty line")
-	}
-	r := reply{kind: line[0], text: line[1:]}
-	size, _ := strconv.Atoi(r.text) // of no meaning for the other kinds
-	switch r.kind {
-	case '$', '=', '!':
-		return w.bulk(r, size)
-	case '%', '|':
-		size *= 2
-		fallthrough
-	case '*', '~', '>':
-		return w.aggregate(r, size)
-	}
-	return r, nil
-}
-
-func (w *wire) bulk(r reply, size int) (reply, error) {
-	if size < 0 {
-		r.text = "nil"
-		return r, nil
-	}
-	text := make([]byte, size+2)
-	if _, err := io.ReadFull(w.replies, text); err != nil {
-		return r, err
-	}
-	r.text = string(text[:size])
-	return r, nil
-}
-
-func (w *wire) aggregate(r reply, size int) (reply, error) {
-	for range size {
-		element, err := w.frame()
-		if err != nil {
-			return r, err
-		}
-		r.elements = append(r.elements, element)
-	}
-	if r.kind == '|' {
-		return w.frame() // an attribute stands before the reply
-	}
-	return r, nil
 }

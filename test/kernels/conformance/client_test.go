@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // client is a connection that reaches the socket layer in one of several ways.
@@ -110,7 +112,7 @@ func (c *client) mustCall(t *testing.T, arguments ...string) string {
 
 func (c *client) mustReply(t *testing.T) string {
 	t.Helper()
-	reply, err := readReply(c.reader)
+	reply, err := resp.Read(c.reader)
 	require.NoError(t, err)
-	return reply
+	return last(reply)
 }

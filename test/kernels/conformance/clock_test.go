@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -10,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // TestClockIsSet sets the clock of the day by an hour, forward and back, while a command is outstanding: whoever counts with that clock
@@ -41,7 +42,7 @@ func testStep(t *testing.T, o *observer, server *redisServer, step time.Duration
 	t.Helper()
 	before := o.mustScrape(t)
 	compare(t, o, server, func(t *testing.T) {
-		waiting, other := mustConnect(t, server.port, "127.0.0.1", plain), mustConnect(t, server.port, "127.0.0.1", plain)
+		waiting, other := mustConnect(t, server.Port, "127.0.0.1", plain), mustConnect(t, server.Port, "127.0.0.1", plain)
 		_, err := waiting.Write(request("BLPOP", "clock", "0"))
 		require.NoError(t, err)
 		time.Sleep(100 * time.Millisecond)
@@ -60,7 +61,7 @@ func testStep(t *testing.T, o *observer, server *redisServer, step time.Duration
 		require.Equal(t, "OK", other.mustCall(t, "SET", "text", "x"))
 		require.Contains(t, other.mustCall(t, "LPUSH", "text", "x"), "WRONGTYPE")
 	})
-	sum := func(s sample) float64 { return s.sum("redis_command_duration_seconds_sum") }
+	sum := func(s kit.Samples) float64 { return s.Sum("redis_command_duration_seconds_sum") }
 	assert.Less(t, sum(o.mustScrape(t))-sum(before), step.Abs().Seconds()/2)
 }
 
@@ -76,8 +77,5 @@ func setClock(t *testing.T, step time.Duration) {
 // mustBeReadyStill looks once.
 func (o *observer) mustBeReadyStill(t *testing.T) {
 	t.Helper()
-	response, err := http.Get("http://" + o.address + "/readyz")
-	require.NoError(t, err)
-	response.Body.Close()
-	require.Equal(t, http.StatusOK, response.StatusCode, "not ready behind a step of the clock")
+	require.True(t, o.Ready(), "not ready behind a step of the clock")
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // quiet is well over the pause after which an idle connection is known to be in step.
@@ -34,7 +36,7 @@ func testGaps(t *testing.T, o *observer, server *redisServer) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			c := mustConnect(t, server.port, "127.0.0.1", plain)
+			c := mustConnect(t, server.Port, "127.0.0.1", plain)
 			c.mustCall(t, "PING")
 			before := o.mustScrape(t)
 			test.pass(t, c)
@@ -42,7 +44,7 @@ func testGaps(t *testing.T, o *observer, server *redisServer) {
 			c.mustCall(t, "PING")
 			eventually(t, func() bool {
 				after := o.mustScrape(t)
-				return after.sum("redis_observer_gap_bytes_total") > before.sum("redis_observer_gap_bytes_total")
+				return after.Sum("redis_observer_gap_bytes_total") > before.Sum("redis_observer_gap_bytes_total")
 			}, "the gap is not accounted for")
 			time.Sleep(quiet)
 			compare(t, o, server, func(t *testing.T) {
@@ -111,7 +113,7 @@ func receiveThroughUring(t *testing.T, c *client) {
 func testLateReceive(t *testing.T, o *observer, server *redisServer) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	c := mustConnect(t, server.port, "127.0.0.1", plain)
+	c := mustConnect(t, server.Port, "127.0.0.1", plain)
 	r, err := openUring() // its own, because work is done by the thread that gave it
 	require.NoError(t, err)
 	defer unix.Close(r.fd)
@@ -136,7 +138,7 @@ func testLateReceive(t *testing.T, o *observer, server *redisServer) {
 	eventually(t, func() bool {
 		after := o.mustScrape(t)
 		counts = observed(before, after, server.role)
-		return counts["ping"] == count{calls: 1} || after.sum("redis_observer_gap_bytes_total") > before.sum("redis_observer_gap_bytes_total")
+		return counts["ping"] == count{calls: 1} || after.Sum("redis_observer_gap_bytes_total") > before.Sum("redis_observer_gap_bytes_total")
 	}, "the reply was neither seen nor accounted for")
 	if o.backend == "tracepoint" {
 		assert.Zero(t, counts["ping"].errors, "what the other read returned was taken for the reply")
@@ -157,7 +159,5 @@ func discardReply(t *testing.T, c *client) {
 
 func eventually(t *testing.T, condition func() bool, message string, arguments ...any) {
 	t.Helper()
-	for deadline := time.Now().Add(patience / 3); !condition(); time.Sleep(20 * time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), append([]any{message}, arguments...)...)
-	}
+	require.True(t, kit.Wait(patience/3, condition), append([]any{message}, arguments...)...)
 }

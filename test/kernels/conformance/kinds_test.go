@@ -29,23 +29,23 @@ func skipKind(t *testing.T, module string, err error) {
 // kinds returns how many connections were counted by a kind.
 func (o *observer) kinds(t *testing.T, kind string) float64 {
 	t.Helper()
-	return o.mustScrape(t).sum("redis_observer_connections_total", `kind="`+kind+`"`)
+	return o.mustScrape(t).Sum("redis_observer_connections_total", "kind="+kind)
 }
 
 // assertKind runs traffic that makes so many connections of a kind, and nothing else that is missing.
 func assertKind(t *testing.T, o *observer, kind string, connections float64, traffic func(*testing.T)) {
 	t.Helper()
-	before, lost := o.kinds(t, kind), o.mustScrape(t).losses()
+	before, lost := o.kinds(t, kind), losses(o.mustScrape(t))
 	traffic(t)
 	eventually(t, func() bool { return o.kinds(t, kind) >= before+connections }, "the connection is not counted by its kind")
 	time.Sleep(quiet)
 	assert.Equal(t, before+connections, o.kinds(t, kind))
-	assert.Equal(t, lost, o.mustScrape(t).losses())
+	assert.Equal(t, lost, losses(o.mustScrape(t)))
 }
 
 // testKernelTLS has the kernel encrypt what a client sends.
 func testKernelTLS(t *testing.T, o *observer, server *redisServer) {
-	probe := mustConnect(t, server.port, "127.0.0.1", plain)
+	probe := mustConnect(t, server.Port, "127.0.0.1", plain)
 	if err := unix.SetsockoptString(probe.fd, unix.IPPROTO_TCP, unix.TCP_ULP, "tls"); err != nil {
 		probe.close()
 		skipKind(t, "tls", err)
@@ -58,7 +58,7 @@ func testKernelTLS(t *testing.T, o *observer, server *redisServer) {
 	keys := make([]byte, 40) // struct tls12_crypto_info_aes_gcm_128: version, cipher, and the rest are secrets
 	keys[0], keys[1], keys[2] = version12&0xff, version12>>8, aesGCM128
 	assertKind(t, o, "ktls", 1, func(t *testing.T) {
-		c := mustConnect(t, server.port, "127.0.0.1", plain)
+		c := mustConnect(t, server.Port, "127.0.0.1", plain)
 		require.NoError(t, unix.SetsockoptString(c.fd, unix.IPPROTO_TCP, unix.TCP_ULP, "tls"))
 		require.NoError(t, unix.SetsockoptString(c.fd, solTLS, send, string(keys)))
 		for range 3 {
@@ -82,7 +82,7 @@ func testStreamOf(t *testing.T, o *observer, servers []*redisServer, kind string
 		t.Run(server.role, func(t *testing.T) {
 			listener := mustFile(t, family, protocol)
 			defer unix.Close(listener)
-			require.NoError(t, unix.Bind(listener, &unix.SockaddrInet4{Port: server.port, Addr: beside}))
+			require.NoError(t, unix.Bind(listener, &unix.SockaddrInet4{Port: server.Port, Addr: beside}))
 			require.NoError(t, unix.Listen(listener, 1))
 			assertKind(t, o, kind, 1, func(t *testing.T) {
 				client := mustFile(t, family, protocol)
@@ -92,7 +92,7 @@ func testStreamOf(t *testing.T, o *observer, servers []*redisServer, kind string
 					assert.NoError(t, err)
 					accepted <- fd
 				}()
-				require.NoError(t, unix.Connect(client, &unix.SockaddrInet4{Port: server.port, Addr: beside}))
+				require.NoError(t, unix.Connect(client, &unix.SockaddrInet4{Port: server.Port, Addr: beside}))
 				other := <-accepted
 				for range 10 {
 					mustPass(t, client, other, request("PING"))

@@ -59,17 +59,16 @@ func (o object) exists() bool {
 }
 
 func testKill(t *testing.T, o *observer) {
-	objects := mustOwn(t, o.command.Process.Pid)
-	require.NoError(t, o.command.Process.Kill())
-	<-o.ended
+	objects := mustOwn(t, o.PID())
+	require.NoError(t, o.Process.Stop(unix.SIGKILL))
 	mustBeGone(t, objects)
 }
 
 // testStop ends an observer that began after another was killed: what that one left in tracefs is gone then, too.
 func testStop(t *testing.T, o *observer) {
-	objects := mustOwn(t, o.command.Process.Pid)
-	require.NoError(t, o.command.Process.Signal(unix.SIGTERM))
-	assert.NoError(t, <-o.ended, "%s", o.log)
+	objects := mustOwn(t, o.PID())
+	require.NoError(t, o.Process.Stop(unix.SIGTERM))
+	assert.Zero(t, o.ExitCode(), "%s", o.Log())
 	mustBeGone(t, objects)
 	events, err := os.ReadFile("/sys/kernel/tracing/kprobe_events")
 	if err == nil {

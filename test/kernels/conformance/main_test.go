@@ -57,7 +57,7 @@ func testBackend(t *testing.T, binary, backend string) {
 	servers := []*redisServer{mustStartRedis(t, "client"), mustStartRedis(t, "server")}
 	var before []*client
 	for _, server := range servers {
-		c := mustConnect(t, server.port, "127.0.0.1", plain)
+		c := mustConnect(t, server.Port, "127.0.0.1", plain)
 		c.mustCall(t, "SET", "before", "1")
 		before = append(before, c)
 	}

@@ -35,7 +35,7 @@ func testNarrow(t *testing.T, o *observer, server *redisServer) {
 	binary := narrowBinary(t)
 	traffic := func(t *testing.T) {
 		command := exec.Command(binary, "-test.run", "^TestNarrowClient$", "-test.v")
-		command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", narrowPort, server.port))
+		command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", narrowPort, server.Port))
 		output, err := command.CombinedOutput()
 		require.NoError(t, err, "%s", output)
 		require.Contains(t, string(output), "--- PASS: TestNarrowClient")
@@ -45,12 +45,12 @@ func testNarrow(t *testing.T, o *observer, server *redisServer) {
 		return
 	}
 	// That backend takes the memory of a receive from the registers, and knows those of 64 bits only.
-	server.mustCall(t, "CONFIG", "RESETSTAT")
+	require.NoError(t, server.ResetStats())
 	before := o.mustScrape(t)
 	traffic(t)
 	expected := server.mustCount(t)
 	eventually(t, func() bool {
-		return o.mustScrape(t).sum("redis_observer_gap_bytes_total", "not_in_memory") > before.sum("redis_observer_gap_bytes_total", "not_in_memory")
+		return o.mustScrape(t).Sum("redis_observer_gap_bytes_total", "reason=not_in_memory") > before.Sum("redis_observer_gap_bytes_total", "reason=not_in_memory")
 	}, "the gaps are not accounted for")
 	for command, c := range observed(before, o.mustScrape(t), server.role) {
 		assert.LessOrEqual(t, c.calls, expected[command].calls, command)

@@ -74,7 +74,7 @@ func testPrivileges(t *testing.T, binary, backend string, servers []*redisServer
 		mustNotBeParanoid(t)
 	}
 	o := mustStartObserver(t, binary, backend, servers, underRestriction(t, "unlimited")...)
-	compare(t, o, servers[0], func(t *testing.T) { testExchanges(t, mustConnect(t, servers[0].port, "127.0.0.1", plain)) })
+	compare(t, o, servers[0], func(t *testing.T) { testExchanges(t, mustConnect(t, servers[0].Port, "127.0.0.1", plain)) })
 	mustStop(t, o)
 }
 
@@ -107,24 +107,24 @@ func testReasons(t *testing.T, binary string, usable []string) {
 func testWithoutTracefs(t *testing.T, binary, backend string, servers []*redisServer) {
 	o := mustStartObserver(t, binary, backend, servers, "unshare", "-m", "sh", "-c", `umount /sys/kernel/tracing; exec "$0" "$@"`)
 	server := servers[0]
-	compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.port, "127.0.0.1", plain)) })
-	server.mustCall(t, "CONFIG", "RESETSTAT")
+	compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.Port, "127.0.0.1", plain)) })
+	require.NoError(t, server.ResetStats())
 	before := o.mustScrape(t)
 	testBlockedThreads(t, server)
 	expected := server.mustCount(t)
 	eventually(t, func() bool {
 		after := o.mustScrape(t)
 		return assert.ObjectsAreEqual(expected, observed(before, after, server.role)) ||
-			!assert.ObjectsAreEqual(before.losses(), after.losses())
+			!assert.ObjectsAreEqual(losses(before), losses(after))
 	}, "calls were missed and not accounted for")
 	mustStop(t, o)
-	assert.Contains(t, o.log.String(), "follows only few calls at once")
+	assert.Contains(t, o.Log(), "follows only few calls at once")
 }
 
 func mustStop(t *testing.T, o *observer) {
 	t.Helper()
-	require.NoError(t, o.command.Process.Signal(unix.SIGTERM))
-	require.NoError(t, <-o.ended, "%s", o.log)
+	require.NoError(t, o.Process.Stop(unix.SIGTERM))
+	require.Zero(t, o.ExitCode(), "%s", o.Log())
 }
 
 func mustReport(t *testing.T, command ...string) []backendReport {

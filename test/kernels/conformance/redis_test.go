@@ -1,159 +1,97 @@
 package conformance
 
 import (
-	"bufio"
-	"fmt"
-	"io"
-	"net"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/test/commandstats"
+	"github.com/redis-observer/redis-observer/test/kit"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
-// redisServer is a running redis-server, watched at one end of its connections. It is asked for its own account over a Unix
-// socket, which nobody watches.
+// redisServer is a running redis-server, observed at one end of its connections.
 type redisServer struct {
-	role    string // the end that is watched, and the name under which it is counted
-	port    int
-	control *bufio.ReadWriter
+	role string // the end that is observed, and the name under which it is counted
+	*kit.Redis
 }
 
 func mustStartRedis(t *testing.T, role string) *redisServer {
 	t.Helper()
-	s := &redisServer{role: role, port: mustFreePort(t)}
-	socket := filepath.Join(t.TempDir(), "redis.sock")
-	command := exec.Command("redis-server", "--port", strconv.Itoa(s.port), "--unixsocket", socket, "--save", "", "--bind", "127.0.0.1", "::1",
-		"--enable-debug-command", "yes", "--proto-max-bulk-len", "64mb", "--dir", filepath.Dir(socket))
-	require.NoError(t, command.Start())
-	t.Cleanup(func() {
-		command.Process.Kill()
-		command.Wait() // always an error: it was killed
-	})
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			t.Cleanup(func() { conn.Close() })
-			s.control = bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
-			return s
-		}
-		require.True(t, time.Now().Before(deadline), "redis-server does not answer: %v", err)
-	}
-}
-
-func (s *redisServer) mustCall(t *testing.T, arguments ...string) string {
-	t.Helper()
-	s.control.Write(request(arguments...))
-	require.NoError(t, s.control.Flush())
-	reply, err := readReply(s.control.Reader)
+	server, err := kit.StartRedis(mustFreePort(t), "--bind", "127.0.0.1", "::1", "--enable-debug-command", "yes", "--proto-max-bulk-len", "64mb")
 	require.NoError(t, err)
-	return reply
+	t.Cleanup(func() { assert.NoError(t, server.Stop()) })
+	return &redisServer{role, server}
 }
 
 // count is how often a command was called, and how often with an error.
 type count struct{ calls, errors int }
 
-// mustCount returns the server's own account since the last CONFIG RESETSTAT, by label.
+// mustCount returns what the server counted since ResetStats, by label.
 func (s *redisServer) mustCount(t *testing.T) map[string]count {
 	t.Helper()
+	calls, err := s.Calls()
+	require.NoError(t, err)
 	counts := make(map[string]count)
-	for line := range strings.Lines(s.mustCall(t, "INFO", "commandstats")) {
-		name, c, ok := commandstats.Line(line)
-		if ok && c.Calls > 0 && name != "info" && name != "config_resetstat" {
-			counts[name] = count{calls: int(c.Calls), errors: int(c.Errors)}
+	for label, c := range calls {
+		if c.Calls > 0 {
+			counts[label] = count{calls: int(c.Calls), errors: int(c.Errors)}
 		}
 	}
 	return counts
 }
 
-// observed returns the observer's account between two scrapes.
-func observed(before, after sample, name string) map[string]count {
+// observed returns what the observer counted under a name between two scrapes.
+func observed(before, after kit.Samples, name string) map[string]count {
+	const family = "redis_commands_total"
+	errorsBefore, errorsAfter := before.By("command", family, "name="+name, "status=error"), after.By("command", family, "name="+name, "status=error")
+	callsBefore := before.By("command", family, "name="+name)
 	counts := make(map[string]count)
-	for series, value := range after {
-		var command, status string
-		labels, found := strings.CutPrefix(series, "redis_commands_total")
-		n := int(value - before[series])
-		if !found || n == 0 || !strings.Contains(labels, fmt.Sprintf("name=%q", name)) {
-			continue
+	for command, calls := range after.By("command", family, "name="+name) {
+		if n := int(calls - callsBefore[command]); n != 0 {
+			counts[command] = count{calls: n, errors: int(errorsAfter[command] - errorsBefore[command])}
 		}
-		for label := range strings.SplitSeq(strings.Trim(labels, "{}"), ",") {
-			key, quoted, _ := strings.Cut(label, "=")
-			switch key {
-			case "command":
-				command = strings.Trim(quoted, `"`)
-			case "status":
-				status = strings.Trim(quoted, `"`)
-			}
-		}
-		c := counts[command]
-		c.calls += n
-		if status == "error" {
-			c.errors += n
-		}
-		counts[command] = c
 	}
 	return counts
+}
+
+// losses returns the counters that say that something is missing, without those that are zero.
+func losses(s kit.Samples) kit.Samples {
+	lost := make(kit.Samples)
+	for _, series := range s.Nonzero("redis_observer_capture_lost_events_total", "redis_observer_unpaired_commands_total",
+		"redis_observer_held_overflow_total", "redis_observer_evicted_connections_total", "redis_observer_lost_connections_total",
+		"redis_observer_gaps_total") {
+		lost[series] = s[series]
+	}
+	return lost
 }
 
 // compare runs traffic and demands that both accounts of it are the same and that nothing was lost.
 func compare(t *testing.T, o *observer, server *redisServer, traffic func(t *testing.T)) {
 	t.Helper()
-	server.mustCall(t, "CONFIG", "RESETSTAT")
+	require.NoError(t, server.ResetStats())
 	before := o.mustScrape(t)
 	traffic(t)
 	expected := server.mustCount(t)
-	var after sample
+	var after kit.Samples
 	var actual map[string]count
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	kit.Wait(5*time.Second, func() bool {
 		after = o.mustScrape(t)
 		actual = observed(before, after, server.role)
-		if assert.ObjectsAreEqual(expected, actual) {
-			break
-		}
-	}
+		return assert.ObjectsAreEqual(expected, actual)
+	})
 	assert.Equal(t, expected, actual)
-	assert.Equal(t, before.losses(), after.losses(), "something was lost")
+	assert.Equal(t, losses(before), losses(after), "something was lost")
 }
 
 // request encodes a command.
-func request(arguments ...string) []byte {
-	encoded := fmt.Appendf(nil, "*%d\r\n", len(arguments))
-	for _, a := range arguments {
-		encoded = fmt.Appendf(encoded, "$%d\r\n%s\r\n", len(a), a)
-	}
-	return encoded
-}
+var request = resp.Request
 
-// readReply reads a reply whole and returns its last string.
-func readReply(r *bufio.Reader) (string, error) {
-	line, err := r.ReadString('\n')
-	if err != nil {
-		return "", err
+// last returns the text of a reply, or of the last element of an array.
+func last(r resp.Reply) string {
+	if n := len(r.Elements); n > 0 {
+		return last(r.Elements[n-1])
 	}
-	kind, text := line[0], strings.TrimSpace(line[1:])
-	if kind != '$' && kind != '*' {
-		return text, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return "", err
-	}
-	if kind == '$' {
-		body := make([]byte, n+2)
-		_, err := io.ReadFull(r, body)
-		return string(body[:n]), err
-	}
-	for range n {
-		if text, err = readReply(r); err != nil {
-			return "", err
-		}
-	}
-	return text, nil
+	return r.Text
 }

@@ -14,7 +14,7 @@ import (
 func testSockets(t *testing.T, o *observer, server *redisServer) {
 	t.Run("urgent byte", func(t *testing.T) {
 		compare(t, o, server, func(t *testing.T) {
-			c := mustConnect(t, server.port, "127.0.0.1", plain)
+			c := mustConnect(t, server.Port, "127.0.0.1", plain)
 			for range 10 {
 				assert.Equal(t, "PONG", c.mustCall(t, "PING"))
 				require.NoError(t, unix.Sendto(c.fd, []byte("x"), unix.MSG_OOB, nil))
@@ -25,7 +25,7 @@ func testSockets(t *testing.T, o *observer, server *redisServer) {
 	t.Run("fast open", func(t *testing.T) {
 		compare(t, o, server, func(t *testing.T) {
 			c := mustSocket(t, 0)
-			require.NoError(t, unix.Sendto(c.fd, request("PING"), unix.MSG_FASTOPEN, loopback(server.port)))
+			require.NoError(t, unix.Sendto(c.fd, request("PING"), unix.MSG_FASTOPEN, loopback(server.Port)))
 			assert.Equal(t, "PONG", c.mustReply(t))
 			testExchanges(t, c)
 		})
@@ -54,12 +54,12 @@ func mustSocket(t *testing.T, protocol int) *client {
 // testMultipath talks MPTCP to a server that does not: the client's socket stays another kind. It is either read or counted by its kind. Its
 // end has to be told of in either case: another connection may be on a socket at the same address next.
 func testMultipath(t *testing.T, o *observer, server *redisServer) {
-	told := func() float64 { return o.mustScrape(t).sum("redis_observer_connections_total", "mptcp") }
-	tracked := func() float64 { return o.mustScrape(t).sum("redis_observer_tracked_connections") }
+	told := func() float64 { return o.mustScrape(t).Sum("redis_observer_connections_total", "kind=mptcp") }
+	tracked := func() float64 { return o.mustScrape(t).Sum("redis_observer_tracked_connections") }
 	time.Sleep(quiet) // what the tests before closed has ended by then
 	before, others := told(), tracked()
 	c := mustSocket(t, unix.IPPROTO_MPTCP)
-	require.NoError(t, unix.Connect(c.fd, loopback(server.port)))
+	require.NoError(t, unix.Connect(c.fd, loopback(server.Port)))
 	time.Sleep(quiet)
 	if told() == before {
 		compare(t, o, server, func(t *testing.T) { testExchanges(t, c) })

@@ -9,23 +9,25 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // testTraffic sends the same exchanges in every way and over every kind of address.
 func testTraffic(t *testing.T, o *observer, server *redisServer) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
-			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.port, "127.0.0.1", way)) })
+			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.Port, "127.0.0.1", way)) })
 		})
 	}
 	if o.backend != "tracepoint" || server.role == "server" {
 		t.Run(ringed.name, func(t *testing.T) {
-			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.port, "127.0.0.1", ringed)) })
+			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.Port, "127.0.0.1", ringed)) })
 		})
 	}
 	for _, address := range []string{"::1", "::ffff:127.0.0.1"} {
 		t.Run(address, func(t *testing.T) {
-			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.port, address, plain)) })
+			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.Port, address, plain)) })
 		})
 	}
 	for _, test := range []struct {
@@ -75,7 +77,7 @@ func testExchanges(t *testing.T, c *client) {
 
 // testShortSends fills the socket's buffer while the server sleeps, so that sends are taken in part or refused.
 func testShortSends(t *testing.T, server *redisServer) {
-	c := mustConnect(t, server.port, "127.0.0.1", ways[len(ways)-1])
+	c := mustConnect(t, server.Port, "127.0.0.1", ways[len(ways)-1])
 	const depth = 3000
 	pipeline := bytes.NewBuffer(request("DEBUG", "SLEEP", "0.2"))
 	for range depth {
@@ -94,16 +96,16 @@ func testBlockedThreads(t *testing.T, server *redisServer) {
 	const threads = 24
 	var waiting sync.WaitGroup
 	for i := range threads {
-		c := mustConnect(t, server.port, "127.0.0.1", plain)
+		c := mustConnect(t, server.Port, "127.0.0.1", plain)
 		_, err := c.Write(request("BLPOP", fmt.Sprint("list:", i), "0"))
 		require.NoError(t, err)
 		waiting.Go(func() {
-			reply, err := readReply(c.reader)
+			reply, err := resp.Read(c.reader)
 			assert.NoError(t, err)
-			assert.Equal(t, "element", reply)
+			assert.Equal(t, "element", last(reply))
 		})
 	}
-	c := mustConnect(t, server.port, "127.0.0.1", plain)
+	c := mustConnect(t, server.Port, "127.0.0.1", plain)
 	for i := range threads {
 		require.Equal(t, "1", c.mustCall(t, "RPUSH", fmt.Sprint("list:", i), "element"))
 	}
@@ -115,7 +117,7 @@ func testManyConnections(t *testing.T, server *redisServer) {
 	for i := range 8 {
 		running.Go(func() {
 			for range 4 {
-				c := mustConnect(t, server.port, "127.0.0.1", ways[i%len(ways)])
+				c := mustConnect(t, server.Port, "127.0.0.1", ways[i%len(ways)])
 				for range 20 {
 					c.mustCall(t, "INCR", "counter")
 				}
@@ -129,10 +131,10 @@ func testManyConnections(t *testing.T, server *redisServer) {
 // testOutstanding closes a connection whose command never gets a reply. The server does not count it; the client gave it up, which is no error.
 func testOutstanding(t *testing.T, o *observer, server *redisServer) {
 	before := o.mustScrape(t)
-	c := mustConnect(t, server.port, "127.0.0.1", plain)
+	c := mustConnect(t, server.Port, "127.0.0.1", plain)
 	_, err := c.Write(request("BLPOP", "nothing", "0"))
 	require.NoError(t, err)
-	inUse := fmt.Sprintf("redis_pool_connections{name=%q,state=\"in_use\"}", server.role)
+	inUse := fmt.Sprintf("redis_pool_connections{name=%s,state=in_use}", server.role)
 	eventually(t, func() bool { return o.mustScrape(t)[inUse] == 1 }, "the connection is not in use")
 	c.close()
 	var counts map[string]count
