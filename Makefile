@@ -39,6 +39,12 @@ test: ## install what the tests need and can be installed, run unit and end-to-e
 	$(HAPROXY) || test -z "$(CI)"
 	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test -json -timeout 20m -count=1 $(TEST) | $(GO) run ./test/summary
 
+# Packages whose tests need neither root, nor the network beyond loopback, nor other programs.
+UNIT := ./bpf/... ./cmd/... ./internal/... ./test/bench ./test/kit/... ./test/layers ./test/summary ./test/truth
+.PHONY: unit
+unit: ## run the unit tests: neither root nor network needed; prints the tests that skip for want of a privilege
+	set -o pipefail; $(GO) test -json -timeout 10m -count=1 $(UNIT) | $(GO) run ./test/summary
+
 .PHONY: test-places
 test-places: ## run demo and tests in a container with Docker's default rights, and as an ordinary user (as root)
 	./test/install.sh redis

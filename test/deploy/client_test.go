@@ -1,30 +1,27 @@
 package deploy
 
 import (
-	"bufio"
-	"fmt"
-	"net"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
-// client speaks inline commands, whose replies here are all one line, or two for a value.
-type client struct {
-	net.Conn
-	replies *bufio.Reader
-}
+// client is a connection on which the test writes commands with spaces between their words.
+type client struct{ *kit.Client }
 
 // connections are all clients by the port of their server.
 var connections = map[int][]*client{}
 
 func mustDial(tb testing.TB, port int) *client {
 	tb.Helper()
-	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+	conn, err := kit.Dial(port)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = conn.Close() })
-	c := &client{Conn: conn, replies: bufio.NewReader(conn)}
+	c := &client{conn}
 	connections[port] = append(connections[port], c)
 	return c
 }
@@ -39,17 +36,11 @@ func (c *client) do(tb testing.TB, commands ...string) {
 
 func (c *client) send(tb testing.TB, command string) {
 	tb.Helper()
-	_, err := fmt.Fprintf(c, "%s\r\n", command)
-	require.NoError(tb, err)
+	require.NoError(tb, c.Send(resp.Request(strings.Fields(command)...)))
 }
 
 func (c *client) receive(tb testing.TB) {
 	tb.Helper()
-	require.NoError(tb, c.SetReadDeadline(time.Now().Add(5*time.Second)))
-	line, err := c.replies.ReadString('\n')
+	_, err := c.Receive(1)
 	require.NoError(tb, err)
-	if line[0] == '$' && line[1] != '-' {
-		_, err = c.replies.ReadString('\n')
-		require.NoError(tb, err)
-	}
 }

@@ -22,7 +22,7 @@ const alertTime = 10 * time.Second
 func TestLive(t *testing.T) {
 	requireRoot(t)
 	for port := 24111; port <= 24114; port++ {
-		mustStart(t, "redis-server", "--port", itoa(port), "--save", "", "--enable-debug-command", "local").awaitLog(t, "Ready to accept connections")
+		mustRedis(t, port, "--enable-debug-command", "local")
 	}
 	config := mustWrite(t, "observer.yaml", `
 listen: 127.0.0.1:24110

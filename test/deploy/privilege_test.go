@@ -1,73 +1,49 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
-// lockedBuffer is written by a process and read by its test.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // process is a program that runs beside the test and ends with it.
-type process struct {
-	*exec.Cmd
-	log  lockedBuffer
-	done chan error
-}
+type process struct{ *kit.Process }
 
 func mustStart(tb testing.TB, name string, args ...string) *process {
 	tb.Helper()
-	p := &process{Cmd: exec.CommandContext(context.Background(), name, args...), done: make(chan error, 1)}
-	p.Stdout, p.Stderr = &p.log, &p.log
-	require.NoError(tb, p.Start())
-	go func() { p.done <- p.Wait() }()
+	started, err := kit.Start(exec.Command(name, args...), nil)
+	require.NoError(tb, err)
+	p := &process{started}
 	tb.Cleanup(func() { p.end(tb) })
 	return p
 }
 
-// end asks the process to end, and sees to it. It may be called again.
+func mustRedis(tb testing.TB, port int, arguments ...string) {
+	tb.Helper()
+	server, err := kit.StartRedis(port, arguments...)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { assert.NoError(tb, server.Stop()) })
+}
+
+// end asks the process to end. It may be called again.
 func (p *process) end(tb testing.TB) {
 	tb.Helper()
-	_ = p.Process.Signal(os.Interrupt) // it may have ended
-	select {
-	case err := <-p.done:
-		p.done <- err
-	case <-time.After(10 * time.Second):
-		_ = p.Process.Kill()
-		assert.Fail(tb, "the process had to be killed", "%s\n%s", p.Path, &p.log)
-	}
+	assert.NoError(tb, p.Stop(syscall.SIGINT), "%s", p.Output)
 }
 
 func (p *process) awaitLog(tb testing.TB, text string) {
 	tb.Helper()
-	require.Eventually(tb, func() bool { return strings.Contains(p.log.String(), text) }, 10*time.Second, 20*time.Millisecond,
-		"%q; log:\n%s", text, &p.log)
+	require.True(tb, kit.Wait(10*time.Second, func() bool { return strings.Contains(p.Output.String(), text) }), "%q; log:\n%s", text, p.Output)
 }
 
 func mustWrite(tb testing.TB, name, text string) string {
@@ -103,7 +79,7 @@ const serviceUser = 65521
 // The ways in which the observer is started, what it gives up in each, and that all it does later still works.
 func TestPrivileges(t *testing.T) {
 	requireRoot(t)
-	mustStart(t, "redis-server", "--port", "24101", "--save", "").awaitLog(t, "Ready to accept connections")
+	mustRedis(t, 24101)
 	native := func(t *testing.T, args ...string) (string, []string) { return mustBuild(t), args }
 	manifest := func(t *testing.T, args ...string) (string, []string) {
 		return with(t, "+bpf,+perfmon,+setuid,+setgid", args...)
@@ -135,7 +111,7 @@ func TestPrivileges(t *testing.T) {
 			name, args := test.run(t, "--config", config)
 			observer := mustStart(t, name, args...)
 			observer.awaitLog(t, "redis-observer observes")
-			assert.Contains(t, observer.log.String(), test.log)
+			assert.Contains(t, observer.Output.String(), test.log)
 			assertConfined(t, observer, test.user)
 
 			// The ring is small for the loss that is to come. What is counted exactly comes in parts that fit into it as a whole, for on a busy
@@ -146,9 +122,9 @@ func TestPrivileges(t *testing.T) {
 			}
 
 			// Connections are listed again after a loss.
-			require.NoError(t, observer.Process.Signal(syscall.SIGSTOP))
+			require.NoError(t, observer.Signal(syscall.SIGSTOP))
 			mustOutput(t, "redis-benchmark", "-p", "24101", "-n", "100000", "-c", "50", "-P", "16", "-t", "set", "-d", "1000", "-q")
-			require.NoError(t, observer.Process.Signal(syscall.SIGCONT))
+			require.NoError(t, observer.Signal(syscall.SIGCONT))
 			observer.awaitLog(t, "listing connections again")
 
 			// New ports, and the listing that goes with them; a host name.
@@ -157,11 +133,11 @@ func TestPrivileges(t *testing.T) {
 			observer.awaitLog(t, `msg="configuration reloaded" client_ports="[24101 24102 24104]"`)
 			time.Sleep(200 * time.Millisecond)
 			awaitMetric(t, "http://127.0.0.1:24100/metrics", "redis_observer_config_last_reload_successful 1")
-			assert.NotContains(t, observer.log.String(), "could not be listed")
-			assert.NotContains(t, observer.log.String(), "does not resolve")
+			assert.NotContains(t, observer.Output.String(), "could not be listed")
+			assert.NotContains(t, observer.Output.String(), "does not resolve")
 			observer.end(t)
-			assert.NotContains(t, observer.log.String(), "level=ERROR")
-			assert.Contains(t, observer.log.String(), "redis-observer stops")
+			assert.NotContains(t, observer.Output.String(), "level=ERROR")
+			assert.Contains(t, observer.Output.String(), "redis-observer stops")
 		})
 	}
 }
@@ -170,10 +146,10 @@ func TestPrivileges(t *testing.T) {
 func assertConfined(t *testing.T, p *process, user int) {
 	t.Helper()
 	kept := "0000000000000000"
-	if strings.Contains(p.log.String(), "kept=[CAP_BPF]") {
+	if strings.Contains(p.Output.String(), "kept=[CAP_BPF]") {
 		kept = "0000008000000000"
 	}
-	threads, err := filepath.Glob(filepath.Join("/proc", itoa(p.Process.Pid), "task", "*", "status"))
+	threads, err := filepath.Glob(filepath.Join("/proc", itoa(p.PID()), "task", "*", "status"))
 	require.NoError(t, err)
 	assert.NotEmpty(t, threads)
 	for _, thread := range threads {
@@ -187,7 +163,7 @@ func assertConfined(t *testing.T, p *process, user int) {
 			assert.Contains(t, string(status), line+"\n")
 		}
 	}
-	assert.Contains(t, p.log.String(), "system calls filtered")
+	assert.Contains(t, p.Output.String(), "system calls filtered")
 }
 
 // Whatever is missing is named.
@@ -219,5 +195,5 @@ func TestSysAdminAlone(t *testing.T) {
 	name, args := with(t, "+sys_admin", "--listen", "127.0.0.1:24104")
 	observer := mustStart(t, name, args...)
 	observer.awaitLog(t, "redis-observer observes")
-	assert.Contains(t, observer.log.String(), "dropped=[CAP_SYS_ADMIN]")
+	assert.Contains(t, observer.Output.String(), "dropped=[CAP_SYS_ADMIN]")
 }
