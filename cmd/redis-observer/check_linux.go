@@ -9,7 +9,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/command"
@@ -46,7 +45,7 @@ func (p program) checkCommand() *cobra.Command {
 			if output != "text" && output != "json" {
 				return fmt.Errorf("check: unknown output %q (allowed text, json)", output)
 			}
-			v := p.check(configFlag(cmd), cmd.Flags())
+			v := p.check(loader(cmd))
 			if err := v.write(cmd.OutOrStdout(), output); err != nil {
 				return fmt.Errorf("write result: %w", err)
 			}
@@ -61,8 +60,8 @@ func (p program) checkCommand() *cobra.Command {
 }
 
 // check goes on after a fault, so that one run shows all there is.
-func (p program) check(path string, flags *pflag.FlagSet) verdict {
-	v := verdict{Configuration: checkConfiguration(path, flags), Kernel: p.probe()}
+func (p program) check(load config.Loader) verdict {
+	v := verdict{Configuration: checkConfiguration(load), Kernel: p.probe()}
 	for _, backend := range v.Kernel.Backends {
 		if backend.Usable && backend.Name == v.Configuration.Backend {
 			v.Backend = backend.Name
@@ -75,9 +74,9 @@ func (p program) check(path string, flags *pflag.FlagSet) verdict {
 	return v
 }
 
-func checkConfiguration(path string, flags *pflag.FlagSet) configuration {
-	result := configuration{File: path, Backend: capture.Auto, Faults: []string{}}
-	c, err := config.Load(path, flags)
+func checkConfiguration(load config.Loader) configuration {
+	result := configuration{File: load.Path, Backend: capture.Auto, Faults: []string{}}
+	c, err := load.Load()
 	if err != nil {
 		for _, fault := range config.Faults(err) {
 			result.Faults = append(result.Faults, fault.Error())

@@ -52,17 +52,17 @@ func (o *observer) runsAsAnother() error {
 
 // readable says whether the file can be read, and its directory watched.
 func (r *reloader) readable() error {
-	if r.path == "" {
+	if r.Path == "" {
 		return nil
 	}
-	if err := plainfile.Check(r.path); err != nil {
+	if err := plainfile.Check(r.Path); err != nil {
 		return err
 	}
-	file, err := filepath.EvalSymlinks(r.path)
+	file, err := filepath.EvalSymlinks(r.Path)
 	if err != nil {
 		return err
 	}
-	for _, path := range []string{r.path, file} {
+	for _, path := range []string{r.Path, file} {
 		directory, err := os.Open(filepath.Dir(path))
 		if err != nil {
 			return err

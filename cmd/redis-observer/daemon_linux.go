@@ -13,16 +13,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
-	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
-	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
-	"github.com/redis-observer/redis-observer/internal/metrics"
-	"github.com/redis-observer/redis-observer/internal/naming"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
 
@@ -33,12 +27,10 @@ const (
 
 // observer is the observer while it runs.
 type observer struct {
+	*stages
 	config   *config.Config
 	logger   *slog.Logger
 	log      *logWriter // behind the logger
-	names    *naming.Names
-	tracker  *correlate.Tracker
-	recorder *metrics.Recorder
 	alive    pulse
 	reloader reloader
 	endpoint *server.Server
@@ -47,7 +39,7 @@ type observer struct {
 }
 
 // observe runs until ctx ends or something fails.
-func (p program) observe(ctx context.Context, path string, flags *pflag.FlagSet, stderr io.Writer) (err error) {
+func (p program) observe(ctx context.Context, load config.Loader, stderr io.Writer) (err error) {
 	// From here on a SIGHUP waits for its turn; by default it would end the process.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -57,7 +49,7 @@ func (p program) observe(ctx context.Context, path string, flags *pflag.FlagSet,
 
 	log := newLogWriter(stderr)
 	defer log.close()
-	o, err := p.start(ctx, path, flags, log)
+	o, err := p.start(ctx, load, log)
 	if err != nil {
 		return err
 	}
@@ -65,26 +57,17 @@ func (p program) observe(ctx context.Context, path string, flags *pflag.FlagSet,
 }
 
 // start makes everything, the probes last: whatever fails, nothing is attached before it.
-func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, log *logWriter) (o *observer, err error) {
-	c, text, err := config.LoadText(path, flags)
-	if err != nil {
-		return nil, err
-	}
-	table, err := command.New(c.ExtraCommands, c.RenamedCommands)
+func (p program) start(ctx context.Context, load config.Loader, log *logWriter) (o *observer, err error) {
+	c, text, err := load.LoadText()
 	if err != nil {
 		return nil, err
 	}
 	logger, level := newLogger(log, c.Log)
-	memory := limitMemory(os.DirFS("/"), int64(c.Capture.RingSize))
-	names := naming.New(ctx, rulesOf(c), p.resolver, logger)
-	o = &observer{
-		config:   c,
-		logger:   logger,
-		log:      log,
-		world:    p,
-		names:    names,
-		recorder: newRecorder(c, table, names, logger),
+	stages, err := p.newStages(ctx, c, int64(c.Capture.RingSize), logger)
+	if err != nil {
+		return nil, err
 	}
+	o = &observer{stages: stages, config: c, logger: logger, log: log, world: p}
 	o.recorder.ConfigRead(true, time.Now())
 	o.endpoint, err = server.Listen(server.Options{
 		Listen:    c.Listen,
@@ -97,30 +80,30 @@ func (p program) start(ctx context.Context, path string, flags *pflag.FlagSet, l
 	if err != nil {
 		return nil, err
 	}
-	o.source, err = p.open(ctx, captureOptions(c, names, logger))
+	o.source, err = p.open(ctx, o.captureOptions())
 	if err != nil {
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
-	o.tracker = newTracker(table, names, o.recorder, o.source.Backend() == packet.Backend, memory)
+	o.follow(o.source.Backend() == packet.Backend, o.sources())
 	if gate, ok := o.source.(event.Gate); ok {
 		o.tracker.Guard(gate)
 	}
-	o.reloader = reloader{path: path, flags: flags, running: c, text: text, names: names, source: o.source, recorder: o.recorder, level: level, logger: logger}
-	o.recorder.Watch(o.sources())
+	o.reloader = reloader{Loader: load, running: c, text: text, names: o.names, source: o.source, recorder: o.recorder, level: level, logger: logger}
 	return o, nil
 }
 
-func captureOptions(c *config.Config, names *naming.Names, logger *slog.Logger) capture.Options {
+func (o *observer) captureOptions() capture.Options {
+	c := &o.config.Capture
 	return capture.Options{
-		Backend:         c.Capture.Backend,
-		RingSize:        int(c.Capture.RingSize),
-		FlushInterval:   c.Capture.FlushInterval,
-		MaxBytesPerCall: int(c.Capture.MaxBytesPerCall),
-		Interfaces:      c.Capture.Interfaces,
-		Resolve:         hasName(names),
-		ClientPorts:     names.ClientPorts(),
-		ServerPorts:     names.ServerPorts(),
-		Logger:          logger,
+		Backend:         c.Backend,
+		RingSize:        int(c.RingSize),
+		FlushInterval:   c.FlushInterval,
+		MaxBytesPerCall: int(c.MaxBytesPerCall),
+		Interfaces:      c.Interfaces,
+		Resolve:         o.named,
+		ClientPorts:     o.names.ClientPorts(),
+		ServerPorts:     o.names.ServerPorts(),
+		Logger:          o.logger,
 	}
 }
 
@@ -143,7 +126,7 @@ func (o *observer) run(ctx context.Context, hangup <-chan os.Signal) error {
 		closed <- o.source.Close()
 	})
 
-	err := observe(o.source, o.names, o.tracker, o.recorder, &o.alive)
+	err := o.observe(o.source, &o.alive)
 	failure := context.Cause(ctx)
 	cancel(err)
 	return errors.Join(o.fault(failure), err, o.stop(closed, &beside))

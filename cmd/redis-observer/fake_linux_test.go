@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -117,21 +116,14 @@ func (f *fakeLive) connect(id uint64, server string) *conversation {
 	return c
 }
 
-// exchange sends a request and its reply, one millisecond apart.
-func (c *conversation) exchange(request, reply string) {
+// exchange sends a GET and its reply, one millisecond apart.
+func (c *conversation) exchange(reply string) {
 	c.now += int64(time.Millisecond)
-	c.source.events <- event.Event{Kind: event.Data, Direction: event.Request, Conn: c.id, Seq: c.request, Time: c.now, Endpoints: c.endpoints, Data: []byte(request)}
+	c.source.events <- event.Event{Kind: event.Data, Direction: event.Request, Conn: c.id, Seq: c.request, Time: c.now, Endpoints: c.endpoints, Data: []byte(get)}
 	c.now += int64(time.Millisecond)
 	c.source.events <- event.Event{Kind: event.Data, Direction: event.Reply, Conn: c.id, Seq: c.reply, Time: c.now, Endpoints: c.endpoints, Data: []byte(reply)}
-	c.request += uint32(len(request))
+	c.request += uint32(len(get))
 	c.reply += uint32(len(reply))
-}
-
-// noDNS resolves nothing.
-type noDNS struct{}
-
-func (noDNS) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	return nil, errors.New("no such host")
 }
 
 // running is an observer under test.
@@ -151,7 +143,7 @@ func mustRun(tb testing.TB, port int, configuration string) *running {
 	r := &running{tb: tb, source: newFakeLive(), url: fmt.Sprintf("http://127.0.0.1:%d", port), stderr: new(kit.Output), exit: make(chan int, 1)}
 	r.file = filepath.Join(tb.TempDir(), "observer.yaml")
 	r.write(configuration)
-	world := program{noDNS{}, machine{
+	world := program{noHosts{}, machine{
 		open:   func(context.Context, capture.Options) (capture.Source, error) { return r.source, nil },
 		leave:  func(check func() error) error { return check() },
 		filter: func(bool) error { return nil },

@@ -22,6 +22,9 @@ func thisMachine() machine {
 	return machine{open: capture.Open, probe: capture.Probe, leave: privilege.Leave, drop: privilege.Drop, filter: privilege.Filter}
 }
 
+// backends are the values of capture.backend.
+func backends() []string { return append([]string{capture.Auto}, capture.Backends()...) }
+
 // machineCommands are the commands about this machine.
 func (p program) machineCommands() []*cobra.Command {
 	return []*cobra.Command{p.checkCommand()}

@@ -8,7 +8,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+
+	"github.com/redis-observer/redis-observer/internal/config"
 )
 
 // errNotLinux is the error of what needs the Linux kernel.
@@ -19,6 +20,9 @@ type machine struct{}
 
 func thisMachine() machine { return machine{} }
 
-func (program) observe(context.Context, string, *pflag.FlagSet, io.Writer) error { return errNotLinux }
+func (program) observe(context.Context, config.Loader, io.Writer) error { return errNotLinux }
+
+// backends: a replay reads the configuration of an observer, whatever backend that has.
+func backends() []string { return nil }
 
 func (program) machineCommands() []*cobra.Command { return nil }

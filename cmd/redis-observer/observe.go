@@ -8,32 +8,31 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
-	"github.com/redis-observer/redis-observer/internal/metrics"
-	"github.com/redis-observer/redis-observer/internal/naming"
 )
 
-// observe is the loop: read an event, match what it carries, record what became of it. It ends when the source is closed and drained, or at its end.
-func observe(source event.Source, names *naming.Names, tracker *correlate.Tracker, recorder *metrics.Recorder, alive *pulse) error {
+// observe is the loop: read an event of the source, match what it carries, record what became of it.
+// It ends when the source is closed and drained, or at its end.
+func (s *stages) observe(source event.Source, alive *pulse) error {
 	var e event.Event
-	named := names.Version()
+	named := s.names.Version()
 	for {
 		if err := source.Read(&e); err != nil {
 			if errors.Is(err, os.ErrClosed) || errors.Is(err, io.EOF) {
-				record(recorder, tracker.Flush())
+				s.record(s.tracker.Flush())
 				return nil
 			}
 			return fmt.Errorf("read events: %w", err)
 		}
 		// The tracker belongs to this goroutine: a reload and the resolution of host names only leave word.
-		if version := names.Version(); version != named {
+		if version := s.names.Version(); version != named {
 			named = version
-			tracker.Rename()
-			releaseUnused(names, tracker, recorder)
+			s.tracker.Rename()
+			s.releaseUnused()
 		}
-		record(recorder, tracker.Track(&e))
+		s.record(s.tracker.Track(&e))
 		if e.Kind == event.Tick {
 			alive.beat()
-			if tracker.Overdue() {
+			if s.tracker.Overdue() {
 				relist(source)
 			}
 		}
@@ -47,8 +46,8 @@ func relist(source event.Source) {
 	}
 }
 
-func record(recorder *metrics.Recorder, exchanges []correlate.Exchange) {
+func (s *stages) record(exchanges []correlate.Exchange) {
 	for i := range exchanges {
-		recorder.Record(&exchanges[i])
+		s.recorder.Record(&exchanges[i])
 	}
 }

@@ -14,9 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/address"
-	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
-	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/metrics"
@@ -32,24 +30,21 @@ func (noHosts) LookupNetIP(context.Context, string, string) ([]netip.Addr, error
 
 // lifetimes plays connections to names, a tracker and a recorder, as the loop does.
 type lifetimes struct {
-	tb       testing.TB
-	names    *naming.Names
-	tracker  *correlate.Tracker
-	recorder *metrics.Recorder
-	now      int64
-	seq      map[uint64][2]uint32 // by connection and direction
+	*stages
+	tb  testing.TB
+	now int64
+	seq map[uint64][2]uint32 // by connection and direction
 }
 
 func newLifetimes(tb testing.TB, native bool, name string) *lifetimes {
 	tb.Helper()
 	c := config.Default()
 	c.Metrics.NativeHistograms = native
-	logger := slog.New(slog.DiscardHandler)
-	names := naming.New(tb.Context(), everything(name), noHosts{}, logger)
-	recorder := newRecorder(c, command.Builtin(), names, logger)
-	l := &lifetimes{tb: tb, names: names, recorder: recorder, seq: map[uint64][2]uint32{}}
-	l.tracker = newTracker(command.Builtin(), names, recorder, false, 1<<30)
-	recorder.Watch(metrics.Sources{Pools: func() []correlate.Pool { return livePools(l.tracker, names) }})
+	s, err := program{resolver: noHosts{}}.newStages(tb.Context(), c, 0, slog.New(slog.DiscardHandler))
+	require.NoError(tb, err)
+	s.follow(false, metrics.Sources{})
+	l := &lifetimes{stages: s, tb: tb, seq: map[uint64][2]uint32{}}
+	l.apply(everything(name))
 	return l
 }
 
@@ -78,7 +73,7 @@ func (l *lifetimes) event(conn uint64, kind event.Kind, direction event.Directio
 		at[direction] += uint32(len(data))
 		l.seq[conn] = at
 	}
-	record(l.recorder, l.tracker.Track(&e))
+	l.record(l.tracker.Track(&e))
 }
 
 func (l *lifetimes) open(conn uint64) { l.event(conn, event.Open, event.Request, "") }
@@ -139,7 +134,7 @@ func TestReleasedSlotCountsForItsNewName(t *testing.T) {
 
 			l.apply(everything("next"))
 			require.Equal(t, []identity.ID{old}, l.names.Retired())
-			release(old, l.names, l.tracker, l.recorder)
+			l.release(old)
 			_, found := l.names.Registry().Values(old)
 			assert.True(t, found, "a connection has it")
 			counted, _ := l.series()
@@ -148,7 +143,7 @@ func TestReleasedSlotCountsForItsNewName(t *testing.T) {
 			l.tracker.Rename()
 			l.answer(1)
 			held := l.tracker.Pools() // as of a scrape that is still under way
-			release(old, l.names, l.tracker, l.recorder)
+			l.release(old)
 			counted, series = l.series()
 			assert.Equal(t, map[string]int{"next": 1}, counted)
 			assert.Equal(t, map[string]int{"next": perName}, series, "every series of the old name has ended")
@@ -206,7 +201,7 @@ func TestReloadsReleaseWhatWasNeverUsed(t *testing.T) {
 	l.close(1)
 	_, before := l.series()
 
-	require.NoError(t, observe(&reloadingSource{l, 100}, l.names, l.tracker, l.recorder, new(pulse)))
+	require.NoError(t, l.observe(&reloadingSource{l, 100}, new(pulse)))
 	counted, after := l.series()
 	assert.Equal(t, map[string]int{"used": 1}, counted)
 	assert.Equal(t, before["used"]-2, after["used"], "all but the pool of a name that is no longer configured")

@@ -7,8 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/host"
@@ -18,8 +16,7 @@ import (
 
 // reloader puts a new configuration in place of the running one. Counters and connections stay what and where they are.
 type reloader struct {
-	path     string
-	flags    *pflag.FlagSet
+	config.Loader
 	running  *config.Config
 	text     []byte // of the file that is running
 	names    *naming.Names
@@ -64,10 +61,10 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 
 // watch has changes of the file noticed. It returns false if that is to be tried again.
 func (r *reloader) watch(ctx context.Context, changed chan<- struct{}) bool {
-	if r.path == "" {
+	if r.Path == "" {
 		return true
 	}
-	err := config.Watch(ctx, r.path, r.text, func() {
+	err := config.Watch(ctx, r.Path, r.text, func() {
 		select {
 		case changed <- struct{}{}:
 		default: // one reload is to come anyway, and will read the file as it is then
@@ -84,8 +81,8 @@ func (r *reloader) watch(ctx context.Context, changed chan<- struct{}) bool {
 func (r *reloader) reload(ctx context.Context) error {
 	notify(r.logger, reloading())
 	defer notify(r.logger, ready)
-	config.Settle(ctx, r.path)
-	next, text, err := config.LoadText(r.path, r.flags)
+	config.Settle(ctx, r.Path)
+	next, text, err := r.LoadText()
 	if err == nil {
 		err = config.Accident(r.text, text)
 	}

@@ -5,17 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
-	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
-	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/metrics"
-	"github.com/redis-observer/redis-observer/internal/naming"
 )
 
 func (p program) replayCommand() *cobra.Command {
@@ -28,7 +23,7 @@ func (p program) replayCommand() *cobra.Command {
 			if writers[output] == nil {
 				return fmt.Errorf("replay: unknown output %q (allowed prometheus, table, json)", output)
 			}
-			r, err := p.openReplay(cmd.Context(), configFlag(cmd), cmd.Flags(), files, cmd.InOrStdin(), cmd.ErrOrStderr())
+			r, err := p.openReplay(cmd.Context(), loader(cmd), files, cmd.InOrStdin(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -41,43 +36,33 @@ func (p program) replayCommand() *cobra.Command {
 
 // replay is the observer over what was captured before.
 type replay struct {
-	source   *packet.Replay
-	names    *naming.Names
-	tracker  *correlate.Tracker
-	recorder *metrics.Recorder
+	*stages
+	source *packet.Replay
 }
 
-func (p program) openReplay(ctx context.Context, path string, flags *pflag.FlagSet, files []string, stdin io.Reader, stderr io.Writer) (*replay, error) {
-	c, err := config.Load(path, flags)
-	if err != nil {
-		return nil, err
-	}
-	table, err := command.New(c.ExtraCommands, c.RenamedCommands)
+func (p program) openReplay(ctx context.Context, load config.Loader, files []string, stdin io.Reader, stderr io.Writer) (*replay, error) {
+	c, err := load.Load()
 	if err != nil {
 		return nil, err
 	}
 	logger, level := newLogger(stderr, c.Log)
 	level.Set(max(c.Log.Level, slog.LevelWarn)) // what a daemon tells of its life is of no interest here
-	names := naming.New(ctx, rulesOf(c), p.resolver, logger)
+	stages, err := p.newStages(ctx, c, 0, logger)
+	if err != nil {
+		return nil, err
+	}
 	source, err := packet.OpenReplay(packet.ReplayOptions{
 		Files:       files,
 		Stdin:       stdin,
-		ClientPorts: names.ClientPorts(),
-		ServerPorts: names.ServerPorts(),
-		Resolve:     hasName(names),
+		ClientPorts: stages.names.ClientPorts(),
+		ServerPorts: stages.names.ServerPorts(),
+		Resolve:     stages.named,
 	})
 	if err != nil {
 		return nil, err
 	}
-	recorder := newRecorder(c, table, names, logger)
-	r := &replay{source: source, names: names, tracker: newTracker(table, names, recorder, true, limitMemory(os.DirFS("/"), 0)), recorder: recorder}
-	r.recorder.Watch(metrics.Sources{
-		Backend: "replay",
-		Capture: source.Stats,
-		Tracker: r.tracker.Stats,
-		Pools:   func() []correlate.Pool { return livePools(r.tracker, names) },
-	})
-	return r, nil
+	stages.follow(true, metrics.Sources{Backend: "replay", Capture: source.Stats})
+	return &replay{stages, source}, nil
 }
 
 // run reads the captures, then prints what was found, the losses apart. Damaged captures are an error, after what they held was counted.
@@ -85,7 +70,7 @@ func (r *replay) run(ctx context.Context, write writer, stdout, stderr io.Writer
 	stop := context.AfterFunc(ctx, func() { _ = r.source.Close() })
 	defer stop()
 	progress := showProgress(r.source, stderr)
-	err := observe(r.source, r.names, r.tracker, r.recorder, new(pulse))
+	err := r.observe(r.source, new(pulse))
 	progress.stop()
 	if err != nil {
 		return err

@@ -32,7 +32,10 @@ var (
 	bulk = capturetest.Bulk("v")
 )
 
-const ok = "+OK\r\n"
+const (
+	get = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
+	ok  = "+OK\r\n"
+)
 
 var scripts = []script{
 	{name: "resp2", make: func(c *capturetest.Capture) {

@@ -46,18 +46,19 @@ func (p program) root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.observe(cmd.Context(), configFlag(cmd), cmd.Flags(), cmd.ErrOrStderr())
+			return p.observe(cmd.Context(), loader(cmd), cmd.ErrOrStderr())
 		},
 	}
 	root.PersistentFlags().StringP("config", "c", "", "configuration file (default: none, every key at its default)")
-	config.AddFlags(root.PersistentFlags())
+	config.AddFlags(root.PersistentFlags(), backends())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(p.replayCommand(), versionCommand())
 	root.AddCommand(p.machineCommands()...)
 	return root
 }
 
-func configFlag(cmd *cobra.Command) string {
+// loader returns what loads the configuration of a command line.
+func loader(cmd *cobra.Command) config.Loader {
 	path, _ := cmd.Flags().GetString("config") // defined above for every command
-	return path
+	return config.Loader{Path: path, Flags: cmd.Flags(), Backends: backends()}
 }

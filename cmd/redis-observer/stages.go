@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"log/slog"
+	"os"
 	"slices"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
@@ -19,7 +21,37 @@ const (
 	packetsHeld     = 1024
 )
 
-// rulesOf returns what a configuration says of names.
+// stages are what stands behind a source, live or of captures: they name, follow and count what it delivers.
+type stages struct {
+	commands *command.Table
+	names    *naming.Names
+	recorder *metrics.Recorder
+	tracker  *correlate.Tracker // nil before follow
+	memory   int64              // bytes that the process may use
+}
+
+// newStages makes the stages that do not depend on the source, which needs the names. ringSize is the memory in bytes of its ring, 0 without one.
+func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64, logger *slog.Logger) (*stages, error) {
+	commands, err := command.New(c.ExtraCommands, c.RenamedCommands)
+	if err != nil {
+		return nil, err
+	}
+	memory := limitMemory(os.DirFS("/"), ringSize)
+	names := naming.New(ctx, rulesOf(c), p.resolver, logger)
+	recorder := metrics.New(metrics.Options{
+		Buckets:          c.Metrics.Buckets,
+		NativeHistograms: c.Metrics.NativeHistograms,
+		Commands:         commands,
+		Style:            c.Metrics.Style(),
+		Identities:       names.Registry(),
+		Version:          version,
+		Revision:         sourceRevision(),
+		Logger:           logger,
+	})
+	return &stages{commands: commands, names: names, recorder: recorder, memory: memory}, nil
+}
+
+// rulesOf returns the part of a configuration that concerns names.
 func rulesOf(c *config.Config) *naming.Rules {
 	rules := &naming.Rules{DefaultName: c.DefaultName, ResolveInterval: c.ResolveInterval}
 	for _, endpoint := range c.Endpoints {
@@ -31,44 +63,31 @@ func rulesOf(c *config.Config) *naming.Rules {
 	return rules
 }
 
-// hasName tells a source of packets which end of a connection is observed.
-func hasName(names *naming.Names) func(event.Role, *event.Endpoints) bool {
-	return func(role event.Role, e *event.Endpoints) bool {
-		_, named := names.Resolve(role, e)
-		return named
-	}
-}
-
-// newTracker returns the tracker of sockets or of packets, for a process that may use so many bytes. Packets get lost and come again, so that
-// the latter waits longer.
-func newTracker(table *command.Table, names *naming.Names, recorder *metrics.Recorder, packets bool, memory int64) *correlate.Tracker {
-	options := correlate.Options{Commands: table, Resolve: names.Resolve, Spill: func(some []correlate.Exchange) { record(recorder, some) }}
-	options.Fit(memory)
+// follow makes the tracker, of sockets or of packets, and adds it and what the source counts to the metrics. Packets get lost and come
+// again, so that the tracker of packets waits longer.
+func (s *stages) follow(packets bool, sources metrics.Sources) {
+	options := correlate.Options{Commands: s.commands, Resolve: s.names.Resolve, Spill: s.record}
+	options.Fit(s.memory)
 	options.Sockets = !packets
 	if packets {
 		options.HoldFor = packet.Patience
 		options.MaxHeld, options.MaxPieces = packetBytesHeld, packetsHeld
 	}
-	return correlate.New(options)
+	s.tracker = correlate.New(options)
+	sources.Tracker, sources.Pools = s.tracker.Stats, s.livePools
+	s.recorder.Watch(sources)
 }
 
-func newRecorder(c *config.Config, table *command.Table, names *naming.Names, logger *slog.Logger) *metrics.Recorder {
-	return metrics.New(metrics.Options{
-		Buckets:          c.Metrics.Buckets,
-		NativeHistograms: c.Metrics.NativeHistograms,
-		Commands:         table,
-		Style:            c.Metrics.Style(),
-		Identities:       names.Registry(),
-		Version:          version,
-		Revision:         sourceRevision(),
-		Logger:           logger,
-	})
+// named reports whether a connection is observed at an end. Sources of packets ask, from a goroutine of their own.
+func (s *stages) named(role event.Role, e *event.Endpoints) bool {
+	_, found := s.names.Resolve(role, e)
+	return found
 }
 
 // livePools returns the pools of the names that had a connection since the start. An alert on a pool without a free connection must
 // neither fire on a machine that never used the name, nor on after the name was taken out of the configuration.
-func livePools(tracker *correlate.Tracker, names *naming.Names) []correlate.Pool {
-	return slices.DeleteFunc(tracker.Pools(), func(p correlate.Pool) bool {
-		return p.Available == 0 && p.InUse == 0 && !names.Configured(p.Identity)
+func (s *stages) livePools() []correlate.Pool {
+	return slices.DeleteFunc(s.tracker.Pools(), func(p correlate.Pool) bool {
+		return p.Available == 0 && p.InUse == 0 && !s.names.Configured(p.Identity)
 	})
 }

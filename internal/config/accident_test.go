@@ -66,7 +66,7 @@ func TestAccident(t *testing.T) {
 }
 
 func TestNothingObserved(t *testing.T) {
-	_, err := Load(mustWrite(t, "ports: []\n"), nil)
+	_, err := load(mustWrite(t, "ports: []\n"))
 	assert.ErrorContains(t, err, "ports: no port is observed")
 }
 
@@ -74,14 +74,14 @@ func TestNothingObserved(t *testing.T) {
 func TestLoadWhatIsNoFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "observer.yaml")
 	require.NoError(t, unix.Mkfifo(path, 0o600))
-	_, err := Load(path, nil)
+	_, err := load(path)
 	assert.ErrorContains(t, err, "a FIFO")
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	require.NoError(t, os.Truncate(path, 200<<20))
-	_, err = Load(path, nil)
+	_, err = load(path)
 	assert.ErrorContains(t, err, "is larger than")
-	_, err = Load(mustWrite(t, fmt.Sprintf("web_config: %s\n", filepath.Dir(path))), nil)
+	_, err = load(mustWrite(t, fmt.Sprintf("web_config: %s\n", filepath.Dir(path))))
 	assert.ErrorContains(t, err, "web_config: ")
 }
 
@@ -104,7 +104,7 @@ func TestLoadBombs(t *testing.T) {
 			path := mustWrite(t, text)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, err := Load(path, nil)
+			_, err := load(path)
 			runtime.ReadMemStats(&after)
 			assert.Error(t, err)
 			assert.Less(t, len(err.Error()), 1000)

@@ -28,7 +28,7 @@ func TestFaults(t *testing.T) {
 		{"listen", "listen: localhost", []string{`listen: "localhost" is not an address with a port (allowed :9479, 127.0.0.1:9479, [::1]:9479)`}},
 		{"listen port", "listen: ':http'", []string{`listen: ":http" has no valid port (allowed :9479, 127.0.0.1:9479, [::1]:9479)`}},
 		{"web_config", "web_config: /nonexistent", []string{"web_config: stat /nonexistent: no such file or directory (allowed the path of a web configuration file, or nothing)"}},
-		{"backend", "capture: {backend: ebpf}", []string{`capture.backend: unknown value "ebpf" (allowed ` + strings.Join(Backends, ", ") + `)`}},
+		{"backend", "capture: {backend: ebpf}", []string{`capture.backend: unknown value "ebpf" (allowed ` + strings.Join(testBackends, ", ") + `)`}},
 		{"ring not a power of two", "capture: {ring_size: 12MiB}", []string{"capture.ring_size: 12MiB is not a power of two (use 8MiB or 16MiB)"}},
 		{"ring too small", "capture: {ring_size: 4096}", []string{"capture.ring_size: 4KiB is out of range (allowed a power of two from 64KiB to 1GiB)"}},
 		{"ring no size", "capture: {ring_size: 16MB}", []string{`capture.ring_size: "16MB" is not a size (allowed a size such as 64KiB or 16MiB)`}},
@@ -68,13 +68,13 @@ func TestFaults(t *testing.T) {
 			"log.levl: unknown key (did you mean level? allowed level, format)",
 			"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, log)",
 			`capture.ring_size: "5x" is not a size (allowed a size such as 64KiB or 16MiB)`,
-			`capture.backend: unknown value "ebpf" (allowed ` + strings.Join(Backends, ", ") + `)`,
+			`capture.backend: unknown value "ebpf" (allowed ` + strings.Join(testBackends, ", ") + `)`,
 			"ports[0]: 0 is not a port (allowed 1 to 65535)",
 			`log.format: unknown value "xml" (allowed text, json)`}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			config, err := Load(mustWrite(t, test.text), nil)
+			config, err := load(mustWrite(t, test.text))
 			require.Error(t, err)
 			assert.Nil(t, config)
 			var got []string
@@ -96,7 +96,7 @@ func TestVariableFaults(t *testing.T) {
 	} {
 		t.Run(variable, func(t *testing.T) {
 			t.Setenv("REDIS_OBSERVER_"+variable, "x")
-			_, err := Load("", nil)
+			_, err := load("")
 			require.Len(t, Faults(err), 1)
 			assert.Equal(t, want, Faults(err)[0].Error())
 		})

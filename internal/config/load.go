@@ -25,33 +25,43 @@ var flagKeys = map[string]string{
 	"log-format": "log" + delimiter + "format",
 }
 
-// AddFlags defines the flags that stand above the file and the environment.
-func AddFlags(flags *pflag.FlagSet) {
+// AddFlags defines the flags that stand above the file and the environment. backends are those of a Loader.
+func AddFlags(flags *pflag.FlagSet, backends []string) {
 	d := Default()
+	choice := ""
+	if len(backends) > 0 {
+		choice = ": " + orList(backends)
+	}
 	flags.String("listen", d.Listen, "address of the HTTP endpoint")
 	flags.String("web-config", d.WebConfig, "web configuration file for TLS and basic authentication")
-	flags.String("backend", d.Capture.Backend, "capture backend: "+orList(Backends))
+	flags.String("backend", d.Capture.Backend, "capture backend"+choice)
 	flags.IntSlice("ports", d.Ports, "ports observed besides those of the endpoints")
 	flags.String("log-level", "info", "least severe log lines: debug, info, warn or error")
 	flags.String("log-format", d.Log.Format, "form of log lines: text or json")
 }
 
-// Load reads the file at path (none if path is empty), the environment and the flags that were set, and validates the result.
-// flags may be nil. All faults are returned at once, joined.
-func Load(path string, flags *pflag.FlagSet) (*Config, error) {
-	config, _, err := LoadText(path, flags)
+// Loader reads a configuration from all places that it may come from, and validates it.
+type Loader struct {
+	Path     string         // of the file; empty: there is none
+	Flags    *pflag.FlagSet // those of AddFlags, parsed; nil: there are none
+	Backends []string       // the values of capture.backend; nil allows any, for a system that has no backends
+}
+
+// Load returns the configuration. All faults are returned at once, joined.
+func (l Loader) Load() (*Config, error) {
+	config, _, err := l.LoadText()
 	return config, err
 }
 
-// LoadText is Load that returns the text of the file too.
-func LoadText(path string, flags *pflag.FlagSet) (*Config, []byte, error) {
-	text, err := readFile(path)
+// LoadText returns the configuration and the text of the file.
+func (l Loader) LoadText() (*Config, []byte, error) {
+	text, err := readFile(l.Path)
 	var config *Config
 	if err == nil {
-		config, err = load(text, flags)
+		config, err = l.parse(text)
 	}
 	if err != nil {
-		return nil, nil, loadError(path, err)
+		return nil, nil, loadError(l.Path, err)
 	}
 	return config, text, nil
 }
@@ -67,7 +77,7 @@ func loadError(path string, err error) error {
 	return fmt.Errorf("load %s:%s%w", object, separator, err)
 }
 
-func load(text []byte, flags *pflag.FlagSet) (*Config, error) {
+func (l Loader) parse(text []byte) (*Config, error) {
 	v := viper.NewWithOptions(viper.KeyDelimiter(delimiter))
 	if err := readText(v, text); err != nil {
 		return nil, err
@@ -79,8 +89,8 @@ func load(text []byte, flags *pflag.FlagSet) (*Config, error) {
 			return nil, err
 		}
 	}
-	if flags != nil {
-		if err := bindFlags(v, flags); err != nil {
+	if l.Flags != nil {
+		if err := bindFlags(v, l.Flags); err != nil {
 			return nil, err
 		}
 	}
@@ -90,7 +100,7 @@ func load(text []byte, flags *pflag.FlagSet) (*Config, error) {
 		c.WeaklyTypedInput = false
 		c.ZeroFields = true // else a shorter list would be written over the start of the default one
 	}))
-	faults = append(faults, unreported(config.validate(), faults)...)
+	faults = append(faults, unreported(config.validate(l.Backends), faults)...)
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -131,13 +141,10 @@ func readText(v *viper.Viper, text []byte) error {
 	return nil
 }
 
-// bindFlags binds only flags that were given: viper would let the default of a flag stand where nothing else is set.
 func bindFlags(v *viper.Viper, flags *pflag.FlagSet) error {
 	for name, key := range flagKeys {
-		if flag := flags.Lookup(name); flag != nil && flag.Changed {
-			if err := v.BindPFlag(key, flag); err != nil {
-				return err
-			}
+		if err := v.BindPFlag(key, flags.Lookup(name)); err != nil {
+			return err
 		}
 	}
 	return nil

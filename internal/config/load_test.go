@@ -25,10 +25,15 @@ func mustWrite(tb testing.TB, text string) string {
 	return path
 }
 
+var testBackends = []string{"auto", "fentry", "kprobe", "tracepoint"}
+
+// load loads a configuration that has no flags.
+func load(path string) (*Config, error) { return Loader{Path: path, Backends: testBackends}.Load() }
+
 // mustLoad loads a configuration that has to be valid.
 func mustLoad(tb testing.TB, text string) *Config {
 	tb.Helper()
-	config, err := Load(mustWrite(tb, text), nil)
+	config, err := load(mustWrite(tb, text))
 	require.NoError(tb, err)
 	return config
 }
@@ -36,14 +41,14 @@ func mustLoad(tb testing.TB, text string) *Config {
 func mustFlags(tb testing.TB, args ...string) *pflag.FlagSet {
 	tb.Helper()
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	AddFlags(flags)
+	AddFlags(flags, testBackends)
 	require.NoError(tb, flags.Parse(args))
 	return flags
 }
 
 func TestExampleShowsEveryKeyAtItsDefault(t *testing.T) {
 	const path = "../../config.example.yaml"
-	config, err := Load(path, nil)
+	config, err := load(path)
 	require.NoError(t, err)
 	assert.Equal(t, Default(), config)
 
@@ -88,7 +93,7 @@ log: {level: debug, format: json}
 }
 
 func TestLoadWithoutFile(t *testing.T) {
-	config, err := Load("", nil)
+	config, err := load("")
 	require.NoError(t, err)
 	assert.Equal(t, Default(), config)
 }
@@ -114,7 +119,7 @@ func TestPrecedence(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("REDIS_OBSERVER_CAPTURE_BACKEND", test.variable)
-			config, err := Load(mustWrite(t, test.file), mustFlags(t, test.flags...))
+			config, err := Loader{Path: mustWrite(t, test.file), Flags: mustFlags(t, test.flags...), Backends: testBackends}.Load()
 			require.NoError(t, err)
 			assert.Equal(t, test.want, config.Capture.Backend)
 		})
@@ -135,7 +140,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 	for _, key := range leafKeys() {
 		require.NotEmpty(t, os.Getenv(Variable(key)), key)
 	}
-	config, err := Load("", nil)
+	config, err := load("")
 	require.NoError(t, err)
 	assert.Equal(t, &Config{
 		Listen: ":21002", WebConfig: webConfig,
@@ -150,29 +155,50 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	config, err := Load("", mustFlags(t, "--listen", ":21003", "--ports", "7000,7001", "--log-level", "warn", "--log-format", "json"))
+	config, err := Loader{Flags: mustFlags(t, "--listen", ":21003", "--ports", "7000,7001", "--log-level", "warn", "--log-format", "json")}.Load()
 	require.NoError(t, err)
 	assert.Equal(t, ":21003", config.Listen)
 	assert.Equal(t, []int{7000, 7001}, config.Ports)
 	assert.Equal(t, Log{Level: slog.LevelWarn, Format: JSONFormat}, config.Log)
 }
 
+// A flag that is not given stands for nothing: neither for its key, nor for what the file says.
+func TestFlagsThatAreNotGiven(t *testing.T) {
+	config, err := Loader{Flags: mustFlags(t)}.Load()
+	require.NoError(t, err)
+	assert.Equal(t, Default(), config)
+	config, err = Loader{Path: mustWrite(t, "{ports: [], log: {level: debug}, endpoints: [{name: a, addresses: ['*:1']}]}"), Flags: mustFlags(t)}.Load()
+	require.NoError(t, err)
+	assert.Empty(t, config.Ports)
+	assert.Equal(t, slog.LevelDebug, config.Log.Level)
+}
+
+// A system without backends, which only replays, reads the configuration of one that has them.
+func TestAnyBackendWhereThereAreNone(t *testing.T) {
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	AddFlags(flags, nil)
+	config, err := Loader{Path: mustWrite(t, "capture: {backend: tracepoint}"), Flags: flags}.Load()
+	require.NoError(t, err)
+	assert.Equal(t, "tracepoint", config.Capture.Backend)
+	assert.Equal(t, "capture backend", flags.Lookup("backend").Usage)
+}
+
 func TestServiceVariablesOfKubernetesAreNoFault(t *testing.T) {
 	t.Setenv("REDIS_OBSERVER_SERVICE_HOST", "10.0.0.1")
 	t.Setenv("REDIS_OBSERVER_PORT", "tcp://10.0.0.1:9479")
-	_, err := Load("", nil)
+	_, err := load("")
 	assert.NoError(t, err)
 }
 
 func TestLoadUnreadableFile(t *testing.T) {
-	_, err := Load("/nonexistent/observer.yaml", nil)
+	_, err := load("/nonexistent/observer.yaml")
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	assert.Contains(t, err.Error(), "/nonexistent/observer.yaml")
 	assert.Contains(t, err.Error(), "--config")
 
 	for name, text := range map[string]string{"syntax": "listen: [", "list": "- a\n", "twice": "listen: a\nlisten: b\n"} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Load(mustWrite(t, text), nil)
+			_, err := load(mustWrite(t, text))
 			require.Error(t, err)
 			assert.Contains(t, err.Error(), "yaml")
 			assert.Empty(t, Faults(err))

@@ -33,11 +33,8 @@ const (
 	maxExtraCommands = 1024
 )
 
-// Backends are the values of capture.backend.
-var Backends = []string{"auto", "fentry", "kprobe", "tracepoint", "packet"}
-
-// validate returns every fault of a decoded configuration.
-func (c *Config) validate() []error {
+// validate returns every fault of a decoded configuration. No backends allow any.
+func (c *Config) validate(backends []string) []error {
 	var found faultList
 	found.add("listen", listenFault(c.Listen))
 	if c.WebConfig != "" {
@@ -45,7 +42,7 @@ func (c *Config) validate() []error {
 			found.add("web_config", &Fault{Cause: err.Error(), Allowed: "allowed the path of a web configuration file, or nothing"})
 		}
 	}
-	c.Capture.validate(&found)
+	c.Capture.validate(backends, &found)
 	for i, port := range c.Ports {
 		if port < 1 || port > math.MaxUint16 {
 			found.add(fmt.Sprintf("ports[%d]", i), &Fault{Cause: fmt.Sprintf("%d is not a port", port), Allowed: "allowed 1 to 65535"})
@@ -89,9 +86,9 @@ func listenFault(listen string) *Fault {
 	return nil
 }
 
-func (c *Capture) validate(found *faultList) {
-	if !slices.Contains(Backends, c.Backend) {
-		found.add("capture.backend", unknownValue(c.Backend, Backends...))
+func (c *Capture) validate(backends []string, found *faultList) {
+	if len(backends) > 0 && !slices.Contains(backends, c.Backend) {
+		found.add("capture.backend", unknownValue(c.Backend, backends...))
 	}
 	found.add("capture.ring_size", ringFault(c.RingSize))
 	if c.FlushInterval < minFlush || c.FlushInterval > maxFlush {

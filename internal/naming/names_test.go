@@ -52,7 +52,7 @@ func mustRules(tb testing.TB, text string) *Rules {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "observer.yaml")
 	require.NoError(tb, os.WriteFile(path, []byte(text), 0o600))
-	c, err := config.Load(path, nil)
+	c, err := config.Loader{Path: path}.Load()
 	require.NoError(tb, err)
 	rules := &Rules{DefaultName: c.DefaultName, ResolveInterval: c.ResolveInterval}
 	for _, endpoint := range c.Endpoints {
