@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -46,7 +46,7 @@ func relist(source event.Source) {
 	}
 }
 
-func (s *stages) record(exchanges []correlate.Exchange) {
+func (s *stages) record(exchanges []session.Exchange) {
 	for i := range exchanges {
 		s.recorder.Record(&exchanges[i])
 	}

@@ -28,13 +28,13 @@ func newBudget(r resource, limit, floor int) budget {
 
 // add notes that a connection has n more, or less.
 func (b *budget) add(c *conn, n int) {
-	r, g := b.resource, c.group
+	r, g := b.resource, c.share.group
 	b.used += n
 	g.has[r] += n
 	if r < seats {
-		c.has[r] += int32(n)
-		if holders := &g.holders[r]; int(c.has[r]) > b.floor {
-			holders.set(c, -int64(c.has[r]))
+		c.share.has[r] += int32(n)
+		if holders := &g.holders[r]; int(c.share.has[r]) > b.floor {
+			holders.set(c, -int64(c.share.has[r]))
 		} else {
 			holders.remove(c)
 		}
@@ -48,15 +48,15 @@ func (b *budget) add(c *conn, n int) {
 
 // fits reports whether a connection may have n more without anyone giving.
 func (b *budget) fits(c *conn, n int) bool {
-	return b.used+n <= b.limit || int(c.has[b.resource])+n <= b.floor
+	return b.used+n <= b.limit || int(c.share.has[b.resource])+n <= b.floor
 }
 
 // giver returns the connection that has to give before another one may have n more; nil if it is for the other one to do without.
 func (b *budget) giver(asks *conn, n int) *conn {
 	r := b.resource
-	g := b.greatest(asks.group, n)
+	g := b.greatest(asks.share.group, n)
 	c, _ := g.holders[r].first()
-	if c == asks || c != nil && g == asks.group && int(c.has[r]) < int(asks.has[r])+n {
+	if c == asks || c != nil && g == asks.share.group && int(c.share.has[r]) < int(asks.share.has[r])+n {
 		return nil
 	}
 	return c
@@ -70,6 +70,16 @@ func (b *budget) greatest(asks *group, n int) *group {
 	return asks
 }
 
+// share is what a connection has of what all share, and its places in the tracker's heaps.
+type share struct {
+	group    *group
+	has      [seats]int32 // of each resource
+	ranks    [seats]int32 // places in the group's heaps,
+	richRank int32        // in that of slots,
+	waitRank int32        // and in the tracker's
+	member   int32        // place among the group's connections
+}
+
 // address is the server's end of a connection.
 type address struct {
 	ip   [16]byte
@@ -80,7 +90,7 @@ type address struct {
 type group struct {
 	address address
 	conns   []*conn
-	hand    int // where among them the next silent one is looked for
+	hand    int // where among them the next idle one is looked for
 	has     [resources]int
 	holders [seats]heap[conn] // those that have more than the floor, the greatest first
 	ranks   [resources]int32  // places in the budgets' heaps
@@ -95,13 +105,13 @@ func newGroup(a address) *group {
 }
 
 var holderPlace = [seats]func(*conn) *int32{
-	func(c *conn) *int32 { return &c.ranks[places] },
-	func(c *conn) *int32 { return &c.ranks[heldBytes] },
+	func(c *conn) *int32 { return &c.share.ranks[places] },
+	func(c *conn) *int32 { return &c.share.ranks[heldBytes] },
 }
 
 // join takes a connection in.
 func (g *group) join(c *conn) {
-	c.member = int32(len(g.conns))
+	c.share.member = int32(len(g.conns))
 	g.conns = append(g.conns, c)
 }
 
@@ -109,24 +119,24 @@ func (g *group) join(c *conn) {
 func (g *group) leave(c *conn) {
 	end := len(g.conns) - 1
 	last := g.conns[end]
-	g.conns[c.member], last.member = last, c.member
+	g.conns[c.share.member], last.share.member = last, c.share.member
 	g.conns[end] = nil
 	g.conns = g.conns[:end]
 }
 
-// candidates is how many connections are looked at to find a silent one: as many as make it likely, few enough to be cheap.
+// candidates is how many connections are looked at to find an idle one: as many as make it likely, few enough to be cheap.
 const candidates = 8
 
-// silent returns the most silent of a few connections, other ones each time.
-func (g *group) silent() *conn {
-	var silent *conn
+// idle returns the connection of a few, other ones each time, that has been silent for longest.
+func (g *group) idle() *conn {
+	var idle *conn
 	for range min(candidates, len(g.conns)) {
 		g.hand = (g.hand + 1) % len(g.conns)
-		if c := g.conns[g.hand]; silent == nil || c.active < silent.active {
-			silent = c
+		if c := g.conns[g.hand]; idle == nil || c.active < idle.active {
+			idle = c
 		}
 	}
-	return silent
+	return idle
 }
 
 // addressOf returns the address of the server's end.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -108,8 +109,8 @@ func TestGreatestHolderGives(t *testing.T) {
 				w.send(7, event.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 50))
 			}
 			assert.Equal(t, 5000, w.counted[7])
-			assert.Equal(t, 2*sent, w.outstanding()+w.unpaired[Overflow], "what the others lost is told in full")
-			assert.Equal(t, w.lost(), w.unpaired[Overflow])
+			assert.Equal(t, 2*sent, w.outstanding()+w.unpaired[session.Overflow], "what the others lost is told in full")
+			assert.Equal(t, w.lost(), w.unpaired[session.Overflow])
 			assert.LessOrEqual(t, w.tracker.slots.used, w.tracker.slots.limit)
 		})
 	}
@@ -128,7 +129,7 @@ func TestGreatestGroupGives(t *testing.T) {
 	w.send(5000, event.Request, setGet(1000))
 	w.send(5000, event.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 500))
 	assert.Equal(t, 1000, w.counted[5000])
-	assert.Equal(t, 8000, w.outstanding()+w.unpaired[Overflow])
+	assert.Equal(t, 8000, w.outstanding()+w.unpaired[session.Overflow])
 
 	// Within the group everyone has the floor.
 	for conn := range uint64(1000) {
@@ -138,8 +139,8 @@ func TestGreatestGroupGives(t *testing.T) {
 		conn += 10_000
 		w.to[conn] = 1
 		w.open(conn)
-		w.rounds(conn, 3, setGet(firstSlots), strings.Repeat("+OK\r\n$-1\r\n", firstSlots/2))
-		assert.Equal(t, 3*firstSlots, w.counted[conn])
+		w.rounds(conn, 3, setGet(session.FirstPlaces), strings.Repeat("+OK\r\n$-1\r\n", session.FirstPlaces/2))
+		assert.Equal(t, 3*session.FirstPlaces, w.counted[conn])
 	}
 }
 
@@ -156,10 +157,10 @@ func TestOverflowIsCountedInFull(t *testing.T) {
 				w := newCrowd(t, Options{MaxOutstanding: limit})
 				w.open(1)
 				w.send(1, event.Request, text)
-				assert.Equal(t, 5000, w.outstanding()+w.unpaired[Overflow])
+				assert.Equal(t, 5000, w.outstanding()+w.unpaired[session.Overflow])
 				w.send(1, event.Reply, "$-1\r\n+PONG\r\n") // what is told of one reply must not end the counting
 				w.send(1, event.Request, text)
-				assert.Equal(t, 10000, w.outstanding()+w.unpaired[Overflow])
+				assert.Equal(t, 10000, w.outstanding()+w.unpaired[session.Overflow])
 			})
 		}
 	}
@@ -254,15 +255,15 @@ func TestBudgetsAddUp(t *testing.T) {
 			}
 		}
 		s, h := &w.tracker.slots, &w.tracker.held
-		require.LessOrEqual(t, s.used, s.limit+30*firstSlots)
+		require.LessOrEqual(t, s.used, s.limit+30*session.FirstPlaces)
 		require.LessOrEqual(t, h.used, h.limit)
 		var used, held, byGroup int
 		for _, c := range w.tracker.conns {
-			rich := c.has[places] > firstSlots
-			require.True(t, rich == (c.ranks[places] != 0) && rich == (c.richRank != 0))
-			require.Equal(t, [seats]int32{int32(len(c.pending.ring) + len(c.tx.queue.ring)), int32(c.buffers[0].Cost() + c.buffers[1].Cost())}, c.has)
-			used += int(c.has[places])
-			held += int(c.has[heldBytes])
+			rich := c.share.has[places] > session.FirstPlaces
+			require.True(t, rich == (c.share.ranks[places] != 0) && rich == (c.share.richRank != 0))
+			require.Equal(t, [seats]int32{int32(c.session.Places()), int32(c.buffers[0].Cost() + c.buffers[1].Cost())}, c.share.has)
+			used += int(c.share.has[places])
+			held += int(c.share.has[heldBytes])
 		}
 		for _, g := range w.tracker.groups {
 			byGroup += g.has[places]

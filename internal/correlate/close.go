@@ -1,46 +1,57 @@
 package correlate
 
 import (
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
+
+// closing is what is known of the end of a connection that has not ended yet.
+type closing struct {
+	reason   session.Reason // why it ends; NoReason while neither end has closed
+	since    int64          // when the first end closed
+	cut      bool           // it was reset by the other end, or broken
+	ends     bool           // the server has closed its stream,
+	replyEnd uint32         // at this offset
+	period   uint32         // in which an end closed its stream, 0 for none (endings.go)
+}
 
 // halfClose notes that one end closed its stream. The server's has an offset at which no more replies come; of a connection
 // that is listed as half closed it may be too far by one.
 func (c *conn) halfClose(e *event.Event) {
 	c.gone = true
-	c.reach = min(c.reach, e.Reach) // what was met by its payload may turn out to be in reach
+	c.reach = min(c.reach, e.Reach) // a connection that was added for its payload may turn out to be in reach
 	c.tracker.endings.begin(c)
 	byServer := (e.Kind == event.PeerClosed) == (c.role == event.Client)
-	if byServer && !c.ends {
-		c.ends, c.replyEnd = true, e.ReplySeq
+	if byServer && !c.closing.ends {
+		c.closing.ends, c.closing.replyEnd = true, e.ReplySeq
 	}
-	c.cut = c.cut || e.Cut != event.Finished
-	if c.closing == NoReason {
-		c.closing, c.closed = c.endedBy(e), e.Time
+	c.closing.cut = c.closing.cut || e.Cut != event.Finished
+	if c.closing.reason == session.NoReason {
+		c.closing.reason, c.closing.since = c.endedBy(e), e.Time
 	}
 }
 
-// endedBy says who ended the connection, as far as an event tells: what a client asked that has only said that it will ask no more
-// (shutdown) is not given up.
-func (c *conn) endedBy(e *event.Event) Reason {
+// endedBy returns who ended the connection, as far as an event says: a client that has only said that it will ask no more (shutdown)
+// has not given up its requests.
+func (c *conn) endedBy(e *event.Event) session.Reason {
 	switch {
 	case e.Kind == event.HalfClosed && c.role == event.Client && !e.Left:
-		return NoReason
+		return session.NoReason
 	case e.Kind == event.HalfClosed || e.Left:
 		return closedBy(c.role)
 	case e.Cut == event.Broken:
-		return Network
+		return session.Network
 	default:
 		return closedBy(event.Client + event.Server - c.role)
 	}
 }
 
-// closedBy is the reason of what was outstanding when an end closed.
-func closedBy(role event.Role) Reason {
+// closedBy is the reason of the commands that were outstanding when an end closed.
+func closedBy(role event.Role) session.Reason {
 	if role == event.Client {
-		return ClientClosed
+		return session.ClientClosed
 	}
-	return ServerClosed
+	return session.ServerClosed
 }
 
 // checkEnd ends the connection when the last reply has been read that its server sent. If missing
@@ -48,56 +59,64 @@ func closedBy(role event.Role) Reason {
 // offsets show whether any are missing; and if requests are held, until they have been read.
 func (c *conn) checkEnd() {
 	b := &c.buffers[event.Reply]
-	decided := c.unasked == 0 && (c.spoke || !c.asked) && c.buffers[event.Request].Empty()
-	if c.ends && decided && (c.unheard(event.Reply) || b.Started() && b.Empty() && b.Distance(c.replyEnd) <= 0) {
-		c.end(c.closing, c.tracker.now)
+	if c.closing.ends && c.session.Decided() && c.buffers[event.Request].Empty() && (c.session.Ignores(event.Reply) || b.Started() && b.Empty() && b.Distance(c.closing.replyEnd) <= 0) {
+		c.end(c.tracker.shared.Now, 0)
 	}
 }
 
-// close ends the connection: its socket is gone. A client that left unread what the server had sent before it closed never saw
-// that it did: the client gave up. Where the connection was reset, writing may have told it.
+// end ends the session at a time. Unread is how many bytes the client left unread.
+func (c *conn) end(time int64, unread uint8) {
+	c.session.Close(session.Ending{Reason: c.closing.reason, Time: time, Since: c.closing.since, Unread: unread, Cut: c.closing.cut})
+	c.clearHeld()
+	c.closing.ends = false
+}
+
+// close ends the connection: its socket is gone. A client that left unread bytes that the server had sent before it closed never saw
+// that it did: the client gave up. Where the connection was reset, a write may have failed before.
 func (c *conn) close(e *event.Event) {
 	c.flush()
 	c.checkTail(event.Request, e.Seq)
 	c.checkTail(event.Reply, e.ReplySeq)
+	unread := uint8(0)
 	if c.role == event.Client {
-		c.left = e.Unread
+		unread = e.Unread
 	}
-	if c.closing == NoReason || c.closing == ServerClosed && c.left > 0 && !c.cut {
-		c.closing, c.closed = closedBy(c.role), e.Time
+	if c.closing.reason == session.NoReason || c.closing.reason == session.ServerClosed && unread > 0 && !c.closing.cut {
+		c.closing.reason, c.closing.since = closedBy(c.role), e.Time
 	}
-	c.end(c.closing, e.Time)
-	c.tracker.forget(c)
+	c.end(e.Time, unread)
+	c.tracker.remove(c)
 }
 
 // checkTail notices bytes at the end of a stream that no event brought. The FIN takes an offset too, and nothing that
 // could be lost is a single byte long.
 func (c *conn) checkTail(d event.Direction, end uint32) {
 	b := &c.buffers[d]
-	if !b.Started() || c.mode == foreign || c.unheard(d) {
+	if !b.Started() || c.session.Closed() || c.session.Ignores(d) {
 		return
 	}
 	if missing := b.Distance(end); missing > 1 {
-		c.jump(d, uint32(missing), c.tracker.now)
+		c.jump(d, uint32(missing), c.tracker.shared.Now)
 	}
 }
 
-// loseEnd ends the tracking of a connection whose socket is gone without an event that said so. Where an end closed its stream in step, that event
-// would have added only that now all is over.
+// loseEnd ends the tracking of a connection whose socket is gone without an event that said so. Where an end closed its stream while
+// synced, that event would have added only that now all is over.
 func (c *conn) loseEnd() {
-	if c.gone && c.mode != lost {
+	if c.gone && c.session.State() != session.Desynced {
 		c.close(&event.Event{
 			Kind: event.Closed, Time: c.active, Seq: c.buffers[event.Request].Next(), ReplySeq: c.buffers[event.Reply].Next(),
 		})
 		return
 	}
 	c.tracker.stats.lostConnections.Add(1)
-	c.abandon(LostClose)
+	c.abandon(session.LostClose)
 }
 
-// abandon ends the tracking of a connection whose end we do not see.
-func (c *conn) abandon(reason Reason) {
-	c.unpaired(reason, c.forgetPending())
-	c.tracker.forget(c)
-	c.tracker.since = c.tracker.now // should it be there all the same
+// abandon ends the tracking of a connection whose end is not seen.
+func (c *conn) abandon(reason session.Reason) {
+	c.speak()
+	c.session.Abandon(reason)
+	c.tracker.remove(c)
+	c.tracker.since = c.tracker.shared.Now // should it be there all the same
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
@@ -20,7 +21,7 @@ type crowd struct {
 
 	counted  map[uint64]int // commands, by the connection of the event that ended them
 	commands int
-	unpaired map[Reason]int
+	unpaired map[session.Reason]int
 	largest  int // result of one event
 }
 
@@ -29,7 +30,7 @@ func newCrowd(tb testing.TB, options Options) *crowd {
 	options.Resolve = func(_ event.Role, e *event.Endpoints) (identity.ID, bool) { return 0, e.Remote[0] != 0xff }
 	return &crowd{
 		tracker: New(options), now: int64(time.Second),
-		seq: map[uint64]*[2]uint32{}, to: map[uint64]byte{}, counted: map[uint64]int{}, unpaired: map[Reason]int{},
+		seq: map[uint64]*[2]uint32{}, to: map[uint64]byte{}, counted: map[uint64]int{}, unpaired: map[session.Reason]int{},
 	}
 }
 
@@ -45,9 +46,9 @@ func (w *crowd) event(e event.Event) {
 	w.take(e.Conn, out)
 }
 
-func (w *crowd) take(conn uint64, out []Exchange) {
+func (w *crowd) take(conn uint64, out []session.Exchange) {
 	for i := range out {
-		if x := &out[i]; x.Outcome == Unpaired {
+		if x := &out[i]; x.Outcome == session.Unpaired {
 			w.unpaired[x.Reason] += int(x.Count)
 		} else {
 			w.counted[conn] += int(x.Count)

@@ -67,7 +67,7 @@ func TestSilenceRefused(t *testing.T) {
 // What is in doubt takes places like all that is outstanding. Where there are no more, silence is believed rather than anything lost.
 func TestDoubtIsBounded(t *testing.T) {
 	p := newPlayer(t)
-	p.tracker.slots.perRing = 16
+	p.tracker.shared.MaxOutstanding = 16
 	p.play("open", "C: CLIENT REPLY OFF")
 	for range 20 {
 		p.play("C: GET a", "C: SET a 1")

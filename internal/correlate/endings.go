@@ -26,16 +26,16 @@ type endings struct {
 
 // begin notes that the ending of a connection began.
 func (e *endings) begin(c *conn) {
-	if c.ending != 0 {
+	if c.closing.period != 0 {
 		return
 	}
-	c.ending = e.period
+	c.closing.period = e.period
 	e.fresh++
 }
 
 // end notes that it is over.
 func (e *endings) end(c *conn) {
-	switch c.ending {
+	switch c.closing.period {
 	case 0:
 		return
 	case e.period:
@@ -43,7 +43,7 @@ func (e *endings) end(c *conn) {
 	default:
 		e.old--
 	}
-	c.ending = 0
+	c.closing.period = 0
 }
 
 // late tells, once in a while, whether an end is missing so long that somebody has to look.
@@ -68,8 +68,8 @@ func (e *endings) late(now int64) bool {
 // Overdue tells, once in a while, whether the end of a connection is missing, or what one receives: the connections are to be listed then, for Listed
 // to end it, and for what each has received. It is for the goroutine that calls Track.
 func (t *Tracker) Overdue() bool {
-	late := t.endings.late(t.now)
-	return t.suspect.due(t.now) || late
+	late := t.endings.late(t.shared.Now)
+	return t.suspect.due(&t.shared.Stalled, t.shared.Now) || late
 }
 
 // orphanLife is how long the kernel keeps a socket that nobody holds any more, or that nobody has accepted yet, at the most that is likely.
@@ -80,8 +80,8 @@ func (c *conn) missed(since int64) bool {
 	switch {
 	case c.active >= since:
 		return false
-	case c.reach == event.WhileHeld && (c.gone || c.role == event.Server && !c.asked):
-		return c.tracker.now-c.active > int64(orphanLife)
+	case c.reach == event.WhileHeld && (c.gone || c.role == event.Server && !c.session.Asked()):
+		return c.tracker.shared.Now-c.active > int64(orphanLife)
 	}
 	return c.reach != event.Never
 }

@@ -73,7 +73,7 @@ func stepsFor(kind event.Kind) int {
 	return stepsOfEvent
 }
 
-// sweep forgets the connections that were not heard of since every one was told of that can be: their end was lost.
+// sweep removes the connections without an event since every one was listed that can be: their end was lost.
 func (t *Tracker) sweep(since int64) {
 	t.begin(sweeping, newErrand(t.conns, func(_ uint64, c *conn) {
 		if c.missed(since) {
@@ -88,27 +88,27 @@ func (t *Tracker) Rename() {
 	if t.gate != nil {
 		t.gate.ReadmitAll()
 	}
-	t.since = t.now
+	t.since = t.shared.Now
 	t.begin(reconsidering, newErrand(t.ignored, t.reconsider))
 	t.begin(renaming, newErrand(t.conns, func(_ uint64, c *conn) { t.rename(c) }))
 	t.pools.publish()
 }
 
 // reconsider begins to track a connection that was not observed, if it is now.
-func (t *Tracker) reconsider(id uint64, s stranger) {
-	if _, ok := t.options.Resolve(s.role, &s.endpoints); ok {
+func (t *Tracker) reconsider(id uint64, o origin) {
+	if _, ok := t.options.Resolve(o.role, &o.endpoints); ok {
 		delete(t.ignored, id)
-		t.readmit(id)   // it may have been turned away once more
-		t.since = t.now // nobody listened to it
-		t.meet(id, s).settleUse()
+		t.readmit(id)          // it may have been turned away once more
+		t.since = t.shared.Now // it was not observed
+		t.add(id, o).settleUse()
 	}
 }
 
 func (t *Tracker) rename(c *conn) {
 	id, ok := t.options.Resolve(c.role, &c.endpoints)
 	if !ok {
-		t.forget(c)
-		t.ignore(c.id, stranger{c.endpoints, c.role, c.reach})
+		t.remove(c)
+		t.ignore(c.id, origin{c.endpoints, c.role, c.reach})
 		return
 	}
 	current := c.use

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 )
 
 func TestPreface(t *testing.T) {
@@ -39,23 +41,23 @@ func TestGreetings(t *testing.T) {
 		name   string
 		script []string
 		want   []string
-		kind   ConnectionKind
+		kind   session.Kind
 	}{
-		{"POP3", []string{"open", `s: +OK POP3 ready\r\n`, "+100ms", `c: USER bob\r\n`, "S: +OK", `c: PASS x\r\n`, "S: -ERR no", `c: QUIT\r\n`, "S: +OK", "close"}, nil, KindNotRedis},
-		{"POP3 in haste", []string{"open", `s: +OK POP3 ready\r\n`, `c: CAPA\r\n`, "S: +OK", `s: USER\r\n.\r\n`, `c: QUIT\r\n`, "S: +OK", "close"}, nil, KindNotRedis},
-		{"POP3, events exchanged", []string{"open", `later s: +OK POP3 ready\r\n`, `c: USER bob\r\n`, "now", "S: +OK", "close"}, nil, KindNotRedis},
-		{"greeting alone", []string{"open", `s: +OK POP3 ready\r\n`, "+100ms", "peer-close", "close"}, nil, KindNotRedis},
-		{"IMAP", []string{"open", `s: * OK IMAP4rev1 ready\r\n`, `c: a1 LOGIN x y\r\n`, `s: a1 OK done\r\n`, "close"}, nil, KindNotRedis},
-		{"SMTP", []string{"open", `s: 220 mail.example.com ESMTP\r\n`, `c: EHLO me\r\n`, `s: 250 ok\r\n`, "close"}, nil, KindNotRedis},
-		{"FTP", []string{"open", `s: 220-welcome\r\n220 ready\r\n`, `c: USER x\r\n`, `s: 331 password\r\n`, "close"}, nil, KindNotRedis},
-		{"SSH", []string{"open", `s: SSH-2.0-OpenSSH_9.2\r\n`, `c: SSH-2.0-x\r\n`, "close"}, nil, KindNotRedis},
-		{"MySQL", []string{"open", `s: J\x00\x00\x00\n8.0.36\x00`, `c: \x20\x00\x00`, "close"}, nil, KindNotRedis},
-		{"MySQL, of a length that is a reply's type", []string{"open", `s: +\x00\x00\x00\n5.7.1\x00`, `c: U\x00\x00`, "close"}, nil, KindNotRedis},
-		{"HTTP", []string{"open", `c: GET / HTTP/1.1\r\nAccept: x\r\n\r\n`, `s: HTTP/1.1 200 OK\r\n\r\n`, "close"}, nil, KindNotRedis},
-		{"NATS", []string{"open", `s: INFO {"server_id":"x"}\r\n`, `c: CONNECT {}\r\nPING\r\n`, `s: +OK\r\nPONG\r\n`, "close"}, nil, KindNotRedis},
-		{"IRC", []string{"open", `s: :irc.example.com NOTICE * :hello\r\n`, `c: NICK x\r\n`, "close"}, nil, KindNotRedis},
-		{"max clients", []string{"open", "S: -ERR max number of clients reached", "+60ms", `c: PING\r\n`, "close"}, nil, KindRedis},
-		{"greeting of one that speaks RESP", []string{"open", "S: +HELLO", "+60ms", "C: GET a", "S: $-1", "close"}, []string{"get success"}, KindRedis},
+		{"POP3", []string{"open", `s: +OK POP3 ready\r\n`, "+100ms", `c: USER bob\r\n`, "S: +OK", `c: PASS x\r\n`, "S: -ERR no", `c: QUIT\r\n`, "S: +OK", "close"}, nil, session.KindNotRedis},
+		{"POP3 in haste", []string{"open", `s: +OK POP3 ready\r\n`, `c: CAPA\r\n`, "S: +OK", `s: USER\r\n.\r\n`, `c: QUIT\r\n`, "S: +OK", "close"}, nil, session.KindNotRedis},
+		{"POP3, events exchanged", []string{"open", `later s: +OK POP3 ready\r\n`, `c: USER bob\r\n`, "now", "S: +OK", "close"}, nil, session.KindNotRedis},
+		{"greeting alone", []string{"open", `s: +OK POP3 ready\r\n`, "+100ms", "peer-close", "close"}, nil, session.KindNotRedis},
+		{"IMAP", []string{"open", `s: * OK IMAP4rev1 ready\r\n`, `c: a1 LOGIN x y\r\n`, `s: a1 OK done\r\n`, "close"}, nil, session.KindNotRedis},
+		{"SMTP", []string{"open", `s: 220 mail.example.com ESMTP\r\n`, `c: EHLO me\r\n`, `s: 250 ok\r\n`, "close"}, nil, session.KindNotRedis},
+		{"FTP", []string{"open", `s: 220-welcome\r\n220 ready\r\n`, `c: USER x\r\n`, `s: 331 password\r\n`, "close"}, nil, session.KindNotRedis},
+		{"SSH", []string{"open", `s: SSH-2.0-OpenSSH_9.2\r\n`, `c: SSH-2.0-x\r\n`, "close"}, nil, session.KindNotRedis},
+		{"MySQL", []string{"open", `s: J\x00\x00\x00\n8.0.36\x00`, `c: \x20\x00\x00`, "close"}, nil, session.KindNotRedis},
+		{"MySQL, of a length that is a reply's type", []string{"open", `s: +\x00\x00\x00\n5.7.1\x00`, `c: U\x00\x00`, "close"}, nil, session.KindNotRedis},
+		{"HTTP", []string{"open", `c: GET / HTTP/1.1\r\nAccept: x\r\n\r\n`, `s: HTTP/1.1 200 OK\r\n\r\n`, "close"}, nil, session.KindNotRedis},
+		{"NATS", []string{"open", `s: INFO {"server_id":"x"}\r\n`, `c: CONNECT {}\r\nPING\r\n`, `s: +OK\r\nPONG\r\n`, "close"}, nil, session.KindNotRedis},
+		{"IRC", []string{"open", `s: :irc.example.com NOTICE * :hello\r\n`, `c: NICK x\r\n`, "close"}, nil, session.KindNotRedis},
+		{"max clients", []string{"open", "S: -ERR max number of clients reached", "+60ms", `c: PING\r\n`, "close"}, nil, session.KindRedis},
+		{"greeting of one that speaks RESP", []string{"open", "S: +HELLO", "+60ms", "C: GET a", "S: $-1", "close"}, []string{"get success"}, session.KindRedis},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlayer(t)
@@ -66,10 +68,10 @@ func TestGreetings(t *testing.T) {
 			assert.Equal(t, test.want, got)
 			s := p.tracker.Stats()
 			for kind, n := range s.Connections {
-				if ConnectionKind(kind) == test.kind {
-					assert.EqualValues(t, 1, n, ConnectionKind(kind))
+				if session.Kind(kind) == test.kind {
+					assert.EqualValues(t, 1, n, session.Kind(kind))
 				} else {
-					assert.Zero(t, n, ConnectionKind(kind))
+					assert.Zero(t, n, session.Kind(kind))
 				}
 			}
 			assert.Zero(t, p.tracker.Outstanding())

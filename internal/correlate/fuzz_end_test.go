@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -60,12 +61,12 @@ func FuzzEnd(f *testing.F) {
 			asked++
 		}
 		told := uint32(0)
-		reasons := map[Reason]bool{}
+		reasons := map[session.Reason]bool{}
 		play := func(e event.Event) {
 			e.Conn, e.Role, e.Time = p.conn, p.role, p.now
 			for _, x := range p.tracker.Track(&e) {
 				told += x.Count
-				if x.Outcome == Unanswered {
+				if x.Outcome == session.Unanswered {
 					reasons[x.Reason] = true
 				}
 			}
@@ -82,7 +83,7 @@ func FuzzEnd(f *testing.F) {
 			e.Seq, e.ReplySeq = seq, replySeq
 			play(e)
 		}
-		assert.EqualValues(t, asked, uint64(told)+p.tracker.Stats().Dropped)
+		assert.EqualValues(t, asked, uint64(told)+p.tracker.Stats().Unexecuted)
 		assert.LessOrEqual(t, len(reasons), 1, "%v", reasons)
 		assert.Zero(t, p.tracker.slots.used, "slots are given back")
 		assert.Empty(t, p.tracker.conns)

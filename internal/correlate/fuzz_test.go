@@ -22,8 +22,8 @@ func (d *dice) roll(sides int) int {
 	return n
 }
 
-// session is what passes on a connection: requests, what the server answers, and when.
-type session struct {
+// traffic is what passes on a connection: requests, what the server answers, and when.
+type traffic struct {
 	dice  dice
 	model model
 	lossy bool
@@ -36,7 +36,7 @@ type turn struct {
 	pause          bool
 }
 
-func (s *session) op() op {
+func (s *traffic) op() op {
 	choice := s.dice.roll(26)
 	if s.lossy && choice > 17 && choice < 24 {
 		choice -= 6
@@ -72,7 +72,7 @@ func (s *session) op() op {
 	return plain[choice]
 }
 
-func (s *session) replyMode(which int) op {
+func (s *traffic) replyMode(which int) op {
 	if s.model.multi || len(s.model.subscribed) > 0 {
 		return plain[which]
 	}
@@ -83,7 +83,7 @@ func (s *session) replyMode(which int) op {
 	return op{name: "client|reply", args: []string{"CLIENT", "REPLY", mode}, reply: "+OK\r\n", want: "success"}
 }
 
-func (s *session) generate() {
+func (s *traffic) generate() {
 	if !s.lossy && s.dice.roll(2) == 1 {
 		hello := op{"hello", []string{"HELLO", "3"}, "%1\r\n+proto\r\n:3\r\n", "success"}
 		s.turns = append(s.turns, turn{request: string(request(hello.args...)), reply: s.model.run(hello)})
@@ -106,7 +106,7 @@ func (s *session) generate() {
 
 // events lays the session out in chunks: pipelined, cut anywhere, each reply after its request has left, but for a chance that
 // the capture swaps two events. After a pause nothing is outstanding.
-func (s *session) events(d *dice) []event.Event {
+func (s *traffic) events(d *dice) []event.Event {
 	seq := [2]uint32{firstRequestSeq, firstReplySeq}
 	now := int64(time.Second)
 	events := []event.Event{{Kind: event.Open, Time: now, Seq: seq[event.Request], ReplySeq: seq[event.Reply]}}
@@ -142,7 +142,7 @@ func (s *session) events(d *dice) []event.Event {
 }
 
 // disturb swaps two neighbours since the last pause.
-func (s *session) disturb(events []event.Event, d *dice) {
+func (s *traffic) disturb(events []event.Event, d *dice) {
 	for i := len(events) - 1; i > 1 && events[i].Kind == event.Data && events[i-1].Kind == event.Data; i-- {
 		if d.roll(4) == 0 {
 			events[i], events[i-1] = events[i-1], events[i]
@@ -161,7 +161,7 @@ func FuzzTracker(f *testing.F) {
 	f.Add([]byte{0, 0, 22, 1, 1, 0, 1, 1, 2, 1, 0, 22, 1, 1, 22, 1, 1, 2, 1, 1, 9, 1, 1}, []byte{1, 4, 0, 0, 0}, uint8(0))
 	f.Add([]byte{24, 1, 1, 2, 1, 1, 25, 1, 1, 2, 1, 1, 24, 1, 0}, []byte{1, 3, 1, 7, 0, 1}, uint8(0))
 	f.Fuzz(func(t *testing.T, script, cuts []byte, loss uint8) {
-		s := session{dice: script, lossy: loss > 0}
+		s := traffic{dice: script, lossy: loss > 0}
 		s.generate()
 		d := dice(cuts)
 		events := s.events(&d)

@@ -2,10 +2,10 @@ package correlate
 
 import "github.com/redis-observer/redis-observer/internal/event"
 
-// Guard makes the tracker tell a gate what is not wanted, so that less of it comes. It is to be called before any Track.
+// Guard lets the tracker turn away at a gate events that it does not want, so that fewer come. Call it before any Track.
 func (t *Tracker) Guard(gate event.Gate) { t.gate = gate }
 
-// turnAway tells the source that what an event brought is not wanted.
+// turnAway asks the source for no more events like this one.
 func (t *Tracker) turnAway(e *event.Event) {
 	if t.gate == nil {
 		return
@@ -19,39 +19,37 @@ func (t *Tracker) turnAway(e *event.Event) {
 	}
 }
 
-// readmit tells the source that a connection is wanted again.
+// readmit asks the source for all events of a connection again.
 func (t *Tracker) readmit(id uint64) {
 	if t.gate != nil {
 		t.gate.Readmit(id)
 	}
 }
 
-// sift turns away what is not read.
+// sift turns away the events that are not read.
 func (c *conn) sift(e *event.Event) {
 	switch {
-	case c.mode == foreign, c.unheard(e.Direction):
+	case c.session.Closed(), c.session.Ignores(e.Direction):
 		c.tracker.turnAway(e)
-	case c.deaf && e.Direction == event.Request:
+	case e.Direction == event.Request && c.session.RequestsClosed():
 		n := uint64(len(e.Data))
 		if e.Kind == event.Gap {
 			n = uint64(e.Len)
 		}
-		if c.passed += n; c.passed > mostPassed {
+		if c.unwanted += n; c.unwanted > mostUnwanted {
 			c.tracker.turnAway(e)
 		}
 	}
 }
 
-// mostPassed is how many bytes of requests are taken in that the server does not read, before they are turned away: it may turn out that it does.
-const mostPassed = 1 << 20
+// mostUnwanted is how many bytes of requests are taken in that the server does not read, before they are turned away: it may turn
+// out that it does.
+const mostUnwanted = 1 << 20
 
-// undeafen: the server does read requests.
-func (c *conn) undeafen() {
-	if c.deaf && c.passed > mostPassed {
+// wantRequests: the server does read requests.
+func (c *conn) wantRequests() {
+	if c.unwanted > mostUnwanted {
 		c.tracker.readmit(c.id)
 	}
-	c.deaf, c.passed = false, 0
+	c.unwanted = 0
 }
-
-// unheard reports whether a stream is that of commands from its master to a replica, of which nothing is read.
-func (c *conn) unheard(d event.Direction) bool { return c.mode == replica && d == event.Reply }

@@ -91,7 +91,7 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 func TestRequestsThatNobodyReadsAreTurnedAway(t *testing.T) {
 	p, g := newGuarded(t)
 	p.play("open", "C: GET a", "S: $-1", `c: *1\r\n!\r\n`)
-	rest := fmt.Sprintf("c: %s", strings.Repeat("x", mostPassed/2))
+	rest := fmt.Sprintf("c: %s", strings.Repeat("x", mostUnwanted/2))
 	p.play(rest, rest)
 	assert.Empty(t, g.turned)
 	p.play(rest, "lose "+rest)

@@ -1,20 +1,19 @@
 package correlate
 
 import (
-	"math"
-
 	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// Here the segments of both directions of a connection come into order: they are delivered, held, or given up as gaps. Package reorder
-// keeps one direction.
+// Here the segments of both directions of a connection come into order: they are delivered to the session, held, or given up as gaps.
+// Package reorder keeps one direction; the session decides what may wait, and for what.
 
 // arrive takes a segment at its place, or holds it until then.
 func (c *conn) arrive(d event.Direction, p *reorder.Segment) {
 	b := &c.buffers[d]
-	if !b.Started() || c.unheard(d) {
-		b.Start(p.Seq) // what is not read is not missed either
+	if !b.Started() || c.session.Ignores(d) {
+		b.Start(p.Seq) // bytes that are not read are not missed either
 	}
 	length := p.Len
 	hole, fresh := b.Trim(p)
@@ -25,49 +24,52 @@ func (c *conn) arrive(d event.Direction, p *reorder.Segment) {
 		c.repeated(d, p.Seq-(length-p.Len), length-p.Len, p.Time)
 	}
 	switch {
-	case !fresh || c.mode == foreign:
+	case !fresh || c.session.Closed():
 		return
 	case hole == 0 && !b.Ready():
-		c.deliver(d, p)
-	case hole > 0 && b.Empty() && c.isUrgent(d, hole, p.Data):
+		c.deliver(d, p, 0)
+	case hole > 0 && b.Empty() && c.session.IsUrgent(d, hole, p.Data):
 		b.Advance(hole)
-		c.deliver(d, p)
-	case hole > 0 && b.Empty() && c.skip(d, hole, 0, p.Time):
+		c.deliver(d, p, 0)
+	case hole > 0 && b.Empty() && c.elide(d, hole, p.Time):
 		b.Miss(hole)
-		c.deliver(d, p)
+		c.deliver(d, p, 0)
 	default:
 		c.hold(d, *p)
 	}
 	if !c.buffers[event.Request].Empty() || !c.buffers[event.Reply].Empty() {
-		c.undecided = c.undecided && d == event.Reply
+		if d == event.Request {
+			c.session.Reconsider()
+		}
 		c.drain(event.Request)
 		c.drain(event.Reply)
 	}
 }
 
-// repeated takes note of n bytes at an offset that had passed. A network sends bytes again, a socket does not: unless they were given up
-// before, or came before the connection was first heard of, they are others, which the socket did not count.
+// repeated notes n bytes at an offset that had passed. A network sends bytes again, a socket does not: unless they were given up
+// before, they are others.
 func (c *conn) repeated(d event.Direction, seq, n uint32, time int64) {
-	if !c.tracker.options.Sockets || n == 0 || c.mode == foreign || c.buffers[d].WasMissed(seq) || c.mode == lost && c.resync.reason == MidStream {
-		return
+	if c.tracker.shared.Sockets && n > 0 && !c.buffers[d].WasMissed(seq) {
+		c.session.Repeated(d, n, time)
 	}
-	c.tracker.stats.gap(event.Repeated, n, false)
-	if c.mode == paired {
-		c.lose(Missing, d, time)
-	}
+}
+
+// elide passes over a hole if the session needs none of its bytes.
+func (c *conn) elide(d event.Direction, hole uint32, time int64) bool {
+	elided := c.session.Elide(d, hole, 0, c.arrival(d, time, 0))
+	c.settle()
+	return elided
 }
 
 // hold keeps a segment for later. If there is no room, it releases held segments, oldest first, until this one fits or its turn has come.
 func (c *conn) hold(d event.Direction, p reorder.Segment) {
 	b := &c.buffers[d]
-	p.Until = c.tracker.now + int64(c.tracker.options.HoldFor)
+	p.Until = c.tracker.shared.Now + int64(c.tracker.options.HoldFor)
 	for !c.keep(b, &p) {
 		c.tracker.stats.heldOverflow.Add(1)
 		if b.Empty() {
 			c.jump(d, b.Hole(p.Seq), p.Time)
-			c.letGo = true
-			c.deliver(d, &p)
-			c.letGo = false
+			c.deliver(d, &p, session.Released)
 			return
 		}
 		c.force(d)
@@ -103,19 +105,19 @@ func (c *conn) dropHeld() {
 		c.tracker.stats.heldOverflow.Add(uint64(c.buffers[i].Len()))
 	}
 	c.clearHeld()
-	c.undecided = false
-	if c.doubting {
-		c.tracker.wait(c, c.tracker.now)
+	c.session.Reconsider()
+	if c.session.InDoubt() {
+		c.tracker.wait(c, c.tracker.shared.Now)
 	}
 }
 
-// clearHeld forgets what is held, and waits for nothing more.
+// clearHeld drops the held segments, and waits for nothing more.
 func (c *conn) clearHeld() {
-	if c.has[heldBytes] > 0 {
+	if c.share.has[heldBytes] > 0 {
 		for i := range c.buffers {
 			c.buffers[i].Clear()
 		}
-		c.tracker.held.add(c, -int(c.has[heldBytes]))
+		c.tracker.held.add(c, -int(c.share.has[heldBytes]))
 	}
 	c.tracker.waiting.remove(c)
 }
@@ -124,34 +126,70 @@ func (c *conn) clearHeld() {
 func (c *conn) drain(d event.Direction) {
 	b := &c.buffers[d]
 	for b.Ready() {
-		if d == event.Reply && c.mode == paired {
-			if c.early() {
+		if d == event.Reply && c.session.State() == session.Paired {
+			if c.session.MustWait() {
 				return
 			}
-			if c.stale(b.First().Time) {
-				c.force(d) // which goes on with what follows
+			if c.session.IsOutdated(b.First().Time) {
+				c.force(d) // which goes on with those that follow
 				return
 			}
 		}
-		if p, fresh := c.takeHeld(b); fresh && !c.deliver(d, &p) {
+		if p, fresh := c.takeHeld(b); fresh && !c.deliver(d, &p, 0) {
 			return
 		}
 	}
 }
 
-// deliver hands the segment at the expected offset to its stream. It reports false if replies were put back, to wait for their request.
-func (c *conn) deliver(d event.Direction, p *reorder.Segment) bool {
+// deliver hands the segment at the expected offset to the session. It reports false if replies were put back, to wait for their request.
+func (c *conn) deliver(d event.Direction, p *reorder.Segment, how session.How) (taken bool) {
 	c.buffers[d].Advance(p.Len)
-	switch {
-	case c.mode == foreign:
-	case p.Data == nil || p.Reason == event.Urgent && c.standsApart(d, p.Data[0]):
-		c.gap(d, p.Len, p.Reason, p.Time)
-	case d == event.Request:
-		c.request(p.Data, p.Time)
-	default:
-		return c.reply(p)
+	if c.session.Closed() {
+		return true
 	}
-	return true
+	taken = true
+	switch a := c.arrival(d, p.Time, how); {
+	case p.Data == nil || p.Reason == event.Urgent && c.session.StandsApart(d, p.Data[0]):
+		c.session.Gap(d, p.Len, p.Reason, a)
+	case d == event.Request:
+		c.session.Request(p.Data, a)
+	default:
+		if rest := c.session.Reply(p.Data, a); rest != nil {
+			c.putBack(p, rest)
+			taken = false
+		}
+	}
+	c.settle()
+	return taken
+}
+
+// putBack holds the rest of a segment of replies, which has to wait for its request.
+func (c *conn) putBack(p *reorder.Segment, rest []byte) {
+	n := uint32(len(rest))
+	c.buffers[event.Reply].PutBack(n)
+	c.hold(event.Reply, reorder.Segment{Seq: p.Seq + p.Len - n, Len: n, Data: rest, Time: p.Time})
+}
+
+// arrival returns how bytes come to be read that end at the next offset.
+func (c *conn) arrival(d event.Direction, time int64, how session.How) session.Arrival {
+	if !c.buffers[d^1].Empty() {
+		how |= c.besideHeld(d, time)
+	}
+	return session.Arrival{Time: time, End: c.buffers[d].Next(), How: how}
+}
+
+// besideHeld returns how bytes are read while segments of the other direction are held. A held reply that is ready to be read, came
+// before a time, and is none that a Redis server sends unasked, is a greeting.
+func (c *conn) besideHeld(d event.Direction, time int64) session.How {
+	b := &c.buffers[event.Reply]
+	if d == event.Reply || c.session.Asked() || !b.Ready() {
+		return session.OtherHeld
+	}
+	first := b.First()
+	if len(first.Data) > 0 && session.IsGreeting(first.Data[0]) && first.Time < time {
+		return session.OtherHeld | session.Greeted
+	}
+	return session.OtherHeld
 }
 
 // force releases the first held segment of a direction, whatever it waits for.
@@ -160,40 +198,47 @@ func (c *conn) force(d event.Direction) {
 	switch first := *b.First(); {
 	case b.Ready():
 	case isMark(&first):
-		c.overhear(d, &first)
+		c.giveUpMark(d, &first)
 	default:
 		c.jump(d, b.Hole(first.Seq), first.Time)
 	}
-	c.letGo = true
-	c.outdated = d == event.Reply && c.mode == paired && c.stale(b.First().Time)
-	if p, fresh := c.takeHeld(b); fresh {
-		c.deliver(d, &p)
+	if b.Empty() {
+		return // the hole was the end of a frame, and the frame that of a connection that is not Redis
 	}
-	c.letGo, c.outdated, c.undecided = false, false, false
+	how := session.Released
+	if d == event.Reply && c.session.State() == session.Paired && c.session.IsOutdated(b.First().Time) {
+		how |= session.Outdated
+	}
+	if p, fresh := c.takeHeld(b); fresh {
+		c.deliver(d, &p, how)
+	}
+	c.session.Reconsider()
 	c.drain(d)
 }
 
-// jump leaves out bytes that will not come, before what came at a time.
+// jump gives up bytes that will not come, before those that came at a time.
 func (c *conn) jump(d event.Direction, missing uint32, time int64) {
 	if missing == 0 {
 		return
 	}
 	c.buffers[d].Miss(missing)
-	c.gap(d, missing, 0, time)
+	c.session.Gap(d, missing, 0, c.arrival(d, time, 0))
+	c.settle()
 }
 
 // expire gives up what was held too long, and returns the next deadline.
 func (c *conn) expire() int64 {
-	next := int64(math.MaxInt64)
+	c.speak()
 	for d := range event.Direction(len(c.buffers)) {
 		b := &c.buffers[d]
-		for b.Deadline() <= c.tracker.now {
+		for b.Deadline() <= c.tracker.shared.Now {
 			c.force(d)
 			c.drain(event.Reply)
 		}
 	}
-	next = min(next, c.outlast())
-	for d := range c.buffers { // last: what was let go may have put replies back
+	c.session.ExpireDoubt()
+	next := c.session.DoubtUntil()
+	for d := range c.buffers { // last: releasing may have put replies back
 		next = min(next, c.buffers[d].Deadline())
 	}
 	c.checkEnd()
@@ -202,70 +247,11 @@ func (c *conn) expire() int64 {
 
 // flush gives up waiting for anything.
 func (c *conn) flush() {
+	c.speak()
 	for _, d := range [...]event.Direction{event.Request, event.Reply} {
 		for !c.buffers[d].Empty() {
 			c.force(d)
 		}
 	}
-	if c.doubting {
-		c.believe()
-	}
-}
-
-// gap takes note that n bytes of a stream are missing, which passed at that time at the latest.
-func (c *conn) gap(d event.Direction, n uint32, reason event.Reason, time int64) {
-	if reason == event.Urgent && c.between(d) {
-		c.tracker.stats.gap(reason, n, true)
-		return
-	}
-	if c.skip(d, n, reason, time) {
-		return
-	}
-	if d == event.Request {
-		c.loseUnasked()
-	}
-	if c.isUnread(d, n, reason, time) {
-		c.tracker.stats.gap(reason, n, true)
-		return
-	}
-	c.tracker.stats.gap(reason, n, false)
-	switch c.mode {
-	case paired:
-		c.lose(Missing, d, time)
-	case lost:
-		c.resync.trial = trial{}
-		c.resync.heard(time, d)
-		c.resync.follows = c.resync.follows && d == event.Reply
-	case replica:
-		c.requests.Reset()
-	}
-}
-
-// skip leaves out bytes whose content does not matter. The streams are tried on copies: a stream that refuses a gap has forgotten where it was.
-func (c *conn) skip(d event.Direction, n uint32, reason event.Reason, time int64) bool {
-	switch {
-	case c.mode == lost && !c.resync.trial.on && (d == event.Reply || !c.resync.follows):
-		return false
-	case c.mode == foreign, c.unheard(d), c.deaf && d == event.Request:
-		c.tracker.stats.gap(reason, n, true)
-		return true
-	case c.mayBeUrgent(d, n, reason):
-		return false
-	}
-	if d == event.Request {
-		if s := c.requests; !s.Gap(n) {
-			return false
-		}
-		c.requests.Gap(n)
-		c.tracker.stats.gap(reason, n, true)
-		c.request(nil, c.started)
-		return true
-	}
-	if s := c.replies; !s.Gap(n) {
-		return false
-	}
-	c.replies.Gap(n)
-	c.tracker.stats.gap(reason, n, true)
-	c.reply(&reorder.Segment{Time: time})
-	return true
+	c.session.EndDoubt()
 }

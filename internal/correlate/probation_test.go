@@ -142,16 +142,6 @@ func TestEndOnProbation(t *testing.T) {
 	assert.Equal(t, []string{"lpush success", "client|reply error WRONGTYPE", "unpaired 2 mid_stream", "lpush unanswered client_closed"}, p.got)
 }
 
-// Once the proof has held nothing is kept of it.
-func TestEndOfProbation(t *testing.T) {
-	p := newPlayer(t)
-	p.play("existing", "+60ms", "C: GET a", "S: $-1", "C: GET a", "S: $-1")
-	c := p.tracker.conns[p.conn]
-	assert.Equal(t, replied, c.probation.stage)
-	p.play("+60ms", "C: GET a", "S: $-1")
-	assert.Zero(t, c.probation)
-}
-
 func reversed(lines []string) []string {
 	lines = slices.Clone(lines)
 	slices.Reverse(lines)

@@ -58,7 +58,7 @@ func TestRepeatedBytes(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlayer(t)
-			p.tracker.options.Sockets = test.sockets
+			p.tracker.shared.Sockets = test.sockets
 			test.play(p)
 			assert.Equal(t, test.want, withoutGaps(p.got))
 			assert.Equal(t, test.gaps, p.tracker.Stats().Gaps[event.Repeated])

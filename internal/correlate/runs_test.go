@@ -12,7 +12,7 @@ import (
 )
 
 // pipelines lays the session out in few chunks: of each pipeline all requests in one, then all replies in one.
-func (s *session) pipelines(random *rand.Rand) []event.Event {
+func (s *traffic) pipelines(random *rand.Rand) []event.Event {
 	now, seq := int64(time.Second), [2]uint32{firstRequestSeq, firstReplySeq}
 	events := []event.Event{{Kind: event.Open, Time: now, Seq: seq[event.Request], ReplySeq: seq[event.Reply]}}
 	put := func(direction event.Direction, data string) {
@@ -48,13 +48,13 @@ func TestPipelinesOfAnyCommands(t *testing.T) {
 				script[i] = script[i-3] // three rolls make a turn, so that the same command follows
 			}
 		}
-		s := session{dice: script}
+		s := traffic{dice: script}
 		s.generate()
 		p := newPlayer(t)
 		for _, e := range s.pipelines(random) {
 			p.event(e)
-			for i := range p.tracker.out {
-				if p.tracker.out[i].Count > 1 {
+			for i := range p.tracker.shared.Out.List {
+				if p.tracker.shared.Out.List[i].Count > 1 {
 					runs++
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
@@ -179,35 +180,35 @@ func (p *player) event(e event.Event) {
 }
 
 // take notes each command that exchanges stand for.
-func (p *player) take(exchanges []Exchange) {
+func (p *player) take(exchanges []session.Exchange) {
 	for _, x := range exchanges {
-		for range x.commands() {
+		for range commands(x) {
 			p.got = append(p.got, p.show(x))
 		}
 	}
 }
 
 // commands returns how many commands were paired.
-func (x *Exchange) commands() uint32 {
-	if x.Outcome == Unpaired {
+func commands(x session.Exchange) uint32 {
+	if x.Outcome == session.Unpaired {
 		return 1
 	}
 	return x.Count
 }
 
 // show renders an exchange: "get success", "get error WRONGTYPE", "get unanswered server_closed", "unpaired 3 gap".
-func (p *player) show(x Exchange) string {
+func (p *player) show(x session.Exchange) string {
 	name := command.Builtin().Wire(x.Command)
 	switch x.Outcome {
-	case Success:
+	case session.Success:
 		name += " success"
-	case Error:
+	case session.Error:
 		name += " error " + x.Prefix.String()
-	case Silent:
+	case session.Silent:
 		name += " silent"
-	case Unanswered:
+	case session.Unanswered:
 		name += " unanswered " + x.Reason.String()
-	case Unpaired:
+	case session.Unpaired:
 		return fmt.Sprintf("unpaired %d %s", x.Count, x.Reason)
 	}
 	if p.full {

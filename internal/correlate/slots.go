@@ -3,7 +3,7 @@ package correlate
 import (
 	"time"
 
-	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 )
 
 const (
@@ -15,25 +15,23 @@ const (
 // command, places that are not used are taken back.
 type slots struct {
 	budget
-	perRing int        // commands of one ring at most
-	rich    heap[conn] // the connections with more than the floor, by when they were looked at
-	looks   int64
+	rich  heap[conn] // the connections with more than the floor, by when they were looked at
+	looks int64
 }
 
-func newSlots(limit, perRing int) slots {
+func newSlots(limit int) slots {
 	return slots{
-		budget:  newBudget(places, limit, firstSlots),
-		perRing: perRing,
-		rich:    heap[conn]{place: func(c *conn) *int32 { return &c.richRank }},
+		budget: newBudget(places, limit, session.FirstPlaces),
+		rich:   heap[conn]{place: func(c *conn) *int32 { return &c.share.richRank }},
 	}
 }
 
 // add notes that a connection has n places more, or less.
 func (s *slots) add(c *conn, n int) {
 	s.budget.add(c, n)
-	if int(c.has[places]) <= s.floor {
+	if int(c.share.has[places]) <= s.floor {
 		s.rich.remove(c)
-	} else if c.richRank == 0 {
+	} else if c.share.richRank == 0 {
 		s.look(c)
 	}
 }
@@ -95,17 +93,17 @@ func (s *slots) relax(now int64) {
 
 // fitPlaces gives back the places that the connection does not use. It reports false if there are none.
 func (c *conn) fitPlaces() bool {
-	s := &c.tracker.slots
-	had := c.has[places]
-	c.pending.fit(s)
-	c.tx.queue.fit(s)
-	return c.has[places] < had
+	had := c.session.Places()
+	c.session.Fit()
+	return c.session.Places() < had
 }
 
-// surrender gives all places back for others. What is outstanding is lost.
+// surrender gives all places back for others, whose event it is. What is outstanding is lost.
 func (c *conn) surrender() {
-	c.lose(Overflow, event.Request, c.tracker.now)
-	c.pending.release(&c.tracker.slots)
-	c.tx.queue.release(&c.tracker.slots)
+	out := &c.tracker.shared.Out
+	other := out.Identity
+	c.speak()
+	c.session.Surrender()
 	c.settleUse()
+	out.Identity = other
 }

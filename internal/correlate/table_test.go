@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
@@ -66,7 +67,7 @@ func TestEvictedIsCountedInFull(t *testing.T) {
 		w.open(conn)
 		w.send(conn, event.Request, setGet(20))
 	}
-	assert.Equal(t, 20_000, w.outstanding()+w.unpaired[Evicted])
+	assert.Equal(t, 20_000, w.outstanding()+w.unpaired[session.Evicted])
 	assert.Equal(t, 100*20, w.outstanding())
 }
 
@@ -91,7 +92,7 @@ func TestStrangersAreBounded(t *testing.T) {
 func TestSpill(t *testing.T) {
 	const n = 50_000
 	var w *crowd
-	w = newCrowd(t, Options{Spill: func(some []Exchange) { w.take(1, some) }})
+	w = newCrowd(t, Options{Spill: func(some []session.Exchange) { w.take(1, some) }})
 	w.open(1)
 	for range n / 100 {
 		w.now++
@@ -99,8 +100,8 @@ func TestSpill(t *testing.T) {
 	}
 	w.close(1)
 	assert.Equal(t, n, w.commands)
-	assert.LessOrEqual(t, w.largest, spilled)
-	assert.LessOrEqual(t, cap(w.tracker.out), 2*spilled)
+	assert.LessOrEqual(t, w.largest, session.MaxListed)
+	assert.LessOrEqual(t, cap(w.tracker.shared.Out.List), 2*session.MaxListed)
 }
 
 // What a process of the size that the manifests ship may hold at worst fits it.
@@ -127,7 +128,7 @@ func TestWorstStateFits(t *testing.T) {
 	text, unasked := setGet(1000), strings.Repeat(pong, 300)
 	for conn := range uint64(2 * options.MaxConnections) { // each with an address of its own, and out of room
 		w.event(event.Event{Kind: event.Open, Conn: conn, Endpoints: event.Endpoints{Remote: [16]byte{1, byte(conn), byte(conn >> 8), byte(conn >> 16)}}})
-		w.tracker.ignore(conn+1<<32, stranger{})
+		w.tracker.ignore(conn+1<<32, origin{})
 	}
 	for conn := range w.tracker.conns {
 		c := w.tracker.conns[conn]
@@ -137,7 +138,7 @@ func TestWorstStateFits(t *testing.T) {
 		if conn%2 == 0 {
 			c.event(&event.Event{Kind: event.Data, Direction: event.Reply, Conn: conn, Data: []byte(unasked), Seq: 100, Time: w.now})
 		}
-		w.tracker.out = w.tracker.out[:0]
+		w.tracker.shared.Out.List = w.tracker.shared.Out.List[:0]
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
@@ -18,9 +19,9 @@ type Options struct {
 	Resolve func(role event.Role, e *event.Endpoints) (identity.ID, bool)
 	// Spill takes what one event completed whenever there is much of it; Track returns the rest. It keeps nothing of the slice.
 	// Nil: Track returns everything.
-	Spill func([]Exchange)
+	Spill func([]session.Exchange)
 	// Sockets: the events are those of sockets, which deliver no byte twice. What comes at an offset that has passed, and was not given
-	// up as missing, is counted as a gap then (capture.Repeated) and puts the connection out of step. Packets are sent again.
+	// up as missing, is counted as a gap then (event.Repeated) and desyncs the connection. Packets are sent again.
 	Sockets bool
 	// HoldFor is how long a chunk waits for missing bytes, or a reply for its request, in time of the events. Default 50 ms.
 	HoldFor time.Duration
@@ -62,13 +63,12 @@ type Tracker struct {
 	options Options
 	gate    event.Gate // nil if the source is none
 	conns   map[uint64]*conn
-	recent  [recents]*conn      // those of conns that were last found, by a hash of the identity: look-ups spared
-	ignored map[uint64]stranger // connections that Resolve refused
+	recent  [recents]*conn    // those of conns that were last found, by a hash of the identity: look-ups spared
+	ignored map[uint64]origin // connections that Resolve refused
 	groups  map[address]*group
 	waiting heap[conn] // connections that hold segments, by when they give up waiting
 	wake    int64      // when the first of them does
-	now     int64      // the latest time of any event
-	since   int64      // since when every connection is heard: of one that is met now nothing was before
+	since   int64      // since when every connection is observed: one that is added now was silent since then
 	slots   slots
 	held    heldBudget
 	table   budget
@@ -76,7 +76,7 @@ type Tracker struct {
 	endings endings
 	suspect suspicion
 	stats   counters
-	out     []Exchange
+	shared  session.Shared // what the sessions have in common; its Now is the tracker's clock
 	errands [errands]*errand
 	errant  bool // there are errands
 }
@@ -103,8 +103,8 @@ func (t *Tracker) known(id uint64) *conn {
 	return *recent
 }
 
-// stranger is a connection that is not observed.
-type stranger struct {
+// origin is what is known of a connection before anything of it is read.
+type origin struct {
 	endpoints event.Endpoints
 	role      event.Role
 	reach     event.Reach
@@ -117,14 +117,21 @@ func New(options Options) *Tracker {
 		options: options,
 		conns:   make(map[uint64]*conn),
 		groups:  make(map[address]*group),
-		waiting: heap[conn]{place: func(c *conn) *int32 { return &c.waitRank }},
-		ignored: make(map[uint64]stranger),
+		waiting: heap[conn]{place: func(c *conn) *int32 { return &c.share.waitRank }},
+		ignored: make(map[uint64]origin),
 		endings: endings{period: 1},
 		wake:    math.MaxInt64,
-		now:     math.MinInt64,
-		slots:   newSlots(options.MaxOutstandingTotal, options.MaxOutstanding),
+		slots:   newSlots(options.MaxOutstandingTotal),
 		held:    newHeldBudget(options.MaxHeldTotal, reorder.Limits{Cost: options.MaxHeld, Segments: options.MaxPieces}),
 		table:   newBudget(seats, options.MaxConnections, 0),
+		shared: session.Shared{
+			Commands:       options.Commands,
+			Sockets:        options.Sockets,
+			MaxOutstanding: options.MaxOutstanding,
+			Quiet:          int64(options.Quiet),
+			Now:            math.MinInt64,
+			Out:            session.Exchanges{Spill: options.Spill},
+		},
 	}
 }
 
@@ -132,13 +139,14 @@ func New(options Options) *Tracker {
 const expirations = 64
 
 // Track takes one event and returns what it completed. The slice is reused by the next call.
-func (t *Tracker) Track(e *event.Event) []Exchange {
-	t.out = t.out[:0]
-	if t.now == math.MinInt64 {
+func (t *Tracker) Track(e *event.Event) []session.Exchange {
+	out := &t.shared.Out
+	out.List = out.List[:0]
+	if t.shared.Now == math.MinInt64 {
 		t.since = e.Time
 	}
-	t.now = max(t.now, e.Time)
-	if t.now >= t.wake {
+	t.shared.Now = max(t.shared.Now, e.Time)
+	if t.shared.Now >= t.wake {
 		t.expire()
 	}
 	if t.errant {
@@ -146,41 +154,41 @@ func (t *Tracker) Track(e *event.Event) []Exchange {
 	}
 	switch e.Kind {
 	case event.Tick:
-		t.slots.relax(t.now)
+		t.slots.relax(t.shared.Now)
 		t.pools.publish()
-		return t.out
+		return out.List
 	case event.Listed:
 		t.sweep(e.Time)
 		t.pools.publish()
-		return t.out
+		return out.List
 	}
 	if c := t.find(e); c != nil {
 		c.event(e)
 	}
-	return t.out
+	return out.List
 }
 
 // Flush gives up waiting for whatever is held: a replay calls it at its end. The slice is reused by the next call.
-func (t *Tracker) Flush() []Exchange {
-	t.out = t.out[:0]
+func (t *Tracker) Flush() []session.Exchange {
+	t.shared.Out.List = t.shared.Out.List[:0]
 	for c, _ := t.waiting.first(); c != nil; c, _ = t.waiting.first() {
 		c.flush()
 		c.settleUse()
 		t.waiting.remove(c)
 	}
 	for _, c := range t.conns {
-		c.countUnasked()
+		c.session.CountUnasked()
 	}
 	t.wake = math.MaxInt64
 	t.pools.publish()
-	return t.out
+	return t.shared.Out.List
 }
 
 // Outstanding returns how many commands await their outcome. It is for the goroutine that calls Track.
 func (t *Tracker) Outstanding() int {
 	n := 0
 	for _, c := range t.conns {
-		n += int(c.pending.count + c.tx.queue.count)
+		n += int(c.session.Outstanding())
 	}
 	return n
 }
@@ -193,8 +201,8 @@ func (t *Tracker) find(e *event.Event) *conn {
 		}
 		c.loseEnd()
 	}
-	if s, ok := t.ignored[e.Conn]; ok {
-		if s.endpoints == e.Endpoints && e.Kind != event.Closed && e.Kind != event.Vanished {
+	if o, ok := t.ignored[e.Conn]; ok {
+		if o.endpoints == e.Endpoints && e.Kind != event.Closed && e.Kind != event.Vanished {
 			t.turnAway(e)
 			return nil
 		}
@@ -204,26 +212,26 @@ func (t *Tracker) find(e *event.Event) *conn {
 	case event.HalfClosed, event.PeerClosed, event.Closed, event.Vanished:
 		return nil // the end of a connection that showed nothing else
 	}
-	return t.meet(e.Conn, stranger{e.Endpoints, e.Role, e.Reach})
+	return t.add(e.Conn, origin{e.Endpoints, e.Role, e.Reach})
 }
 
-// meet begins to track a connection, or to ignore it.
-func (t *Tracker) meet(id uint64, s stranger) *conn {
-	who, ok := t.options.Resolve(s.role, &s.endpoints)
+// add begins to track a connection, or to ignore it.
+func (t *Tracker) add(id uint64, o origin) *conn {
+	who, ok := t.options.Resolve(o.role, &o.endpoints)
 	if !ok {
-		t.ignore(id, s)
+		t.ignore(id, o)
 		return nil
 	}
-	group := t.groupOf(s.role, &s.endpoints)
+	group := t.groupOf(o.role, &o.endpoints)
 	if t.table.used >= t.table.limit {
 		t.evict(group)
 	}
-	c := &conn{tracker: t, id: id, role: s.role, endpoints: s.endpoints, reach: s.reach, identity: who, pool: t.pools.of(who), group: group}
-	c.pending.owner, c.tx.queue.owner = c, c
+	c := &conn{tracker: t, id: id, role: o.role, endpoints: o.endpoints, reach: o.reach, identity: who, pool: t.pools.of(who)}
+	c.share.group = group
+	c.session.Init(&t.shared, c, o.role, t.since)
 	group.join(c)
 	t.groups[group.address] = group // unless it was there, or has just lost its last connection
 	t.table.add(c, 1)
-	c.midStream(t.now, t.since)
 	t.conns[id] = c
 	c.pool.carriers++
 	t.stats.tracked.Store(uint64(len(t.conns)))
@@ -231,7 +239,7 @@ func (t *Tracker) meet(id uint64, s stranger) *conn {
 }
 
 // ignore remembers a connection as not observed.
-func (t *Tracker) ignore(id uint64, s stranger) {
+func (t *Tracker) ignore(id uint64, o origin) {
 	if len(t.ignored) >= t.options.MaxConnections {
 		for other := range t.ignored { // any one: it is looked up again when it shows up
 			delete(t.ignored, other)
@@ -239,13 +247,14 @@ func (t *Tracker) ignore(id uint64, s stranger) {
 			break
 		}
 	}
-	t.ignored[id] = s
+	t.ignored[id] = o
 }
 
-// forget ends the tracking of a connection.
-func (t *Tracker) forget(c *conn) {
-	c.countUnasked()
-	c.release()
+// remove ends the tracking of a connection.
+func (t *Tracker) remove(c *conn) {
+	c.session.CountUnasked()
+	c.session.Release()
+	c.clearHeld()
 	c.gone = true
 	t.endings.end(c)
 	c.setUse(notPooled)
@@ -253,8 +262,8 @@ func (t *Tracker) forget(c *conn) {
 		delete(t.conns, c.id)
 		c.pool.carriers--
 		t.table.add(c, -1)
-		if c.group.leave(c); len(c.group.conns) == 0 {
-			delete(t.groups, c.group.address)
+		if c.share.group.leave(c); len(c.share.group.conns) == 0 {
+			delete(t.groups, c.share.group.address)
 		}
 	}
 	if recent := t.recentOf(c.id); *recent == c {
@@ -263,33 +272,33 @@ func (t *Tracker) forget(c *conn) {
 	t.stats.tracked.Store(uint64(len(t.conns)))
 }
 
-// smallGroup is how many connections to one address are not many: where no group has more, it is the silent ones that have to go.
+// smallGroup is how many connections to one address are not many: where no group has more, it is the idle ones that have to go.
 const smallGroup = 64
 
-// evict forgets a silent connection of the group that has the most, to make room for one more of a group.
+// evict removes an idle connection of the group that has the most, to make room for one more of a group.
 func (t *Tracker) evict(asks *group) {
-	var silent *conn
+	var idle *conn
 	if g := t.table.greatest(asks, 1); g.has[seats] > smallGroup {
-		silent = g.silent()
+		idle = g.idle()
 	} else {
-		silent = t.silent()
+		idle = t.idle()
 	}
 	t.stats.evicted.Add(1)
-	silent.abandon(Evicted)
+	idle.abandon(session.Evicted)
 }
 
-// silent returns the most silent of a few connections.
-func (t *Tracker) silent() (silent *conn) {
+// idle returns the connection of a few that has been silent for longest.
+func (t *Tracker) idle() (idle *conn) {
 	left := candidates
 	for _, c := range t.conns {
-		if silent == nil || c.active < silent.active {
-			silent = c
+		if idle == nil || c.active < idle.active {
+			idle = c
 		}
 		if left--; left == 0 {
 			break
 		}
 	}
-	return silent
+	return idle
 }
 
 // wait watches the deadline of a connection that holds segments.
@@ -304,7 +313,7 @@ func (t *Tracker) wait(c *conn, deadline int64) {
 func (t *Tracker) expire() {
 	for range expirations {
 		c, deadline := t.waiting.first()
-		if c == nil || deadline > t.now {
+		if c == nil || deadline > t.shared.Now {
 			break
 		}
 		t.waiting.remove(c)
@@ -327,15 +336,4 @@ func (t *Tracker) groupOf(role event.Role, e *event.Endpoints) *group {
 		g = newGroup(a)
 	}
 	return g
-}
-
-// spilled is how many exchanges are kept for Track's return.
-const spilled = 4096
-
-// spill makes room for one more exchange.
-func (t *Tracker) spill() {
-	if len(t.out) >= spilled && t.options.Spill != nil {
-		t.options.Spill(t.out)
-		t.out = t.out[:0]
-	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
@@ -105,7 +106,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 
 func TestOutstandingIsBounded(t *testing.T) {
 	p := newPlayer(t)
-	p.tracker.slots.perRing = 8
+	p.tracker.shared.MaxOutstanding = 8
 	p.play("open")
 	for range 9 {
 		p.line("C: GET a")
@@ -127,7 +128,7 @@ func TestLockstep(t *testing.T) {
 	for _, test := range []struct {
 		role   event.Role
 		rounds int
-	}{{event.Client, clientRounds}, {event.Server, serverRounds}} {
+	}{{event.Client, session.ClientRounds}, {event.Server, session.ServerRounds}} {
 		p := newPlayer(t)
 		p.role = test.role
 		p.play("existing", "S: $-1")
@@ -171,7 +172,7 @@ func TestStats(t *testing.T) {
 		got := ""
 		for kind, n := range p.tracker.Stats().Connections {
 			if n > 0 {
-				got += fmt.Sprint(" ", ConnectionKind(kind))
+				got += fmt.Sprint(" ", session.Kind(kind))
 			}
 		}
 		assert.Equal(t, " "+test.want, got, "%q", test.script)

@@ -23,7 +23,7 @@ func runEnds(t *testing.T, role event.Role, cases []endCase) {
 			p := newPlayer(t)
 			p.role = role
 			assert.Equal(t, test.want, p.play(test.script...))
-			assert.Equal(t, test.dropped, p.tracker.Stats().Dropped, "never run")
+			assert.Equal(t, test.dropped, p.tracker.Stats().Unexecuted, "never run")
 			assert.Empty(t, p.tracker.conns)
 		})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
@@ -29,7 +30,7 @@ func (c *unaskedCase) play(t *testing.T) {
 		for _, sockets := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/role=%d/sockets=%v", c.name, role, sockets), func(t *testing.T) {
 				p := newPlayer(t)
-				p.role, p.tracker.options.Sockets = role, sockets
+				p.role, p.tracker.shared.Sockets = role, sockets
 				serverClose := map[event.Role]string{event.Client: "peer-close", event.Server: "leave"}[role]
 				for _, line := range c.script {
 					if line == "server-close" {
@@ -41,7 +42,7 @@ func (c *unaskedCase) play(t *testing.T) {
 				s := p.tracker.Stats()
 				var kinds []string
 				for kind, n := range s.Connections {
-					kinds = append(kinds, slices.Repeat([]string{ConnectionKind(kind).String()}, int(n))...)
+					kinds = append(kinds, slices.Repeat([]string{session.Kind(kind).String()}, int(n))...)
 				}
 				assert.Equal(t, c.kinds, strings.Join(kinds, " "))
 				assert.Equal(t, c.unsolicited, s.Unsolicited, "unsolicited")

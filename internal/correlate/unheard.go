@@ -12,7 +12,6 @@ import (
 // program has read.
 
 const (
-	unheardAfter  = time.Second      // how long a request is unanswered when another one is sent, for its connection to be suspect
 	unheardPause  = 2 * time.Second  // between two listings at least,
 	unheardPauses = 64 * time.Second // and at most while they find nothing: some servers are slow
 	unheardGrace  = time.Second      // how long after a listing bytes that it knows of may be told of
@@ -21,17 +20,16 @@ const (
 
 // suspicion decides when connections are listed because one of them is suspect.
 type suspicion struct {
-	on    bool
 	next  int64         // when a listing may come
 	pause time.Duration // behind the latest
 }
 
-// due tells whether the connections are to be listed now.
-func (s *suspicion) due(now int64) bool {
-	if !s.on || now < s.next {
+// due reports whether the connections are to be listed now. Stalled is set if a session is suspect, and reset if they are.
+func (s *suspicion) due(stalled *bool, now int64) bool {
+	if !*stalled || now < s.next {
 		return false
 	}
-	s.on = false
+	*stalled = false
 	s.pause = min(max(2*s.pause, unheardPause), unheardPauses)
 	s.next = now + int64(s.pause)
 	return true
@@ -45,13 +43,6 @@ func (s *suspicion) proven() {
 	s.pause = 0
 }
 
-// suspect looks whether a client sends at a time although its oldest request is unanswered for long.
-func (c *conn) suspect(time int64) {
-	if c.role == event.Client && c.tracker.options.Sockets && time-c.pending.at(0).time > int64(unheardAfter) {
-		c.tracker.suspect.on = true
-	}
-}
-
 // compare compares how far the program at the observed end has read, as a listing found, with what was heard. What is beyond that is awaited for a while,
 // because a call that receives is told of at its end.
 func (c *conn) compare(e *event.Event) {
@@ -60,10 +51,10 @@ func (c *conn) compare(e *event.Event) {
 		d, read = event.Request, e.Seq
 	}
 	b := &c.buffers[d]
-	if e.Unplaced || !c.tracker.options.Sockets || !b.Started() || c.mode == foreign || c.unheard(d) || c.unreadable.on || b.Distance(read) <= urgentByte {
+	if e.Unplaced || !c.tracker.shared.Sockets || !b.Started() || c.session.Closed() || c.session.Ignores(d) || c.session.Unreadable() || b.Distance(read) <= urgentByte {
 		return
 	}
-	p := reorder.Segment{Seq: read, Reason: event.NotInMemory, Time: e.Time, Until: c.tracker.now + int64(unheardGrace)}
+	p := reorder.Segment{Seq: read, Reason: event.NotInMemory, Time: e.Time, Until: c.tracker.shared.Now + int64(unheardGrace)}
 	if c.keep(b, &p) {
 		c.tracker.wait(c, p.Until)
 	}
@@ -72,14 +63,12 @@ func (c *conn) compare(e *event.Event) {
 // isMark reports whether a segment is empty, which says how far a program has read.
 func isMark(p *reorder.Segment) bool { return p.Len == 0 }
 
-// overhear gives up what is missing before a mark. If nothing of its direction was ever heard, nothing will be.
-func (c *conn) overhear(d event.Direction, mark *reorder.Segment) {
+// giveUpMark gives up the bytes that are missing before a mark.
+func (c *conn) giveUpMark(d event.Direction, mark *reorder.Segment) {
 	b := &c.buffers[d]
 	hole := b.Hole(mark.Seq)
-	if d == event.Reply && !c.replied {
-		c.unreadable.direction, c.unreadable.run, c.unreadable.end = d, manyUnread-1, b.Next()
-	}
 	c.tracker.suspect.proven()
 	b.Miss(hole)
-	c.gap(d, hole, mark.Reason, mark.Time)
+	c.session.Overlooked(d, hole, mark.Reason, c.arrival(d, mark.Time, 0))
+	c.settle()
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -35,10 +36,10 @@ func TestRepliesOfNoCall(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlayer(t)
-			p.tracker.options.Sockets = true
+			p.tracker.shared.Sockets = true
 			assert.Equal(t, test.want, p.play(append([]string{"open"}, test.script...)...))
 			stats := p.tracker.Stats()
-			assert.Equal(t, test.spliced, stats.Connections[KindSpliced])
+			assert.Equal(t, test.spliced, stats.Connections[session.KindSpliced])
 			assert.Equal(t, test.gap, stats.Gaps[event.NotInMemory])
 			assert.Zero(t, stats.Gaps[0].Broken)
 		})
@@ -48,7 +49,7 @@ func TestRepliesOfNoCall(t *testing.T) {
 // So does what a server receives.
 func TestRequestsOfNoCall(t *testing.T) {
 	p := newPlayer(t)
-	p.role, p.tracker.options.Sockets = event.Server, true
+	p.role, p.tracker.shared.Sockets = event.Server, true
 	p.play("open", "C: PING", "S: +PONG", "lose C: PING", "existing", "+1s", "tick", "S: +PONG", "+60ms", "C: PING", "S: +PONG")
 	assert.Equal(t, []string{"ping success", "ping success"}, p.got)
 	assert.EqualValues(t, 1, p.tracker.Stats().Gaps[event.NotInMemory].Broken)
@@ -57,7 +58,7 @@ func TestRequestsOfNoCall(t *testing.T) {
 // The connections are listed when a client goes on asking though it is not answered; more and more rarely as long as that finds nothing.
 func TestSuspicion(t *testing.T) {
 	p := newPlayer(t)
-	p.tracker.options.Sockets = true
+	p.tracker.shared.Sockets = true
 	p.play("open", "C: PING", "C: PING", "+500ms", "C: PING")
 	assert.False(t, p.tracker.Overdue(), "the server may be slow")
 	var listings []time.Duration
@@ -71,7 +72,7 @@ func TestSuspicion(t *testing.T) {
 	}
 	assert.Equal(t, []time.Duration{1 * time.Second, 3 * time.Second, 7 * time.Second, 15 * time.Second, 31 * time.Second, 63 * time.Second, 127 * time.Second, 191 * time.Second, 256 * time.Second}, listings)
 	p.play("lose S: +PONG", "existing", "+1s", "tick")
-	assert.EqualValues(t, 1, p.tracker.Stats().Connections[KindSpliced])
+	assert.EqualValues(t, 1, p.tracker.Stats().Connections[session.KindSpliced])
 
 	again := newPlayer(t)
 	again.tracker = p.tracker

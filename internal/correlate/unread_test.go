@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -39,7 +40,7 @@ func TestSplicedConnections(t *testing.T) {
 			p := newPlayer(t)
 			assert.Equal(t, test.want, p.play(test.script...))
 			stats := p.tracker.Stats()
-			assert.Equal(t, test.spliced, stats.Connections[KindSpliced], "spliced")
+			assert.Equal(t, test.spliced, stats.Connections[session.KindSpliced], "spliced")
 			assert.Equal(t, test.broken, stats.Gaps[event.NotInMemory].Broken+stats.Gaps[0].Broken, "broken gaps")
 		})
 	}
@@ -74,7 +75,7 @@ func TestUrgentBytes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPlayer(t)
 			p.role = test.role
-			p.tracker.options.Sockets = true
+			p.tracker.shared.Sockets = true
 			assert.Equal(t, test.want, p.play(test.script...))
 			gaps := p.tracker.Stats().Gaps
 			assert.Equal(t, test.torn, gaps[event.Urgent].Broken+gaps[0].Broken == 1, "what may be wrong is told")
@@ -105,7 +106,7 @@ func TestOtherStreams(t *testing.T) {
 	p.play("C: PING", "S: +PONG", "close")
 	assert.Equal(t, []string{"unpaired 1 gap"}, p.got)
 	stats := p.tracker.Stats()
-	assert.EqualValues(t, 1, stats.Connections[KindSockmap])
+	assert.EqualValues(t, 1, stats.Connections[session.KindSockmap])
 	assert.Zero(t, stats.Tracked)
 }
 

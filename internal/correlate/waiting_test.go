@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -62,7 +63,7 @@ func TestFewGiveUpAtOnce(t *testing.T) {
 		w.pass(time.Millisecond)
 	}
 	assert.Empty(t, w.tracker.waiting.entries)
-	assert.Equal(t, 1000, w.unpaired[Unsolicited])
+	assert.Equal(t, 1000, w.unpaired[session.Unsolicited])
 }
 
 func BenchmarkWaiting(b *testing.B) {

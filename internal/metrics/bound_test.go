@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
@@ -17,7 +18,7 @@ func TestBound(t *testing.T) {
 	r := newPedantic(options)
 	for name := range testNames {
 		for id := range options.Commands.Count() {
-			r.Record(&correlate.Exchange{Identity: identity.ID(name), Command: command.ID(id), Count: 1})
+			r.Record(&session.Exchange{Identity: identity.ID(name), Command: command.ID(id), Count: 1})
 		}
 	}
 	r.Watch(Sources{Pools: func() []correlate.Pool { return []correlate.Pool{{Identity: 0}, {Identity: 1}} }})

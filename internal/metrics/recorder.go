@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/redis-observer/redis-observer/internal/command"
-	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
@@ -80,26 +80,26 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 }
 
 // Record counts what became of one command, or of several alike.
-func (r *Recorder) Record(e *correlate.Exchange) {
+func (r *Recorder) Record(e *session.Exchange) {
 	who, n := r.of(e.Identity), float64(e.Count)
-	if e.Outcome == correlate.Unpaired {
+	if e.Outcome == session.Unpaired {
 		who.unpaired.at(uint8(e.Reason)).Add(n)
 		return
 	}
 	series := who.command(e.Command)
 	switch e.Outcome {
-	case correlate.Success:
+	case session.Success:
 		series.success.Add(n)
-	case correlate.Silent:
+	case session.Silent:
 		series.success.Add(n)
 		who.silent.Add(n)
 		return // there is no reply whose arrival could be timed
-	case correlate.Error:
+	case session.Error:
 		series.fail(n)
 		who.prefixes.at(uint8(e.Prefix)).Add(n)
-	case correlate.Unanswered:
+	case session.Unanswered:
 		who.unanswered.at(uint8(e.Reason)).Add(n)
-		if e.Reason == correlate.ClientClosed {
+		if e.Reason == session.ClientClosed {
 			series.success.Add(n)
 			return // the caller did not wait for it
 		}

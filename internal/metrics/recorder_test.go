@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/command"
-	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
@@ -95,12 +95,12 @@ func TestRecord(t *testing.T) {
 	const get, second = `{command=get,name=cache}`, int64(time.Second)
 	tests := []struct {
 		name      string
-		exchanges []correlate.Exchange
+		exchanges []session.Exchange
 		want      map[string]float64
 	}{
-		{"success", []correlate.Exchange{
-			{Command: command.Get, Outcome: correlate.Success, Count: 1, Duration: second / 4},
-			{Command: command.Get, Outcome: correlate.Success, Count: 1, Duration: second / 4},
+		{"success", []session.Exchange{
+			{Command: command.Get, Outcome: session.Success, Count: 1, Duration: second / 4},
+			{Command: command.Get, Outcome: session.Success, Count: 1, Duration: second / 4},
 		}, map[string]float64{
 			"redis_commands_total{command=get,name=cache,status=success}": 2,
 			"redis_commands_total{command=get,name=cache,status=error}":   0,
@@ -108,8 +108,8 @@ func TestRecord(t *testing.T) {
 			"redis_command_duration_seconds_count" + get:                  2,
 			"redis_command_duration_seconds_sum" + get:                    0.5,
 		}},
-		{"error reply", []correlate.Exchange{
-			{Command: command.Get, Outcome: correlate.Error, Prefix: command.LookupPrefix([]byte("WRONGTYPE x")), Count: 1, Duration: second},
+		{"error reply", []session.Exchange{
+			{Command: command.Get, Outcome: session.Error, Prefix: command.LookupPrefix([]byte("WRONGTYPE x")), Count: 1, Duration: second},
 		}, map[string]float64{
 			"redis_commands_total{command=get,name=cache,status=success}":     0,
 			"redis_commands_total{command=get,name=cache,status=error}":       1,
@@ -118,8 +118,8 @@ func TestRecord(t *testing.T) {
 			"redis_command_duration_seconds_sum" + get:                        1,
 			"redis_observer_error_replies_total{name=cache,prefix=WRONGTYPE}": 1,
 		}},
-		{"unanswered", []correlate.Exchange{
-			{Command: command.Get, Outcome: correlate.Unanswered, Reason: correlate.ServerClosed, Count: 1, Duration: second},
+		{"unanswered", []session.Exchange{
+			{Command: command.Get, Outcome: session.Unanswered, Reason: session.ServerClosed, Count: 1, Duration: second},
 		}, map[string]float64{
 			"redis_commands_total{command=get,name=cache,status=success}":               0,
 			"redis_commands_total{command=get,name=cache,status=error}":                 1,
@@ -128,9 +128,9 @@ func TestRecord(t *testing.T) {
 			"redis_command_duration_seconds_sum" + get:                                  1,
 			"redis_observer_unanswered_commands_total{name=cache,reason=server_closed}": 1,
 		}},
-		{"given up", []correlate.Exchange{
-			{Command: command.Get, Outcome: correlate.Unanswered, Reason: correlate.ClientClosed, Count: 2, Duration: second},
-			{Command: command.Get, Outcome: correlate.Unanswered, Reason: correlate.Network, Count: 1, Duration: second},
+		{"given up", []session.Exchange{
+			{Command: command.Get, Outcome: session.Unanswered, Reason: session.ClientClosed, Count: 2, Duration: second},
+			{Command: command.Get, Outcome: session.Unanswered, Reason: session.Network, Count: 1, Duration: second},
 		}, map[string]float64{
 			"redis_commands_total{command=get,name=cache,status=success}":               2,
 			"redis_commands_total{command=get,name=cache,status=error}":                 1,
@@ -140,8 +140,8 @@ func TestRecord(t *testing.T) {
 			"redis_observer_unanswered_commands_total{name=cache,reason=client_closed}": 2,
 			"redis_observer_unanswered_commands_total{name=cache,reason=network}":       1,
 		}},
-		{"silent", []correlate.Exchange{
-			{Command: command.Replconf, Outcome: correlate.Silent, Count: 1},
+		{"silent", []session.Exchange{
+			{Command: command.Replconf, Outcome: session.Silent, Count: 1},
 		}, map[string]float64{
 			"redis_commands_total{command=replconf,name=cache,status=success}":  1,
 			"redis_commands_total{command=replconf,name=cache,status=error}":    0,
@@ -150,14 +150,14 @@ func TestRecord(t *testing.T) {
 			"redis_command_duration_seconds_sum{command=replconf,name=cache}":   0,
 			"redis_observer_silent_commands_total{name=cache}":                  1,
 		}},
-		{"unpaired", []correlate.Exchange{
-			{Identity: 1, Outcome: correlate.Unpaired, Reason: correlate.MidStream, Count: 7},
-			{Identity: 1, Outcome: correlate.Unpaired, Reason: correlate.MidStream, Count: 1},
+		{"unpaired", []session.Exchange{
+			{Identity: 1, Outcome: session.Unpaired, Reason: session.MidStream, Count: 7},
+			{Identity: 1, Outcome: session.Unpaired, Reason: session.MidStream, Count: 1},
 		}, map[string]float64{
 			"redis_observer_unpaired_commands_total{name=queue,reason=mid_stream}": 8,
 		}},
-		{"unknown command", []correlate.Exchange{
-			{Identity: 1, Command: command.Other, Outcome: correlate.Success, Count: 1},
+		{"unknown command", []session.Exchange{
+			{Identity: 1, Command: command.Other, Outcome: session.Success, Count: 1},
 		}, map[string]float64{
 			"redis_commands_total{command=other,name=queue,status=success}":  1,
 			"redis_commands_total{command=other,name=queue,status=error}":    0,
@@ -225,11 +225,11 @@ func TestEnd(t *testing.T) {
 
 		successor := options.Identities.Intern("c", "cache")
 		require.Equal(t, ended.Slot(), successor.Slot())
-		r.Record(&correlate.Exchange{Identity: successor, Command: command.Get, Count: 5})
+		r.Record(&session.Exchange{Identity: successor, Command: command.Get, Count: 5})
 		now := mustFlatten(t, r, "redis_commands_total")
 		assert.EqualValues(t, 5, now["redis_commands_total{command=get,name=cache,pod=c,status=success}"])
 		assert.NotContains(t, now, "redis_commands_total{command=get,name=cache,pod=a,status=success}")
-		assert.Panics(t, func() { r.Record(&correlate.Exchange{Identity: ended, Command: command.Get, Count: 1}) }, "nothing may count under the new one")
+		assert.Panics(t, func() { r.Record(&session.Exchange{Identity: ended, Command: command.Get, Count: 1}) }, "nothing may count under the new one")
 	}
 }
 
@@ -238,9 +238,9 @@ func TestRecordSharedLabel(t *testing.T) {
 	options := testOptions()
 	options.Style = command.RedisPy
 	r := newPedantic(options)
-	r.Record(&correlate.Exchange{Command: command.ObjectEncoding, Count: 1})
-	r.Record(&correlate.Exchange{Command: command.ObjectFreq, Count: 1})
-	r.Record(&correlate.Exchange{Command: command.Del, Count: 1})
+	r.Record(&session.Exchange{Command: command.ObjectEncoding, Count: 1})
+	r.Record(&session.Exchange{Command: command.ObjectFreq, Count: 1})
+	r.Record(&session.Exchange{Command: command.Del, Count: 1})
 	got := mustFlatten(t, r, "redis_commands_total")
 	assert.EqualValues(t, 2, got["redis_commands_total{command=object,name=cache,status=success}"])
 	assert.EqualValues(t, 1, got["redis_commands_total{command=delete,name=cache,status=success}"])
@@ -249,7 +249,7 @@ func TestRecordSharedLabel(t *testing.T) {
 // Every reason and prefix has a cached series.
 func TestReasonsFitTheCache(t *testing.T) {
 	assert.LessOrEqual(t, command.PrefixCount, maxCached)
-	assert.Equal(t, correlate.Reason(maxCached).String(), correlate.Reason(maxCached-1).String(), "a reason beyond the cache")
+	assert.Equal(t, session.Reason(maxCached).String(), session.Reason(maxCached-1).String(), "a reason beyond the cache")
 }
 
 func TestConfigRead(t *testing.T) {
@@ -269,7 +269,7 @@ func TestRecordConcurrently(t *testing.T) {
 	for range goroutines {
 		wg.Go(func() {
 			for i := range rounds {
-				r.Record(&correlate.Exchange{Identity: identity.ID(i % 2), Command: command.ID(i % 50), Outcome: correlate.Error, Count: 1})
+				r.Record(&session.Exchange{Identity: identity.ID(i % 2), Command: command.ID(i % 50), Outcome: session.Error, Count: 1})
 			}
 		})
 	}
@@ -292,13 +292,13 @@ func TestLint(t *testing.T) {
 	assert.Empty(t, problems)
 }
 
-func exchangeOfEachOutcome() []correlate.Exchange {
-	return []correlate.Exchange{
-		{Command: command.Get, Outcome: correlate.Success, Count: 1, Duration: 50_000},
-		{Command: command.Get, Outcome: correlate.Error, Prefix: 1, Count: 1, Duration: 50_000},
-		{Command: command.Get, Outcome: correlate.Silent, Count: 1},
-		{Command: command.Get, Outcome: correlate.Unanswered, Reason: correlate.ClientClosed, Count: 1, Duration: 50_000},
-		{Command: command.Get, Outcome: correlate.Unpaired, Reason: correlate.MidStream, Count: 3},
+func exchangeOfEachOutcome() []session.Exchange {
+	return []session.Exchange{
+		{Command: command.Get, Outcome: session.Success, Count: 1, Duration: 50_000},
+		{Command: command.Get, Outcome: session.Error, Prefix: 1, Count: 1, Duration: 50_000},
+		{Command: command.Get, Outcome: session.Silent, Count: 1},
+		{Command: command.Get, Outcome: session.Unanswered, Reason: session.ClientClosed, Count: 1, Duration: 50_000},
+		{Command: command.Get, Outcome: session.Unpaired, Reason: session.MidStream, Count: 3},
 	}
 }
 
@@ -327,7 +327,7 @@ func BenchmarkRecord(b *testing.B) {
 		b.Run(bb.name, func(b *testing.B) {
 			options.NativeHistograms = bb.native
 			r := New(options)
-			e := correlate.Exchange{Command: command.Get, Outcome: correlate.Success, Count: 1, Duration: 42_000}
+			e := session.Exchange{Command: command.Get, Outcome: session.Success, Count: 1, Duration: 42_000}
 			b.ReportAllocs()
 			for b.Loop() {
 				r.Record(&e)

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redis-observer/redis-observer/internal/command"
-	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
@@ -24,7 +24,7 @@ type identitySeries struct {
 }
 
 func newIdentitySeries(r *Recorder, id identity.ID, values []string) *identitySeries {
-	reason := func(i uint8) string { return correlate.Reason(i).String() }
+	reason := func(i uint8) string { return session.Reason(i).String() }
 	prefix := func(i uint8) string { return command.Prefix(i).String() }
 	s := &identitySeries{
 		recorder:   r,
@@ -42,7 +42,7 @@ func newIdentitySeries(r *Recorder, id identity.ID, values []string) *identitySe
 
 // beginLoss makes the series of loss, each from 0, so that rate() sees the first loss of a kind.
 func (s *identitySeries) beginLoss() {
-	for reason := correlate.MidStream; reason.String() != correlate.NoReason.String(); reason++ {
+	for reason := session.MidStream; reason.String() != session.NoReason.String(); reason++ {
 		s.unpaired.at(uint8(reason))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
@@ -122,7 +123,7 @@ func (w *watched) collectPools(out chan<- prometheus.Metric) {
 
 func collectTracker(out chan<- prometheus.Metric, stats correlate.Stats) {
 	for kind, n := range stats.Connections {
-		counter(out, connectionsDesc, n, correlate.ConnectionKind(kind).String())
+		counter(out, connectionsDesc, n, session.Kind(kind).String())
 	}
 	for reason, gaps := range stats.Gaps {
 		name := gapReasonName(event.Reason(reason))
@@ -137,7 +138,7 @@ func collectTracker(out chan<- prometheus.Metric, stats correlate.Stats) {
 	counter(out, heldOverflowDesc, stats.HeldOverflow)
 	counter(out, unsolicitedDesc, stats.Unsolicited)
 	counter(out, protocolErrorsDesc, stats.ProtocolErrors)
-	counter(out, unexecutedDesc, stats.Dropped)
+	counter(out, unexecutedDesc, stats.Unexecuted)
 }
 
 func collectCapture(out chan<- prometheus.Metric, stats event.Stats) {

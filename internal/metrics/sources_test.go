@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -20,8 +21,8 @@ func testSources() Sources {
 			return event.Stats{Events: 10, Bytes: 1000, Lost: map[string]uint64{"ring_full": 0, "map_full": 2}}
 		},
 		Tracker: func() correlate.Stats {
-			s := correlate.Stats{Tracked: 3, HeldOverflow: 4, Evicted: 5, Unsolicited: 6, ProtocolErrors: 7, Dropped: 8, LostConnections: 9}
-			s.Connections[correlate.KindTLS] = 1
+			s := correlate.Stats{Tracked: 3, HeldOverflow: 4, Evicted: 5, Unsolicited: 6, ProtocolErrors: 7, Unexecuted: 8, LostConnections: 9}
+			s.Connections[session.KindTLS] = 1
 			s.Gaps[0] = correlate.Gaps{Broken: 1, BrokenBytes: 100}
 			s.Gaps[event.Truncated] = correlate.Gaps{Skipped: 2, SkippedBytes: 2000}
 			return s
@@ -110,7 +111,7 @@ func TestWatchNothing(t *testing.T) {
 func TestAlertSeries(t *testing.T) {
 	r := newPedantic(testOptions())
 	r.Watch(testSources())
-	r.Record(&correlate.Exchange{Command: command.Get, Outcome: correlate.Success, Count: 1, Duration: 60_000_000})
+	r.Record(&session.Exchange{Command: command.Get, Outcome: session.Success, Count: 1, Duration: 60_000_000})
 	body := scrape(t, r, "").Body.String()
 	for _, series := range []string{
 		`redis_command_errors_total{command="get",name="cache"} 0`,
@@ -132,7 +133,7 @@ func TestServeHTTP(t *testing.T) {
 	}
 	r := newPedantic(testOptions())
 	r.Watch(testSources())
-	r.Record(&correlate.Exchange{Command: command.Get, Outcome: correlate.Success, Count: 1})
+	r.Record(&session.Exchange{Command: command.Get, Outcome: session.Success, Count: 1})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			response := scrape(t, r, tt.accept)
@@ -162,7 +163,7 @@ func BenchmarkScrape(b *testing.B) {
 	options.Buckets = defaultBuckets
 	r := New(options)
 	for id := range command.ID(200) {
-		r.Record(&correlate.Exchange{Command: id, Outcome: correlate.Success, Count: 1, Duration: 42_000})
+		r.Record(&session.Exchange{Command: id, Outcome: session.Success, Count: 1, Duration: 42_000})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -21,7 +21,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
-	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
@@ -55,7 +55,7 @@ func serveLarge(webConfig string) {
 	for i := range names {
 		name := identities.Intern(fmt.Sprintf("the-name-of-pool-%03d", i))
 		for id := range command.ID(100) {
-			recorder.Record(&correlate.Exchange{Identity: name, Command: id, Outcome: correlate.Success, Count: 1})
+			recorder.Record(&session.Exchange{Identity: name, Command: id, Outcome: session.Success, Count: 1})
 		}
 	}
 	o.Metrics = recorder

@@ -41,9 +41,13 @@ var layers = map[string][]string{
 	"internal/naming":            {"internal/address", "internal/event", "internal/identity"},
 	"internal/config":            {"internal/address", "internal/command", "internal/event", "internal/plainfile"},
 	"internal/correlate/reorder": {"internal/event"},
-	"internal/correlate":         {"internal/command", "internal/correlate/reorder", "internal/event", "internal/identity", "internal/parser"},
+	"internal/correlate/session": {"internal/command", "internal/event", "internal/identity", "internal/parser"},
+	"internal/correlate": {
+		"internal/command", "internal/correlate/reorder", "internal/correlate/session", "internal/event", "internal/identity", "internal/parser",
+	},
 	"internal/metrics": {
-		"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/event", "internal/identity", "internal/parser",
+		"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/correlate/session", "internal/event",
+		"internal/identity", "internal/parser",
 	},
 	"internal/server": {"internal/plainfile"},
 }

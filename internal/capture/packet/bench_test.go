@@ -18,6 +18,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/packet/pcap"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/metrics"
@@ -91,7 +92,7 @@ func count(b *testing.B, file []byte) (commands int) {
 		exchanges := tracker.Track(&e)
 		for i := range exchanges {
 			recorder.Record(&exchanges[i])
-			if exchanges[i].Outcome == correlate.Success {
+			if exchanges[i].Outcome == session.Success {
 				commands += int(exchanges[i].Count)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
@@ -63,9 +64,9 @@ func outcomes(t *testing.T, file []byte) (succeeded, others int) {
 		HoldFor: packet.Patience,
 		Resolve: func(event.Role, *event.Endpoints) (identity.ID, bool) { return 0, true },
 	})
-	count := func(exchanges []correlate.Exchange) {
+	count := func(exchanges []session.Exchange) {
 		for _, x := range exchanges {
-			if x.Outcome == correlate.Success {
+			if x.Outcome == session.Success {
 				succeeded += int(x.Count)
 			} else {
 				others += int(x.Count)

@@ -1,9 +1,10 @@
-package correlate
+package session
 
 import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -11,8 +12,8 @@ import (
 
 // A fifo holds the same commands as a list, whatever runs they form.
 func TestFifo(t *testing.T) {
-	s := newSlots(1<<20, 1<<20)
-	f := fifo{owner: &conn{group: newGroup(address{})}}
+	places := new(granted)
+	f := fifo{owner: newSession(places, 1<<20)}
 	var list []int64
 	next := int64(0)
 	random := rand.New(rand.NewPCG(3, 4))
@@ -20,18 +21,18 @@ func TestFifo(t *testing.T) {
 		n := 1 + random.IntN(5)
 		switch random.IntN(5) {
 		case 0, 1:
-			*f.push(&s) = pending{time: next}
+			*f.push() = pending{time: next}
 			list = append(list, next)
 			next++
 		case 2:
 			if !f.empty() {
-				require.Zero(t, f.repeat(uint32(n), &s))
+				require.Zero(t, f.repeat(uint32(n)))
 				list = append(list, slices.Repeat(list[len(list)-1:], n)...)
 			}
 		case 3:
 			if !f.empty() {
 				n = min(n, int(f.at(0).count()))
-				require.Equal(t, pending{time: list[0]}, f.pop(uint32(n), &s))
+				require.Equal(t, pending{time: list[0]}, f.pop(uint32(n)))
 				list = list[n:]
 			}
 		default:
@@ -46,23 +47,26 @@ func TestFifo(t *testing.T) {
 		require.Len(t, list, int(f.count))
 		require.True(t, slices.Equal(list, got))
 	}
-	for range 2 * keptSlots {
-		require.NotNil(t, f.push(&s))
+	for range 2 * keptPlaces {
+		require.NotNil(t, f.push())
 	}
 	for !f.empty() {
-		f.pop(f.at(0).count(), &s)
+		f.pop(f.at(0).count())
 	}
-	assert.LessOrEqual(t, s.used, keptSlots, "a large ring becomes smaller as it empties")
+	assert.LessOrEqual(t, places.used, keptPlaces, "a large ring becomes smaller as it empties")
 }
 
 func TestFifoIsBounded(t *testing.T) {
-	s := newSlots(1<<10, 8)
-	f := fifo{owner: &conn{group: newGroup(address{})}}
-	require.NotNil(t, f.push(&s))
-	assert.Zero(t, f.repeat(6, &s))
-	assert.EqualValues(t, 2, f.repeat(3, &s), "one fits")
+	f := fifo{owner: newSession(new(granted), 8)}
+	require.NotNil(t, f.push())
+	assert.Zero(t, f.repeat(6))
+	assert.EqualValues(t, 2, f.repeat(3), "one fits")
 	assert.EqualValues(t, 8, f.count)
-	assert.Nil(t, f.push(&s))
-	f.pop(1, &s)
-	assert.NotNil(t, f.push(&s))
+	assert.Nil(t, f.push())
+	f.pop(1)
+	assert.NotNil(t, f.push())
+}
+
+func TestPlaceIsSmall(t *testing.T) {
+	assert.EqualValues(t, 24, unsafe.Sizeof(pending{}))
 }

@@ -1,4 +1,4 @@
-package correlate
+package session
 
 import (
 	"bytes"
@@ -52,7 +52,8 @@ var verbs = func() []verb {
 	}
 	for id, verb := range map[command.ID]verb{
 		command.Multi: multi, command.Exec: exec, command.Discard: discard, command.Reset: reset, command.Hello: hello, command.Quit: quit,
-		command.Ping: ping, command.Publish: publish, command.Spublish: publish, command.Monitor: monitor, command.Shutdown: shutdown, command.ClientKill: kill, command.Psync: psync, command.Sync: sync,
+		command.Ping: ping, command.Publish: publish, command.Spublish: publish, command.Monitor: monitor, command.Shutdown: shutdown,
+		command.ClientKill: kill, command.Psync: psync, command.Sync: sync,
 		command.ClusterSyncslots: syncSlots, command.Replconf: replconf, command.ClientReply: clientReply,
 		command.Subscribe: subscribe, command.Psubscribe: psubscribe, command.Ssubscribe: ssubscribe,
 		command.Unsubscribe: unsubscribe, command.Punsubscribe: punsubscribe, command.Sunsubscribe: sunsubscribe,
@@ -63,7 +64,7 @@ var verbs = func() []verb {
 	return v
 }()
 
-// scalars tells of each built-in command whether it is never answered by an array, whatever its arguments. It names the usual ones.
+// scalars[id] is set if a built-in command is never answered by an array, whatever its arguments. It names the usual ones.
 var scalars = func() []bool {
 	table := command.Builtin()
 	s := make([]bool, table.Count())
@@ -99,7 +100,7 @@ func verbOf(id command.ID, r *parser.Request) verb {
 	}
 }
 
-// replyVerb tells the forms of CLIENT REPLY. What is none of them is answered by an error.
+// replyVerb returns the verb of a CLIENT REPLY by its mode. Anything but a mode is answered by an error.
 func replyVerb(r *parser.Request) verb {
 	switch mode := r.Argv[2]; {
 	case r.Args != 3:
@@ -118,8 +119,8 @@ func replyVerb(r *parser.Request) verb {
 // simple reports whether a reply that is neither an error nor an aggregate ends the verb's command and does nothing else.
 func (v verb) simple() bool { return v <= publish }
 
-// setsSilence reports whether the verb is a CLIENT REPLY.
-func (v verb) setsSilence() bool { return v >= replyOn && v <= replySkip }
+// setsReplyMode reports whether the verb is a CLIENT REPLY.
+func (v verb) setsReplyMode() bool { return v >= replyOn && v <= replySkip }
 
 // subscribes reports whether the verb is answered by acknowledgements.
 func (v verb) subscribes() bool { return v >= subscribe && v <= sunsubscribe }
@@ -127,4 +128,42 @@ func (v verb) subscribes() bool { return v >= subscribe && v <= sunsubscribe }
 // inSubscribedMode reports whether a RESP2 connection may use the verb while it is subscribed.
 func (v verb) inSubscribedMode() bool {
 	return v.subscribes() || v == ping || v == quit || v == reset
+}
+
+// removes reports whether the verb ends subscriptions.
+func (v verb) removes() bool { return v >= unsubscribe && v <= sunsubscribe }
+
+// queued reports whether the server queues the verb inside a transaction.
+func (v verb) queued() bool {
+	switch v {
+	case multi, exec, discard, quit, reset:
+		return false
+	default:
+		return true
+	}
+}
+
+// blocking returns the flag of a command whose reply may wait for other clients.
+func blocking(id command.ID, r *parser.Request) pendingFlags {
+	traits := id.Traits()
+	if traits&command.Blocks != 0 || traits&command.BlocksWithOption != 0 && r.Block {
+		return blocks
+	}
+	return 0
+}
+
+// special notes what the arguments of a request say of its own reply.
+func special(p *pending, r *parser.Request) {
+	switch p.verb {
+	case exec:
+		if r.Args != 1 {
+			p.flags |= odd
+		}
+	case replconf:
+		if r.Args%2 == 1 && (bytes.EqualFold(r.Argv[1], []byte("ack")) || bytes.EqualFold(r.Argv[1], []byte("getack"))) {
+			p.flags |= noReply
+		}
+	case subscribe, psubscribe, ssubscribe, unsubscribe, punsubscribe, sunsubscribe:
+		p.acks = int32(r.Args - 1)
+	}
 }

@@ -1,4 +1,4 @@
-package correlate
+package session
 
 import (
 	"math/bits"
@@ -6,7 +6,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 )
 
-// pending is a command that awaits its outcome, or a run of them that are alike in everything.
+// pending is a command that awaits its outcome, or a run of them that are equal in everything.
 type pending struct {
 	time    int64
 	acks    int32  // acknowledgements to come; 0: not known before the first
@@ -19,6 +19,9 @@ type pending struct {
 // count returns how many commands the run has.
 func (p *pending) count() uint32 { return p.more + 1 }
 
+// simple reports whether a reply that says success does nothing but end the command.
+func (p *pending) simple() bool { return p.verb.simple() && p.flags&noReply == 0 }
+
 type pendingFlags uint8
 
 const (
@@ -27,14 +30,23 @@ const (
 	odd                              // EXEC with arguments: a refusal need not end the transaction
 )
 
-const (
-	firstSlots = 4    // a ring's first size
-	keptSlots  = 1024 // a ring that is larger becomes smaller as it empties
-)
+// FirstPlaces is the first size of a FIFO. A session has so many places in any case.
+const FirstPlaces = 4
+
+const keptPlaces = 1024 // a ring that is larger becomes smaller as it empties
+
+// Places grants the memory of a session's FIFOs, a place being that of one run of commands. All
+// sessions share what there is.
+type Places interface {
+	// GrantPlaces reports whether the session may have n places more. Others may lose theirs for that.
+	GrantPlaces(n int) bool
+	// AddPlaces notes that the session has n places more, or less if n is negative.
+	AddPlaces(n int)
+}
 
 // fifo is a growable ring of runs of pending commands, those of its owner. It is empty at first.
 type fifo struct {
-	owner *conn
+	owner *Session
 	ring  []pending // a power of two
 	head  uint32
 	runs  uint32
@@ -49,8 +61,8 @@ func (f *fifo) at(i uint32) *pending {
 }
 
 // push returns the place of one more command, for the caller to write, or nil if there is no room.
-func (f *fifo) push(s *slots) *pending {
-	if int(f.count) >= s.perRing || int(f.runs) == len(f.ring) && !f.grow(s) {
+func (f *fifo) push() *pending {
+	if int(f.count) >= f.owner.shared.MaxOutstanding || int(f.runs) == len(f.ring) && !f.grow() {
 		return nil
 	}
 	f.count++
@@ -58,16 +70,16 @@ func (f *fifo) push(s *slots) *pending {
 	return f.at(f.runs - 1)
 }
 
-// repeat adds n commands like the newest, which there must be. It returns for how many there was no room.
-func (f *fifo) repeat(n uint32, s *slots) (surplus uint32) {
-	added := min(n, uint32(max(0, s.perRing-int(f.count))))
+// repeat adds n commands equal to the newest, which there must be. It returns for how many there was no room.
+func (f *fifo) repeat(n uint32) (surplus uint32) {
+	added := min(n, uint32(max(0, f.owner.shared.MaxOutstanding-int(f.count))))
 	f.at(f.runs - 1).more += added
 	f.count += added
 	return n - added
 }
 
 // pop removes the n oldest commands, which must be of one run, and returns one of them.
-func (f *fifo) pop(n uint32, s *slots) pending {
+func (f *fifo) pop(n uint32) pending {
 	oldest := f.at(0)
 	popped := *oldest
 	popped.more = 0
@@ -78,8 +90,8 @@ func (f *fifo) pop(n uint32, s *slots) pending {
 	}
 	f.head++
 	f.runs--
-	if len(f.ring) > keptSlots && int(f.runs) < len(f.ring)/4 {
-		f.resize(len(f.ring)/2, s)
+	if len(f.ring) > keptPlaces && int(f.runs) < len(f.ring)/4 {
+		f.resize(len(f.ring) / 2)
 	}
 	return popped
 }
@@ -98,28 +110,28 @@ func (f *fifo) truncate(n uint32) {
 	}
 }
 
-func (f *fifo) grow(s *slots) bool {
-	size := max(firstSlots, 2*len(f.ring))
-	if size > s.perRing || !s.grant(f.owner, size-len(f.ring)) {
+func (f *fifo) grow() bool {
+	size := max(FirstPlaces, 2*len(f.ring))
+	if size > f.owner.shared.MaxOutstanding || !f.owner.places.GrantPlaces(size-len(f.ring)) {
 		return false
 	}
-	f.resize(size, s)
+	f.resize(size)
 	return true
 }
 
-// fit gives back what the ring has beyond its need.
-func (f *fifo) fit(s *slots) {
+// fit gives back the places that the ring does not need.
+func (f *fifo) fit() {
 	size := 0
 	if f.runs > 0 {
-		size = max(firstSlots, 1<<bits.Len32(f.runs-1))
+		size = max(FirstPlaces, 1<<bits.Len32(f.runs-1))
 	}
 	if size < len(f.ring) {
-		f.resize(size, s)
+		f.resize(size)
 	}
 }
 
-// resize makes the ring one of so many places, which are enough for what it holds.
-func (f *fifo) resize(size int, s *slots) {
+// resize makes the ring one of so many places, which are enough for its runs.
+func (f *fifo) resize(size int) {
 	var ring []pending
 	if size > 0 {
 		ring = make([]pending, size)
@@ -127,22 +139,22 @@ func (f *fifo) resize(size int, s *slots) {
 	for i := range f.runs {
 		ring[i] = *f.at(i)
 	}
-	s.add(f.owner, size-len(f.ring))
+	f.owner.places.AddPlaces(size - len(f.ring))
 	f.ring, f.head = ring, 0
 }
 
 // clear empties the ring.
-func (f *fifo) clear(s *slots) {
+func (f *fifo) clear() {
 	f.head, f.runs, f.count = 0, 0, 0
-	if len(f.ring) > keptSlots {
-		f.release(s)
+	if len(f.ring) > keptPlaces {
+		f.release()
 	}
 }
 
 // release empties the ring and gives its memory back.
-func (f *fifo) release(s *slots) {
+func (f *fifo) release() {
 	if len(f.ring) > 0 {
-		s.add(f.owner, -len(f.ring))
+		f.owner.places.AddPlaces(-len(f.ring))
 	}
 	*f = fifo{owner: f.owner}
 }

@@ -1,0 +1,115 @@
+package session
+
+import (
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/parser"
+)
+
+// Request reads a chunk of the request stream.
+func (s *Session) Request(data []byte, a Arrival) {
+	if s.probation.stage != passed && data != nil {
+		s.probe(a.Time, a.How.has(OtherHeld))
+	}
+	switch {
+	case s.state == Desynced:
+		s.requestDesynced(data, a)
+		return
+	case s.requestsClosed:
+		return
+	case !s.asked:
+		s.firstRequest(data, a)
+		return
+	}
+	s.readChunk(data, a.Time)
+}
+
+// readChunk reads a chunk of requests; nil after a gap that may have completed one.
+func (s *Session) readChunk(data []byte, time int64) {
+	if s.requests.Boundary() {
+		s.requestTime = time
+		if s.pending.count > 0 {
+			s.checkStalled(time)
+		}
+	}
+	s.requests.Feed(data)
+	s.readRequests(time)
+}
+
+// readRequests takes the complete requests of the chunk that was fed.
+func (s *Session) readRequests(time int64) {
+	var r parser.Request
+	for {
+		s.takeEqualRequests(time)
+		if s.requestsClosed || s.state == Desynced {
+			break
+		}
+		if err := s.requests.Next(&r); err != nil {
+			if err == parser.ErrMalformed {
+				s.shared.Counters.ProtocolErrors.Add(1)
+				s.closeRequests()
+			}
+			return
+		}
+		s.take(&r)
+		s.requestTime = time
+	}
+	if s.state == Desynced && !s.requestsClosed {
+		s.countRequests() // the rest of the chunk
+		return
+	}
+	s.requests.Reset()
+}
+
+// closeRequests: the server reads no more requests of this connection, and no more of them count.
+func (s *Session) closeRequests() {
+	s.requestsClosed = true
+	s.requests.Reset()
+}
+
+// take puts a request into the FIFO, as the server will execute it.
+func (s *Session) take(r *parser.Request) {
+	s.spokeRESP = s.spokeRESP || !r.Inline
+	s.template.valid = false
+	id := s.shared.Commands.Lookup(r.Argv[0], r.Argv[1])
+	v := verbOf(id, r)
+	if v == forbidden {
+		s.closeRequests()
+		return
+	}
+	p := s.place()
+	if p == nil {
+		s.overflow(s.requestTime, 1)
+		return
+	}
+	*p = pending{time: s.requestTime, command: id, verb: v}
+	if id != command.Other {
+		p.flags = blocking(id, r)
+	}
+	if v != ordinary {
+		special(p, r)
+	}
+	if s.state == Replica {
+		p.flags |= noReply
+	}
+	s.template.learn(p)
+	if s.pending.count == 1 {
+		s.completeSuppressed()
+	}
+}
+
+// place returns the place in the FIFO for one more request, or nil if there is no room.
+func (s *Session) place() *pending {
+	p := s.pending.push()
+	if p == nil && s.doubt.on {
+		s.assumeObeyed() // rather than lose commands that most likely are suppressed
+		p = s.pending.push()
+	}
+	return p
+}
+
+// overflow: there is no room for n requests that were sent at a time.
+func (s *Session) overflow(time int64, n uint32) {
+	s.desync(Overflowed, event.Request, time)
+	s.unpaired(Overflow, n)
+}
