@@ -28,10 +28,12 @@ type crowd struct {
 func newCrowd(tb testing.TB, options Options) *crowd {
 	tb.Helper()
 	options.Resolve = func(_ event.Role, e *event.Endpoints) (identity.ID, bool) { return 0, e.Remote[0] != 0xff }
-	return &crowd{
+	w := &crowd{
 		tracker: New(options), now: int64(time.Second),
 		seq: map[uint64]*[2]uint32{}, to: map[uint64]byte{}, counted: map[uint64]int{}, unpaired: map[session.Reason]int{},
 	}
+	checkStates(tb, w.tracker)
+	return w
 }
 
 func (w *crowd) event(e event.Event) {

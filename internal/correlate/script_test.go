@@ -55,7 +55,17 @@ const (
 func newPlayer(tb testing.TB) *player {
 	p := &player{tb: tb, conn: 7, seq: [2]uint32{firstRequestSeq, firstReplySeq}}
 	p.tracker = New(Options{Resolve: func(event.Role, *event.Endpoints) (identity.ID, bool) { return 0, true }})
+	checkStates(tb, p.tracker)
 	return p
+}
+
+// checkStates fails the test on a change of state that is not in the table.
+func checkStates(tb testing.TB, t *Tracker) {
+	t.shared.Trace = func(from session.State, cause session.Cause) {
+		if !session.Listed(from, cause) {
+			tb.Errorf("no transition from %s by %s", from, cause)
+		}
+	}
 }
 
 func (p *player) play(lines ...string) []string {
