@@ -7,35 +7,36 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// What is remembered of conversations.
+// Limits of the tables.
 const (
 	maxConversations = 1 << 18 // as many as the tracker keeps
 	maxOpenings      = 1 << 16 // handshakes that are not complete
 	maxEarly         = 1 << 8  // SYNs that carry data
-	maxEarlyBytes    = 1 << 16 // that one of them carries
-	maxHoles         = 16      // of one stream
+	maxEarlyBytes    = 1 << 16 // bytes that one of them carries
+	maxHoles         = 16      // holes of one stream
 	evictCandidates  = 8
-	recents          = 1 << 10    // so many look-ups are spared where no more conversations than that are busy
-	linger           = int64(2e9) // how long after its end late packets of a conversation are expected, in nanoseconds
-	maxEnding        = 1 << 16    // of those that ended, and of which late packets are expected
-	plausible        = 1 << 26    // how many bytes off its place a segment may be: more than are under way on any network
+	recents          = 1 << 10    // entries of the cache in front of the table
+	linger           = int64(2e9) // ns after its end in which late packets of a conversation are expected
+	maxEnding        = 1 << 16    // ended conversations of which late packets are expected
+	plausible        = 1 << 26    // bytes by which a segment's offset may differ: more than are in flight on any network
 )
 
-// conversations turn segments into events: they know which end is the server, which conversation a segment is of, and when that
-// begins and ends. Putting a stream into order is left to the tracker, which does it for every Source.
+// conversations turn segments into events: they find which end is the server, which conversation a segment
+// belongs to, and when that begins and ends. The tracker puts streams into order, for every Source.
 //
-// A SYN is not remembered unless it carries data, and the answer to it in a small table only: a flood of them evicts no conversation.
+// A SYN is stored only if it carries data, and the answer to a SYN in a small table of its own, so that a SYN
+// flood does not evict conversations.
 type conversations struct {
 	ports   atomic.Pointer[portSets]
 	resolve func(event.Role, *event.Endpoints) bool
-	table   map[event.Endpoints]*conversation // by the endpoints as the client has them
-	recent  [recents]*conversation            // those of the table that spoke of late, by the client's port
+	table   map[event.Endpoints]*conversation // by the endpoints as seen from the client
+	recent  [recents]*conversation            // a cache of the table, by the client's port
 	opening map[event.Endpoints]opening
 	early   map[event.Endpoints]early
-	ending  []*conversation // left by both ends, the first to be forgotten first
+	ending  []*conversation // ended ones that are still in the table, the first to be removed first
 	ids     uint64
 	events  eventQueue
-	census  *census // nil if none is under way; of packets on this machine only
+	listing *listing // the one under way, or nil; for packets on this machine only
 	lost    *losses
 }
 
@@ -61,40 +62,40 @@ func (s *portSets) has(port uint16) bool {
 	return (s.client[port/64]|s.server[port/64])>>(port%64)&1 != 0
 }
 
-// opening is a handshake of which the server's part was seen: the first offset of either stream.
+// opening is a handshake whose SYN-ACK was seen: the first offset of each stream.
 type opening struct{ offsets [2]uint32 }
 
-// early is what the SYN of a client carried (TCP Fast Open). The server's acknowledgement says whether it took it.
+// early is the payload of a client's SYN (TCP Fast Open). The SYN-ACK shows how much of it the server accepted.
 type early struct {
-	seq  uint32 // of the first byte
+	seq  uint32 // offset of the first byte
 	data []byte
 	time int64
 }
 
-// conversation is a TCP connection as packets show it.
+// conversation is a TCP connection, as far as packets show it.
 type conversation struct {
-	key       event.Endpoints // as the client has them
-	endpoints event.Endpoints // as the observed end has them
+	key       event.Endpoints // as seen from the client
+	endpoints event.Endpoints // as seen from the observed end
 	id        uint64
 	role      event.Role
 	streams   [2]stream // by Direction
 	active    int64
-	forgetAt  int64 // 0 as long as it is not left by both ends
+	removeAt  int64 // 0 until both ends have closed
 	start     opening
 	opened    bool // start is known
-	reopening bool // there is an opening for the same ports
-	foreign   bool // it is the server's port that connected: no conversation with a server of that port
-	closed    bool // its end has been told
-	gone      bool // it is not in the table any more
+	reopening bool // there is an opening for the same endpoints
+	foreign   bool // the end with the observed port is the one that connected, so it is not a server
+	closed    bool // its end was queued
+	gone      bool // it was removed from the table
 	listed    bool // one of its sockets was found on this machine
 }
 
 // stream is one direction of a conversation.
 type stream struct {
 	end      uint32 // offset behind the last byte seen
-	known    bool
+	known    bool   // end is set
 	finished bool
-	holes    []hole // before end, in order
+	holes    []hole // ranges before end that were not seen, in order
 }
 
 // hole is a range of offsets that was not seen.
@@ -112,7 +113,7 @@ func newConversations(client, server []uint16, resolve func(event.Role, *event.E
 	return c
 }
 
-// segment takes a segment and queues what it tells.
+// segment handles a segment, and queues its events.
 func (t *conversations) segment(s *frame.Segment, now int64) {
 	direction, observed := t.orient(s)
 	if !observed {
@@ -129,10 +130,10 @@ func (t *conversations) segment(s *frame.Segment, now int64) {
 		}
 		return
 	}
-	st := &c.streams[direction&1] // spares the check of the index
+	st := &c.streams[direction&1] // &1 avoids a bounds check
 	if s.Seq != st.end && c.isOver(st, s, now) {
-		t.dismiss(c, now)
-		c = t.meet(c.key, now)
+		t.discard(c, now)
+		c = t.add(c.key, now)
 		st = &c.streams[direction&1]
 	}
 	c.active = now
@@ -142,7 +143,7 @@ func (t *conversations) segment(s *frame.Segment, now int64) {
 	if c.foreign {
 		if s.Flags&(frame.RST|frame.FIN) != 0 {
 			c.closed = true
-			t.leave(c, now)
+			t.retire(c, now)
 		}
 		return
 	}
@@ -161,7 +162,7 @@ func (t *conversations) segment(s *frame.Segment, now int64) {
 	}
 }
 
-// orient finds out which end is the server: the one whose port is observed.
+// orient returns the direction of a segment: the end whose port is observed is the server.
 func (t *conversations) orient(s *frame.Segment) (d event.Direction, observed bool) {
 	ports := t.ports.Load()
 	toServer, fromServer := ports.has(s.DestinationPort), ports.has(s.SourcePort)
@@ -182,8 +183,8 @@ func keyOf(s *frame.Segment, d event.Direction) event.Endpoints {
 	return event.Endpoints{Local: s.Destination, Remote: s.Source, LocalPort: s.DestinationPort, RemotePort: s.SourcePort}
 }
 
-// guess decides where both ports are observed: by what is known of the conversation, by who answers a SYN, by the addresses that
-// have a name, and if nothing helps by the lower port, because clients get high ones.
+// guess returns the direction of a segment if both ports are observed: by the tables, by the flags of a SYN, by
+// which end has a name, and otherwise by the lower port, because clients have high ones.
 func (t *conversations) guess(s *frame.Segment) event.Direction {
 	if s.Flags&frame.SYN != 0 {
 		if s.Flags&frame.ACK != 0 {
@@ -213,7 +214,8 @@ func (t *conversations) guess(s *frame.Segment) event.Direction {
 	return event.Reply
 }
 
-// roleOf says at which end a conversation is counted. Packets show both ends at once; it counts once, at the client's if that has a name.
+// roleOf returns the end at which a conversation is counted, and whether it has a name. Packets show both ends;
+// the conversation counts once, at the client's end if that has a name.
 func (t *conversations) roleOf(key *event.Endpoints) (role event.Role, named bool) {
 	client, server := t.ports.Load().of(key.RemotePort)
 	if client && t.resolve(event.Client, key) {
@@ -229,12 +231,12 @@ func (t *conversations) roleOf(key *event.Endpoints) (role event.Role, named boo
 	return event.Client, false
 }
 
-// swap returns the endpoints as the other end has them.
+// swap returns the endpoints as seen from the other end.
 func swap(e *event.Endpoints) event.Endpoints {
 	return event.Endpoints{Local: e.Remote, Remote: e.Local, LocalPort: e.RemotePort, RemotePort: e.LocalPort}
 }
 
-// has reports whether a segment is of the conversation.
+// has reports whether a segment belongs to the conversation.
 func (c *conversation) has(s *frame.Segment, d event.Direction) bool {
 	client, server := &c.key.Local, &c.key.Remote
 	if d == event.Request {
@@ -243,7 +245,7 @@ func (c *conversation) has(s *frame.Segment, d event.Direction) bool {
 	return s.SourcePort == c.key.RemotePort && s.DestinationPort == c.key.LocalPort && s.Source == *server && s.Destination == *client
 }
 
-// find returns the conversation of a segment, a new one if the segment shows that there is one.
+// find returns the conversation of a segment, and adds it if the segment proves that it exists; else nil.
 func (t *conversations) find(d event.Direction, s *frame.Segment, now int64) *conversation {
 	port := s.SourcePort
 	if d == event.Reply {
@@ -258,7 +260,7 @@ func (t *conversations) find(d event.Direction, s *frame.Segment, now int64) *co
 	return c
 }
 
-// lookUp is find for a conversation that is not a recent one.
+// lookUp is find for a conversation that is not in the cache.
 func (t *conversations) lookUp(d event.Direction, s *frame.Segment, now int64) *conversation {
 	key := keyOf(s, d)
 	c := t.table[key]
@@ -270,13 +272,13 @@ func (t *conversations) lookUp(d event.Direction, s *frame.Segment, now int64) *
 		return t.open(c, key, o, now)
 	}
 	if c == nil && s.Flags&frame.RST == 0 && uint64(len(s.Payload))+uint64(s.Missing) > 1 { // a single byte may be a keep-alive, which repeats an old one
-		return t.meet(key, now)
+		return t.add(key, now)
 	}
 	return c
 }
 
-// isOver reports whether a segment with payload can only be of a later connection between the same ports, the beginning of which
-// was not seen. In a capture that goes back in time, what lies far behind was seen already.
+// isOver reports whether a segment with payload must belong to a later connection between the same ports, whose
+// beginning was not seen. In a capture that goes back in time, old offsets are repetitions instead.
 func (c *conversation) isOver(st *stream, s *frame.Segment, now int64) bool {
 	if !st.known || now < c.active || uint64(len(s.Payload))+uint64(s.Missing) <= 1 || s.Flags&frame.RST != 0 {
 		return false
@@ -285,14 +287,14 @@ func (c *conversation) isOver(st *stream, s *frame.Segment, now int64) bool {
 	switch {
 	case off < -plausible:
 		return true
-	case c.closed: // by a reset, which what was under way may follow
+	case c.closed: // by a reset; segments in flight may follow it
 		return off > plausible
 	}
 	return off > 0 && st.finished
 }
 
-// meet begins a conversation of which nothing is known.
-func (t *conversations) meet(key event.Endpoints, now int64) *conversation {
+// add adds a conversation in mid-stream.
+func (t *conversations) add(key event.Endpoints, now int64) *conversation {
 	if len(t.table) >= maxConversations {
 		t.evict(now)
 	}
@@ -307,36 +309,36 @@ func (t *conversations) meet(key event.Endpoints, now int64) *conversation {
 	return c
 }
 
-// evict forgets the most silent of a few conversations. Should it go on, it is taken for one in mid-stream.
+// evict removes the least recently active of a few conversations. Its next segment adds it again, in mid-stream.
 func (t *conversations) evict(now int64) {
-	var silent *conversation
+	var idle *conversation
 	left := evictCandidates
 	for _, c := range t.table {
-		if silent == nil || c.active < silent.active {
-			silent = c
+		if idle == nil || c.active < idle.active {
+			idle = c
 		}
 		if left--; left == 0 {
 			break
 		}
 	}
 	t.lost.add(lostConversation, 1)
-	t.dismiss(silent, now)
+	t.discard(idle, now)
 }
 
-// dismiss forgets a conversation because another has its ports, or needs its place.
-func (t *conversations) dismiss(c *conversation, now int64) {
+// discard removes a conversation whose end was not seen, and queues that.
+func (t *conversations) discard(c *conversation, now int64) {
 	switch {
 	case c.closed || c.foreign:
-	case c.forgetAt != 0:
+	case c.removeAt != 0:
 		t.close(c, now)
 	default:
 		c.closed = true
 		t.life(c, event.Vanished, now)
 	}
-	t.forget(c)
+	t.remove(c)
 }
 
-func (t *conversations) forget(c *conversation) {
+func (t *conversations) remove(c *conversation) {
 	c.gone = true
 	if t.table[c.key] == c {
 		delete(t.table, c.key)

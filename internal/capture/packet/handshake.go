@@ -7,7 +7,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// handshake takes a segment with SYN. Only the server's tells where both streams begin, and that there is someone who answers.
+// handshake handles a segment with SYN. Only the server's SYN has the first offsets of both streams, and shows
+// that the server answers.
 func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *frame.Segment, now int64) {
 	if s.Flags&frame.RST != 0 {
 		return
@@ -20,16 +21,16 @@ func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *fra
 	}
 	c := t.table[key]
 	if d == event.Request {
-		// The end whose port is observed has connected somewhere: its port is an ephemeral one that happens to be of that number.
+		// The end with the observed port is the one that connects: its ephemeral port has that number by chance.
 		if c == nil {
-			c = t.meet(key, now)
+			c = t.add(key, now)
 		}
 		c.foreign = true
 		return
 	}
 	o := opening{[2]uint32{event.Request: s.Ack, event.Reply: s.Seq + 1}}
 	if c != nil && c.opened && c.start == o {
-		return // sent again
+		return // a retransmission
 	}
 	if len(t.opening) >= maxOpenings {
 		t.lost.add(lostHandshake, uint64(len(t.opening)))
@@ -41,7 +42,7 @@ func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *fra
 	}
 }
 
-// keep remembers what a SYN carried until its handshake is complete.
+// keep stores the payload of a SYN until its handshake is complete.
 func (t *conversations) keep(key event.Endpoints, e early) {
 	if len(t.early) >= maxEarly {
 		t.lost.add(lostHandshake, uint64(len(t.early)))
@@ -50,19 +51,19 @@ func (t *conversations) keep(key event.Endpoints, e early) {
 	t.early[key] = e
 }
 
-// open begins a conversation whose handshake was seen, in the place of an earlier one between the same ports if there is one.
+// open adds a conversation whose handshake was seen. It replaces an earlier one between the same ports.
 func (t *conversations) open(earlier *conversation, key event.Endpoints, o opening, now int64) *conversation {
 	if earlier != nil {
-		t.dismiss(earlier, now)
+		t.discard(earlier, now)
 	}
-	c := t.meet(key, now)
+	c := t.add(key, now)
 	c.start, c.opened = o, true
 	for d := range c.streams {
 		c.streams[d] = stream{end: o.offsets[d], known: true}
 	}
 	e := t.early[key]
 	delete(t.early, key)
-	// The server has taken all of it, or the first bytes, or none and the client sends it again.
+	// The server accepted all of it, or its first bytes, or none; the client sends the rest again.
 	taken := o.offsets[event.Request] - e.seq
 	if taken == 0 || taken > uint32(len(e.data)) {
 		t.life(c, event.Open, now)
@@ -74,7 +75,8 @@ func (t *conversations) open(earlier *conversation, key event.Endpoints, o openi
 	return c
 }
 
-// reset ends a conversation at once. A reset that does not fit what was seen of its stream is of another conversation, or forged.
+// reset ends a conversation at once. It ignores a reset whose offset is implausible for the stream: that is of
+// another conversation, or forged.
 func (t *conversations) reset(c *conversation, d event.Direction, s *frame.Segment, now int64) {
 	const tolerance = 1 << 24
 	st := &c.streams[d]
@@ -85,16 +87,17 @@ func (t *conversations) reset(c *conversation, d event.Direction, s *frame.Segme
 	if st.known && off > 0 {
 		st.end = s.Seq
 	}
-	if c.forgetAt == 0 {
+	if c.removeAt == 0 {
 		if e := t.life(c, endOf(c, d), now); e.Kind == event.PeerClosed {
 			e.Cut = event.Reset
 		}
-		t.leave(c, now)
+		t.retire(c, now)
 	}
 	t.close(c, now)
 }
 
-// finish notes the end of a stream. An end before what was seen, or far behind it, is of another conversation, or forged.
+// finish handles the end of a stream. It ignores an end before the last offset seen, or far behind it: that is
+// of another conversation, or forged.
 func (t *conversations) finish(c *conversation, d event.Direction, at uint32, now int64) {
 	st := &c.streams[d]
 	off := int32(at - st.end)
@@ -102,22 +105,22 @@ func (t *conversations) finish(c *conversation, d event.Direction, at uint32, no
 		return
 	}
 	if st.known && off > 0 {
-		st.digs(hole{st.end, at})
+		st.addHole(hole{st.end, at})
 	}
 	st.end, st.known, st.finished = at, true, true
 	t.life(c, endOf(c, d), now)
 	if c.streams[1-d].finished {
-		t.leave(c, now)
+		t.retire(c, now)
 	}
 }
 
-// leave keeps a conversation in mind for a while, so that late packets of it are not taken for another.
-func (t *conversations) leave(c *conversation, now int64) {
-	c.forgetAt = now + linger
+// retire keeps an ended conversation in the table for a while, so that its late packets do not add another one.
+func (t *conversations) retire(c *conversation, now int64) {
+	c.removeAt = now + linger
 	t.ending = append(t.ending, c)
 }
 
-// endOf is the kind of event that says that a stream has ended.
+// endOf returns the kind of event for the end of a stream.
 func endOf(c *conversation, d event.Direction) event.Kind {
 	if (d == event.Request) == (c.role == event.Client) {
 		return event.HalfClosed
@@ -125,7 +128,7 @@ func endOf(c *conversation, d event.Direction) event.Kind {
 	return event.PeerClosed
 }
 
-// close tells once that a conversation has ended.
+// close queues the end of a conversation, once.
 func (t *conversations) close(c *conversation, now int64) {
 	if !c.closed {
 		c.closed = true
@@ -133,14 +136,14 @@ func (t *conversations) close(c *conversation, now int64) {
 	}
 }
 
-// expire forgets the conversations that have ended long enough ago, up to the first of which that is still to be told. It
-// reports whether there was one.
-func (t *conversations) expire(now int64) bool { return len(t.ending) > 0 && t.forgetEnded(now) }
+// expire removes conversations that ended long enough ago, until it has queued the end of one. It reports
+// whether it queued an event.
+func (t *conversations) expire(now int64) bool { return len(t.ending) > 0 && t.removeEnded(now) }
 
-func (t *conversations) forgetEnded(now int64) bool {
+func (t *conversations) removeEnded(now int64) bool {
 	for len(t.ending) > 0 {
 		c := t.ending[0]
-		if !c.gone && c.forgetAt > now && len(t.ending) <= maxEnding {
+		if !c.gone && c.removeAt > now && len(t.ending) <= maxEnding {
 			return false
 		}
 		t.ending[0] = nil
@@ -148,9 +151,9 @@ func (t *conversations) forgetEnded(now int64) bool {
 		if c.gone {
 			continue
 		}
-		t.forget(c)
+		t.remove(c)
 		if !c.closed {
-			t.close(c, c.forgetAt)
+			t.close(c, c.removeAt)
 			return true
 		}
 	}

@@ -16,25 +16,25 @@ import (
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
-// Backend is the name of the backend that captures packets, for kernels without what the probes need.
+// Backend is the name of the backend that captures packets, for machines on which no probes work.
 const Backend = "packet"
 
-// Options say what a Live observes and how. All but Interfaces are required.
+// Options are the settings of Open. All but Interfaces are required.
 type Options struct {
 	RingSize                 int                                     // bytes, a power of two and a multiple of the page size
 	FlushInterval            time.Duration                           // the longest that a packet waits in the ring
-	MaxBytesPerCall          int                                     // payload copied of one packet; what lies beyond is a Gap
+	MaxBytesPerCall          int                                     // payload copied of one packet; the rest is a Gap
 	ClientPorts, ServerPorts []uint16                                // ports of the remote end of clients, and of the local end of servers
-	Interfaces               []string                                // those whose packets are captured, none for all
+	Interfaces               []string                                // capture only on these; all interfaces if empty
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name
 	Logger                   *slog.Logger
 }
 
 const (
-	headroom  = 128 // for the headers of a packet
-	tickEvery = time.Second
-	untold    = 1 << 8                // so many packets at most are read without a Tick where the ring is never empty
-	handover  = 20 * time.Millisecond // what the kernel's timer may take beyond the flush interval to hand over the block that it was filling
+	headroom     = 128 // for the headers of a packet
+	tickInterval = time.Second
+	maxUnticked  = 1 << 8                // packets read in a row without a Tick, if the ring is never empty
+	handover     = 20 * time.Millisecond // how much later than the flush interval the kernel may hand over a block
 )
 
 // Live is the Source of the packets on this machine's interfaces. Its clock is the monotonic one.
@@ -46,14 +46,14 @@ type Live struct {
 	decoder       frame.Decoder
 	packet        afpacket.Packet
 	segment       frame.Segment
-	ticked        bool // since the last packet
+	ticked        bool // a Tick was delivered since the last packet
 	unticked      int  // packets since the last Tick
 	givenUp       uint64
 	events, bytes uint64
-	dropped       uint64 // packets lost to a full ring when the sockets were listed last
-	clock         *dayClock
-	unlisted      bool  // sockets could not be listed for a shortage
-	checkAt       int64 // when losses are looked at next, in time of the packets
+	dropped       uint64 // packets lost to a full ring before the last listing
+	clock         *wallClock
+	unlisted      bool  // the listing failed because of a shortage
+	checkAt       int64 // time of the next loss check, in the time of the packets
 
 	lost                  losses
 	readEvents, readBytes atomic.Uint64
@@ -67,7 +67,7 @@ type Live struct {
 
 var _ event.Source = (*Live)(nil)
 
-// Open begins to capture.
+// Open starts a capture. The caller must Close the Live, and then Read it to its end.
 func Open(options Options) (*Live, error) {
 	ring, err := afpacket.Open(afpacket.Options{
 		Ports:         union(options.ClientPorts, options.ServerPorts),
@@ -81,13 +81,13 @@ func Open(options Options) (*Live, error) {
 	}
 	p := &Live{ring: ring, log: options.Logger, flush: options.FlushInterval, listed: make(chan struct{})}
 	p.listDue.Store(true)
-	p.clock = newDayClock(p.flush + handover)
+	p.clock = newWallClock(p.flush + handover)
 	p.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &p.lost)
 	options.Logger.Info("packet capture started", "interfaces", options.Interfaces)
 	return p, nil
 }
 
-// Try finds out whether packets can be captured, for a moment and without any port.
+// Try captures for a moment, without observed ports. The error says why that does not work.
 func Try() error {
 	ring, err := afpacket.Open(afpacket.Options{RingSize: 1 << 18, FlushInterval: time.Second, SnapLength: headroom})
 	if err != nil {
@@ -106,7 +106,7 @@ func union(a, b []uint16) []uint16 {
 // Backend returns the name of the backend.
 func (p *Live) Backend() string { return Backend }
 
-// Listed is closed when the connections that existed at the start are known.
+// Listed is closed when the connections that existed at the start have been listed.
 func (p *Live) Listed() <-chan struct{} { return p.listed }
 
 // SetPorts replaces the observed ports, and lists the connections on the new ones.
@@ -129,7 +129,7 @@ func (p *Live) setPorts(ports []uint16) error {
 	return p.ring.SetPorts(ports)
 }
 
-// wake makes a Read that waits look around. Whoever calls it holds no lock.
+// wake ends the wait of a Read. The caller must not hold statsLock.
 func (p *Live) wake() {
 	p.statsLock.Lock()
 	defer p.statsLock.Unlock()
@@ -145,17 +145,17 @@ func (p *Live) Read(e *event.Event) error {
 		if p.conversations.expire(p.packet.Time) || p.list() {
 			continue
 		}
-		if p.unticked >= untold {
+		if p.unticked >= maxUnticked {
 			p.clock.now()
 			p.tick(e, p.packet.Time)
 			return nil
 		}
-		stopped := p.stopped.Load() // before the last look into the ring
+		stopped := p.stopped.Load() // before the last read of the ring
 		if p.ring.Next(&p.packet) {
 			p.ticked = false
 			p.unticked++
 			p.packet.Time = p.clock.of(p.packet.Time)
-			p.take()
+			p.decode()
 			continue
 		}
 		if stopped {
@@ -167,7 +167,7 @@ func (p *Live) Read(e *event.Event) error {
 			p.tick(e, max(p.packet.Time, p.clock.now()-int64(p.flush+handover)))
 			return nil
 		}
-		if err := p.ring.Wait(p.patience()); err != nil {
+		if err := p.ring.Wait(p.waitTimeout()); err != nil {
 			return err
 		}
 		p.ticked = false
@@ -177,13 +177,13 @@ func (p *Live) Read(e *event.Event) error {
 	return nil
 }
 
-// tick makes the event that is delivered each time the ring is empty, and says up to when everything has been read.
+// tick sets e to a Tick, which is delivered each time the ring is empty. All packets up to now have been read.
 func (p *Live) tick(e *event.Event, now int64) {
 	p.ticked, p.unticked = true, 0
 	p.publish()
 	p.packet.Time = now
 	*e = event.Event{Kind: event.Tick, Time: p.packet.Time}
-	if p.conversations.census != nil || p.listDue.Load() {
+	if p.conversations.listing != nil || p.listDue.Load() {
 		return
 	}
 	select {
@@ -193,55 +193,56 @@ func (p *Live) tick(e *event.Event, now int64) {
 	}
 }
 
-// list looks at the sockets of this machine if that is due, and tells of the next connection that is new or no more. It reports
-// whether there was one. It is done by the goroutine that reads, so that every packet that was read is older.
+// list starts a listing of this machine's sockets if one is due, and queues the event of the next connection
+// that is new or has ended. It reports whether it queued an event. It runs in the reading goroutine, so
+// that every packet read so far is older than the listing.
 func (p *Live) list() bool {
 	if p.packet.Time >= p.checkAt {
 		p.checkLoss()
 	}
-	if p.conversations.census != nil {
-		found := p.conversations.reckon(p.packet.Time)
-		if found || p.conversations.census == nil {
-			p.ticked = false // what is known now is to be published
+	if p.conversations.listing != nil {
+		found := p.conversations.reportListed(p.packet.Time)
+		if found || p.conversations.listing == nil {
+			p.ticked = false // publish the result
 		}
 		return found
 	}
 	if !p.listDue.Load() {
 		return false
 	}
-	p.listDue.Store(false) // before the look: what is asked for meanwhile asks for another
+	p.listDue.Store(false) // before the listing: a request during it must start another one
 	p.dropped = p.lost[lostRing].Load()
-	if err := p.conversations.count(host.Monotonic); err != nil {
+	if err := p.conversations.startListing(host.Monotonic); err != nil {
 		p.unlisted = host.Shortage(err)
 		p.log.Warn("cannot list sockets; idle connections remain unknown until they carry traffic", "error", err)
 	}
 	return false
 }
 
-// patience is how long packets are waited for.
-func (p *Live) patience() time.Duration {
-	if p.conversations.census != nil {
-		return p.flush + handover // until it can be used
+// waitTimeout returns how long to wait for packets.
+func (p *Live) waitTimeout() time.Duration {
+	if p.conversations.listing != nil {
+		return p.flush + handover // until the listing can be used
 	}
-	return tickEvery
+	return tickInterval
 }
 
 // checkLoss lists the connections again if packets were lost, because one of them may have been the end of a connection.
 func (p *Live) checkLoss() {
-	p.checkAt = p.packet.Time + int64(tickEvery)
+	p.checkAt = p.packet.Time + int64(tickInterval)
 	if p.unlisted {
 		p.unlisted = false
 		p.listDue.Store(true)
 	}
 	p.countDrops()
-	if lost := p.lost[lostRing].Load(); lost > p.dropped && p.conversations.census == nil {
+	if lost := p.lost[lostRing].Load(); lost > p.dropped && p.conversations.listing == nil {
 		p.log.Warn("packets were lost; listing connections again", "lost", lost-p.dropped)
 		p.listDue.Store(true)
 	}
 }
 
-// take turns one packet into events.
-func (p *Live) take() {
+// decode turns the current packet into events.
+func (p *Live) decode() {
 	packet := &p.packet
 	switch p.decoder.DecodeIP(packet.Protocol, packet.Data, packet.Length, packet.Time, &p.segment) {
 	case frame.Whole:
@@ -253,7 +254,7 @@ func (p *Live) take() {
 	}
 }
 
-// publish updates what other goroutines may read.
+// publish updates the counters that other goroutines read.
 func (p *Live) publish() {
 	p.readEvents.Store(p.events)
 	p.readBytes.Store(p.bytes)
@@ -268,7 +269,7 @@ func (p *Live) Stats() event.Stats {
 	return event.Stats{Events: p.readEvents.Load(), Bytes: p.readBytes.Load(), Lost: p.lost.byReason()}
 }
 
-// countDrops takes over what the kernel counted, which begins anew each time that it is read.
+// countDrops adds the kernel's count of drops, which reading resets.
 func (p *Live) countDrops() {
 	p.statsLock.Lock()
 	defer p.statsLock.Unlock()
@@ -290,7 +291,7 @@ func (p *Live) release() {
 	p.ring.Release()
 }
 
-// Close implements Source: nothing more is captured, and Read goes on until the ring is empty.
+// Close implements Source: it stops the capture. Read continues until the ring is empty.
 func (p *Live) Close() error {
 	p.statsLock.Lock()
 	defer p.statsLock.Unlock()
@@ -306,5 +307,5 @@ func (p *Live) Close() error {
 	return nil
 }
 
-// Needed returns the capabilities without which packets cannot be read from now on: none, the socket was the last that took one.
+// Needed returns the capabilities that the source still needs: none, because the socket is open.
 func (p *Live) Needed() privilege.Set { return privilege.Of() }

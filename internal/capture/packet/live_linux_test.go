@@ -73,7 +73,7 @@ func TestPacketsOnLoopback(t *testing.T) {
 	}
 }
 
-// TestDropsAreCounted: a full ring is told of, and what is in it is read all the same.
+// TestDropsAreCounted: packets that do not fit into the ring are counted, and those in it can be read.
 func TestDropsAreCounted(t *testing.T) {
 	p := mustCapture(t, "lo")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -2,18 +2,18 @@ package packet
 
 import "sync/atomic"
 
-// loss is a reason for which packets, or what they were part of, did not become events.
+// loss is a reason why packets, fragments or conversations did not become events.
 type loss uint8
 
 const (
-	lostMalformed    loss = iota // packets whose lengths contradict each other
-	lostSnapped                  // packets of which the capture did not even keep the headers
-	lostFragments                // datagrams whose fragments were not all there
-	lostLink                     // packets of a link type that is not known
-	lostByCapture                // packets that the capture says it lost
-	lostHandshake                // handshakes forgotten to make room for others
-	lostConversation             // conversations forgotten to make room for others
-	lostRing                     // packets for which the kernel found no room in the ring
+	lostMalformed    loss = iota // packets with contradictory lengths
+	lostSnapped                  // packets whose headers the capture cut off
+	lostFragments                // datagrams with missing fragments
+	lostLink                     // packets of an unsupported link type
+	lostByCapture                // packets that the capture file reports as lost
+	lostHandshake                // handshakes evicted from the table
+	lostConversation             // conversations evicted from the table
+	lostRing                     // packets for which the ring had no room
 	lostKinds
 )
 
@@ -21,12 +21,12 @@ var lossNames = [lostKinds]string{
 	"malformed", "snapped_header", "fragments", "link_type", "dropped_by_capture", "handshake", "conversation", "ring_full",
 }
 
-// losses counts them. Any goroutine may read.
+// losses counts losses by reason. Any goroutine may read it.
 type losses [lostKinds]atomic.Uint64
 
 func (l *losses) add(reason loss, n uint64) { l[reason].Add(n) }
 
-// byReason returns the counts, those of 0 too, so that a scrape has every series from the first.
+// byReason returns all counts, including zeros, so that the first scrape has every series.
 func (l *losses) byReason() map[string]uint64 {
 	counts := make(map[string]uint64, len(l))
 	for reason := range l {

@@ -16,11 +16,12 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// Patience is how long, in time of the packets, bytes out of order should be waited for: a segment that was lost is sent
-// again after 200 ms at the earliest, and after twice as long the next time. What was received nevertheless is not waited for.
+// Patience is how long to wait, in the time of the packets, for bytes out of order: a lost segment is sent
+// again after 200 ms at the earliest, and after twice that the next time. Acknowledged bytes are not waited
+// for.
 const Patience = time.Second
 
-// ReplayOptions say what a Replay reads. All but Stdin are required.
+// ReplayOptions are the settings of OpenReplay. All but Stdin are required.
 type ReplayOptions struct {
 	Files                    []string // capture files; "-" is Stdin
 	Stdin                    io.Reader
@@ -28,10 +29,10 @@ type ReplayOptions struct {
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name
 }
 
-// Replay is the Source of what captures of packets hold. Its clock is that of the captures.
+// Replay is the Source of capture files. Its clock is that of the captures.
 type Replay struct {
 	stdin         io.Reader
-	files         []input // those to come
+	files         []input // not read yet
 	file          *os.File
 	reader        *pcap.Reader
 	conversations *conversations
@@ -40,9 +41,9 @@ type Replay struct {
 	segment       frame.Segment
 	faults        []error
 	lost          losses
-	dropped       uint64 // as the present file has it
+	dropped       uint64 // as reported by the current file
 	givenUp       uint64
-	events, bytes uint64 // published now and then
+	events, bytes uint64 // published every publishEvery packets
 	packets       uint64
 	first, last   int64
 
@@ -60,11 +61,11 @@ type input struct {
 
 var _ event.Source = (*Replay)(nil)
 
-// publishEvery is how many packets pass between two updates of what Stats and Progress return.
+// publishEvery is how many packets are read between two updates of Stats and Progress.
 const publishEvery = 4096
 
-// OpenReplay looks into the files, and puts them into the order of time. A file that cannot be read at all is an error now;
-// damage that is found later ends that file only, and is reported by Fault.
+// OpenReplay opens the files, and sorts them by time. It returns an error if a file cannot be read at all.
+// Damage that is found later ends that file only, and is reported by Fault.
 func OpenReplay(options ReplayOptions) (*Replay, error) {
 	r := &Replay{stdin: options.Stdin}
 	r.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &r.lost)
@@ -84,7 +85,8 @@ func OpenReplay(options ReplayOptions) (*Replay, error) {
 	return r, nil
 }
 
-// beginning returns the time of the first packet of a file, and its size. A stream that can be read only once begins at 0.
+// beginning returns the time of the first packet of a file, and its size in bytes. Both are 0 for a stream that
+// can be read only once.
 func beginning(name string) (begin, size int64, err error) {
 	if name == "-" {
 		return 0, 0, nil
@@ -107,16 +109,16 @@ func beginning(name string) (begin, size int64, err error) {
 	}
 	defer reader.Close()
 	var packet pcap.Packet
-	_ = reader.Next(&packet) // damage is reported when its turn comes
+	_ = reader.Next(&packet) // Read reports damage
 	return packet.Time, info.Size(), nil
 }
 
-// Read implements Source. It returns io.EOF behind the last file, whether all were read to their end or not.
+// Read implements Source. It returns io.EOF after the last file, even if a file was damaged.
 func (r *Replay) Read(e *event.Event) error {
 	events := &r.conversations.events
 	for events.begin(e); !events.filled; {
 		if r.closed.Load() {
-			r.leave()
+			r.closeFile()
 			return os.ErrClosed
 		}
 		if r.conversations.expire(r.packet.Time) {
@@ -130,25 +132,25 @@ func (r *Replay) Read(e *event.Event) error {
 				r.publish()
 				return io.EOF
 			}
-			r.enter()
+			r.openFile()
 			continue
 		}
 		if err := r.reader.Next(&r.packet); err != nil {
 			if !errors.Is(err, io.EOF) {
 				r.faults = append(r.faults, err)
 			}
-			r.leave()
+			r.closeFile()
 			continue
 		}
-		r.take()
+		r.decode()
 	}
 	r.events++
 	r.bytes += uint64(len(e.Data))
 	return nil
 }
 
-// take turns one packet into events.
-func (r *Replay) take() {
+// decode turns the current packet into events.
+func (r *Replay) decode() {
 	p := &r.packet
 	if r.packets == 0 {
 		r.first, r.last = p.Time, p.Time
@@ -169,8 +171,8 @@ func (r *Replay) take() {
 	}
 }
 
-// enter opens the next file.
-func (r *Replay) enter() {
+// openFile opens the next file.
+func (r *Replay) openFile() {
 	name := r.files[0].name
 	r.files = r.files[1:]
 	stream := r.stdin
@@ -187,14 +189,14 @@ func (r *Replay) enter() {
 	reader, err := pcap.NewReader(name, counted{stream, &r.readOctets})
 	if err != nil {
 		r.faults = append(r.faults, err)
-		r.leave()
+		r.closeFile()
 		return
 	}
 	r.reader = reader
 }
 
-// leave closes the file that is being read.
-func (r *Replay) leave() {
+// closeFile closes the current file.
+func (r *Replay) closeFile() {
 	r.publish()
 	if r.reader != nil {
 		r.reader.Close()
@@ -205,7 +207,7 @@ func (r *Replay) leave() {
 	r.reader, r.file, r.dropped = nil, nil, 0
 }
 
-// publish updates what other goroutines may read.
+// publish updates the counters that other goroutines read.
 func (r *Replay) publish() {
 	r.readEvents.Store(r.events)
 	r.readBytes.Store(r.bytes)
@@ -225,15 +227,17 @@ func (r *Replay) Stats() event.Stats {
 	return event.Stats{Events: r.readEvents.Load(), Bytes: r.readBytes.Load(), Lost: r.lost.byReason()}
 }
 
-// Progress returns how many packets were read, and how much of the files; the size is 0 if it is not known. Any goroutine may call it.
+// Progress returns how many packets and bytes were read, and the size of the files in bytes, 0 if unknown. Any
+// goroutine may call it.
 func (r *Replay) Progress() (packets, octets, size uint64) {
 	return r.readPackets.Load(), r.readOctets.Load(), uint64(r.size)
 }
 
-// Span returns how long the captures are, from the first packet to the last. It is for the goroutine that reads.
+// Span returns the time from the first packet to the last. Only the reading goroutine may call it.
 func (r *Replay) Span() time.Duration { return time.Duration(r.last - r.first) }
 
-// Fault returns what was wrong with the files, nil if they could all be read to their end. It is for the goroutine that reads.
+// Fault returns the damage found in the files, nil if all were read to their end. Only the reading goroutine may
+// call it.
 func (r *Replay) Fault() error { return errors.Join(r.faults...) }
 
 // Close implements Source.
@@ -242,7 +246,7 @@ func (r *Replay) Close() error {
 	return nil
 }
 
-// counted counts what is read of a file.
+// counted counts the bytes that are read from a file.
 type counted struct {
 	input io.Reader
 	bytes *atomic.Uint64

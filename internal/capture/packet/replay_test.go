@@ -107,7 +107,7 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestUrgent: the header says which byte is no part of what is said, wherever it stands in its segment.
+// TestUrgent: the header says which byte is not part of the protocol, wherever it is in its segment.
 func TestUrgent(t *testing.T) {
 	c := capturetest.New()
 	k := c.Connect(40000)
@@ -232,7 +232,7 @@ func TestPortReuseUnseen(t *testing.T) {
 	}
 }
 
-// TestBackInTime: a second capture of the same traffic tells nothing new.
+// TestBackInTime: a second capture of the same traffic adds no events.
 func TestBackInTime(t *testing.T) {
 	c := capturetest.New()
 	k := c.Join(40000, 1000, 2000)

@@ -7,7 +7,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// payload passes on what a segment carries, unless all of it was seen before.
+// payload queues the payload of a segment, unless all of it was seen before.
 func (t *conversations) payload(c *conversation, st *stream, d event.Direction, s *frame.Segment, now int64) {
 	if st.known && s.Seq == st.end && s.Missing == 0 && s.Flags&frame.URG == 0 { // nearly always
 		st.end += uint32(len(s.Payload))
@@ -22,11 +22,11 @@ func (t *conversations) payload(c *conversation, st *stream, d event.Direction, 
 	after := s.Seq + length
 	switch ahead := int32(s.Seq - st.end); {
 	case ahead > 0:
-		st.digs(hole{st.end, s.Seq})
-	case int32(after-st.end) <= 0 && !st.fills(s.Seq, after):
+		st.addHole(hole{st.end, s.Seq})
+	case int32(after-st.end) <= 0 && !st.fillHoles(s.Seq, after):
 		return
 	case ahead < 0:
-		st.fills(s.Seq, after)
+		st.fillHoles(s.Seq, after)
 	}
 	if int32(after-st.end) > 0 {
 		st.end = after
@@ -43,7 +43,7 @@ func (t *conversations) payload(c *conversation, st *stream, d event.Direction, 
 	t.carried(c, d, s.Seq+at+1, s.Payload[behind:], length-(at+1)-(kept-behind), now)
 }
 
-// carried passes on bytes, and tells of those behind them that the capture did not keep.
+// carried queues bytes, and a gap for the missing bytes behind them that the capture cut off.
 func (t *conversations) carried(c *conversation, d event.Direction, seq uint32, data []byte, missing uint32, now int64) {
 	if len(data) > 0 {
 		e := t.event(c, event.Data, now)
@@ -59,22 +59,24 @@ func (t *conversations) gap(c *conversation, d event.Direction, reason event.Rea
 	e.Direction, e.Reason, e.Seq, e.Len = d, reason, seq, n
 }
 
-// urgentByte returns which byte of a segment is urgent, if one is (MSG_OOB): it has an offset, and is no part of what is said. The pointer
-// is to the byte behind it, as all systems have it, whatever RFC 1122 says; it may point beyond the segment, which the next one repeats.
+// urgentByte returns the index of the urgent byte (MSG_OOB) of a segment, if there is one. That byte has an
+// offset in the stream, but is not part of the protocol. The urgent pointer refers to the byte behind it, as
+// in all implementations, although RFC 1122 says otherwise. It may point behind the segment; the next
+// segment repeats it then.
 func urgentByte(s *frame.Segment) (at uint32, urgent bool) {
 	at = uint32(s.Urgent) - 1
 	return at, s.Flags&frame.URG != 0 && at < uint32(len(s.Payload))+s.Missing
 }
 
-// digs notes that bytes are missing. Where there are too many holes already, the tracker gives up waiting in its own time.
-func (st *stream) digs(h hole) {
+// addHole records missing bytes. If there are too many holes already, the tracker's timeout handles them.
+func (st *stream) addHole(h hole) {
 	if len(st.holes) < maxHoles {
 		st.holes = append(st.holes, h)
 	}
 }
 
-// fills closes holes as far as a segment covers them. It reports whether it covers any.
-func (st *stream) fills(from, to uint32) bool {
+// fillHoles closes holes as far as a segment covers them. It reports whether it covers any.
+func (st *stream) fillHoles(from, to uint32) bool {
 	filled := false
 	for i := 0; i < len(st.holes); i++ {
 		h := st.holes[i]
@@ -99,7 +101,8 @@ func (st *stream) fills(from, to uint32) bool {
 	return filled
 }
 
-// acknowledged tells of bytes that the other end has got and the capture has not: they will not be sent again.
+// acknowledged queues gaps for bytes that the other end acknowledged and the capture lacks: they will not
+// be sent again.
 func (t *conversations) acknowledged(c *conversation, d event.Direction, ack uint32, now int64) {
 	st := &c.streams[d]
 	for len(st.holes) > 0 && int32(ack-st.holes[0].to) >= 0 {
@@ -114,7 +117,7 @@ func (t *conversations) acknowledged(c *conversation, d event.Direction, ack uin
 func (t *conversations) life(c *conversation, kind event.Kind, now int64) *event.Event {
 	e := t.event(c, kind, now)
 	e.Seq, e.ReplySeq = c.streams[event.Request].end, c.streams[event.Reply].end
-	e.Left = kind == event.HalfClosed // on the wire a program that still reads looks like one that does not
+	e.Left = kind == event.HalfClosed // packets do not show whether the application still reads
 	return e
 }
 
@@ -126,17 +129,18 @@ func (t *conversations) event(c *conversation, kind event.Kind, now int64) *even
 	return e
 }
 
-// eventQueue takes the events of one segment: the first goes straight to whoever reads, the others wait here. There are never
-// more than it has room for: those of all holes that were acknowledged, the end of an earlier conversation, the beginning of
-// this one and what its SYN carried, payload before and behind an urgent byte, that byte, what is missing of either, and its end.
+// eventQueue holds the events of one segment. The first one goes directly to the reader, the others wait
+// here. Its size suffices for the most events that a segment can cause: gaps of all acknowledged holes, the
+// end of an earlier conversation, the beginning of this one and the payload of its SYN, payload before and
+// behind an urgent byte, that byte, the missing bytes of either, and its end.
 type eventQueue struct {
-	reader     *event.Event // where the next event is to go
-	filled     bool         // it went there
+	reader     *event.Event // receives the next event
+	filled     bool         // it has received one
 	waiting    [maxHoles + 12]event.Event
 	next, size int
 }
 
-// begin hands the reader's event over to be filled, which it is at once if one waits.
+// begin sets the event that receives the next one, and fills it at once if an event waits.
 func (q *eventQueue) begin(e *event.Event) {
 	q.reader, q.filled = e, q.next < q.size
 	if q.filled {

@@ -42,21 +42,21 @@ func (p pair) close() {
 	_ = p.server.Close()
 }
 
-// takeCensus uses the census, and returns what it tells.
-func (t *conversations) takeCensus(now int64) map[event.Endpoints]event.Event {
-	told := make(map[event.Endpoints]event.Event)
+// readListing finishes the listing, and returns its events by endpoints.
+func (t *conversations) readListing(now int64) map[event.Endpoints]event.Event {
+	reported := make(map[event.Endpoints]event.Event)
 	var e event.Event
-	for t.events.begin(&e); t.events.filled || t.reckon(now); t.events.begin(&e) {
-		told[e.Endpoints] = e
+	for t.events.begin(&e); t.events.filled || t.reportListed(now); t.events.begin(&e) {
+		reported[e.Endpoints] = e
 	}
-	return told
+	return reported
 }
 
-// TestCensus: connections that packets have not told of are, and those that ended meanwhile are not; what had a socket and has
-// none any more is given up, and what only passes through is not.
-func TestCensus(t *testing.T) {
+// TestListing: a listing reports connections that no packet has shown, but not those that ended meanwhile. It removes a
+// connection whose socket no longer exists, but not one that only passes through this machine.
+func TestListing(t *testing.T) {
 	pairs, port := mustPairs(t, 6)
-	silent, asking, known, closed, ended, halfClosed := pairs[0], pairs[1], pairs[2], pairs[3], pairs[4], pairs[5]
+	idle, asking, known, closed, ended, halfClosed := pairs[0], pairs[1], pairs[2], pairs[3], pairs[4], pairs[5]
 	time.Sleep(50 * time.Millisecond) // the ticks of the kernel
 	_, err := asking.client.Write([]byte("PING\r\n"))
 	require.NoError(t, err)
@@ -76,49 +76,49 @@ func TestCensus(t *testing.T) {
 	require.Equal(t, 1, c.drain(&passing), "passing through")
 	closed.close()
 
-	require.NoError(t, c.count(tick))
+	require.NoError(t, c.startListing(tick))
 	segment.SourcePort, segment.Source, segment.Flags, segment.Payload = ended.key.LocalPort, ended.key.Local, frame.RST, nil
 	require.Zero(t, c.drain(&segment), "the end of one that is not known")
-	assert.Empty(t, c.takeCensus(c.census.ended-1), "too early")
-	require.NotNil(t, c.census)
-	told := c.takeCensus(now)
-	assert.Nil(t, c.census)
-	require.Len(t, told, 2)
+	assert.Empty(t, c.readListing(c.listing.ended-1), "too early")
+	require.NotNil(t, c.listing)
+	reported := c.readListing(now)
+	assert.Nil(t, c.listing)
+	require.Len(t, reported, 2)
 	for _, want := range []struct {
 		pair    pair
 		awaited bool
-	}{{silent, false}, {asking, true}} {
-		e := told[want.pair.key]
+	}{{idle, false}, {asking, true}} {
+		e := reported[want.pair.key]
 		assert.Equal(t, event.Existing, e.Kind)
 		assert.True(t, e.Unplaced)
 		assert.Equal(t, want.awaited, e.Awaited)
 	}
 
 	ended.close()
-	require.NoError(t, c.count(tick))
-	assert.Empty(t, c.takeCensus(now), "told of once")
-	silent.close()
+	require.NoError(t, c.startListing(tick))
+	assert.Empty(t, c.readListing(now), "reported once")
+	idle.close()
 	known.close()
-	require.NoError(t, c.count(tick))
-	told = c.takeCensus(now)
-	require.Len(t, told, 2)
-	assert.Equal(t, event.Vanished, told[silent.key].Kind)
-	assert.Equal(t, event.Vanished, told[known.key].Kind)
+	require.NoError(t, c.startListing(tick))
+	reported = c.readListing(now)
+	require.Len(t, reported, 2)
+	assert.Equal(t, event.Vanished, reported[idle.key].Kind)
+	assert.Equal(t, event.Vanished, reported[known.key].Kind)
 	assert.Len(t, c.table, 2, "one that is there, and one that passes through")
 }
 
-// TestCensusOfAccidents: a connection whose client's port is of an observed number is none with a server of that port.
-func TestCensusOfAccidents(t *testing.T) {
+// TestListingOfAccidents: a connection whose client's port is of an observed number is none with a server of that port.
+func TestListingOfAccidents(t *testing.T) {
 	pairs, _ := mustPairs(t, 1)
 	var lost losses
 	c := newConversations([]uint16{pairs[0].key.LocalPort}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)
-	require.NoError(t, c.count(func() int64 { return 1 }))
-	assert.Empty(t, c.takeCensus(1))
+	require.NoError(t, c.startListing(func() int64 { return 1 }))
+	assert.Empty(t, c.readListing(1))
 	assert.Empty(t, c.table)
 }
 
-// TestCensusAfterAChangeOfRoles: what the configuration observes at its other end now goes on there.
-func TestCensusAfterAChangeOfRoles(t *testing.T) {
+// TestListingAfterAChangeOfRoles: what the configuration observes at its other end now goes on there.
+func TestListingAfterAChangeOfRoles(t *testing.T) {
 	pairs, port := mustPairs(t, 1)
 	key := pairs[0].key
 	observed := event.Client
@@ -126,27 +126,27 @@ func TestCensusAfterAChangeOfRoles(t *testing.T) {
 	c := newConversations([]uint16{port}, []uint16{port}, func(role event.Role, _ *event.Endpoints) bool { return role == observed }, &lost)
 	now := int64(1000)
 	tick := func() int64 { now++; return now }
-	require.NoError(t, c.count(tick))
-	told := c.takeCensus(now)
-	require.Len(t, told, 1)
-	require.Equal(t, event.Client, told[key].Role)
+	require.NoError(t, c.startListing(tick))
+	reported := c.readListing(now)
+	require.Len(t, reported, 1)
+	require.Equal(t, event.Client, reported[key].Role)
 	passing := frame.Segment{Source: [16]byte{9}, SourcePort: 9, DestinationPort: port, Seq: 1, Flags: frame.ACK, Payload: []byte("PING\r\n")}
 	require.Equal(t, 1, c.drain(&passing))
 
 	observed = event.Server
-	require.NoError(t, c.count(tick))
-	told = c.takeCensus(now)
-	require.Len(t, told, 3)
-	assert.Equal(t, event.Vanished, told[key].Kind)
-	assert.Equal(t, event.Client, told[key].Role)
-	assert.Equal(t, event.Vanished, told[keyOf(&passing, event.Request)].Kind)
-	again := told[swap(&key)]
+	require.NoError(t, c.startListing(tick))
+	reported = c.readListing(now)
+	require.Len(t, reported, 3)
+	assert.Equal(t, event.Vanished, reported[key].Kind)
+	assert.Equal(t, event.Client, reported[key].Role)
+	assert.Equal(t, event.Vanished, reported[keyOf(&passing, event.Request)].Kind)
+	again := reported[swap(&key)]
 	assert.Equal(t, event.Existing, again.Kind)
 	assert.Equal(t, event.Server, again.Role)
 	assert.True(t, again.Unplaced)
-	assert.Len(t, c.table, 1, "one that passes through begins when it speaks")
+	assert.Len(t, c.table, 1, "one that passes through is added with its next packet")
 	passing.Seq += 6
 	assert.Equal(t, 1, c.drain(&passing))
-	require.NoError(t, c.count(tick))
-	assert.Empty(t, c.takeCensus(now), "told of once")
+	require.NoError(t, c.startListing(tick))
+	assert.Empty(t, c.readListing(now), "reported once")
 }

@@ -13,10 +13,10 @@ type clocks struct {
 	between    int64 // what each reading takes
 }
 
-func (c *clocks) dayClock() *dayClock {
+func (c *clocks) wallClock() *wallClock {
 	tick := func() { c.now += c.between }
-	d := &dayClock{
-		day:       func() int64 { tick(); return c.now + c.ahead },
+	d := &wallClock{
+		wall:      func() int64 { tick(); return c.now + c.ahead },
 		monotonic: func() int64 { tick(); return c.now },
 		late:      int64(20 * time.Millisecond),
 	}
@@ -28,7 +28,7 @@ func (c *clocks) dayClock() *dayClock {
 func TestDayClockIsSet(t *testing.T) {
 	for _, step := range []time.Duration{time.Hour, -time.Hour, 40 * 365 * 24 * time.Hour, 25 * time.Millisecond, -50 * time.Millisecond, 0} {
 		c := &clocks{now: int64(time.Hour), ahead: int64(50 * 365 * 24 * time.Hour)}
-		d := c.dayClock()
+		d := c.wallClock()
 		for round := range 5 {
 			c.now += int64(200 * time.Millisecond)
 			assert.Equal(t, c.now, d.of(c.now+c.ahead), "%s, round %d", step, round)
@@ -47,10 +47,10 @@ func TestDayClockIsSet(t *testing.T) {
 	}
 }
 
-// Whoever is interrupted between reading one clock and the other knows no better than before.
+// An interruption between reading the two clocks does not change the result.
 func TestDayClockIsReadSlowly(t *testing.T) {
 	c := &clocks{now: int64(time.Hour), ahead: int64(50 * 365 * 24 * time.Hour)}
-	d := c.dayClock()
+	d := c.wallClock()
 	assert.Equal(t, c.ahead, d.ahead)
 	c.between = int64(7 * time.Millisecond)
 	d.now()
@@ -62,7 +62,7 @@ func TestDayClockIsReadSlowly(t *testing.T) {
 
 // The clocks of this machine.
 func TestDayClock(t *testing.T) {
-	d := newDayClock(20 * time.Millisecond)
+	d := newWallClock(20 * time.Millisecond)
 	for range 1000 {
 		now, at := d.now(), d.of(time.Now().UnixNano())
 		assert.InDelta(t, now, at, float64(20*time.Millisecond)) // what may come between

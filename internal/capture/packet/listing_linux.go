@@ -5,14 +5,14 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// count begins a census. The clock is that of the packets.
-func (t *conversations) count(clock func() int64) error {
-	l := &census{begun: clock(), here: make(map[event.Endpoints]bool), over: make(map[event.Endpoints]struct{})}
+// startListing lists the sockets. The clock is that of the packets.
+func (t *conversations) startListing(clock func() int64) error {
+	l := &listing{begun: clock(), present: make(map[event.Endpoints]bool), endedMeanwhile: make(map[event.Endpoints]struct{})}
 	found, err := sockets.List(t.ports.Load().has)
 	if err != nil {
 		return err
 	}
 	l.sockets, l.ended = found, clock()
-	t.census = l
+	t.listing = l
 	return nil
 }
