@@ -100,7 +100,7 @@ func TestReplayRefuses(t *testing.T) {
 		"no file":        {nil, "requires at least 1 arg"},
 		"unknown output": {[]string{"--output", "xml", "-"}, "allowed prometheus, table, json"},
 		"missing file":   {[]string{"/does/not/exist.pcap"}, "no such file"},
-		"no capture":     {[]string{"replay_test.go"}, "no capture file"},
+		"no capture":     {[]string{"replay_test.go"}, "not a capture file"},
 		"bad config":     {[]string{"--config", "/does/not/exist.yaml", "-"}, "/does/not/exist.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {

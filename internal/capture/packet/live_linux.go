@@ -48,7 +48,7 @@ type Live struct {
 	segment       frame.Segment
 	ticked        bool // a Tick was delivered since the last packet
 	unticked      int  // packets since the last Tick
-	givenUp       uint64
+	discarded     uint64
 	events, bytes uint64
 	dropped       uint64 // packets lost to a full ring before the last listing
 	clock         *wallClock
@@ -258,9 +258,9 @@ func (p *Live) decode() {
 func (p *Live) publish() {
 	p.readEvents.Store(p.events)
 	p.readBytes.Store(p.bytes)
-	given := p.decoder.GivenUp()
-	p.lost.add(lostFragments, given-p.givenUp)
-	p.givenUp = given
+	given := p.decoder.Discarded()
+	p.lost.add(lostFragments, given-p.discarded)
+	p.discarded = given
 }
 
 // Stats implements Source.

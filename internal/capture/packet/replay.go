@@ -42,7 +42,7 @@ type Replay struct {
 	faults        []error
 	lost          losses
 	dropped       uint64 // as reported by the current file
-	givenUp       uint64
+	discarded     uint64
 	events, bytes uint64 // published every publishEvery packets
 	packets       uint64
 	first, last   int64
@@ -212,9 +212,9 @@ func (r *Replay) publish() {
 	r.readEvents.Store(r.events)
 	r.readBytes.Store(r.bytes)
 	r.readPackets.Store(r.packets)
-	given := r.decoder.GivenUp()
-	r.lost.add(lostFragments, given-r.givenUp)
-	r.givenUp = given
+	given := r.decoder.Discarded()
+	r.lost.add(lostFragments, given-r.discarded)
+	r.discarded = given
 	if r.reader != nil {
 		dropped := r.reader.Dropped()
 		r.lost.add(lostByCapture, dropped-min(dropped, r.dropped))

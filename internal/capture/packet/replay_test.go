@@ -385,7 +385,7 @@ func TestDamagedFile(t *testing.T) {
 	assert.ErrorContains(t, r.Fault(), "ends within a packet")
 
 	_, err := packet.OpenReplay(packet.ReplayOptions{Files: []string{mustSave(t, []byte("no capture")), "/does/not/exist"}})
-	assert.ErrorContains(t, err, "no capture file")
+	assert.ErrorContains(t, err, "not a capture file")
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 

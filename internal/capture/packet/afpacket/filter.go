@@ -9,8 +9,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
 )
 
-// maxFilterPorts is how many ports the filter names. The kernel takes 4096 instructions, and each port needs 16.
-// With more ports all of TCP passes, and what is not observed is left out later.
+// maxFilterPorts is the most ports in a filter: the kernel accepts 4096 instructions, and each port needs 16. With
+// more ports all TCP packets pass, and the others are discarded in user space.
 const maxFilterPorts = 200
 
 // Offsets in the headers of IP and TCP.
@@ -26,7 +26,8 @@ const (
 	loopbackHardware = unix.ARPHRD_LOOPBACK
 )
 
-// filter returns the program that chooses packets, and how many bytes of each are kept. The packets begin with the IP header.
+// filter returns the program that selects packets, and limits them to snap bytes. The packets begin with the IP
+// header.
 func filter(ports []uint16, interfaces []int, snap uint32) ([]bpf.RawInstruction, error) {
 	accept := bpf.RetConstant{Val: snap}
 	program := []bpf.Instruction{bpf.LoadExtension{Num: bpf.ExtLinkLayerType}}
@@ -54,7 +55,7 @@ func filter(ports []uint16, interfaces []int, snap uint32) ([]bpf.RawInstruction
 	return raw, nil
 }
 
-// when runs the body if the accumulator meets the condition. The body may be longer than a conditional jump reaches.
+// when runs body if the accumulator meets the condition. body may be longer than a conditional jump can skip.
 func when(condition bpf.JumpTest, value uint32, body ...bpf.Instruction) []bpf.Instruction {
 	return append([]bpf.Instruction{
 		bpf.JumpIf{Cond: condition, Val: value, SkipTrue: 1},
@@ -62,7 +63,7 @@ func when(condition bpf.JumpTest, value uint32, body ...bpf.Instruction) []bpf.I
 	}, body...)
 }
 
-// onInterfaces rejects what is of none of the interfaces, if there are any.
+// onInterfaces rejects packets of other interfaces; it rejects none if the list is empty.
 func onInterfaces(interfaces []int) []bpf.Instruction {
 	if len(interfaces) == 0 {
 		return nil
@@ -77,7 +78,7 @@ func onInterfaces(interfaces []int) []bpf.Instruction {
 	return append(program, bpf.RetConstant{})
 }
 
-// ip decides on the packets whose EtherType, which is in the accumulator, is that of IP. The header begins at an offset.
+// ip decides on IP packets. The accumulator holds the EtherType, and the IP header begins at the given offset.
 func ip(at uint32, ports []uint16, accept bpf.RetConstant) []bpf.Instruction {
 	ipv4 := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: at + protocolIPv4, Size: 1},
@@ -101,13 +102,13 @@ func ip(at uint32, ports []uint16, accept bpf.RetConstant) []bpf.Instruction {
 	tcp = append(tcp, bpf.RetConstant{})
 	ipv6 := append([]bpf.Instruction{bpf.LoadAbsolute{Off: at + nextHeaderIPv6, Size: 1}}, when(bpf.JumpEqual, unix.IPPROTO_TCP, tcp...)...)
 	for _, header := range []uint32{unix.IPPROTO_HOPOPTS, unix.IPPROTO_ROUTING, unix.IPPROTO_FRAGMENT, unix.IPPROTO_AH, unix.IPPROTO_DSTOPTS} {
-		ipv6 = append(ipv6, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: header, SkipTrue: 1}, accept) // rare enough to be looked at later
+		ipv6 = append(ipv6, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: header, SkipTrue: 1}, accept) // rare, so user space decides
 	}
 	ipv6 = append(ipv6, bpf.RetConstant{})
 	return append(when(bpf.JumpEqual, frame.TypeIPv4, ipv4...), when(bpf.JumpEqual, frame.TypeIPv6, ipv6...)...)
 }
 
-// oneOf accepts if the accumulator holds one of the ports.
+// oneOf accepts the packet if the accumulator holds one of the ports.
 func oneOf(ports []uint16, accept bpf.RetConstant) []bpf.Instruction {
 	if len(ports) > maxFilterPorts {
 		return []bpf.Instruction{accept}

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options say what is captured.
+// Options are the settings of Open.
 type Options struct {
 	Ports         []uint16
-	Interfaces    []string      // none for all
+	Interfaces    []string      // all interfaces if empty
 	RingSize      int           // bytes, a power of two and a multiple of the page size
 	FlushInterval time.Duration // the longest that a packet waits in the ring
 	SnapLength    int           // bytes kept of a packet
@@ -23,20 +23,20 @@ type Options struct {
 const (
 	minBlocks    = 4
 	minBlockSize = 128 << 10
-	maxBlockSize = 256 << 10 // more than any packet but those of BIG TCP, of which the rest is then cut off
-	frameSize    = 2048      // says nothing for this version of the ring, and is checked nevertheless
+	maxBlockSize = 256 << 10 // longer than any packet except those of BIG TCP, which are cut off
+	frameSize    = 2048      // has no effect in TPACKET_V3, but the kernel checks it
 )
 
-// allProtocols is ETH_P_ALL in the byte order of the network: others do not show what is sent.
+// allProtocols is ETH_P_ALL in network byte order. Other protocols do not show outgoing packets.
 const allProtocols = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8
 
-// Open begins to capture.
+// Open starts a capture. The caller must Release the Ring.
 func Open(options Options) (r *Ring, err error) {
 	interfaces, err := indexes(options.Interfaces)
 	if err != nil {
 		return nil, err
 	}
-	// Of protocol 0, so that nothing is received before the filter is there.
+	// Protocol 0, so that no packet is received before the filter is attached.
 	socket, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open packet socket: %w (%s)", err, remedy(err))
@@ -48,7 +48,7 @@ func Open(options Options) (r *Ring, err error) {
 		}
 	}()
 	if r.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return nil, fmt.Errorf("make eventfd: %w", err)
+		return nil, fmt.Errorf("create eventfd: %w", err)
 	}
 	if err := r.SetPorts(options.Ports); err != nil {
 		return nil, err
@@ -84,9 +84,10 @@ func indexes(names []string) ([]int, error) {
 	return indexes, nil
 }
 
-// blockSize returns the size of the blocks of a ring. The kernel hands a block over after the flush interval however little is in
-// it, so that many small blocks let a reader that is not scheduled fall behind by many intervals. Two of the longest packets have
-// room in one, or half of the ring would stay empty under large ones.
+// blockSize returns the size of a block in bytes. The kernel hands over a block after the flush interval even if
+// it is almost empty, so a ring of many small blocks tolerates a reader that is not scheduled for many
+// intervals. A block has room for two of the longest packets, because otherwise half of the ring could stay
+// empty.
 func blockSize(ring, snap int) int {
 	size := minBlockSize
 	for size < 2*snap && size < maxBlockSize {
@@ -97,7 +98,7 @@ func blockSize(ring, snap int) int {
 
 func (r *Ring) mapRing(size int, flush time.Duration) error {
 	if err := unix.SetsockoptInt(r.socket, unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V3); err != nil {
-		return fmt.Errorf("choose TPACKET_V3: %w (needs Linux >= 3.2)", err)
+		return fmt.Errorf("select TPACKET_V3: %w (needs Linux >= 3.2)", err)
 	}
 	r.blockSize = blockSize(size, int(r.snap))
 	r.blocks = size / r.blockSize
@@ -109,7 +110,7 @@ func (r *Ring) mapRing(size int, flush time.Duration) error {
 		Retire_blk_tov: uint32(max(1, flush.Milliseconds())),
 	}
 	if err := unix.SetsockoptTpacketReq3(r.socket, unix.SOL_PACKET, unix.PACKET_RX_RING, &request); err != nil {
-		return fmt.Errorf("make packet ring of %d bytes: %w (lower capture.ring_size)", size, err)
+		return fmt.Errorf("create packet ring of %d bytes: %w (lower capture.ring_size)", size, err)
 	}
 	memory, err := unix.Mmap(r.socket, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
@@ -128,7 +129,7 @@ func (r *Ring) SetPorts(ports []uint16) error {
 	return r.attach(program)
 }
 
-// Stop ends the capture. What is in the ring stays there; what was captured last is in it within the flush interval.
+// Stop ends the capture. The packets in the ring remain; the last ones arrive within the flush interval.
 func (r *Ring) Stop() error {
 	return r.attach([]bpf.RawInstruction{{Op: unix.BPF_RET | unix.BPF_K}})
 }

@@ -2,14 +2,15 @@
 //
 // It serves the first stage of kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
 //
-// Ethernet, Linux cooked (both versions), BSD loopback and raw IP are understood, with any number of VLAN tags; IPv4 and IPv6
-// with extension headers; fragments are put together. It is written by hand because gopacket's layers cost more per packet
-// than everything that follows; the tests hold the two against each other.
+// It decodes Ethernet, Linux cooked (both versions), BSD loopback and raw IP, with any number of VLAN tags; IPv4, and
+// IPv6 with extension headers; and it reassembles fragments. It does not use gopacket, whose layers cost more per
+// packet than all later stages; tests compare the two.
 //
-// Checksums are not verified: where packets are captured on their way out, the network card has yet to fill them in. Lengths
-// are, and a packet that contradicts itself is Malformed. A packet of which the capture kept only a part is read as far as
-// it goes: Segment.Missing says what the rest of the payload is.
+// It does not verify checksums, because the network card computes those of outgoing packets after the capture. It
+// verifies lengths; a packet with contradictory lengths is Malformed. A packet that was cut off by the capture is
+// decoded as far as possible, and Segment.Missing is the length of the missing payload.
 //
-// Ownership: a Segment's payload aliases the packet, or the decoder's buffer if it came in fragments, until the next call.
-// A Decoder belongs to one goroutine. Its memory is bounded by the constants of fragment.go; what does not fit is counted.
+// Ownership: a Segment's payload aliases the packet, or the decoder's buffer if it was fragmented, until the next
+// call. Only one goroutine may use a Decoder. Its memory is bounded by the constants of fragment.go; what does not
+// fit is discarded and counted.
 package frame

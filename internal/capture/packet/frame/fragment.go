@@ -5,51 +5,51 @@ import (
 	"slices"
 )
 
-// What is kept of fragments at most.
+// Limits for fragments.
 const (
 	maxDatagrams   = 256
-	maxPieces      = 256         // of one datagram
+	maxFragments   = 256         // of one datagram
 	maxDatagram    = 65535       // bytes of one datagram
-	maxFragments   = 4 << 20     // bytes of all
-	fragmentsLimit = int64(30e9) // nanoseconds until a datagram is given up, as Linux has it
+	maxBytes       = 4 << 20     // of all fragments
+	fragmentsLimit = int64(30e9) // ns until an incomplete datagram is discarded, as in Linux
 )
 
-// piece is a fragment.
-type piece struct {
+// fragment is a part of an IP datagram.
+type fragment struct {
 	id      uint32
 	offset  int
 	more    bool
 	data    []byte
-	missing int // bytes that the capture did not keep
+	missing int // bytes that the capture cut off
 }
 
-// datagramKey is what the fragments of a datagram have in common.
+// datagramKey identifies the fragments of a datagram.
 type datagramKey struct {
 	source, destination [16]byte
 	id                  uint32
 }
 
 type datagram struct {
-	key    datagramKey
-	since  int64
-	size   int // of the whole; -1 until the last fragment is there
-	bytes  int
-	pieces []piece
+	key   datagramKey
+	since int64
+	size  int // of the datagram; -1 until the last fragment arrives
+	bytes int
+	parts []fragment
 }
 
-// fragments are the datagrams that are not complete, the oldest first.
+// fragments are the incomplete datagrams, the oldest first.
 type fragments struct {
-	waiting []*datagram
-	bytes   int
-	given   uint64
-	whole   []byte
+	waiting   []*datagram
+	bytes     int
+	discarded uint64
+	whole     []byte
 }
 
-// GivenUp returns how many datagrams were given up because fragments were missing, too many or contradictory.
-func (d *Decoder) GivenUp() uint64 { return d.fragments.given }
+// Discarded returns how many datagrams were discarded because fragments were missing, too many or contradictory.
+func (d *Decoder) Discarded() uint64 { return d.fragments.discarded }
 
-// fragment keeps a fragment of the addresses in segment, and sets the segment if it was the last that was missing.
-func (d *Decoder) fragment(p piece, time int64, segment *Segment) Verdict {
+// fragment stores a fragment, whose addresses are in segment. It sets the segment if the datagram is complete.
+func (d *Decoder) fragment(p fragment, time int64, segment *Segment) Verdict {
 	if p.missing > 0 {
 		return Snapped
 	}
@@ -58,15 +58,15 @@ func (d *Decoder) fragment(p piece, time int64, segment *Segment) Verdict {
 	}
 	f := &d.fragments
 	for len(f.waiting) > 0 && time-f.waiting[0].since > fragmentsLimit {
-		f.giveUp(f.waiting[0])
+		f.discard(f.waiting[0])
 	}
 	g := f.of(datagramKey{segment.Source, segment.Destination, p.id}, time)
-	if len(g.pieces) == maxPieces {
-		f.giveUp(g)
+	if len(g.parts) == maxFragments {
+		f.discard(g)
 		return Malformed
 	}
 	p.data = slices.Clone(p.data)
-	g.pieces = append(g.pieces, p)
+	g.parts = append(g.parts, p)
 	g.bytes += len(p.data)
 	f.bytes += len(p.data)
 	if !p.more {
@@ -75,13 +75,13 @@ func (d *Decoder) fragment(p piece, time int64, segment *Segment) Verdict {
 	if g.size >= 0 && g.bytes >= g.size {
 		return f.assemble(g, segment)
 	}
-	for f.bytes > maxFragments || len(f.waiting) > maxDatagrams {
-		f.giveUp(f.waiting[0])
+	for f.bytes > maxBytes || len(f.waiting) > maxDatagrams {
+		f.discard(f.waiting[0])
 	}
 	return Pending
 }
 
-// of returns the datagram of a key, a new one if need be.
+// of returns the datagram of a key, and adds it if it does not exist.
 func (f *fragments) of(key datagramKey, now int64) *datagram {
 	for _, g := range f.waiting {
 		if g.key == key {
@@ -93,27 +93,27 @@ func (f *fragments) of(key datagramKey, now int64) *datagram {
 	return g
 }
 
-// assemble puts the fragments of a datagram together. One that was captured twice is left out; others that overlap are an attack.
+// assemble concatenates the fragments of a datagram. It skips a duplicate; any other overlap is malformed.
 func (f *fragments) assemble(g *datagram, segment *Segment) Verdict {
-	slices.SortStableFunc(g.pieces, func(a, b piece) int { return cmp.Compare(a.offset, b.offset) })
+	slices.SortStableFunc(g.parts, func(a, b fragment) int { return cmp.Compare(a.offset, b.offset) })
 	f.whole = f.whole[:0]
 	complete := true
-	for i := range g.pieces {
-		p := &g.pieces[i]
+	for i := range g.parts {
+		p := &g.parts[i]
 		switch {
 		case p.offset == len(f.whole):
 			f.whole = append(f.whole, p.data...)
-		case i > 0 && p.offset == g.pieces[i-1].offset && len(p.data) == len(g.pieces[i-1].data):
+		case i > 0 && p.offset == g.parts[i-1].offset && len(p.data) == len(g.parts[i-1].data):
 		case p.offset > len(f.whole):
 			complete = false
 		default:
-			f.giveUp(g)
+			f.discard(g)
 			return Malformed
 		}
 	}
 	if !complete || len(f.whole) != g.size {
 		if len(f.whole) > g.size {
-			f.giveUp(g)
+			f.discard(g)
 			return Malformed
 		}
 		return Pending
@@ -122,8 +122,8 @@ func (f *fragments) assemble(g *datagram, segment *Segment) Verdict {
 	return tcp(f.whole, 0, segment)
 }
 
-func (f *fragments) giveUp(g *datagram) {
-	f.given++
+func (f *fragments) discard(g *datagram) {
+	f.discarded++
 	f.remove(g)
 }
 

@@ -2,17 +2,17 @@ package frame
 
 import "encoding/binary"
 
-// Verdict says what a packet turned out to be.
+// Verdict is the result of decoding a packet.
 type Verdict uint8
 
-// The verdicts. Only with Whole is the segment set.
+// The verdicts. Only Whole sets the segment.
 const (
 	Whole       Verdict = iota // a TCP segment
-	Other                      // no TCP, or no IP
-	Pending                    // a fragment; the others are awaited
-	Malformed                  // lengths that contradict each other
-	Snapped                    // the capture did not even keep the headers, or not all of a fragment
-	Unsupported                // a link type that is not known
+	Other                      // not TCP over IP
+	Pending                    // a fragment of an incomplete datagram
+	Malformed                  // contradictory lengths
+	Snapped                    // the capture cut off the headers, or a part of a fragment
+	Unsupported                // an unsupported link type
 )
 
 // The flags of a segment.
@@ -31,23 +31,23 @@ type Segment struct {
 	SourcePort, DestinationPort uint16
 	Seq, Ack                    uint32
 	Flags                       uint8
-	Urgent                      uint16 // with URG: how far behind Seq the urgent data ends, of which the last byte is urgent
+	Urgent                      uint16 // with URG: offset behind Seq at which the urgent data ends; its last byte is urgent
 	Payload                     []byte
-	Missing                     uint32 // bytes of the payload that the capture did not keep
+	Missing                     uint32 // bytes at the end of the payload that the capture cut off
 }
 
-// Supported reports whether packets of a link type are understood.
+// Supported reports whether packets of a link type can be decoded.
 func Supported(link uint16) bool {
 	_, _, verdict := network(link, make([]byte, 64))
 	return verdict != Unsupported
 }
 
-// Decoder finds segments, and keeps the fragments of those that came in pieces.
+// Decoder finds segments, and reassembles fragmented ones.
 type Decoder struct {
 	fragments fragments
 }
 
-// Decode finds the segment in a packet that was length bytes long on the wire. The time is that of the capture.
+// Decode decodes a packet that was length bytes long on the wire. time is that of its capture, in ns.
 func (d *Decoder) Decode(link uint16, data []byte, length int, time int64, segment *Segment) Verdict {
 	if link == linkEthernet && len(data) >= headerEthernet && plain(binary.BigEndian.Uint16(data[12:]), data[headerEthernet:], segment) {
 		return Whole
@@ -62,7 +62,7 @@ func (d *Decoder) Decode(link uint16, data []byte, length int, time int64, segme
 	return d.ip(ethertype, data[head:], length-head, time, segment)
 }
 
-// DecodeIP finds the segment in a packet without its link header.
+// DecodeIP decodes a packet without link header.
 func (d *Decoder) DecodeIP(ethertype uint16, data []byte, length int, time int64, segment *Segment) Verdict {
 	if plain(ethertype, data, segment) {
 		return Whole
@@ -91,7 +91,7 @@ func isVLAN(ethertype uint16) bool {
 	return ethertype == TypeVLAN || ethertype == TypeQinQ || ethertype == typeOldQinQ
 }
 
-// short is the verdict on a packet that ends within its headers: it is the capture's fault if the packet was longer.
+// short returns the verdict on a packet that ends within its headers: Snapped if it was longer on the wire.
 func short(data []byte, length int) Verdict {
 	if length > len(data) {
 		return Snapped
@@ -99,9 +99,9 @@ func short(data []byte, length int) Verdict {
 	return Malformed
 }
 
-// network returns the EtherType of what follows the link header, and the length of that header.
+// network returns the EtherType and the length of the link header.
 func network(link uint16, data []byte) (ethertype uint16, head int, verdict Verdict) {
-	at := 0 // of the EtherType
+	at := 0 // offset of the EtherType
 	switch link {
 	case linkEthernet:
 		at, head = 12, headerEthernet
@@ -126,8 +126,8 @@ func network(link uint16, data []byte) (ethertype uint16, head int, verdict Verd
 	return ethertype, head, Whole
 }
 
-// loopback reads the header of BSD's loopback: the number of the address family, which differs for IPv6 between the systems,
-// in the byte order of the machine that captured or in that of the network.
+// loopback decodes BSD's loopback header: the number of the address family, which for IPv6 depends on the system, in
+// the byte order of the capturing machine or of the network.
 func loopback(data []byte) (ethertype uint16, head int, verdict Verdict) {
 	if len(data) < 4 {
 		return 0, 0, Snapped

@@ -259,15 +259,15 @@ func split(data []byte, size int) [][]byte {
 }
 
 func TestFragments(t *testing.T) {
-	pieces := split(ip(t, false), 8)
-	require.Greater(t, len(pieces), 3)
+	parts := split(ip(t, false), 8)
+	require.Greater(t, len(parts), 3)
 	orders := map[string][]int{"in order": {0, 1, 2, 3, 4}, "reversed": {4, 3, 2, 1, 0}, "one twice": {0, 0, 1, 2, 3, 4}, "mixed": {2, 4, 0, 3, 1}}
 	for name, order := range orders {
 		t.Run(name, func(t *testing.T) {
 			var d Decoder
 			var s Segment
 			for i, n := range order {
-				verdict := d.Decode(101, pieces[n], len(pieces[n]), 0, &s)
+				verdict := d.Decode(101, parts[n], len(parts[n]), 0, &s)
 				if i < len(order)-1 {
 					assert.Equal(t, Pending, verdict)
 					continue
@@ -276,37 +276,37 @@ func TestFragments(t *testing.T) {
 			}
 			assert.Equal(t, payload, string(s.Payload))
 			assert.Zero(t, d.fragments.bytes)
-			assert.Zero(t, d.GivenUp())
+			assert.Zero(t, d.Discarded())
 		})
 	}
 }
 
 func TestFragmentsThatOverlap(t *testing.T) {
 	data := ip(t, false)
-	pieces, other := split(data, 8), split(data, 16)
+	parts, other := split(data, 8), split(data, 16)
 	var d Decoder
 	var s Segment
-	d.Decode(101, pieces[1], len(pieces[1]), 0, &s)
+	d.Decode(101, parts[1], len(parts[1]), 0, &s)
 	var verdicts []Verdict
-	for _, p := range append(other[:1], pieces[3:]...) {
+	for _, p := range append(other[:1], parts[3:]...) {
 		verdicts = append(verdicts, d.Decode(101, p, len(p), 0, &s))
 	}
 	assert.Equal(t, []Verdict{Pending, Pending, Malformed}, verdicts)
-	assert.EqualValues(t, 1, d.GivenUp())
+	assert.EqualValues(t, 1, d.Discarded())
 }
 
 func TestFragmentsAreBounded(t *testing.T) {
 	var d Decoder
 	var s Segment
-	piece := split(ip(t, false), 8)[0]
+	fragment := split(ip(t, false), 8)[0]
 	for i := range 10 * maxDatagrams {
-		binary.BigEndian.PutUint16(piece[4:], uint16(i))
-		assert.Equal(t, Pending, d.Decode(101, piece, len(piece), 0, &s))
+		binary.BigEndian.PutUint16(fragment[4:], uint16(i))
+		assert.Equal(t, Pending, d.Decode(101, fragment, len(fragment), 0, &s))
 	}
 	assert.LessOrEqual(t, len(d.fragments.waiting), maxDatagrams)
-	assert.EqualValues(t, 9*maxDatagrams, d.GivenUp())
+	assert.EqualValues(t, 9*maxDatagrams, d.Discarded())
 
-	d.Decode(101, piece, len(piece), 2*fragmentsLimit, &s)
+	d.Decode(101, fragment, len(fragment), 2*fragmentsLimit, &s)
 	assert.Len(t, d.fragments.waiting, 1, "what is too old is given up")
 }
 
@@ -376,6 +376,6 @@ func FuzzFragments(f *testing.F) {
 			}
 			data = data[1+n:]
 		}
-		assert.LessOrEqual(t, d.fragments.bytes, maxFragments)
+		assert.LessOrEqual(t, d.fragments.bytes, maxBytes)
 	})
 }

@@ -7,12 +7,12 @@ const (
 	headerIPv4     = 20 // without options
 	headerIPv6     = 40
 	headerTCP      = 20     // without options
-	maxExtension   = 8      // headers between those of IPv6 and TCP
-	anyFragment    = 0x3fff // more fragments follow, or this is not the first
+	maxExtension   = 8      // extension headers between IPv6 and TCP
+	anyFragment    = 0x3fff // flag and offset bits: the packet is a fragment
 )
 
-// plain finds the segment in what nearly every packet is: a whole one of IPv4 without options, of which the capture kept
-// everything. It returns false for any other, which is then looked at step by step.
+// plain decodes the common case: a whole IPv4 packet without options that was not cut off. It returns false for any
+// other packet, which ip decodes step by step.
 func plain(ethertype uint16, data []byte, segment *Segment) bool {
 	if ethertype != TypeIPv4 || len(data) < headerIPv4+headerTCP {
 		return false
@@ -44,7 +44,7 @@ func (d *Decoder) ipv4(data []byte, length int, time int64, segment *Segment) Ve
 	header := int(data[0]&0x0f) * 4
 	total := int(binary.BigEndian.Uint16(data[2:]))
 	if total == 0 {
-		total = length // left to the network card, which cuts the packet into many
+		total = length // 0 before the network card splits the packet (segmentation offload)
 	}
 	if data[0]>>4 != 4 || header < headerIPv4 || total < header || total > length {
 		return Malformed
@@ -59,16 +59,17 @@ func (d *Decoder) ipv4(data []byte, length int, time int64, segment *Segment) Ve
 	mapIPv4(&segment.Destination, data[16:20])
 	missing := max(0, total-len(data))
 	payload := data[header:min(total, len(data))]
-	if fragment := binary.BigEndian.Uint16(data[6:]); fragment&anyFragment != 0 {
-		return d.fragment(piece{
-			id: uint32(binary.BigEndian.Uint16(data[4:])), offset: int(fragment&0x1fff) * 8, more: fragment&0x2000 != 0,
+	if where := binary.BigEndian.Uint16(data[6:]); where&anyFragment != 0 {
+		return d.fragment(fragment{
+			id: uint32(binary.BigEndian.Uint16(data[4:])), offset: int(where&0x1fff) * 8, more: where&0x2000 != 0,
 			data: payload, missing: missing,
 		}, time, segment)
 	}
 	return tcp(payload, missing, segment)
 }
 
-// mapIPv4 writes an address as two words, as it will be compared: a processor waits for narrower writes before it reads over them.
+// mapIPv4 writes an address as two words, because it is compared in words: a CPU cannot forward narrower stores to
+// a wider load.
 func mapIPv4(to *[16]byte, address []byte) {
 	binary.LittleEndian.PutUint64(to[:8], 0)
 	binary.LittleEndian.PutUint64(to[8:], 0xffff<<16|uint64(binary.LittleEndian.Uint32(address))<<32)
@@ -96,7 +97,7 @@ func (d *Decoder) ipv6(data []byte, length int, time int64, segment *Segment) Ve
 	return d.extensions(next, rest, missing, time, segment)
 }
 
-// extensions walks over the headers between those of IPv6 and TCP.
+// extensions skips the extension headers between IPv6 and TCP.
 func (d *Decoder) extensions(next uint8, rest []byte, missing int, time int64, segment *Segment) Verdict {
 	for range maxExtension {
 		if next == protocolTCP {
@@ -113,13 +114,13 @@ func (d *Decoder) extensions(next uint8, rest []byte, missing int, time int64, s
 			size += int(rest[1]) * 4
 		case protocolFragment:
 			where := binary.BigEndian.Uint16(rest[2:])
-			if where&^6 == 0 { // whole all the same
+			if where&^6 == 0 { // an unfragmented packet with a fragment header
 				break
 			}
 			if rest[0] != protocolTCP {
 				return Other
 			}
-			return d.fragment(piece{
+			return d.fragment(fragment{
 				id: binary.BigEndian.Uint32(rest[4:]), offset: int(where &^ 7), more: where&1 != 0, data: rest[size:], missing: missing,
 			}, time, segment)
 		default:
@@ -133,7 +134,7 @@ func (d *Decoder) extensions(next uint8, rest []byte, missing int, time int64, s
 	return Malformed
 }
 
-// tcp reads a segment of which the last bytes may be missing.
+// tcp decodes a segment whose last bytes may be missing.
 func tcp(data []byte, missing int, segment *Segment) Verdict {
 	if len(data) < headerTCP {
 		return short(data, len(data)+missing)

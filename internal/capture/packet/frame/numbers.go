@@ -1,10 +1,10 @@
 package frame
 
-// Link types, by their number in the registry of tcpdump.org. gopacket holds them in eight bits, too few for linkSLL2.
+// Link types, by their numbers in the registry of tcpdump.org. gopacket's type has eight bits, too few for linkSLL2.
 const (
 	linkNull     = 0
 	linkEthernet = 1
-	linkRawOld   = 12 // raw IP, as the systems wrote it before there was a registry
+	linkRawOld   = 12 // raw IP, used before the registry existed
 	linkRawBSD   = 14
 	linkRaw      = 101
 	linkLoop     = 108
@@ -21,10 +21,10 @@ const (
 	TypeVLAN     = 0x8100
 	TypeQinQ     = 0x88a8
 	typeOldQinQ  = 0x9100
-	smallestType = 0x0600 // what is less is a length
+	smallestType = 0x0600 // smaller numbers are lengths
 )
 
-// Address families in the header of BSD's loopback. Everyone has another for IPv6.
+// Address families in BSD's loopback header. The one of IPv6 depends on the system.
 const (
 	familyIPv4        = 2
 	familyIPv6Linux   = 10
@@ -33,7 +33,7 @@ const (
 	familyIPv6Darwin  = 30
 )
 
-// Protocols of IP, and the headers of IPv6 that may stand before TCP.
+// IP protocols, and the IPv6 headers that may precede TCP.
 const (
 	protocolHopByHop    = 0
 	protocolTCP         = 6

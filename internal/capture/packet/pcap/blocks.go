@@ -7,10 +7,10 @@ import (
 	"io"
 )
 
-// The types of the blocks that are read. All others are skipped.
+// The types of blocks that are used. Others are skipped.
 const (
 	blockInterface      = 1
-	blockPacket         = 2 // obsolete, and still found
+	blockPacket         = 2 // obsolete, but still in use
 	blockSimplePacket   = 3
 	blockStatistics     = 5
 	blockEnhancedPacket = 6
@@ -18,7 +18,7 @@ const (
 )
 
 const (
-	blockFrame    = 12 // type and length before, length again behind
+	blockFrame    = 12 // type and length before the content, length again behind it
 	byteOrder     = 0x1a2b3c4d
 	maxInterfaces = 4096
 )
@@ -28,8 +28,8 @@ type blocks struct {
 	*window
 	order      binary.ByteOrder
 	interfaces []iface
-	lost       uint64 // of the sections before
-	last       int64  // time of the last packet, for those that have none
+	lost       uint64 // packets lost in earlier sections
+	last       int64  // time of the last packet, for packets without a time
 }
 
 func newBlocks(w *window) *blocks { return &blocks{window: w, order: binary.LittleEndian} }
@@ -47,7 +47,7 @@ func (b *blocks) next(packet *Packet) error {
 			continue
 		}
 		if length > bufferSize {
-			return b.damaged(fmt.Sprintf("a block claims to hold %d bytes", length))
+			return b.damaged(fmt.Sprintf("a block has a length of %d bytes", length))
 		}
 		block, err := b.peek(int(length))
 		if err != nil {
@@ -75,7 +75,7 @@ func isRead(kind uint32) bool {
 	return false
 }
 
-// header looks at the type and length of the next block. A section begins with its byte order.
+// header returns type and length of the next block. at the beginning of a section it sets the byte order.
 func (b *blocks) header() (kind, length uint32, err error) {
 	head, err := b.peek(blockFrame)
 	if errors.Is(err, io.EOF) {
@@ -102,7 +102,7 @@ func (b *blocks) header() (kind, length uint32, err error) {
 	return kind, length, nil
 }
 
-// read takes the content of a block. It reports whether that was a packet.
+// read parses the content of a block. It reports whether that was a packet.
 func (b *blocks) read(kind uint32, content []byte, packet *Packet) (bool, error) {
 	switch kind {
 	case blockSection:
@@ -123,14 +123,14 @@ func (b *blocks) section(content []byte) error {
 		return b.damaged("a section has no complete header")
 	}
 	if major := b.order.Uint16(content[4:]); major != 1 {
-		return b.fault(fmt.Sprintf("is of version %d of the pcapng format", major), "version 1 is read")
+		return b.fault(fmt.Sprintf("has version %d of the pcapng format", major), "only version 1 is supported")
 	}
 	b.lost = b.dropped()
 	b.interfaces = b.interfaces[:0]
 	return nil
 }
 
-// packet reads an enhanced packet, or the one that it superseded, which differs in how it names the interface.
+// packet parses an enhanced packet block, or an obsolete packet block, whose interface field differs.
 func (b *blocks) packet(kind uint32, content []byte, packet *Packet) error {
 	const head = 20
 	if len(content) < head {
@@ -145,7 +145,7 @@ func (b *blocks) packet(kind uint32, content []byte, packet *Packet) error {
 	}
 	kept, length := b.order.Uint32(content[12:]), b.order.Uint32(content[16:])
 	if kept > MaxPacket || int(kept) > len(content)-head {
-		return b.damaged(fmt.Sprintf("a packet claims to hold %d bytes in a block of %d", kept, len(content)))
+		return b.damaged(fmt.Sprintf("a packet has a length of %d bytes in a block of %d", kept, len(content)))
 	}
 	from := &b.interfaces[index]
 	b.last = from.nanoseconds(uint64(b.order.Uint32(content[4:]))<<32 | uint64(b.order.Uint32(content[8:])))
@@ -153,7 +153,7 @@ func (b *blocks) packet(kind uint32, content []byte, packet *Packet) error {
 	return nil
 }
 
-// simple reads a packet that has no time and is of the first interface.
+// simple parses a simple packet block: it has no time, and belongs to the first interface.
 func (b *blocks) simple(content []byte, packet *Packet) error {
 	if len(content) < 4 || len(b.interfaces) == 0 {
 		return b.damaged("a simple packet has no header, or no interface")
@@ -169,5 +169,5 @@ func (b *blocks) simple(content []byte, packet *Packet) error {
 }
 
 func (b *blocks) damaged(cause string) error {
-	return b.fault(cause, "the file is damaged from here on; what came before was read")
+	return b.fault(cause, "the file is damaged from here on; the packets before were read")
 }

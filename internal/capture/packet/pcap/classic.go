@@ -16,8 +16,8 @@ const (
 // classic reads the pcap format.
 type classic struct {
 	*window
-	swapped bool  // its numbers are big-endian
-	unit    int64 // nanoseconds
+	swapped bool  // the numbers are big-endian
+	unit    int64 // of the fractions of a second, in ns
 	link    Link
 }
 
@@ -32,9 +32,9 @@ func newClassic(w *window, swapped bool, unit int64) (*classic, error) {
 		major = bits.ReverseBytes16(major)
 	}
 	if major != 2 {
-		return nil, w.fault(fmt.Sprintf("is of version %d of the pcap format", major), "version 2 is read")
+		return nil, w.fault(fmt.Sprintf("has version %d of the pcap format", major), "only version 2 is supported")
 	}
-	// The upper half of the link type says how long a frame check sequence is, which lies beyond the IP packet anyway.
+	// The upper half of the link type is the length of the frame check sequence, which is behind the IP packet.
 	link := binary.LittleEndian.Uint32(header[20:])
 	if swapped {
 		link = bits.ReverseBytes32(link)
@@ -62,7 +62,7 @@ func (c *classic) next(packet *Packet) error {
 		kept, length = bits.ReverseBytes32(kept), bits.ReverseBytes32(length)
 	}
 	if kept > MaxPacket {
-		return c.fault(fmt.Sprintf("a packet claims to hold %d bytes", kept), "the file is damaged from here on; what came before was read")
+		return c.fault(fmt.Sprintf("a packet has a length of %d bytes", kept), "the file is damaged from here on; the packets before were read")
 	}
 	size := recordHeader + int(kept)
 	if len(record) < size {
@@ -79,5 +79,5 @@ func (c *classic) next(packet *Packet) error {
 	return nil
 }
 
-// dropped: the format has no place for it.
+// dropped returns 0: the format has no such field.
 func (c *classic) dropped() uint64 { return 0 }

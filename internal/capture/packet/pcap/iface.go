@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// The options that are read, of an interface and of its statistics.
+// The options of an interface and of its statistics that are used.
 const (
 	optionEnd             = 0
 	optionDroppedByDevice = 5
@@ -19,12 +19,12 @@ const (
 type iface struct {
 	link    Link
 	snap    uint32
-	units   uint64 // of a time stamp, in a second
-	offset  int64  // seconds added to it
+	units   uint64 // time stamp units per second
+	offset  int64  // seconds added to each time stamp
 	dropped uint64
 }
 
-// nanoseconds converts a time stamp. One that is out of all bounds comes out as nonsense, but comes out.
+// nanoseconds converts a time stamp. An absurd one gives an absurd result, but does not panic.
 func (i *iface) nanoseconds(stamp uint64) int64 {
 	switch i.units {
 	case 1e6:
@@ -37,7 +37,7 @@ func (i *iface) nanoseconds(stamp uint64) int64 {
 	return (int64(stamp/i.units)+i.offset)*1e9 + int64(fraction)
 }
 
-// describe reads the description of an interface.
+// describe parses an interface description block.
 func (b *blocks) describe(content []byte) error {
 	if len(content) < 8 || len(b.interfaces) == maxInterfaces {
 		return b.damaged("the description of an interface is too short, or one too many")
@@ -59,7 +59,7 @@ func (b *blocks) describe(content []byte) error {
 	return nil
 }
 
-// unitsOf reads a resolution: a negative power of ten, or of two if the highest bit is set.
+// unitsOf converts a resolution: a negative power of ten, or of two if the highest bit is set.
 func unitsOf(resolution byte) (uint64, bool) {
 	exponent := resolution & 0x7f
 	if resolution&0x80 != 0 {
@@ -71,7 +71,7 @@ func unitsOf(resolution byte) (uint64, bool) {
 	return uint64(math.Round(math.Pow10(int(exponent)))), true
 }
 
-// statistics notes what the capture lost. The counts of an interface grow: the last ones hold.
+// statistics records the losses of the capture. The counts of an interface are cumulative, so the last ones apply.
 func (b *blocks) statistics(content []byte) {
 	const head = 12
 	if len(content) < head {
@@ -98,7 +98,7 @@ func (b *blocks) dropped() uint64 {
 	return sum
 }
 
-// eachOption calls with each option that is whole.
+// eachOption calls a function with each complete option.
 func eachOption(order binary.ByteOrder, list []byte, with func(code uint16, value []byte)) {
 	for len(list) >= 4 {
 		code, length := order.Uint16(list), int(order.Uint16(list[2:]))

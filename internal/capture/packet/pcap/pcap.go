@@ -7,21 +7,22 @@ import (
 	"math/bits"
 )
 
-// Link is a link type, by its number in the registry of tcpdump.org.
+// Link is a link type: its number in the registry of tcpdump.org.
 type Link uint16
 
 // Packet is one packet of a capture.
 type Packet struct {
 	Time   int64  // nanoseconds since 1970
-	Link   Link   // what Data begins with
-	Length int    // bytes on the wire; more than len(Data) if the capture did not keep them all
+	Link   Link   // the header that Data begins with
+	Length int    // bytes on the wire; more than len(Data) if the capture cut off the packet
 	Data   []byte // valid until the next call of Next
 }
 
-// MaxPacket is the longest packet that is read: four times the largest that tcpdump keeps, enough for any segment that a kernel assembles.
+// MaxPacket is the longest packet that is read, in bytes: four times the maximum of tcpdump, and enough for any
+// segment that a kernel merges.
 const MaxPacket = 1 << 20
 
-// Fault is damage of a capture file.
+// Fault is an error for a damaged capture file.
 type Fault struct {
 	File   string
 	Offset int64 // in the file, decompressed if it was compressed
@@ -29,12 +30,12 @@ type Fault struct {
 	Remedy string
 }
 
-// Error names everything that there is to know.
+// Error returns file, offset, cause and remedy.
 func (f *Fault) Error() string {
 	return fmt.Sprintf("read %s at byte %d: %s (%s)", f.File, f.Offset, f.Cause, f.Remedy)
 }
 
-// format is one of the container formats.
+// format is a container format.
 type format interface {
 	next(packet *Packet) error
 	dropped() uint64
@@ -46,15 +47,16 @@ type Reader struct {
 	close func()
 }
 
-// The magic numbers of the formats, in the byte order of whoever wrote the file.
+// The magic numbers of the formats, in the byte order of the machine that wrote the file.
 const (
 	magicMicroseconds = 0xa1b2c3d4
 	magicNanoseconds  = 0xa1b23c4d
 	magicModified     = 0xa1b2cd34
-	magicSection      = 0x0a0d0d0a // reads the same in both byte orders
+	magicSection      = 0x0a0d0d0a // the same in both byte orders
 )
 
-// NewReader begins to read a capture. The name is what errors call it. Close the Reader; it does not close the input.
+// NewReader returns a Reader of a capture; errors use the name. The caller must Close the Reader, which does not
+// close the input.
 func NewReader(name string, input io.Reader) (*Reader, error) {
 	plain, closeInput, err := decompress(name, input)
 	if err != nil {
@@ -87,17 +89,17 @@ func identify(w *window) (format, error) {
 		case magicNanoseconds:
 			return newClassic(w, swapped, 1)
 		case magicModified:
-			return nil, w.fault("is of the modified pcap format of old Red Hat kernels", "convert it: editcap -F pcap FILE NEW")
+			return nil, w.fault("has the modified pcap format of old Red Hat kernels", "convert it: editcap -F pcap FILE NEW")
 		}
 	}
-	return nil, w.fault(fmt.Sprintf("begins with %x, which is no capture file", magic), "pcap and pcapng are read, plain or as .gz or .zst")
+	return nil, w.fault(fmt.Sprintf("is not a capture file: it begins with %x", magic), "supported are pcap and pcapng, plain, .gz or .zst")
 }
 
-// Next reads the next packet. See the package comment for what it returns.
+// Next reads the next packet. The package comment describes its errors.
 func (r *Reader) Next(packet *Packet) error { return r.next(packet) }
 
-// Dropped returns how many packets the file says that its capture lost.
+// Dropped returns how many packets the capture lost, as reported by the file.
 func (r *Reader) Dropped() uint64 { return r.dropped() }
 
-// Close releases what decompression holds.
+// Close frees the memory of the decompression.
 func (r *Reader) Close() { r.close() }

@@ -7,30 +7,30 @@ import (
 )
 
 const (
-	// readSize is how much is read ahead: few enough to be in the processor's cache still when its turn comes.
+	// readSize is how many bytes are read ahead: few enough to remain in the CPU's cache.
 	readSize = 256 << 10
-	// bufferSize is how much the longest packet takes, with what surrounds it in a block of pcapng.
+	// bufferSize is the size of the longest packet, with its pcapng block.
 	bufferSize = MaxPacket + 512<<10
 )
 
-// window is the part of a file that is in memory. Its buffer grows to what the packets of the file need.
+// window is the part of a file that is in memory. Its buffer grows as the packets of the file require.
 type window struct {
 	name       string
 	input      io.Reader
 	buffer     []byte
-	start, end int   // what was read and not taken yet
-	base       int64 // where the buffer begins in the file
+	start, end int   // the bytes ahead: read, but not taken yet
+	base       int64 // offset of the buffer in the file
 }
 
 func newWindow(name string, input io.Reader) *window {
 	return &window{name: name, input: input, buffer: make([]byte, readSize)}
 }
 
-// ahead returns what was read and not taken yet.
+// ahead returns the bytes that were read, but not taken yet.
 func (w *window) ahead() []byte { return w.buffer[w.start:w.end] }
 
-// peek returns the next n bytes, without taking them; n is at most bufferSize. At the end of the file it returns io.EOF if
-// nothing is left, and io.ErrUnexpectedEOF if less than n.
+// peek returns the next n bytes without taking them; n is at most bufferSize. At the end of the file it returns
+// io.EOF if no byte is left, and io.ErrUnexpectedEOF if fewer than n are left.
 func (w *window) peek(n int) ([]byte, error) {
 	if w.end-w.start < n {
 		if err := w.fill(n); err != nil {
@@ -40,7 +40,7 @@ func (w *window) peek(n int) ([]byte, error) {
 	return w.buffer[w.start : w.start+n], nil
 }
 
-// fill reads on until n bytes are ahead. Its errors are those of peek.
+// fill reads until n bytes are ahead. Its errors are those of peek.
 func (w *window) fill(n int) error {
 	buffer := w.buffer
 	if n > len(buffer) {
@@ -58,10 +58,10 @@ func (w *window) fill(n int) error {
 	return err
 }
 
-// take gives up the first n of the bytes that are ahead.
+// take removes the first n of the bytes ahead.
 func (w *window) take(n int) { w.start += n }
 
-// skip leaves out n bytes, however many.
+// skip skips n bytes; n may exceed bufferSize.
 func (w *window) skip(n int64) error {
 	for n > 0 {
 		if w.start == w.end {
@@ -80,10 +80,10 @@ func (w *window) fault(cause, remedy string) error {
 	return &Fault{File: w.name, Offset: w.base + int64(w.start), Cause: cause, Remedy: remedy}
 }
 
-// cut turns the error of a read into a Fault.
+// cut converts the error of a read to a Fault.
 func (w *window) cut(err error, where string) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return w.fault(where, "the capture was cut off; what came before was read")
+		return w.fault(where, "the capture was cut off; the packets before were read")
 	}
-	return w.fault(fmt.Sprintf("cannot be read on: %s", err), "the file is damaged; what came before was read")
+	return w.fault(fmt.Sprintf("cannot be read further: %s", err), "the file is damaged; the packets before were read")
 }

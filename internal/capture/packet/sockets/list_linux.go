@@ -24,7 +24,7 @@ const (
 	offsetReceived = 52                                              // the same: tcpi_last_data_recv
 )
 
-// List returns the connected sockets of which one of the ports, local or remote, is wanted.
+// List returns the connected sockets whose local or remote port is wanted.
 func List(wanted func(port uint16) bool) ([]Socket, error) {
 	connection, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	if err != nil {
@@ -58,7 +58,7 @@ func List(wanted func(port uint16) bool) ([]Socket, error) {
 	return found, nil
 }
 
-// dump asks for the sockets of a family that are in some states.
+// dump requests the sockets of a family in the given states.
 func dump(connection *netlink.Conn, family byte, states uint32, info bool, take func(state byte, s Socket)) error {
 	request := make([]byte, sizeRequest)
 	request[0], request[1] = family, unix.IPPROTO_TCP
@@ -97,11 +97,11 @@ func parse(message []byte) Socket {
 	}
 	attributes, err := netlink.NewAttributeDecoder(message[sizeMessage:])
 	if err != nil {
-		return s // without what only helps
+		return s // without the optional fields
 	}
 	for attributes.Next() {
 		if info := attributes.Bytes(); attributes.Type() == attributeInfo && len(info) >= offsetReceived+4 {
-			// Both are so many milliseconds ago.
+			// Both are in milliseconds before now.
 			sent, received := binary.NativeEndian.Uint32(info[offsetSent:]), binary.NativeEndian.Uint32(info[offsetReceived:])
 			s.SentLast, s.ReceivedLast = sent < received, received < sent
 		}
