@@ -14,41 +14,41 @@ import (
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
-// Auto is the backend that stands for the first of Backends that works.
+// Auto selects the first of Backends that works.
 const Auto = "auto"
 
-// Source is a source of what happens on this machine.
+// Source is the source of this machine's events.
 type Source interface {
 	event.Source
-	// SetPorts replaces the observed ports. It may be called from any goroutine.
+	// SetPorts replaces the observed ports. Any goroutine may call it.
 	SetPorts(client, server []uint16) error
 	Backend() string
-	// Listed is closed when the connections that existed at the start have all been read.
+	// Listed is closed when the events of all connections that existed at the start have been read.
 	Listed() <-chan struct{}
-	// Needed returns the capabilities that the source cannot do without from now on.
+	// Needed returns the capabilities that the source still needs.
 	Needed() privilege.Set
 }
 
-// Options say what a Source observes and how. All but Interfaces are required.
+// Options are the settings of Open. All but Interfaces are required.
 type Options struct {
 	Backend                  string                                  // Auto, or one of Backends
 	RingSize                 int                                     // bytes, a power of two and a multiple of the page size
 	FlushInterval            time.Duration                           // the longest that an event waits in the ring
-	MaxBytesPerCall          int                                     // payload copied of one socket call or packet; what lies beyond is a Gap
+	MaxBytesPerCall          int                                     // payload copied of one socket call or packet; the rest is a Gap
 	ClientPorts, ServerPorts []uint16                                // ports of the remote end of clients, and of the local end of servers
-	Interfaces               []string                                // those whose packets are captured, none for all; only for packets
-	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name; only for packets
+	Interfaces               []string                                // capture packets only on these; all interfaces if empty
+	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name; used for packets
 	Logger                   *slog.Logger
 }
 
-// backend is a way to see what happens on this machine.
+// backend is a way to observe this machine.
 type backend struct {
 	name string
 	open func(Options) (Source, error)
-	try  func() error // whether it works, by trying it for a moment, with no port observed
+	try  func() error // tries it for a moment, without observed ports
 }
 
-// backends returns all of them, in the order in which Auto tries them.
+// backends returns all backends, in the order in which Auto tries them.
 func backends() []backend {
 	var table []backend
 	for _, name := range socket.Backends() {
@@ -98,14 +98,15 @@ func openPackets(o Options) (Source, error) {
 	return live, nil
 }
 
-// How long opening waits for a shortage to pass, such as of descriptors, and between two tries.
+// How long Open retries during a shortage, such as of descriptors, and the pause between two tries.
 const (
 	shortageTime  = 10 * time.Second
 	shortagePause = 250 * time.Millisecond
 )
 
-// Open begins to observe. A backend that is named never falls back; Auto takes the first that works, and logs why not the better ones.
-// A shortage is no reason to pass a backend over: it is tried again for a while.
+// Open opens a source. A named backend never falls back to another one. Auto uses the first backend that
+// works, and logs why the earlier ones do not. During a shortage Open retries for shortageTime, because that
+// says nothing about a backend. The caller must Close the source, and then Read it to its end.
 func Open(ctx context.Context, options Options) (Source, error) {
 	for deadline := time.Now().Add(shortageTime); ; {
 		source, err := openFirst(ctx, options)
@@ -124,7 +125,8 @@ func Open(ctx context.Context, options Options) (Source, error) {
 	}
 }
 
-// openFirst opens the first of the backends that are asked for. The error is that of all, or that of a shortage.
+// openFirst opens the first of the requested backends that works. The error is that of a shortage, or joins those of
+// all backends.
 func openFirst(ctx context.Context, options Options) (Source, error) {
 	var refused []error
 	for _, b := range backends() {

@@ -2,26 +2,26 @@ package capture
 
 import "github.com/redis-observer/redis-observer/internal/capture/socket"
 
-// Report is what Probe found out about this machine.
+// Report is the result of Probe.
 type Report struct {
 	Kernel       string          `json:"kernel"`
 	Architecture string          `json:"architecture"`
-	BTF          string          `json:"btf"`         // "yes", or what is missing
+	BTF          string          `json:"btf"`         // "yes", or the missing feature
 	RingBuffer   string          `json:"ring_buffer"` // the same
 	Capabilities []string        `json:"capabilities"`
 	Lockdown     string          `json:"lockdown"` // none, integrity, confidentiality or unknown
 	Backends     []BackendReport `json:"backends"` // in the order in which Auto tries them
-	Auto         string          `json:"auto"`     // the one that Auto would take; "" if none works
+	Auto         string          `json:"auto"`     // the one that Auto would use; "" if none works
 }
 
-// BackendReport says whether a backend works here.
+// BackendReport says whether a backend works on this machine.
 type BackendReport struct {
 	Name   string `json:"name"`
 	Usable bool   `json:"usable"`
-	Reason string `json:"reason,omitempty"` // why not, and the remedy
+	Reason string `json:"reason,omitempty"` // why it does not work, and the remedy
 }
 
-// Probe finds out which backends work, by loading and attaching each of them for a moment, with no port observed.
+// Probe tries each backend for a moment, without observed ports.
 func Probe() Report {
 	host := socket.Host()
 	report := Report{

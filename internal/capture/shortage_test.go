@@ -73,7 +73,7 @@ func requireProbes(t *testing.T) {
 	require.NotEqual(t, packet.Backend, live.Backend())
 }
 
-// However few descriptors there are, none of the backends is passed over for that.
+// A lack of descriptors does not make Open skip a backend.
 func TestShortageAtTheStart(t *testing.T) {
 	requireProbes(t)
 	for _, left := range []int{0, 2, 10, 20, 40, 60} {
@@ -96,7 +96,7 @@ func TestShortageEndsWithTheContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// A listing that finds no descriptor is made up for.
+// A listing that fails for lack of descriptors is retried.
 func TestShortageAtAListing(t *testing.T) {
 	requireProbes(t)
 	live, log, err := mustLive(t.Context())

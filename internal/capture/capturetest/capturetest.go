@@ -1,6 +1,6 @@
-// Package capturetest makes captures of TCP conversations for tests: packet by packet, with whatever the network or the
-// capture did to them. The packets are put together by gopacket, so that what reads them is held against another's idea of
-// the formats. Nothing is random: the same calls make the same bytes.
+// Package capturetest creates captures of TCP conversations for tests: packet by packet, with any fault of the network
+// or of the capture. gopacket encodes the packets, so that the decoders are tested against another implementation of
+// the formats. Nothing is random: the same calls create the same bytes.
 package capturetest
 
 import (
@@ -27,14 +27,14 @@ var (
 	RTT   = 100 * time.Microsecond
 )
 
-// Packet is a packet as the capture has it.
+// Packet is a captured packet.
 type Packet struct {
 	Time   time.Time
 	Data   []byte
 	Length int
 }
 
-// Capture is a capture under way.
+// Capture is a capture that grows by each call.
 type Capture struct {
 	Packets []Packet
 	Now     time.Time
@@ -73,7 +73,8 @@ func (c *Capture) ConnectAt(port int, client, server uint32) *Conn {
 	return k
 }
 
-// FastOpen establishes a connection whose SYN carries the first request, of which the server takes some bytes (TCP Fast Open).
+// FastOpen establishes a connection whose SYN carries the first request (TCP Fast Open). The server accepts its first
+// bytes, taken of them.
 func (c *Capture) FastOpen(port int, request string, taken int) *Conn {
 	k := c.Join(port, 1000, 2000)
 	k.send(true, request, func(t *layers.TCP) { t.SYN, t.ACK = true, false })
@@ -84,7 +85,7 @@ func (c *Capture) FastOpen(port int, request string, taken int) *Conn {
 	return k
 }
 
-// Request sends bytes from the client to the server, in as many segments as it takes.
+// Request sends bytes from the client to the server, in as many segments as necessary.
 func (k *Conn) Request(text string) { k.RequestIn(MSS, text) }
 
 // RequestIn does so in segments of a given size.
@@ -134,7 +135,7 @@ func (k *Conn) Reset(byClient bool) {
 	k.send(byClient, "", func(t *layers.TCP) { t.RST = true })
 }
 
-// Urgent sends bytes in one segment, with the offset behind the urgent one, which may be beyond the segment.
+// Urgent sends bytes in one segment, with the offset behind the urgent byte, which may exceed the segment.
 func (k *Conn) Urgent(fromClient bool, text string, pointer uint16) {
 	k.send(fromClient, text, func(t *layers.TCP) { t.URG, t.Urgent = true, pointer })
 	if fromClient {
@@ -144,7 +145,7 @@ func (k *Conn) Urgent(fromClient bool, text string, pointer uint16) {
 	}
 }
 
-// KeepAlive sends what a system sends on an idle connection: an old byte.
+// KeepAlive sends a keep-alive: an old byte.
 func (k *Conn) KeepAlive() {
 	k.Client--
 	k.send(true, "\x00", nil)
@@ -163,7 +164,7 @@ func chunks(text string, size int) func(func(string) bool) {
 	}
 }
 
-// send puts one segment into the capture.
+// send adds a segment to the capture.
 func (k *Conn) send(fromClient bool, payload string, change func(*layers.TCP)) {
 	tcp := &layers.TCP{SrcPort: k.port, DstPort: Port, Seq: k.Client, Ack: k.Server, ACK: true, PSH: payload != "", Window: 65535}
 	if !fromClient {
@@ -177,7 +178,7 @@ func (k *Conn) send(fromClient bool, payload string, change func(*layers.TCP)) {
 	c.Add(c.Frame(fromClient, tcp, []byte(payload)))
 }
 
-// Add puts a packet into the capture, whole.
+// Add adds a whole packet to the capture.
 func (c *Capture) Add(data []byte) {
 	c.Packets = append(c.Packets, Packet{c.Now, data, len(data)})
 }
@@ -212,7 +213,7 @@ func Serialize(stack ...gopacket.SerializableLayer) []byte {
 	return buffer.Bytes()
 }
 
-// Snap cuts every packet to a length, as a capture does.
+// Snap cuts every packet to a length, as captures do.
 func (c *Capture) Snap(length int) {
 	for i := range c.Packets {
 		p := &c.Packets[i]
@@ -235,7 +236,7 @@ func (c *Capture) Pcap() []byte {
 func (c *Capture) PcapNG() []byte {
 	var file bytes.Buffer
 	of := pcapgo.NgInterface{LinkType: layers.LinkTypeEthernet, SnapLength: SnapLen, TimestampResolution: 9}
-	w, err := pcapgo.NewNgWriterInterface(&file, of, pcapgo.NgWriterOptions{}) // the default writes down this machine
+	w, err := pcapgo.NewNgWriterInterface(&file, of, pcapgo.NgWriterOptions{}) // the default depends on this machine
 	mustWrite(err)
 	for _, p := range c.Packets {
 		mustWrite(w.WritePacket(gopacket.CaptureInfo{Timestamp: p.Time, CaptureLength: len(p.Data), Length: p.Length}, p.Data))
@@ -247,7 +248,7 @@ func (c *Capture) PcapNG() []byte {
 // Reader returns the capture as a stream.
 func (c *Capture) Reader() io.Reader { return bytes.NewReader(c.Pcap()) }
 
-// mustWrite: nothing that is written into memory fails.
+// mustWrite panics on an error, because writing to memory does not fail.
 func mustWrite(err error) {
 	if err != nil {
 		panic(err)

@@ -12,24 +12,24 @@ import (
 	"github.com/redis-observer/redis-observer/internal/host"
 )
 
-// listing is one run of the socket iterators.
+// listing is the result of one run of the socket iterators.
 type listing struct {
-	started  int64  // CLOCK_MONOTONIC
-	position uint64 // in the ring, behind its events
-	complete bool
+	started  int64  // CLOCK_MONOTONIC in ns
+	position uint64 // in the ring buffer, behind its events
+	complete bool   // no event was lost during the run
 }
 
-// How long a listing waits that failed for a shortage, such as of descriptors, which passes: at first, and at most.
+// The pause before a retry after a shortage, such as of descriptors: the first, and the longest.
 const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 5 * time.Second
 )
 
-// lister lists the connections in a goroutine of its own, one listing after the other. Any goroutine may ask for one.
+// lister lists the connections in its own goroutine, one listing after the other. Any goroutine may request one.
 type lister struct {
 	probes *bpf.Probes
 	log    *slog.Logger
-	wanted chan struct{} // has room for one: what is asked for during a listing comes behind it
+	wanted chan struct{} // has room for one request during a listing
 	done   chan listing  // read by the goroutine that reads the events
 	stop   chan struct{}
 	once   sync.Once
@@ -41,15 +41,15 @@ func newLister(probes *bpf.Probes, log *slog.Logger) *lister {
 	return l
 }
 
-// want asks for a listing that begins from now on.
-func (l *lister) want() {
+// request requests a listing that begins from now on.
+func (l *lister) request() {
 	select {
 	case l.wanted <- struct{}{}:
-	default: // one is to come anyway
+	default: // one is requested already
 	}
 }
 
-// close ends the goroutine soon. Nothing depends on when: what it uses is its own share of the probes.
+// close ends the goroutine, without waiting for it: the goroutine has its own share of the probes.
 func (l *lister) close() { l.once.Do(func() { close(l.stop) }) }
 
 func (l *lister) run() {
@@ -72,7 +72,7 @@ func (l *lister) run() {
 	}
 }
 
-// list runs the iterators, again and again as long as there is a shortage. It returns false when stopped.
+// list runs the iterators, and retries during a shortage. It returns false when stopped.
 func (l *lister) list() (listing, bool) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		done, err := l.listOnce()
@@ -94,7 +94,7 @@ func (l *lister) list() (listing, bool) {
 	}
 }
 
-// listOnce runs the iterators. The listing is complete if no event was lost meanwhile.
+// listOnce runs the iterators. The listing is complete if no event was lost during the run.
 func (l *lister) listOnce() (listing, error) {
 	done := listing{started: host.Monotonic()}
 	before, err := l.probes.Lost()
@@ -106,11 +106,11 @@ func (l *lister) listOnce() (listing, error) {
 	return done, err
 }
 
-// firstNamespace is the number of the PID namespace in which every process of the machine is seen, by which its file is known.
+// firstNamespace is the link target that identifies the initial PID namespace, which contains all processes.
 const firstNamespace = "pid:[4026531836]"
 
-// reachElsewhere is the reach of connections in other network namespaces: those are listed by the processes that hold them, of which a PID namespace
-// may hide some.
+// reachElsewhere returns the reach of connections in other network namespaces. These are listed by the processes that
+// hold them, and a PID namespace may hide processes.
 func reachElsewhere() event.Reach {
 	if namespace, err := os.Readlink("/proc/self/ns/pid"); err == nil && namespace == firstNamespace {
 		return event.WhileHeld
@@ -118,7 +118,8 @@ func reachElsewhere() event.Reach {
 	return event.Never
 }
 
-// reachOf is the reach of a connection by what the probes say of it. What a listing found by its holder it will find again.
+// reachOf returns the reach of a connection by its event. A connection that a listing found by the process that holds
+// it, a later listing will find too.
 func (l *Live) reachOf(head *bpf.Event) event.Reach {
 	switch {
 	case head.Flags&bpf.OwnNetwork != 0:
@@ -126,7 +127,7 @@ func (l *Live) reachOf(head *bpf.Event) event.Reach {
 	case head.Kind == bpf.Existing:
 		return event.WhileHeld
 	case head.Kind == bpf.OtherStream:
-		return event.Never // no process holds a subflow of MPTCP, and no listing tells of SCTP
+		return event.Never // no process holds an MPTCP subflow, and no listing reports SCTP
 	}
 	return l.reach
 }

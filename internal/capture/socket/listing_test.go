@@ -10,7 +10,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// A connection that no listing may tell of is never missed in one.
+// A listing must not remove a connection that it may not report.
 func TestReachOfWhatTheProbesTell(t *testing.T) {
 	for _, test := range []struct {
 		name  string

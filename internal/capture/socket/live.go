@@ -16,34 +16,34 @@ import (
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
-// Options say what a Live observes and how. All are required.
+// Options are the settings of Open. All are required.
 type Options struct {
 	RingSize                 int           // bytes, a power of two and a multiple of the page size
 	FlushInterval            time.Duration // the longest that an event waits in the ring
-	MaxBytesPerCall          int           // payload copied of one socket call; what lies beyond is a Gap
+	MaxBytesPerCall          int           // payload copied of one socket call; the rest is a Gap
 	ClientPorts, ServerPorts []uint16      // ports of the remote end of clients, and of the local end of servers
 	Logger                   *slog.Logger
 }
 
-// Live is the Source of what happens on this machine, by the probes of package bpf.
+// Live is the Source of this machine's socket calls, by the probes of package bpf.
 type Live struct {
 	probes *bpf.Probes
 	log    *slog.Logger
 	listed chan struct{} // closed when the first listing has been read
 
-	// Of the goroutine that calls Read.
-	busy    bool                // there were events since the last wait
-	ticked  bool                // a Tick was delivered since the last wait
-	untold  int                 // events since the last Tick
-	checked int64               // when the losses were last looked at
-	full    uint64              // events lost to a full ring, then
-	reach   event.Reach         // of a connection in another network namespace, at least
-	foreign map[uint64]struct{} // connections whose ephemeral port happens to be an observed one
-	bytes   uint64
-	events  uint64
+	// For the goroutine that calls Read only.
+	busy     bool                // there were events since the last wait
+	ticked   bool                // a Tick was delivered since the last wait
+	unticked int                 // events since the last Tick
+	checked  int64               // time of the last loss check
+	full     uint64              // events lost to a full ring at that time
+	reach    event.Reach         // the lower bound for a connection in another network namespace
+	foreign  map[uint64]struct{} // connections whose ephemeral port has the number of an observed port
+	bytes    uint64
+	events   uint64
 
 	lister  *lister
-	pending *listing // read, but for what it wrote to the ring
+	pending *listing // complete, but its events have not been read yet
 
 	readEvents, readBytes atomic.Uint64
 
@@ -56,16 +56,18 @@ var (
 	_ event.Gate   = (*Live)(nil)
 )
 
-// Backends returns the names of the backends, the cheapest to the observed programs first.
+// Backends returns the names of the backends, in the order in which auto tries them.
 func Backends() []string { return bpf.Backends() }
 
-// Host looks at this machine, and tries what it can do.
+// Host examines this machine.
 func Host() bpf.Facts { return bpf.Host() }
 
-// Try loads and attaches a backend for a moment, with no port observed. The error says why it does not work, and the remedy.
+// Try loads and attaches a backend for a moment, without observed ports. The error says why it does not work, and
+// the remedy.
 func Try(backend string) error { return bpf.Try(backend) }
 
-// Open attaches the probes of a backend, and starts listing the connections that exist.
+// Open attaches the probes of a backend, and starts to list the existing connections. The caller must Close the
+// Live, and then Read it to its end.
 func Open(backend string, options Options) (*Live, error) {
 	probes, err := bpf.Open(backend, bpf.Options{
 		RingSize:      uint32(options.RingSize),
@@ -95,14 +97,14 @@ func newLive(probes *bpf.Probes, logger *slog.Logger) *Live {
 		foreign: make(map[uint64]struct{}),
 		lister:  newLister(probes, logger),
 	}
-	l.lister.want()
+	l.lister.request()
 	return l
 }
 
 // Backend returns the name of the backend in use.
 func (l *Live) Backend() string { return l.probes.Backend() }
 
-// Listed is closed when the connections that existed at the start have all been read.
+// Listed is closed when the events of all connections that existed at the start have been read.
 func (l *Live) Listed() <-chan struct{} { return l.listed }
 
 // SetPorts replaces the observed ports without detaching, and lists the connections on the new ones.
@@ -110,18 +112,18 @@ func (l *Live) SetPorts(client, server []uint16) error {
 	if err := l.probes.SetPorts(client, server); err != nil {
 		return fmt.Errorf("change observed ports: %w", err)
 	}
-	l.lister.want()
+	l.lister.request()
 	return nil
 }
 
-// Relist lists the connections again: a Listed is delivered when all have been read.
-func (l *Live) Relist() { l.lister.want() }
+// Relist lists the connections again. A Listed event follows when all have been read.
+func (l *Live) Relist() { l.lister.request() }
 
-// Wake makes a Read that waits deliver a Tick soon.
+// Wake ends the wait of a Read, which delivers a Tick then.
 func (l *Live) Wake() { l.probes.Wake() }
 
-// Needed returns the capabilities without which the probes cannot be read and listed again: none, but for kernels before 5.19,
-// which want CAP_BPF for the maps of one's own too.
+// Needed returns the capabilities that reading and listing need: none, but before Linux 5.19 CAP_BPF, even for own
+// maps.
 func (l *Live) Needed() privilege.Set {
 	readLosses := func() error {
 		_, err := l.probes.Lost()
@@ -136,7 +138,7 @@ func (l *Live) Needed() privilege.Set {
 // Read implements Source.
 func (l *Live) Read(e *event.Event) error {
 	for {
-		if l.untold >= mostUntold {
+		if l.unticked >= maxUnticked {
 			l.tick(e)
 			return nil
 		}
@@ -144,13 +146,13 @@ func (l *Live) Read(e *event.Event) error {
 		if err != nil {
 			l.readEvents.Store(l.events)
 			l.readBytes.Store(l.bytes)
-			l.Stats() // the last that can be known
+			l.Stats() // the last chance to read the loss counters
 			l.probes.Release()
 			return err
 		}
 		if head != nil {
 			l.busy = true
-			l.untold++
+			l.unticked++
 			if l.translate(e, head, payload) {
 				return nil
 			}
@@ -167,12 +169,13 @@ func (l *Live) Read(e *event.Event) error {
 	}
 }
 
-// mostUntold is how many events may follow each other without a Tick where the ring is never empty.
-const mostUntold = 1 << 14
+// maxUnticked is how many events are delivered in a row without a Tick, if the ring is never empty.
+const maxUnticked = 1 << 14
 
-// tick makes the event that is delivered each time the ring is empty, and does what is due now and then.
+// tick sets e to the event that is delivered each time the ring is empty: a Tick, or Listed. It also checks for
+// losses once a second.
 func (l *Live) tick(e *event.Event) {
-	l.ticked, l.untold = true, 0
+	l.ticked, l.unticked = true, 0
 	now := host.Monotonic()
 	l.readEvents.Store(l.events)
 	l.readBytes.Store(l.bytes)
@@ -202,7 +205,7 @@ func (l *Live) tick(e *event.Event) {
 	}
 }
 
-// checkLoss lists the connections again if events were lost, because one of them may have been the end of a connection.
+// checkLoss lists the connections again if events were lost, because a lost event may be the end of a connection.
 func (l *Live) checkLoss() {
 	lost, err := l.probes.Lost()
 	if err != nil {
@@ -210,7 +213,7 @@ func (l *Live) checkLoss() {
 		return
 	}
 	if lost["ring_full"] > l.full {
-		l.lister.want()
+		l.lister.request()
 		l.log.Warn("events were lost; listing connections again", "lost", lost["ring_full"]-l.full)
 		l.full = lost["ring_full"]
 	}
@@ -237,7 +240,7 @@ func (l *Live) Stats() event.Stats {
 	return event.Stats{Events: l.readEvents.Load(), Bytes: l.readBytes.Load(), Lost: maps.Clone(l.lost)}
 }
 
-// Close implements Source: it detaches the probes. Read goes on until the ring is empty.
+// Close implements Source: it detaches the probes. Read continues until the ring is empty.
 func (l *Live) Close() error {
 	l.lister.close()
 	if err := l.probes.Close(); err != nil {

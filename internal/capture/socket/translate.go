@@ -35,7 +35,7 @@ var streams = [...]event.Stream{
 	bpf.StreamSCTP:    event.SCTP,
 }
 
-// translate makes an Event of what the probes wrote. It returns false for what is not to be delivered.
+// translate converts an event of the probes. It returns false if the event is not to be delivered.
 func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 	if int(head.Kind) >= len(kinds) || kinds[head.Kind] == 0 || l.ignore(head) {
 		return false
@@ -71,7 +71,7 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 	}
 	e.Seq, e.Len = head.Seq, head.Len
 	e.Reason = 0
-	if int(head.Reason) < len(reasons) { // 0 for nearly all payload
+	if int(head.Reason) < len(reasons) { // nearly always 0
 		e.Reason = reasons[head.Reason]
 	}
 	e.Direction = event.Request
@@ -81,7 +81,7 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 	return true
 }
 
-// cutOf tells from the flags of a PeerClosed event how the other end's stream ended.
+// cutOf returns how the other end's stream ended, by the flags of a PeerClosed event.
 func cutOf(flags uint8) event.Cut {
 	switch {
 	case flags&bpf.Broken != 0:
@@ -93,8 +93,8 @@ func cutOf(flags uint8) event.Cut {
 	}
 }
 
-// ignore knows the connections that match by accident: one that this end accepted has as its remote port, and one that this
-// end opened has as its local port, an ephemeral one, which may be the number of an observed port.
+// ignore reports whether an event belongs to a connection that matches by chance: the ephemeral port, which is the
+// remote port of an accepted connection and the local port of an opened one, has the number of an observed port.
 func (l *Live) ignore(head *bpf.Event) bool {
 	if head.Kind == bpf.Opened && (head.Flags&bpf.Accepted != 0) != (head.Role == bpf.RoleServer) {
 		l.foreign[head.Conn] = struct{}{}

@@ -341,7 +341,7 @@ func FuzzAgainstGopacket(f *testing.F) {
 		packet := gopacket.NewPacket(data, layers.LinkTypeEthernet, gopacket.Default)
 		tcp, found := packet.Layer(layers.LayerTypeTCP).(*layers.TCP)
 		if !found || packet.ErrorLayer() != nil {
-			return // it does not know some headers that may precede TCP, and reads options that do not matter here
+			return // it does not decode some headers that may precede TCP, and decodes options that are not used here
 		}
 		if packet.Layer(layers.LayerTypeIPv6HopByHop) != nil {
 			return // it takes IPv6's length for that of what follows these options, and so bytes behind the packet for payload

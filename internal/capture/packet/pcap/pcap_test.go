@@ -169,7 +169,7 @@ func TestInterfaces(t *testing.T) {
 		described(276, option(optionResolution, 9)),
 		described(101, option(optionResolution, 0x80|10)),
 		described(0, option(optionResolution, 3), option(optionOffset, 0, 0, 0, 0, 1, 0, 0, 0)),
-		block(0xbad, make([]byte, 3*bufferSize)), // of a type that nobody knows
+		block(0xbad, make([]byte, 3*bufferSize)), // of an unknown type
 		enhanced(0, second*1e6+1, []byte("a")),
 		enhanced(1, second*1e9+1, []byte("bc")),
 		enhanced(2, second<<10+512, []byte("def")),
