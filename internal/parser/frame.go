@@ -15,10 +15,10 @@ const (
 	atFault                    // behind bytes that are not RESP
 )
 
-// A frame is read without a stack of its aggregates: a server may nest them as deep as it likes. What counts is how many values are
-// still to come, and each aggregate adds its own to that number. A level is such a number, kept apart where something has to be known
-// of the values in it: the elements of the frame; what lies within those; a streamed aggregate, which has no number; and values that
-// are no element of anything: an attribute, and a push that the server sends while it writes an aggregate.
+// A frame is read without a stack of its aggregates, which a server may nest to any depth. A counter of the values to come is enough,
+// to which each aggregate adds its own. A level is such a counter, kept apart where its values need a property of their own: the
+// elements of the frame; the values within those; a streamed aggregate, which has no count; and values that are not an element of
+// anything: an attribute, and a push that the server sends while it writes an aggregate.
 
 // streamed stands for the number of values to go of a streamed aggregate.
 const streamed = math.MaxUint64
@@ -70,7 +70,7 @@ func (s *ReplyStream) skipKeepAlives() {
 	}
 }
 
-// readType reads the type byte of a value, and decides what of the value belongs into the Reply.
+// readType reads the type byte of a value, and decides which part of the value belongs into the Reply.
 func (s *ReplyStream) readType() bool {
 	if s.in.empty() {
 		return false
@@ -111,7 +111,7 @@ func (s *ReplyStream) wholeElement() bool {
 	return true
 }
 
-// place notes the type of a value that is the frame or an element in it; of what is part of no element nothing is noted.
+// place notes the type of a value that is the frame or an element in it, and nothing of other values.
 func (s *ReplyStream) place() {
 	s.capture, s.parts = false, false
 	if s.extras != 0 {
@@ -131,7 +131,7 @@ func (s *ReplyStream) place() {
 	s.frame.nestedError = s.frame.nestedError || isError
 }
 
-// value reads what the header line of a value says.
+// value reads the header line of a value.
 func (s *ReplyStream) value(line []byte, header bool) (done, more bool) {
 	switch s.kind {
 	case ':':
@@ -204,7 +204,7 @@ func (s *ReplyStream) join(count uint64, extra bool) (done, more bool) {
 	return !extra && s.end(), true
 }
 
-// joins reports whether the elements of an aggregate need not be told apart from the values of the innermost level.
+// joins reports whether the elements of an aggregate need no level of their own.
 func (s *ReplyStream) joins(extra bool) bool {
 	level := s.depth - 1
 	if s.levels[level] == streamed {
@@ -213,7 +213,7 @@ func (s *ReplyStream) joins(extra bool) bool {
 	return s.extras&(1<<level) != 0 || level > 0 && !extra
 }
 
-// pop closes the innermost level, and what that completes. It reports whether the frame is complete.
+// pop closes the innermost level, and the values that this completes. It reports whether the frame is complete.
 func (s *ReplyStream) pop() (done bool) {
 	if s.shut() {
 		s.state = atValue

@@ -1,7 +1,7 @@
 package parser
 
 // whole reads a multibulk request that lies entirely in the chunk, without copying. It is the path that nearly every request takes.
-// It returns false, having consumed nothing, for anything else: what is unusual or wrong is for the parts below to find.
+// It returns false, having consumed nothing, for anything else: the parts below read unusual and malformed requests.
 func (s *RequestStream) whole(request *Request) bool {
 	b := s.in.chunk[s.in.pos:]
 	if len(b) == 0 || b[0] != '*' {
@@ -33,7 +33,7 @@ func (s *RequestStream) whole(request *Request) bool {
 		request.Argv[i] = nil
 	}
 	request.Args, request.Inline, request.Block = args, false, block
-	s.kind.learn(b[:named], args)
+	s.prefix.set(b[:named], args)
 	s.in.pos += p
 	return true
 }
@@ -120,7 +120,7 @@ func (s *RequestStream) readLength() bool {
 	return true
 }
 
-// lengthAfter reads the integer of a header line that has to begin with kind.
+// lengthAfter reads the integer of a header line that has to begin with a type byte.
 func lengthAfter(kind byte, line []byte) (int64, bool) {
 	if len(line) == 0 || line[0] != kind {
 		return 0, false

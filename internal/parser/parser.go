@@ -13,7 +13,7 @@ var (
 	ErrMalformed = errors.New("parser: malformed")
 )
 
-// What a message keeps of its strings.
+// How much of its strings a message keeps.
 const (
 	// MaxArg is how much of each of the first arguments a Request holds.
 	MaxArg = 64
@@ -35,7 +35,7 @@ const (
 // sizeCRLF is what follows the content of a bulk string.
 const sizeCRLF = 2
 
-// LooksLikeTLS reports whether b, the first bytes of a connection, begins a TLS handshake record, which is no RESP in either direction.
+// LooksLikeTLS reports whether b, the first bytes of a connection, begins a TLS handshake record, which is not RESP in either direction.
 func LooksLikeTLS(b []byte) bool {
 	return len(b) >= 2 && b[0] == 0x16 && b[1] == 0x03
 }
@@ -53,7 +53,7 @@ func (in *input) feed(chunk []byte) {
 	in.chunk, in.pos = chunk, 0
 }
 
-// drop lets go of the chunk, so that the caller may reuse it.
+// drop releases the chunk, so that the caller may reuse it.
 func (in *input) drop() {
 	in.chunk, in.pos = nil, 0
 }

@@ -2,7 +2,7 @@ package parser
 
 import "bytes"
 
-// PrefaceState says what a Preface has found out.
+// PrefaceState is the finding of a Preface.
 type PrefaceState uint8
 
 // The states.
@@ -22,16 +22,16 @@ const (
 // sizePrefaceBinary is the length of the fixed part of the binary header; its last two bytes are the length of what follows.
 const sizePrefaceBinary = len(prefaceBinary) + 4
 
-// Preface passes over what may stand before the first request of a connection: the header of the PROXY protocol, by which a proxy tells
-// a server for whom it speaks. The zero value is ready. It holds no bytes.
+// Preface passes over a header of the PROXY protocol before the first request of a connection, which gives the server the address of the
+// proxy's client. The zero value is ready. It holds no bytes.
 type Preface struct {
 	read   uint8 // bytes of the beginning, and of the fixed part of a binary header
 	binary bool
 	left   uint16 // bytes to come behind the fixed part of a binary header
 }
 
-// Skip reads the next bytes of the connection, not less than one, until it has returned another state than PrefaceUndecided.
-// It returns then what the requests begin with: again, bytes of former chunks that turned out to belong to no header, and rest, of b.
+// Skip reads the next bytes of the connection, at least one. Call it until it returns another state than PrefaceUndecided. The requests
+// then begin with again, which are bytes of earlier chunks that belong to no header, and go on with rest, of b.
 func (p *Preface) Skip(b []byte) (again string, rest []byte, state PrefaceState) {
 	if p.read == 0 {
 		p.binary = b[0] == prefaceBinary[0]

@@ -53,7 +53,7 @@ func (s *ReplyStream) Feed(chunk []byte) {
 	s.in.feed(chunk)
 }
 
-// Next reads the next complete frame: nil, ErrShort (all that was fed is consumed) or ErrMalformed.
+// Next reads the next complete frame: nil, ErrShort (the whole chunk is consumed) or ErrMalformed.
 // reply holds nothing useful after an error.
 func (s *ReplyStream) Next(reply *Reply) error {
 	return s.read(reply, false)
@@ -164,13 +164,13 @@ func (s *ReplyStream) Peek() (byte, bool) {
 	return s.in.chunk[s.in.pos], true
 }
 
-// Gap tells the stream that n bytes are missing here. It returns true if all of them belong to a bulk string whose content does not matter,
-// so that the stream is still in step; as they may have completed a frame, call Next. Otherwise the stream is as after Reset, and false is returned.
+// Gap passes over n missing bytes. It returns true if all of them belong to a bulk string whose content does not matter; as they may have
+// completed a frame, call Next. Otherwise the stream is as after Reset, and Gap returns false.
 func (s *ReplyStream) Gap(n uint32) bool {
 	if n == 0 {
 		return true
 	}
-	// What a bulk string says matters in an aggregate and in an error, not where it is the whole reply.
+	// The content of a bulk string matters in an aggregate and in an error, not where it is the whole reply.
 	wanted := s.capture && (s.frame.kind != '$' || s.parts) && s.textLen < MaxText && s.left > sizeCRLF
 	if s.state != atBulk || !s.in.empty() || int64(n) > int64(s.left) || wanted {
 		s.Reset()
@@ -180,17 +180,17 @@ func (s *ReplyStream) Gap(n uint32) bool {
 	return true
 }
 
-// Boundary reports whether the stream stands between two frames, with nothing left of what was fed.
+// Boundary reports whether the stream stands between two frames, with no unconsumed bytes.
 func (s *ReplyStream) Boundary() bool {
 	return s.state == atFrame && s.in.empty()
 }
 
-// Rest returns what was fed and not consumed. It aliases the chunk.
+// Rest returns the unconsumed bytes. It aliases the chunk.
 func (s *ReplyStream) Rest() []byte {
 	return s.in.rest()
 }
 
-// Reset forgets everything, also what was fed and not consumed: the next byte fed begins a frame.
+// Reset drops everything, unconsumed bytes included: the next byte fed begins a frame.
 func (s *ReplyStream) Reset() {
 	*s = ReplyStream{}
 }

@@ -28,12 +28,12 @@ const (
 )
 
 // RequestStream parses the client-to-server direction of a connection by the rules of the server's own parser.
-// What the server does not check is not checked either: the byte after a header's '\r' and the two bytes after an argument.
-// A NUL within a header is malformed, although a server that looks for the line's end with strchr waits for ever: neither reads on.
+// It checks no more than the server does: not the byte after a header's '\r', and not the two bytes after an argument.
+// A NUL within a header is malformed, although a server that finds the line's end with strchr waits for ever: neither reads on.
 // The zero value is ready.
 type RequestStream struct {
 	in      input
-	kind    kind // of the last request
+	prefix  requestPrefix // of the last request
 	state   requestState
 	quoting quoting // of an inline command
 	held    byte    // the first digit of its unfinished \x escape
@@ -55,8 +55,8 @@ func (s *RequestStream) Feed(chunk []byte) {
 	s.in.feed(chunk)
 }
 
-// Next reads the next request: nil, ErrShort (all that was fed is consumed) or ErrMalformed (what the server answers with a protocol error).
-// Empty requests, which the server passes over, are passed over. request holds nothing useful after an error.
+// Next reads the next request: nil, ErrShort (the whole chunk is consumed) or ErrMalformed (the server answers with a protocol error).
+// Empty requests are passed over, as the server does. request holds nothing useful after an error.
 func (s *RequestStream) Next(request *Request) error {
 	if s.state == atRequest {
 		if s.in.empty() {
@@ -100,7 +100,7 @@ func (s *RequestStream) step() (done, more bool) {
 	}
 }
 
-// begin looks at the first byte of a request, which decides its form.
+// begin decides the form of a request by its first byte.
 func (s *RequestStream) begin() bool {
 	if s.in.empty() {
 		return false
@@ -116,7 +116,7 @@ func (s *RequestStream) begin() bool {
 
 // finish fills request from what was kept of its parts.
 func (s *RequestStream) finish(request *Request) {
-	s.kind = kind{}
+	s.prefix = requestPrefix{}
 	*request = Request{Args: int(s.arg), Inline: s.state == atInline, Block: s.block}
 	for i := range min(s.arg, int32(keptArgs)) {
 		request.Argv[i] = s.kept[i][:s.keptLen[i]]
@@ -153,8 +153,8 @@ func (s *RequestStream) endArgument() {
 	s.arg++
 }
 
-// Gap tells the stream that n bytes are missing here. It returns true if all of them belong to a bulk string whose content does not matter,
-// so that the stream is still in step; as they may have completed a request, call Next. Otherwise the stream is as after Reset, and false is returned.
+// Gap passes over n missing bytes. It returns true if all of them belong to a bulk string whose content does not matter; as they may have
+// completed a request, call Next. Otherwise the stream is as after Reset, and Gap returns false.
 func (s *RequestStream) Gap(n uint32) bool {
 	if n == 0 {
 		return true
@@ -168,7 +168,7 @@ func (s *RequestStream) Gap(n uint32) bool {
 	return true
 }
 
-// wanted reports whether what is to come of the current argument is part of the Request.
+// wanted reports whether the rest of the current argument is part of the Request.
 func (s *RequestStream) wanted() bool {
 	if s.left <= sizeCRLF {
 		return false
@@ -177,17 +177,17 @@ func (s *RequestStream) wanted() bool {
 		s.arg < blockArgs && int(s.size) == len(blockWord)
 }
 
-// Boundary reports whether the stream stands between two requests, with nothing left of what was fed.
+// Boundary reports whether the stream stands between two requests, with no unconsumed bytes.
 func (s *RequestStream) Boundary() bool {
 	return s.state == atRequest && s.in.empty()
 }
 
-// Rest returns what was fed and not consumed. It aliases the chunk.
+// Rest returns the unconsumed bytes. It aliases the chunk.
 func (s *RequestStream) Rest() []byte {
 	return s.in.rest()
 }
 
-// Reset forgets everything, also what was fed and not consumed: the next byte fed begins a request.
+// Reset drops everything, unconsumed bytes included: the next byte fed begins a request.
 func (s *RequestStream) Reset() {
 	*s = RequestStream{}
 }

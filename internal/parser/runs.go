@@ -2,81 +2,81 @@ package parser
 
 import "encoding/binary"
 
-// In a pipeline, messages of a kind follow each other. Where all that matters of a message is that it is one more, the methods of this
-// file pass over as many as there are, in loops that do little else. What they do not take is for Next, which may take the same.
+// In a pipeline, equal messages follow each other. Where all that matters of a message is that it is one more, the methods of this file
+// pass over as many as there are, in loops that do little else. Next reads all that they leave, and may read what they take.
 
 // wordSize is how many bytes are compared at once.
 const wordSize = 8
 
-// shape is how a message or a part of it was recognised, and its length: what begins alike is as long.
-type shape struct {
-	word, mask uint64 // the first bytes that tell
+// lengthHint is the length of a message, or of a part of it, and the first bytes that determine it: a message that begins with the same
+// bytes is as long.
+type lengthHint struct {
+	word, mask uint64 // the first bytes, as far as they determine the length
 	length     int
 }
 
-// noShape is that of nothing.
-var noShape = shape{word: 1}
+// noHint matches nothing.
+var noHint = lengthHint{word: 1}
 
-// shapeOf returns the shape of what lies at b[p:next] and is told by the bytes up to told.
-func shapeOf(b []byte, p, told, next int) shape {
-	if next > len(b) || told > p+wordSize || p+wordSize > len(b) {
-		return noShape
+// hintOf returns the hint of the message b[p:next], whose length is determined by b[p:header].
+func hintOf(b []byte, p, header, next int) lengthHint {
+	if next > len(b) || header > p+wordSize || p+wordSize > len(b) {
+		return noHint
 	}
-	mask := ^uint64(0) >> (8 * (p + wordSize - told))
-	return shape{binary.LittleEndian.Uint64(b[p:]) & mask, mask, next - p}
+	mask := ^uint64(0) >> (8 * (p + wordSize - header))
+	return lengthHint{binary.LittleEndian.Uint64(b[p:]) & mask, mask, next - p}
 }
 
-// at reports whether b[p:] begins with the shape.
-func (s *shape) at(b []byte, p int) bool {
-	return p+wordSize <= len(b) && binary.LittleEndian.Uint64(b[p:])&s.mask == s.word
+// matches reports whether the hint holds for b[p:].
+func (h *lengthHint) matches(b []byte, p int) bool {
+	return p+wordSize <= len(b) && binary.LittleEndian.Uint64(b[p:])&h.mask == h.word
 }
 
-// kind is what requests for the same command with as many arguments begin with, up to the end of their first argument: from one to three
-// words. The zero value is that of none.
-type kind struct {
-	first, middle, last uint64 // they overlap where there are not as many
-	named               int    // length of it
+// requestPrefix is a request up to the end of its first argument: from one to three words. Requests with an equal prefix are for the
+// same command, with the same number of arguments. The zero value matches nothing.
+type requestPrefix struct {
+	first, middle, last uint64 // they overlap in a short prefix
+	size                int    // of the prefix, in bytes
 	args                int
 }
 
-// learn makes it the kind of a request that begins so.
-func (k *kind) learn(begin []byte, args int) {
+// set makes the prefix that of a request that begins so.
+func (r *requestPrefix) set(begin []byte, args int) {
 	last := len(begin) - wordSize
 	if last < 0 || last > 2*wordSize {
-		k.named = 0
+		r.size = 0
 		return
 	}
-	k.named, k.args = len(begin), args
-	k.first = binary.LittleEndian.Uint64(begin)
-	k.middle = binary.LittleEndian.Uint64(begin[min(last, wordSize):])
-	k.last = binary.LittleEndian.Uint64(begin[last:])
+	r.size, r.args = len(begin), args
+	r.first = binary.LittleEndian.Uint64(begin)
+	r.middle = binary.LittleEndian.Uint64(begin[min(last, wordSize):])
+	r.last = binary.LittleEndian.Uint64(begin[last:])
 }
 
-// begins reports whether b begins with it.
-func (k *kind) begins(b []byte) bool {
-	last := k.named - wordSize
-	return last >= 0 && len(b) >= k.named && binary.LittleEndian.Uint64(b) == k.first &&
-		binary.LittleEndian.Uint64(b[last:]) == k.last && binary.LittleEndian.Uint64(b[min(last, wordSize):]) == k.middle
+// matches reports whether b begins with the prefix.
+func (r *requestPrefix) matches(b []byte) bool {
+	last := r.size - wordSize
+	return last >= 0 && len(b) >= r.size && binary.LittleEndian.Uint64(b) == r.first &&
+		binary.LittleEndian.Uint64(b[last:]) == r.last && binary.LittleEndian.Uint64(b[min(last, wordSize):]) == r.middle
 }
 
-// Repeats takes the requests that come next, lie entirely in the chunk and begin with the same bytes as the last one did, up to the end of
-// its first argument: the same command with as many arguments. It returns how many there are.
+// Repeats takes the requests that come next, lie entirely in the chunk and have the prefix of the last one. It returns how many there are.
 func (s *RequestStream) Repeats() (n int) {
 	if s.state != atRequest {
 		return 0
 	}
 	b, p := s.in.chunk, s.in.pos
-	shapes := [2]shape{noShape, noShape} // of the arguments with even and with odd index
-	for s.kind.begins(b[p:]) {
-		end := p + s.kind.named
-		for i := 1; i < s.kind.args && end <= len(b); i++ {
-			known := &shapes[i%2]
-			if known.at(b, end) {
-				end += known.length
+	hints := [2]lengthHint{noHint, noHint} // of the arguments with even and with odd index
+	for s.prefix.matches(b[p:]) {
+		end := p + s.prefix.size
+		for i := 1; i < s.prefix.args && end <= len(b); i++ {
+			hint := &hints[i%2]
+			if hint.matches(b, end) {
+				end += hint.length
 				continue
 			}
 			content, behind := argument(b, end)
-			*known = shapeOf(b, end, content, behind)
+			*hint = hintOf(b, end, content, behind)
 			end = behind
 		}
 		if end > len(b) {
@@ -89,20 +89,20 @@ func (s *RequestStream) Repeats() (n int) {
 	return n
 }
 
-// Successes takes the frames that come next, lie entirely in the chunk and tell of nothing but success: the simple string OK, integers
-// and bulk strings. It takes most at most, and returns how many it took.
+// Successes takes the frames that come next, lie entirely in the chunk and say nothing but success: the simple string OK, integers
+// and bulk strings. It takes at most so many, and returns how many it took.
 func (s *ReplyStream) Successes(most int) (n int) {
 	if s.state != atFrame {
 		return 0
 	}
 	b, p := s.in.chunk, s.in.pos
-	known := noShape
+	hint := noHint
 	for n < most {
-		next := p + known.length
-		if !known.at(b, p) || next > len(b) || b[next-2] != '\r' || b[next-1] != '\n' {
-			var told int
-			told, next = success(b, p)
-			known = shapeOf(b, p, told, next)
+		next := p + hint.length
+		if !hint.matches(b, p) || next > len(b) || b[next-2] != '\r' || b[next-1] != '\n' {
+			var header int
+			header, next = success(b, p)
+			hint = hintOf(b, p, header, next)
 		}
 		if next > len(b) {
 			break
@@ -114,9 +114,9 @@ func (s *ReplyStream) Successes(most int) (n int) {
 	return n
 }
 
-// success finds a frame that b[p:] begins with and that tells of nothing but success. It returns where the content of a bulk string begins,
-// or the position behind what is no bulk string, and the position behind the frame, which is beyond b if there is none, or not all of it.
-func success(b []byte, p int) (told, next int) {
+// success finds a frame that b[p:] begins with and that says nothing but success. It returns where the content of a bulk string begins,
+// or the position behind any other frame, and the position behind the frame, which is beyond b if there is none, or not all of it.
+func success(b []byte, p int) (header, next int) {
 	if len(b)-p < len(":0\r\n") {
 		return 0, len(b) + 1
 	}
@@ -139,7 +139,7 @@ func success(b []byte, p int) (told, next int) {
 }
 
 // exactly finds a frame at b[p:] that has to be as given. It returns what success does.
-func exactly(b []byte, p int, frame string) (told, next int) {
+func exactly(b []byte, p int, frame string) (header, next int) {
 	next = p + len(frame)
 	if next > len(b) || string(b[p:next]) != frame {
 		return 0, len(b) + 1
