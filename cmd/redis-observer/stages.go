@@ -71,7 +71,7 @@ func (s *stages) follow(packets bool, sources metrics.Sources) {
 	options.Sockets = !packets
 	if packets {
 		options.HoldFor = packet.Patience
-		options.MaxHeld, options.MaxPieces = packetBytesHeld, packetsHeld
+		options.MaxHeld, options.MaxSegments = packetBytesHeld, packetsHeld
 	}
 	s.tracker = correlate.New(options)
 	sources.Tracker, sources.Pools = s.tracker.Stats, s.livePools

@@ -11,7 +11,7 @@ type ID uint16
 // Other stands for every command that is not in the table.
 const Other ID = 0
 
-// Trait says what matters for pairing about a command, as bits.
+// Trait is a property of a command that matters for pairing, as bits.
 type Trait uint32
 
 // The traits.

@@ -56,7 +56,7 @@ func (x *index) grow() {
 	x.slots, x.shift = grown.slots, grown.shift
 }
 
-// find returns the command of a name within a container, Other if there is none. It ends at an empty slot, of which there always are some.
+// find returns the command of a name within a container, Other if there is none. It ends at an empty slot, of which there always is one.
 func (x *index) find(parent ID, name []byte) ID {
 	if len(name) == 0 || len(name) > maxName {
 		return Other

@@ -56,7 +56,7 @@ func New(extra []string, renamed map[string]string) (*Table, error) {
 	return t, nil
 }
 
-// add gives an extra command the next ID. One that is known already is no fault: a newer table may have caught up with the configuration.
+// add gives an extra command the next ID. A command that is built in is not a fault: a newer table may have caught up with the configuration.
 func (t *Table) add(name string) error {
 	if err := validate(name); err != nil {
 		return fmt.Errorf("extra command %q: %w", name, err)
@@ -108,7 +108,7 @@ func validate(name string) error {
 }
 
 // Lookup returns the command of a request from its first two arguments, in any case; sub is nil if there is only one.
-// A container without subcommand is itself, with an unknown one it is Other, as an unknown command is.
+// A container without a subcommand is a command by itself; with an unknown one it is Other, like an unknown command.
 func (t *Table) Lookup(name, sub []byte) ID {
 	id := t.index.find(Other, name)
 	if sub == nil || id.Traits()&Container == 0 {

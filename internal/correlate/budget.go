@@ -2,24 +2,25 @@ package correlate
 
 import "github.com/redis-observer/redis-observer/internal/event"
 
-// resource is something of which all connections together may only have so much.
+// resource is something that is bounded for all connections together.
 type resource uint8
 
 const (
 	places    resource = iota // of FIFOs
-	heldBytes                 // of chunks that wait for their turn
+	heldBytes                 // of segments in reorder buffers
 	seats                     // in the table of connections, of which each takes one
 	resources
 )
 
-// budget shares a resource out. As long as there is enough, everyone gets what they ask for; when it is exhausted, the greatest
-// holder of the greatest group gives what it has, unless the one who asks would be that itself. So nobody can take what others need
-// for as much as an equal share, neither by one connection nor by many to one address.
+// budget shares out a resource. As long as there is enough, every request is granted. When it is
+// exhausted, the greatest holder of the greatest group gives up its share, unless that would be the
+// connection that asks. So neither one connection nor many to one address can take so much that others
+// get less than an equal share.
 type budget struct {
 	resource    resource
 	used, limit int
-	floor       int         // what a connection may have in any case, and is not asked to give
-	groups      heap[group] // by what their connections have, the greatest first
+	floor       int         // a connection may have so much in any case, and need not give it up
+	groups      heap[group] // by the sum of their connections, the greatest first
 }
 
 func newBudget(r resource, limit, floor int) budget {
@@ -70,10 +71,10 @@ func (b *budget) greatest(asks *group, n int) *group {
 	return asks
 }
 
-// share is what a connection has of what all share, and its places in the tracker's heaps.
+// share is how much a connection has of each resource, and its places in the tracker's heaps.
 type share struct {
 	group    *group
-	has      [seats]int32 // of each resource
+	has      [seats]int32 // of each resource but seats
 	ranks    [seats]int32 // places in the group's heaps,
 	richRank int32        // in that of slots,
 	waitRank int32        // and in the tracker's
@@ -109,13 +110,13 @@ var holderPlace = [seats]func(*conn) *int32{
 	func(c *conn) *int32 { return &c.share.ranks[heldBytes] },
 }
 
-// join takes a connection in.
+// join adds a connection.
 func (g *group) join(c *conn) {
 	c.share.member = int32(len(g.conns))
 	g.conns = append(g.conns, c)
 }
 
-// leave lets a connection go.
+// leave removes a connection.
 func (g *group) leave(c *conn) {
 	end := len(g.conns) - 1
 	last := g.conns[end]
@@ -124,7 +125,8 @@ func (g *group) leave(c *conn) {
 	g.conns = g.conns[:end]
 }
 
-// candidates is how many connections are looked at to find an idle one: as many as make it likely, few enough to be cheap.
+// candidates is how many connections are compared to find an idle one: enough to make it likely, few
+// enough to be cheap.
 const candidates = 8
 
 // idle returns the connection of a few, other ones each time, that has been silent for longest.

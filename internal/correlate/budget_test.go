@@ -12,6 +12,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 type numbered struct{ place int32 }
@@ -114,6 +115,26 @@ func TestGreatestHolderGives(t *testing.T) {
 			assert.LessOrEqual(t, w.tracker.slots.used, w.tracker.slots.limit)
 		})
 	}
+}
+
+// The commands that one connection loses to another count under its own identity.
+func TestSurrenderKeepsTheIdentity(t *testing.T) {
+	w := newCrowd(t, Options{MaxOutstandingTotal: 1 << 10})
+	w.tracker.options.Resolve = func(_ event.Role, e *event.Endpoints) (identity.ID, bool) { return identity.ID(e.LocalPort), true }
+	for conn := uint64(1); conn <= 2; conn++ {
+		w.open(conn)
+		w.send(conn, event.Request, setGet(300))
+	}
+	w.open(3)
+	e := event.Event{Kind: event.Data, Direction: event.Request, Conn: 3, Data: []byte(setGet(400)), Time: w.now}
+	e.Endpoints.RemotePort, e.Endpoints.LocalPort = 6379, 3
+	lost := map[identity.ID]uint32{}
+	for _, x := range w.tracker.Track(&e) {
+		assert.Equal(t, session.Overflow, x.Reason)
+		lost[x.Identity] += x.Count
+	}
+	assert.Len(t, lost, 1)
+	assert.Equal(t, 700+300, int(lost[1]+lost[2])+w.outstanding(), "%v", lost)
 }
 
 // Many connections to one address, none of which has much, take nothing that one needs that goes elsewhere.

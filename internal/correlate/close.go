@@ -88,8 +88,8 @@ func (c *conn) close(e *event.Event) {
 	c.tracker.remove(c)
 }
 
-// checkTail notices bytes at the end of a stream that no event brought. The FIN takes an offset too, and nothing that
-// could be lost is a single byte long.
+// checkTail notices bytes at the end of a stream that no event brought. The FIN takes an offset too,
+// and no part that could be lost is a single byte long.
 func (c *conn) checkTail(d event.Direction, end uint32) {
 	b := &c.buffers[d]
 	if !b.Started() || c.session.Closed() || c.session.Ignores(d) {

@@ -7,20 +7,21 @@ import (
 )
 
 const (
-	endingPeriod = 2 * time.Second // an end that is told of comes within one or two of them
-	endingRepeat = 150             // periods after which those that stay are looked at again
-	endingPauses = 32              // the most periods between two looks while there are always some that take long
+	endingPeriod = 2 * time.Second // the close of a socket follows within one or two periods
+	endingRepeat = 150             // periods until connections that stay are listed again
+	endingPauses = 32              // periods between two listings at most, while some always take long
 )
 
-// endings count the connections of which one end has closed its stream, so that the end of the socket is to come. Nearly always it comes at once. A
-// kernel does not run its programs for every interruption of every task, and where that end was to be told of in one, nobody tells of it.
+// endings count the connections of which one end has closed its stream, so that the close of the
+// socket is to come. Nearly always it comes at once. A kernel does not run its programs in every
+// interruption of every task, and no event reports a close in one of those.
 type endings struct {
 	period uint32 // the current one; the first is 1
 	begun  int64  // when
 	fresh  int    // connections whose ending began in it
 	old    int    // and before it
-	known  int    // the least of old since the last look: those that the look found alive
-	quiet  int    // periods since the last look
+	known  int    // the least of old since the last listing: connections that it found alive
+	quiet  int    // periods since the last listing
 	pause  int    // periods that have to pass before the next
 }
 
@@ -46,7 +47,8 @@ func (e *endings) end(c *conn) {
 	c.closing.period = 0
 }
 
-// late tells, once in a while, whether an end is missing so long that somebody has to look.
+// late reports, once in a while, whether a close has been missing for so long that the connections
+// are to be listed.
 func (e *endings) late(now int64) bool {
 	e.known = min(e.known, e.old)
 	if now-e.begun < int64(endingPeriod) {
@@ -65,17 +67,19 @@ func (e *endings) late(now int64) bool {
 	return late
 }
 
-// Overdue tells, once in a while, whether the end of a connection is missing, or what one receives: the connections are to be listed then, for Listed
-// to end it, and for what each has received. It is for the goroutine that calls Track.
+// Overdue reports, once in a while, whether the close of a connection is missing, or bytes that one
+// received. List the connections then: Listed ends the former, and Existing says how far the latter
+// has read. It is for the goroutine that calls Track.
 func (t *Tracker) Overdue() bool {
 	late := t.endings.late(t.shared.Now)
 	return t.suspect.due(&t.shared.Stalled, t.shared.Now) || late
 }
 
-// orphanLife is how long the kernel keeps a socket that nobody holds any more, or that nobody has accepted yet, at the most that is likely.
+// orphanLife is how long, at the most that is likely, the kernel keeps a socket that no process holds
+// any more, or has accepted yet.
 const orphanLife = 5 * time.Minute
 
-// missed tells whether a connection would have been heard of since, if it still were.
+// missed reports whether a connection that still existed would have had an event since.
 func (c *conn) missed(since int64) bool {
 	switch {
 	case c.active >= since:

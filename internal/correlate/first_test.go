@@ -78,3 +78,13 @@ func TestGreetings(t *testing.T) {
 		})
 	}
 }
+
+// A frame that is completed by a lost end may show that the server is not Redis, while segments behind it are being released.
+func TestGreetingWithALostEnd(t *testing.T) {
+	p := newPlayer(t)
+	p.play("open", `later s: $10\r\n`, `lose s: 0123456789\r\n`, "S: +x", `c: PING\r\n`, "now", "+60ms")
+	assert.EqualValues(t, 1, p.tracker.Stats().Connections[session.KindNotRedis])
+	assert.Zero(t, p.tracker.held.used)
+	p.play("close")
+	assert.Empty(t, p.got)
+}

@@ -42,11 +42,11 @@ func (c *conn) sift(e *event.Event) {
 	}
 }
 
-// mostUnwanted is how many bytes of requests are taken in that the server does not read, before they are turned away: it may turn
-// out that it does.
+// mostUnwanted is how many bytes of requests are taken that the server does not read, before they are
+// turned away: it may turn out that it does.
 const mostUnwanted = 1 << 20
 
-// wantRequests: the server does read requests.
+// wantRequests notes that the server does read requests.
 func (c *conn) wantRequests() {
 	if c.unwanted > mostUnwanted {
 		c.tracker.readmit(c.id)

@@ -47,7 +47,7 @@ func (h *heap[T]) remove(item *T) {
 	}
 }
 
-// Len implements sort.Interface, as Less and Swap do; with Push and Pop it is what container/heap needs.
+// Len, Less and Swap implement sort.Interface; with Push and Pop they implement container/heap's.
 func (h *heap[T]) Len() int { return len(h.entries) }
 
 func (h *heap[T]) Less(i, j int) bool { return h.entries[i].key < h.entries[j].key }
@@ -67,7 +67,7 @@ func (h *heap[T]) Push(item any) {
 func (h *heap[T]) Pop() any {
 	end := len(h.entries) - 1
 	*h.place(h.entries[end].item) = 0
-	h.entries[end] = entry[T]{} // the array must not keep what is gone
+	h.entries[end] = entry[T]{} // the array must not keep the item alive
 	h.entries = h.entries[:end]
 	return nil
 }

@@ -6,8 +6,9 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// Here the segments of both directions of a connection come into order: they are delivered to the session, held, or given up as gaps.
-// Package reorder keeps one direction; the session decides what may wait, and for what.
+// Here the segments of both directions of a connection come into order: they are delivered to the
+// session, held, or given up as gaps. Package reorder keeps one direction; the session decides which
+// replies wait for a request.
 
 // arrive takes a segment at its place, or holds it until then.
 func (c *conn) arrive(d event.Direction, p *reorder.Segment) {
@@ -61,7 +62,8 @@ func (c *conn) elide(d event.Direction, hole uint32, time int64) bool {
 	return elided
 }
 
-// hold keeps a segment for later. If there is no room, it releases held segments, oldest first, until this one fits or its turn has come.
+// hold keeps a segment for later. If there is no room, it releases held segments, oldest first, until
+// this one fits or its turn has come.
 func (c *conn) hold(d event.Direction, p reorder.Segment) {
 	b := &c.buffers[d]
 	p.Until = c.tracker.shared.Now + int64(c.tracker.options.HoldFor)
@@ -141,7 +143,8 @@ func (c *conn) drain(d event.Direction) {
 	}
 }
 
-// deliver hands the segment at the expected offset to the session. It reports false if replies were put back, to wait for their request.
+// deliver gives the segment at the expected offset to the session. It reports false if replies were
+// put back, to wait for their request.
 func (c *conn) deliver(d event.Direction, p *reorder.Segment, how session.How) (taken bool) {
 	c.buffers[d].Advance(p.Len)
 	if c.session.Closed() {
@@ -178,8 +181,9 @@ func (c *conn) arrival(d event.Direction, time int64, how session.How) session.A
 	return session.Arrival{Time: time, End: c.buffers[d].Next(), How: how}
 }
 
-// besideHeld returns how bytes are read while segments of the other direction are held. A held reply that is ready to be read, came
-// before a time, and is none that a Redis server sends unasked, is a greeting.
+// besideHeld returns How for bytes that are read while segments of the other direction are held. A held
+// reply is a greeting if it is ready to be read, came before a time, and no Redis server sends it
+// unasked.
 func (c *conn) besideHeld(d event.Direction, time int64) session.How {
 	b := &c.buffers[event.Reply]
 	if d == event.Reply || c.session.Asked() || !b.Ready() {
@@ -226,7 +230,7 @@ func (c *conn) jump(d event.Direction, missing uint32, time int64) {
 	c.settle()
 }
 
-// expire gives up what was held too long, and returns the next deadline.
+// expire releases the segments that were held too long, and returns the next deadline.
 func (c *conn) expire() int64 {
 	c.speak()
 	for d := range event.Direction(len(c.buffers)) {

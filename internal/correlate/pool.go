@@ -22,8 +22,9 @@ const (
 	uses
 )
 
-// pool counts the connections of one identity. The tracker's goroutine counts; others read what it published last, because
-// two atomic additions for each request and reply would cost as much as parsing them.
+// pool counts the connections of one identity. The tracker's goroutine counts, and publishes the
+// numbers to others from time to time: two atomic additions for each request and reply would cost as
+// much as parsing them.
 type pool struct {
 	identity  identity.ID
 	carriers  int // connections that are tracked under the identity, established or not

@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	spareLooks = 32                      // connections that are looked at for places that they do not use, before one has to give what it uses
+	spareLooks = 32                      // connections that are searched for unused places, before one has to give up used ones
 	spareAfter = int64(10 * time.Second) // how long a connection keeps places that it does not use, in time of the events
 )
 
-// slots is the budget of places of all rings. What counts is memory, so a place counts from when a ring has it. Before anyone loses a
-// command, places that are not used are taken back.
+// slots is the budget of the places of all rings. A place counts as soon as a ring has the memory for
+// it. Unused places are taken back before any connection loses a command.
 type slots struct {
 	budget
 	rich  heap[conn] // the connections with more than the floor, by when they were looked at
@@ -36,13 +36,13 @@ func (s *slots) add(c *conn, n int) {
 	}
 }
 
-// look puts a connection behind all others.
+// look moves a connection behind all others.
 func (s *slots) look(c *conn) {
 	s.looks++
 	s.rich.set(c, s.looks)
 }
 
-// grant reports whether a connection may have n places more, for which others may have to give theirs.
+// grant reports whether a connection may have n places more. Others may lose theirs for it.
 func (s *slots) grant(c *conn, n int) bool {
 	for !s.fits(c, n) {
 		if !s.spare(c) && !s.take(c, n) {
@@ -52,7 +52,7 @@ func (s *slots) grant(c *conn, n int) bool {
 	return true
 }
 
-// spare takes places back from a connection that does not use them. It reports false if none was found.
+// spare takes back unused places from another connection. It reports false if it found none.
 func (s *slots) spare(asks *conn) bool {
 	for range spareLooks {
 		c, _ := s.rich.first()
@@ -67,7 +67,8 @@ func (s *slots) spare(asks *conn) bool {
 	return false
 }
 
-// take lets the connection give that has the most. It reports false if that would be the one that asks for n more.
+// take takes the places of the connection that has the most. It reports false if that would be the
+// one that asks for n more.
 func (s *slots) take(asks *conn, n int) bool {
 	c := s.giver(asks, n)
 	if c == nil {
@@ -79,7 +80,7 @@ func (s *slots) take(asks *conn, n int) bool {
 	return true
 }
 
-// relax takes back what one connection has not used for long.
+// relax takes back the unused places of one connection that has been silent for long.
 func (s *slots) relax(now int64) {
 	c, _ := s.rich.first()
 	if c == nil {
@@ -91,7 +92,7 @@ func (s *slots) relax(now int64) {
 	}
 }
 
-// fitPlaces gives back the places that the connection does not use. It reports false if there are none.
+// fitPlaces gives back the unused places of the connection. It reports false if there are none.
 func (c *conn) fitPlaces() bool {
 	had := c.session.Places()
 	c.session.Fit()

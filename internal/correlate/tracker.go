@@ -17,25 +17,28 @@ type Options struct {
 	Commands *command.Table
 	// Resolve returns the identity that a connection counts under, or false if the connection is not to be observed.
 	Resolve func(role event.Role, e *event.Endpoints) (identity.ID, bool)
-	// Spill takes what one event completed whenever there is much of it; Track returns the rest. It keeps nothing of the slice.
-	// Nil: Track returns everything.
+	// Spill takes the Exchanges of one event whenever there are many; Track returns the rest. It must
+	// not keep the slice. Nil: Track returns all.
 	Spill func([]session.Exchange)
-	// Sockets: the events are those of sockets, which deliver no byte twice. What comes at an offset that has passed, and was not given
-	// up as missing, is counted as a gap then (event.Repeated) and desyncs the connection. Packets are sent again.
+	// Sockets: the events are those of sockets, which deliver no byte twice. Bytes at an offset that
+	// has passed, and was not given up as missing, count as a gap (event.Repeated) and desync the
+	// connection. Packets are sent again.
 	Sockets bool
-	// HoldFor is how long a chunk waits for missing bytes, or a reply for its request, in time of the events. Default 50 ms.
+	// HoldFor is how long a segment waits for missing bytes, or a reply for its request, in time of
+	// the events. Default 50 ms.
 	HoldFor time.Duration
 	// Quiet is how long a drained connection must have been silent for its next request to be a boundary. Default 50 ms.
 	Quiet time.Duration
 	// MaxConnections bounds the connections tracked, and those remembered as not observed. Default 262,144.
 	MaxConnections int
-	// MaxOutstanding bounds the commands that await their outcome, of one connection and of all; of all a run of alike ones counts once.
-	// Default 1,048,576 and 2,097,152.
+	// MaxOutstanding bounds the commands that await their outcome, of one connection and of all; of
+	// all, a run of equal ones counts once. Default 1,048,576 and 2,097,152.
 	MaxOutstanding, MaxOutstandingTotal int
-	// MaxHeld bounds the bytes held, of one flow and of all. Default 256 KiB and 64 MiB.
+	// MaxHeld bounds the bytes in one reorder buffer and in all. Default 256 KiB and 64 MiB.
 	MaxHeld, MaxHeldTotal int
-	// MaxPieces bounds the chunks that one flow holds. Default 64; packets are smaller than what a program writes and need more.
-	MaxPieces int
+	// MaxSegments bounds the segments in one reorder buffer. Default 64; packets are smaller than the
+	// writes of a program and need more.
+	MaxSegments int
 }
 
 func (o *Options) setDefaults() {
@@ -49,7 +52,7 @@ func (o *Options) setDefaults() {
 	defaultTo(&o.MaxOutstandingTotal, 1<<21)
 	defaultTo(&o.MaxHeld, 256<<10)
 	defaultTo(&o.MaxHeldTotal, 64<<20)
-	defaultTo(&o.MaxPieces, 64)
+	defaultTo(&o.MaxSegments, 64)
 }
 
 func defaultTo[T int | time.Duration](value *T, fallback T) {
@@ -122,7 +125,7 @@ func New(options Options) *Tracker {
 		endings: endings{period: 1},
 		wake:    math.MaxInt64,
 		slots:   newSlots(options.MaxOutstandingTotal),
-		held:    newHeldBudget(options.MaxHeldTotal, reorder.Limits{Cost: options.MaxHeld, Segments: options.MaxPieces}),
+		held:    newHeldBudget(options.MaxHeldTotal, reorder.Limits{Cost: options.MaxHeld, Segments: options.MaxSegments}),
 		table:   newBudget(seats, options.MaxConnections, 0),
 		shared: session.Shared{
 			Commands:       options.Commands,
@@ -135,10 +138,11 @@ func New(options Options) *Tracker {
 	}
 }
 
-// expirations is for how many connections at most an event gives up waiting: many that do so at the same time must not keep others.
+// expirations is for how many connections at most one event gives up waiting: others must not be
+// delayed by many that do so at the same time.
 const expirations = 64
 
-// Track takes one event and returns what it completed. The slice is reused by the next call.
+// Track takes one event and returns the Exchanges that it completed. The next call reuses the slice.
 func (t *Tracker) Track(e *event.Event) []session.Exchange {
 	out := &t.shared.Out
 	out.List = out.List[:0]
@@ -168,7 +172,8 @@ func (t *Tracker) Track(e *event.Event) []session.Exchange {
 	return out.List
 }
 
-// Flush gives up waiting for whatever is held: a replay calls it at its end. The slice is reused by the next call.
+// Flush gives up waiting for anything that is held: a replay calls it at its end. The next call
+// reuses the slice.
 func (t *Tracker) Flush() []session.Exchange {
 	t.shared.Out.List = t.shared.Out.List[:0]
 	for c, _ := t.waiting.first(); c != nil; c, _ = t.waiting.first() {
@@ -193,7 +198,7 @@ func (t *Tracker) Outstanding() int {
 	return n
 }
 
-// find returns the connection of an event, a new one if need be, or nil if the event is of none that is observed.
+// find returns the connection of an event, a new one if need be, or nil if it is not observed.
 func (t *Tracker) find(e *event.Event) *conn {
 	if c := t.known(e.Conn); c != nil {
 		if c.endpoints.Equal(&e.Endpoints) && !(e.Kind == event.Open && c.seen && !c.opening) {
@@ -210,7 +215,7 @@ func (t *Tracker) find(e *event.Event) *conn {
 	}
 	switch e.Kind {
 	case event.HalfClosed, event.PeerClosed, event.Closed, event.Vanished:
-		return nil // the end of a connection that showed nothing else
+		return nil // the end of a connection without any other event
 	}
 	return t.add(e.Conn, origin{e.Endpoints, e.Role, e.Reach})
 }
@@ -272,10 +277,11 @@ func (t *Tracker) remove(c *conn) {
 	t.stats.tracked.Store(uint64(len(t.conns)))
 }
 
-// smallGroup is how many connections to one address are not many: where no group has more, it is the idle ones that have to go.
+// smallGroup is how many connections to one address are not many: where no group has more, any idle
+// connection is evicted.
 const smallGroup = 64
 
-// evict removes an idle connection of the group that has the most, to make room for one more of a group.
+// evict removes an idle connection of the greatest group, to make room for one more of a group.
 func (t *Tracker) evict(asks *group) {
 	var idle *conn
 	if g := t.table.greatest(asks, 1); g.has[seats] > smallGroup {
@@ -309,7 +315,7 @@ func (t *Tracker) wait(c *conn, deadline int64) {
 	}
 }
 
-// expire lets go of what was held too long.
+// expire releases the segments that were held too long.
 func (t *Tracker) expire() {
 	for range expirations {
 		c, deadline := t.waiting.first()

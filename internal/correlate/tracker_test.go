@@ -117,7 +117,7 @@ func TestOutstandingIsBounded(t *testing.T) {
 func TestHeldIsBounded(t *testing.T) {
 	p := newPlayer(t)
 	p.play("open", "lose C: GET a")
-	for range 10 * p.tracker.options.MaxPieces {
+	for range 10 * p.tracker.options.MaxSegments {
 		p.line("c: " + big(8192))
 	}
 	assert.LessOrEqual(t, p.tracker.held.used, p.tracker.options.MaxHeld)

@@ -6,20 +6,20 @@ import "net/netip"
 // A Source is read by one goroutine; Stats and Close may be called from any.
 type Source interface {
 	// Read fills the caller's event. event.Data belongs to the source and is valid until the next Read.
-	// It returns os.ErrClosed after Close (once what was already captured has been read) and io.EOF at the end of a replay.
+	// It returns os.ErrClosed after Close, once all captured events have been read, and io.EOF at the end of a replay.
 	Read(event *Event) error
-	// Stats returns what the source itself lost or counted so far.
+	// Stats returns the counters of the source.
 	Stats() Stats
 	// Close detaches and unblocks Read.
 	Close() error
 }
 
-// Gate is a Source that can leave out what nobody wants of a connection. The methods are for the goroutine that calls Read.
+// Gate is a Source that can leave out unwanted payload. The methods are for the goroutine that calls Read.
 type Gate interface {
-	// TurnAway says that nobody wants the payload of a direction of a connection, by the time of a Data or Gap event of it. It is to be
-	// called for each such event: the source may go on for a while, and after it has stopped, begin again.
+	// TurnAway asks the source to leave out the payload of one direction of a connection from now on. Call it for each unwanted Data or
+	// Gap event, with its time: the source may go on for a while, and may begin again later.
 	TurnAway(conn uint64, role Role, direction Direction, time int64)
-	// Readmit says that the payload of a connection is wanted again; ReadmitAll that it is of all.
+	// Readmit undoes TurnAway for a connection, ReadmitAll for all.
 	Readmit(conn uint64)
 	ReadmitAll()
 }
@@ -31,7 +31,7 @@ type Stats struct {
 	Lost   map[string]uint64 // events lost between the kernel and the source, by reason
 }
 
-// Kind says what an Event is.
+// Kind is the kind of an Event.
 type Kind uint8
 
 // The kinds of events. Data and Gap concern one direction, the others the connection; Tick and Listed concern none.
@@ -46,16 +46,16 @@ const (
 	Vanished                    // the connection is no more, and its end was not seen; nothing follows
 	Tick                        // time has passed; Time is set and nothing else
 	Opening                     // not established yet, but its streams have begun (TCP Fast Open): at Seq, and for a server at ReplySeq
-	OtherStream                 // nothing of it can be read, because of its Stream; told of again and again
-	Listed                      // every connection that was there at Time has been told of; one not heard of since is gone
+	OtherStream                 // nothing of it can be read, because of its Stream; reported repeatedly
+	Listed                      // all connections that existed at Time have been reported; one without an event since is gone
 )
 
-// Stream is what a socket is that a source cannot read.
+// Stream is the kind of a socket that a source cannot read.
 type Stream uint8
 
 // The streams of OtherStream events.
 const (
-	MPTCP   Stream = iota + 1 // on a kernel that does not tell enough
+	MPTCP   Stream = iota + 1 // on a kernel that does not show enough of it
 	KTLS                      // encrypted by the kernel
 	Sockmap                   // handed from socket to socket by BPF
 	SMC
@@ -80,7 +80,7 @@ const (
 	Server             // the end that listens
 )
 
-// Reach says whether a listing tells of a connection while it is there.
+// Reach says whether a listing reports a connection while it exists.
 type Reach uint8
 
 // The reaches.
@@ -90,17 +90,17 @@ const (
 	Never                  // it may not: the socket is in another network namespace, and who holds it may be hidden
 )
 
-// Cut says how the other end's stream ended.
+// Cut is how the other end's stream ended.
 type Cut uint8
 
 // The ways of a PeerClosed event.
 const (
 	Finished Cut = iota // by a FIN: all that it sent has come, or will
-	Reset               // at one stroke, both streams
-	Broken              // at one stroke, and by neither end: the other one was silent for too long, or this kernel was told to
+	Reset               // abruptly, both streams
+	Broken              // abruptly, and by neither end: the other one was silent for too long, or an administrator destroyed the socket
 )
 
-// Reason says why bytes were not captured, or what is about those that were.
+// Reason is why bytes were not captured, or a remark on captured ones.
 type Reason uint8
 
 // The reasons of a Gap event. Urgent is that of a Data event, too, of one byte that was received with the others.
@@ -110,8 +110,8 @@ const (
 	NotInMemory                   // the payload was not in user memory (sendfile, splice, io_uring fixed buffers)
 	Snapped                       // a packet was longer than the snap length of its capture
 	Crowded                       // the call carried too much for the room that was left between the kernel and the source
-	Urgent                        // a byte of MSG_OOB: it has an offset, but is no part of what is said
-	Repeated                      // bytes of a socket at offsets that had passed; no event tells of it, who correlates finds it
+	Urgent                        // a byte of MSG_OOB: it has an offset, but is not part of the message
+	Repeated                      // bytes of a socket at offsets that had passed; not in events: the tracker finds them
 )
 
 // Event is one event of one connection.
@@ -122,11 +122,11 @@ type Event struct {
 	Reason    Reason
 	Stream    Stream // of OtherStream
 	Awaited   bool   // of Existing: the client sent last, so that it awaits a reply
-	Unplaced  bool   // of Existing: where the streams go on is not known
-	Reach     Reach  // of Open and Existing as far as it is known, and of the others at least
+	Unplaced  bool   // of Existing: the offsets at which the streams go on are not known
+	Reach     Reach  // exact in Open and Existing, as far as it is known; a lower bound in other events
 	Left      bool   // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more
 	Cut       Cut    // of PeerClosed: how
-	Unread    uint8  // of Closed: bytes that had come and that the program did not read, 255 for so many or more; 0 where that is not seen
+	Unread    uint8  // of Closed: received bytes that the program did not read, 255 for so many or more; 0 where that is not known
 	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte of the request stream (the others), modulo 2^32.
 	Seq uint32
 	// ReplySeq is the offset of the next byte of the reply stream. Not set for Data and Gap.
@@ -136,7 +136,7 @@ type Event struct {
 	// Conn identifies the connection while it lives; a later one may have the same.
 	// Two connections of the same Conn with different Endpoints are two connections.
 	Conn uint64
-	// Time in nanoseconds of the source's clock: the start of the call for what is sent, the end of the call for what is received.
+	// Time in nanoseconds of the source's clock: when a sending call began, or a receiving call ended.
 	Time      int64
 	Endpoints Endpoints
 	// Data is the payload. Owned by the source, valid until the next Read.
@@ -150,7 +150,8 @@ type Endpoints struct {
 	LocalPort, RemotePort uint16
 }
 
-// Equal reports whether both are the same. It compares word by word what was written so, which == does not.
+// Equal reports whether both are the same. It compares word by word, as the fields were written; == compares byte by byte, which is slow
+// after that.
 func (e *Endpoints) Equal(other *Endpoints) bool {
 	return e.LocalPort == other.LocalPort && e.RemotePort == other.RemotePort && e.Local == other.Local && e.Remote == other.Remote
 }
