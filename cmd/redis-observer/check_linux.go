@@ -39,7 +39,7 @@ func (p program) checkCommand() *cobra.Command {
 	var output string
 	check := &cobra.Command{
 		Use:   "check",
-		Short: "Validate the configuration and say which backend this kernel allows, and why not the others",
+		Short: "Validate the configuration and report which backends work on this host",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
@@ -55,7 +55,7 @@ func (p program) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	check.Flags().StringVarP(&output, "output", "o", "text", "form of the result: text or json")
+	check.Flags().StringVarP(&output, "output", "o", "text", "output format: text or json")
 	return check
 }
 
@@ -110,7 +110,7 @@ func (v verdict) write(w io.Writer, output string) error {
 func (v verdict) writeConfiguration(w io.Writer) {
 	file, state := v.Configuration.File, "valid"
 	if file == "" {
-		file = "none, every key at its default"
+		file = "none, all keys at their defaults"
 	}
 	if !v.Configuration.Valid {
 		state = fmt.Sprintf("%d faults", len(v.Configuration.Faults))

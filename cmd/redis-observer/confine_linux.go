@@ -13,23 +13,23 @@ import (
 // kprobeBackend ends its probes by writing to tracefs, whose files are root's.
 const kprobeBackend = "kprobe"
 
-var errTracefs = errors.New("the kprobe backend has to write to tracefs at its end")
+var errTracefs = errors.New("the kprobe backend must write to tracefs when it detaches")
 
 // dropPrivileges gives up what was needed only to attach: root, then capabilities, then system calls. The observer works without any of that
 // being possible, so an error is no reason to end.
 func (o *observer) dropPrivileges() {
 	keep := o.source.Needed()
 	if err := o.world.leave(o.runsAsAnother); err != nil {
-		o.logger.Warn("the observer goes on as root", "reason", err)
+		o.logger.Warn("cannot change to an unprivileged user; continuing as root", "reason", err)
 	}
 	dropped, err := o.world.drop(keep)
 	if err != nil {
-		o.logger.Warn("privileges are kept", "error", err)
+		o.logger.Warn("cannot drop privileges; keeping them", "error", err)
 		return
 	}
 	o.logger.Info("privileges dropped", "dropped", dropped.Names(), "kept", keep.Names(), "user", os.Getuid())
 	if err := o.world.filter(o.source.Backend() == kprobeBackend); err != nil {
-		o.logger.Warn("all system calls stay allowed", "reason", err)
+		o.logger.Warn("cannot filter system calls; all stay allowed", "reason", err)
 		return
 	}
 	o.logger.Info("system calls filtered")
@@ -42,10 +42,10 @@ func (o *observer) runsAsAnother() error {
 		return errTracefs
 	}
 	if err := o.reloader.readable(); err != nil {
-		return fmt.Errorf("another user could not reload the configuration: %w", err)
+		return fmt.Errorf("an unprivileged user cannot reload the configuration: %w", err)
 	}
 	if err := server.CheckWebConfig(o.config.WebConfig); err != nil {
-		return fmt.Errorf("another user could not read the web configuration again: %w", err)
+		return fmt.Errorf("an unprivileged user cannot read the web configuration again: %w", err)
 	}
 	return nil
 }

@@ -137,14 +137,14 @@ func (o *observer) serve(ctx context.Context) error {
 	select {
 	case <-o.source.Listed():
 	case <-time.After(listingTime):
-		o.logger.Warn("existing connections are not all known yet")
+		o.logger.Warn("the listing of existing connections is not complete; serving scrapes without the rest")
 	case <-ctx.Done():
 		return nil
 	}
 	o.dropPrivileges()
 	debug.FreeOSMemory() // attaching took twice what observing takes, most of it for the kernel's types
 	o.alive.beat()
-	o.logger.Info("redis-observer observes", "version", version, "backend", o.source.Backend(), "address", o.endpoint.Address(),
+	o.logger.Info("redis-observer started", "version", version, "backend", o.source.Backend(), "address", o.endpoint.Address(),
 		"client_ports", o.names.ClientPorts(), "server_ports", o.names.ServerPorts())
 	notify(o.logger, ready)
 	return o.endpoint.Serve()
@@ -167,10 +167,10 @@ func (o *observer) stop(closed <-chan error, beside *sync.WaitGroup) error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
 	if slow := o.endpoint.Shutdown(ctx); slow != nil {
-		o.logger.Warn("requests were cut off at the end", "error", slow)
+		o.logger.Warn("requests cut off at shutdown", "error", slow)
 	}
 	beside.Wait()
 	stats := o.source.Stats()
-	o.logger.Info("redis-observer stops", "events", stats.Events, "bytes", stats.Bytes, "lost", stats.Lost)
+	o.logger.Info("redis-observer stopped", "events", stats.Events, "bytes", stats.Bytes, "lost", stats.Lost)
 	return err
 }

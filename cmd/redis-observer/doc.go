@@ -3,7 +3,7 @@
 //	kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
 //
 //	$ redis-observer --config observer.yaml
-//	time=… level=INFO msg="redis-observer observes" version=1.0.0 backend=tracepoint address=[::]:9479 client_ports=[6379] server_ports=[]
+//	time=… level=INFO msg="redis-observer started" version=1.0.0 backend=tracepoint address=[::]:9479 client_ports=[6379] server_ports=[]
 //
 //	$ redis-observer check --config observer.yaml
 //	$ redis-observer replay --config observer.yaml capture.pcap

@@ -13,7 +13,7 @@ import (
 )
 
 // errNotLinux is the error of what needs the Linux kernel.
-var errNotLinux = errors.New("observing needs Linux: run this on the machine of the clients or of Redis, or count what a capture holds with `redis-observer replay FILE`")
+var errNotLinux = errors.New("observing requires Linux: run it on the hosts of the clients or of Redis, or count the commands of a capture with `redis-observer replay FILE`")
 
 // machine has nothing to observe.
 type machine struct{}

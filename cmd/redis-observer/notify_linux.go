@@ -35,7 +35,7 @@ func notify(logger *slog.Logger, state string) {
 		err = tellManager(state)
 	}
 	if err != nil {
-		logger.Warn("service manager was not notified", "state", state, "error", err)
+		logger.Warn("cannot notify the service manager", "state", state, "error", err)
 	}
 }
 
@@ -68,7 +68,7 @@ func tellManager(state string) error {
 func watchdog(ctx context.Context, check func() error, logger *slog.Logger) {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
-		logger.Warn("watchdog of the service manager is not served", "error", err)
+		logger.Warn("cannot serve the watchdog of the service manager", "error", err)
 	}
 	if err != nil || interval == 0 {
 		return

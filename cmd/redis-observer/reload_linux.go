@@ -71,7 +71,7 @@ func (r *reloader) watch(ctx context.Context, changed chan<- struct{}) bool {
 		}
 	})
 	if err != nil && !r.unwatched {
-		r.logger.Warn("changes of the configuration file are not noticed", "error", err, "again", host.Shortage(err))
+		r.logger.Warn("cannot watch the configuration file; changes take effect on SIGHUP", "error", err, "retrying", host.Shortage(err))
 	}
 	r.unwatched = err != nil
 	return !host.Shortage(err)
@@ -95,7 +95,7 @@ func (r *reloader) reload(ctx context.Context) error {
 		return err
 	}
 	if keys := config.RestartKeys(r.running, next); len(keys) > 0 {
-		r.logger.Warn("some changes take effect at the next start", "keys", keys)
+		r.logger.Warn("some changes take effect after a restart", "keys", keys)
 	}
 	r.level.Set(next.Log.Level)
 	r.running, r.text = next, text

@@ -17,7 +17,7 @@ func (p program) replayCommand() *cobra.Command {
 	var output string
 	replay := &cobra.Command{
 		Use:   "replay FILE...",
-		Short: "Count the commands in captures of packets (pcap or pcapng, also as .gz or .zst; - is standard input)",
+		Short: "Count the commands in packet captures (pcap or pcapng, also .gz or .zst; - reads standard input)",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if writers[output] == nil {
@@ -30,7 +30,7 @@ func (p program) replayCommand() *cobra.Command {
 			return r.run(cmd.Context(), writers[output], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	replay.Flags().StringVarP(&output, "output", "o", "prometheus", "form of the result: prometheus, table or json")
+	replay.Flags().StringVarP(&output, "output", "o", "prometheus", "output format: prometheus, table or json")
 	return replay
 }
 
@@ -85,7 +85,7 @@ func (r *replay) run(ctx context.Context, write writer, stdout, stderr io.Writer
 	}
 	writeLoss(stderr, found)
 	if ctx.Err() != nil {
-		return fmt.Errorf("replay: %w (the result is of what was read until then)", context.Cause(ctx))
+		return fmt.Errorf("replay: %w (the result covers the packets read until then)", context.Cause(ctx))
 	}
 	return r.source.Fault()
 }

@@ -41,7 +41,7 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 func (p program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "redis-observer",
-		Short:         "Observe Redis traffic with eBPF and serve its metrics to Prometheus",
+		Short:         "Observe Redis traffic with eBPF and serve Prometheus metrics",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -49,7 +49,7 @@ func (p program) root() *cobra.Command {
 			return p.observe(cmd.Context(), loader(cmd), cmd.ErrOrStderr())
 		},
 	}
-	root.PersistentFlags().StringP("config", "c", "", "configuration file (default: none, every key at its default)")
+	root.PersistentFlags().StringP("config", "c", "", "configuration file (default: none, all keys at their defaults)")
 	config.AddFlags(root.PersistentFlags(), backends())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(p.replayCommand(), versionCommand())

@@ -54,7 +54,7 @@ func TestObserve(t *testing.T) {
 	}
 	r.end()
 	assert.Empty(t, r.source.events)
-	assert.Contains(t, r.stderr.String(), "redis-observer stops")
+	assert.Contains(t, r.stderr.String(), "redis-observer stopped")
 	assert.NotContains(t, r.stderr.String(), "WRONGTYPE")
 	assert.Contains(t, r.stderr.String(), `msg="privileges dropped" dropped=[CAP_PERFMON] kept=[CAP_BPF]`)
 }
@@ -75,7 +75,7 @@ func TestReloadKeepsCountersAndConnections(t *testing.T) {
 	assert.True(t, containsLine(body, `redis_commands_total{command="get",name="old",status="success"} 1`), "the old counter stays")
 	assert.NotContains(t, body, `redis_pool_connections{name="old"`, "an empty pool of a name that is configured no more would keep an alert firing")
 	assert.Equal(t, []uint16{6379, 6400}, r.source.ports())
-	r.await(func() bool { return strings.Contains(r.stderr.String(), "take effect at the next start") }, "restart keys")
+	r.await(func() bool { return strings.Contains(r.stderr.String(), "take effect after a restart") }, "restart keys")
 	assert.Contains(t, r.stderr.String(), "metrics")
 
 	// Invalid: refused as a whole.
@@ -122,11 +122,11 @@ func TestReloadRefusesAccidents(t *testing.T) {
 		name, log string
 		happen    func()
 	}{
-		{"emptied", "the file is empty, and was not before", func() { require.NoError(t, os.Truncate(r.file, 0)) }},
-		{"cut off", "as if it had been cut off", func() { require.NoError(t, os.Truncate(r.file, int64(len(whole)-48))) }},
-		{"nothing observed", "no port is observed", func() { r.write("ports: []\n") }},
+		{"emptied", "the file has become empty", func() { require.NoError(t, os.Truncate(r.file, 0)) }},
+		{"cut off", "cut off after", func() { require.NoError(t, os.Truncate(r.file, int64(len(whole)-48))) }},
+		{"nothing observed", "no port to observe", func() { r.write("ports: []\n") }},
 		{"huge", "is larger than", huge},
-		{"FIFO", "is no regular file but a FIFO", fifo},
+		{"FIFO", "is a FIFO, not a regular file", fifo},
 	} {
 		accident.happen()
 		r.awaitMetric("redis_observer_config_last_reload_successful 0")

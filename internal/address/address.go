@@ -105,7 +105,7 @@ func parsePrefix(host string) (netip.Prefix, *Error) {
 			return netip.Prefix{}, &Error{Cause: strconv.Quote(host) + " is not an IP address", Allowed: Forms}
 		}
 		if addr.Zone() != "" {
-			return netip.Prefix{}, &Error{Cause: strconv.Quote(host) + " has a zone, which connections do not show", Allowed: "write it without %" + addr.Zone()}
+			return netip.Prefix{}, &Error{Cause: strconv.Quote(host) + " has a zone, which cannot be matched", Allowed: "write it without %" + addr.Zone()}
 		}
 		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
@@ -118,7 +118,7 @@ func parsePrefix(host string) (netip.Prefix, *Error) {
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 	}
 	if masked := prefix.Masked(); masked != prefix {
-		return netip.Prefix{}, &Error{Cause: strconv.Quote(host) + " has bits beyond its prefix", Allowed: "write " + masked.String()}
+		return netip.Prefix{}, &Error{Cause: strconv.Quote(host) + " has host bits set", Allowed: "write " + masked.String()}
 	}
 	return prefix, nil
 }

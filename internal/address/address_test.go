@@ -46,7 +46,7 @@ func TestParseInvalid(t *testing.T) {
 		"10.0.0.300:6379":        "is not an IP address",
 		"10.0.0:6379":            "is not an IP address",
 		"10.2.0.0/33:6379":       "is not a network",
-		"10.2.0.1/16:6379":       "has bits beyond its prefix (write 10.2.0.0/16)",
+		"10.2.0.1/16:6379":       "has host bits set (write 10.2.0.0/16)",
 		"fd00::7:6379":           "is an IPv6 address without brackets",
 		"[fd00::7:6379":          "has misplaced brackets",
 		"[10.0.0.1]:6379":        "has misplaced brackets",

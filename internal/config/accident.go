@@ -19,11 +19,11 @@ func Accident(running, next []byte) error {
 	case bytes.Equal(running, next), blank(running) && blank(next):
 		return nil
 	case blank(next) && !blank(running):
-		return fmt.Errorf("the file is empty, and was not before (if that is meant, write {} into it)")
+		return fmt.Errorf("the file has become empty (if this is intended, write {} into it)")
 	case bytes.HasPrefix(running, end) && !blank(lost) && !bytes.HasSuffix(end, []byte("\n...")):
-		return fmt.Errorf("the file ends behind %d of its %d bytes, as if it had been cut off (if that is meant, end it with a line ...)", len(end), len(running))
+		return fmt.Errorf("the file is cut off after %d of its previous %d bytes (if this is intended, end it with a line ...)", len(end), len(running))
 	case bytes.HasSuffix(running, []byte("\n")) && !bytes.HasSuffix(next, []byte("\n")):
-		return fmt.Errorf("the last line of the file has no end, and had one before (if the file is whole, end the line)")
+		return fmt.Errorf("the last line of the file has lost its line break (if the file is complete, add a line break)")
 	}
 	return nil
 }
@@ -55,7 +55,7 @@ func tooComplex(text []byte) error {
 		return nil
 	}
 	if countNodes(&root, map[*yaml.Node]int{}) > maxNodes {
-		return fmt.Errorf("the file holds more than %d values, with those that aliases stand for", maxNodes)
+		return fmt.Errorf("the file holds more than %d values after aliases are expanded", maxNodes)
 	}
 	return nil
 }

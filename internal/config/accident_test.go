@@ -27,9 +27,9 @@ func TestAccident(t *testing.T) {
 	lines := strings.SplitAfter(whole, "\n")
 	tests := []struct{ name, running, next, want string }{
 		{"the same", whole, whole, ""},
-		{"emptied", whole, "", "is empty"},
-		{"comments only", whole, lines[0], "is empty"},
-		{"spaces only", whole, "\n \n", "is empty"},
+		{"emptied", whole, "", "has become empty"},
+		{"comments only", whole, lines[0], "has become empty"},
+		{"spaces only", whole, "\n \n", "has become empty"},
 		{"emptied on purpose", whole, "{}\n", ""},
 		{"empty before", "# nothing\n", "", ""},
 		{"first contents", "", whole, ""},
@@ -38,8 +38,8 @@ func TestAccident(t *testing.T) {
 		{"cut off in a line", whole, whole[:len(whole)-3], "cut off"},
 		{"cut off, with other ends of lines", whole, strings.Join(lines[:5], "") + "\n", "cut off"},
 		{"cut off on purpose", whole, strings.Join(lines[:5], "") + "...\n", ""},
-		{"last line end lost", whole, strings.TrimSuffix(whole, "\n"), "has no end"},
-		{"written in part", whole, "ports: [6381]\nendpoints:\n  - name: cac", "has no end"},
+		{"last line end lost", whole, strings.TrimSuffix(whole, "\n"), "has lost its line break"},
+		{"written in part", whole, "ports: [6381]\nendpoints:\n  - name: cac", "has lost its line break"},
 		{"no line end before either", open, "ports: [6381]", ""},
 		{"last line end gained", open, open + "\n", ""},
 		{"blank lines removed", whole + "\n\n", whole, ""},
@@ -67,7 +67,7 @@ func TestAccident(t *testing.T) {
 
 func TestNothingObserved(t *testing.T) {
 	_, err := load(mustWrite(t, "ports: []\n"))
-	assert.ErrorContains(t, err, "ports: no port is observed")
+	assert.ErrorContains(t, err, "ports: no port to observe")
 }
 
 // What is no file with an end is refused at once.

@@ -50,7 +50,7 @@ func typeMismatch(from, to reflect.Type) error {
 	if got == want || got == "a whole number" && want == "a number" {
 		return nil
 	}
-	return &Fault{Cause: "is " + got, Allowed: "allowed " + want}
+	return &Fault{Cause: "must be " + want + ", not " + got}
 }
 
 // kindName says what a value is in terms of YAML.
@@ -86,16 +86,16 @@ func decodeSize(from reflect.Type, data any) (any, error) {
 		}
 		return nil, &Fault{Cause: strconv.Itoa(value) + " is negative", Allowed: allowed}
 	}
-	return nil, &Fault{Cause: "is " + kindName(from), Allowed: allowed}
+	return nil, &Fault{Cause: "must be a size, not " + kindName(from), Allowed: allowed}
 }
 
 func decodeDuration(from reflect.Type, data any) (any, error) {
 	const allowed = "allowed a duration such as 5ms or 30s"
 	text, isText := data.(string)
 	if !isText {
-		cause := "is " + kindName(from)
+		cause := "must be a duration, not " + kindName(from)
 		if kindName(from) == "a whole number" {
-			cause += " without a unit"
+			cause = "has no unit"
 		}
 		return nil, &Fault{Cause: cause, Allowed: allowed}
 	}
@@ -152,13 +152,13 @@ func decodeText(text string, to reflect.Type) (any, error) {
 	}
 	var value any
 	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
-		return nil, &Fault{Cause: strconv.Quote(text) + " is not YAML", Allowed: "allowed " + kindName(to)}
+		return nil, &Fault{Cause: "must be " + kindName(to) + " in YAML, not " + strconv.Quote(text)}
 	}
 	if value == nil {
 		return reflect.Zero(to).Interface(), nil
 	}
 	if err := typeMismatch(reflect.TypeOf(value), to); err != nil {
-		return nil, &Fault{Cause: strconv.Quote(text) + " is no " + strings.TrimPrefix(kindName(to), "a "), Allowed: "allowed " + kindName(to)}
+		return nil, &Fault{Cause: "must be " + kindName(to) + ", not " + strconv.Quote(text)}
 	}
 	return value, nil
 }

@@ -32,12 +32,12 @@ func AddFlags(flags *pflag.FlagSet, backends []string) {
 	if len(backends) > 0 {
 		choice = ": " + orList(backends)
 	}
-	flags.String("listen", d.Listen, "address of the HTTP endpoint")
+	flags.String("listen", d.Listen, "listen address of the HTTP endpoint")
 	flags.String("web-config", d.WebConfig, "web configuration file for TLS and basic authentication")
 	flags.String("backend", d.Capture.Backend, "capture backend"+choice)
-	flags.IntSlice("ports", d.Ports, "ports observed besides those of the endpoints")
-	flags.String("log-level", "info", "least severe log lines: debug, info, warn or error")
-	flags.String("log-format", d.Log.Format, "form of log lines: text or json")
+	flags.IntSlice("ports", d.Ports, "ports to observe in addition to those of the endpoints")
+	flags.String("log-level", "info", "minimum log level: debug, info, warn or error")
+	flags.String("log-format", d.Log.Format, "log format: text or json")
 }
 
 // Loader reads a configuration from all places that it may come from, and validates it.

@@ -30,7 +30,7 @@ func ParseSize(text string) (Size, error) {
 		return 0, fmt.Errorf("%q is not a size", text)
 	}
 	if high, _ := bits.Mul64(number, factor); high != 0 {
-		return 0, fmt.Errorf("%q is more than 64 bits hold", text)
+		return 0, fmt.Errorf("%q does not fit into 64 bits", text)
 	}
 	return Size(number * factor), nil
 }

@@ -39,7 +39,7 @@ func (c *Config) validate(backends []string) []error {
 	found.add("listen", listenFault(c.Listen))
 	if c.WebConfig != "" {
 		if err := plainfile.Check(c.WebConfig); err != nil {
-			found.add("web_config", &Fault{Cause: err.Error(), Allowed: "allowed the path of a web configuration file, or nothing"})
+			found.add("web_config", &Fault{Cause: err.Error(), Allowed: "allowed the path of a web configuration file, or an empty text"})
 		}
 	}
 	c.Capture.validate(backends, &found)
@@ -49,7 +49,7 @@ func (c *Config) validate(backends []string) []error {
 		}
 	}
 	if len(c.Ports) == 0 && len(c.Endpoints) == 0 {
-		found.add("ports", &Fault{Cause: "no port is observed", Allowed: "name one here, or an endpoint"})
+		found.add("ports", &Fault{Cause: "no port to observe", Allowed: "list at least one, or add an endpoint"})
 	}
 	found.add("default_name", nameFault(c.DefaultName))
 	validateEndpoints(c.Endpoints, &found)
@@ -122,7 +122,7 @@ func nameFault(name string) *Fault {
 	const allowed = "allowed 1 to 128 bytes of printable text"
 	switch {
 	case strings.TrimSpace(name) == "":
-		return &Fault{Cause: "is empty", Allowed: allowed}
+		return &Fault{Cause: "must not be empty", Allowed: allowed}
 	case len(name) > maxNameLength:
 		return &Fault{Cause: fmt.Sprintf("is %d bytes long", len(name)), Allowed: allowed}
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
@@ -142,7 +142,7 @@ func validateEndpoints(endpoints []Endpoint, found *faultList) {
 		path := fmt.Sprintf("endpoints[%d]", i)
 		found.add(path+".name", nameFault(endpoint.Name))
 		if len(endpoint.Addresses) == 0 {
-			found.add(path+".addresses", &Fault{Cause: "is empty", Allowed: address.Forms})
+			found.add(path+".addresses", &Fault{Cause: "must not be empty", Allowed: address.Forms})
 		}
 		for j, a := range endpoint.Addresses {
 			at := fmt.Sprintf("%s.addresses[%d]", path, j)
@@ -154,9 +154,9 @@ func validateEndpoints(endpoints []Endpoint, found *faultList) {
 			case !taken:
 				owners[a] = owner{at, endpoint.Name, endpoint.Role}
 			case first.role != endpoint.Role:
-				found.add(at, &Fault{Cause: fmt.Sprintf("%s of %q is also %s of %q with the other role, so that its commands would count twice", a, endpoint.Name, first.path, first.name), Allowed: "keep one of them"})
+				found.add(at, &Fault{Cause: fmt.Sprintf("%s of %q is also %s of %q in the other role, so its commands would be counted twice", a, endpoint.Name, first.path, first.name), Allowed: "remove one of them"})
 			case first.name != endpoint.Name:
-				found.add(at, &Fault{Cause: a.String() + " is also " + first.path + " of " + strconv.Quote(first.name), Allowed: "keep one of them"})
+				found.add(at, &Fault{Cause: a.String() + " is also " + first.path + " of " + strconv.Quote(first.name), Allowed: "remove one of them"})
 			}
 		}
 	}
@@ -172,7 +172,7 @@ func (m *Metrics) validate(found *faultList) {
 		case !(bound > 0) || math.IsInf(bound, 0):
 			found.add(path, &Fault{Cause: fmt.Sprintf("%g is not a finite positive number", bound), Allowed: "allowed seconds, as in 0.005"})
 		case i > 0 && bound <= m.Buckets[i-1]:
-			found.add(path, &Fault{Cause: fmt.Sprintf("%g does not exceed %g before it", bound, m.Buckets[i-1]), Allowed: "allowed ascending bounds"})
+			found.add(path, &Fault{Cause: fmt.Sprintf("%g is not greater than the previous bound %g", bound, m.Buckets[i-1]), Allowed: "allowed ascending bounds"})
 		}
 	}
 	if m.CommandNames != WireNames && m.CommandNames != RedisPyNames {

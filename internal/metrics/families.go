@@ -23,19 +23,19 @@ func newFamilies(options Options) families {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, with(labels, further...))
 	}
 	return families{
-		commands:   counters("redis_commands_total", "Completed commands, by status. Commands that the client gave up by closing its connection count as success.", "command", "status"),
+		commands:   counters("redis_commands_total", "Completed commands, by status. Commands that the client abandoned by closing its connection count as success.", "command", "status"),
 		durations:  newDurations(options),
-		errors:     counters("redis_command_errors_total", "Commands that failed: by an error reply, or because the server or the network ended the connection while the caller waited.", "command"),
-		prefixes:   counters("redis_observer_error_replies_total", "Error replies by their prefix.", "prefix"),
-		unanswered: counters("redis_observer_unanswered_commands_total", "Commands outstanding when their connection ended, by who ended it. They count as errors; client_closed ones count as success without a duration.", "reason"),
-		silent:     counters("redis_observer_silent_commands_total", "Commands without a reply by design, counted as success without a duration."),
-		unpaired:   counters("redis_observer_unpaired_commands_total", "Commands or replies that could not be paired and are not counted as commands.", "reason"),
+		errors:     counters("redis_command_errors_total", "Failed commands: an error reply, or a connection that the server or the network closed before the reply.", "command"),
+		prefixes:   counters("redis_observer_error_replies_total", "Error replies, by error prefix.", "prefix"),
+		unanswered: counters("redis_observer_unanswered_commands_total", "Commands without a reply when their connection ended, by who ended it. They count as errors, except client_closed, which counts as success without a duration.", "reason"),
+		silent:     counters("redis_observer_silent_commands_total", "Commands without a reply by design, such as after CLIENT REPLY OFF. They count as success without a duration."),
+		unpaired:   counters("redis_observer_unpaired_commands_total", "Commands or replies that could not be paired, by reason. They are not counted as commands.", "reason"),
 	}
 }
 
 func newDurations(options Options) durations {
 	const name = "redis_command_duration_seconds"
-	const help = "Round trip of commands as the application saw it, from the start of its write to the end of its read."
+	const help = "Command duration as seen by the application, from the start of its write to the end of its read."
 	labels := with(options.Identities.Labels(), "command")
 	if !options.NativeHistograms {
 		return newClassic(name, help, labels, options.Buckets)

@@ -58,18 +58,18 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 		families: newFamilies(options),
 		configReloaded: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "redis_observer_config_last_reload_successful",
-			Help: "Whether the configuration was valid when it was last read.",
+			Help: "Whether the last read of the configuration succeeded (1) or failed (0).",
 		}),
 		configTime: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "redis_observer_config_last_reload_success_timestamp_seconds",
-			Help: "When a valid configuration was last read.",
+			Help: "Time of the last successful read of the configuration.",
 		}),
 	}
 	r.series.Store(&[]*identitySeries{})
 	r.scrape = r.newScrape()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "redis_observer_build_info",
-		Help:        "What was built, by labels; the value is 1.",
+		Help:        "Version, revision and Go version of this build. The value is always 1.",
 		ConstLabels: prometheus.Labels{"version": options.Version, "revision": options.Revision, "goversion": runtime.Version()},
 	})
 	info.Set(1)

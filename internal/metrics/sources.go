@@ -18,7 +18,7 @@ type Sources struct {
 	LastRead       func() time.Time         // when it was last read; the zero time if it was not yet
 	Tracker        func() correlate.Stats   // what the tracker saw besides commands
 	Pools          func() []correlate.Pool  // the connections, each identity once
-	LookupFailures func() map[string]uint64 // failed look-ups of host names, by logical name
+	LookupFailures func() map[string]uint64 // failed DNS lookups, by host name
 	LogDropped     func() uint64            // log lines that were not written
 }
 
@@ -28,31 +28,31 @@ func (r *Recorder) Watch(sources Sources) {
 	r.registry.MustRegister(&watched{
 		Sources:    sources,
 		identities: identities,
-		pools: prometheus.NewDesc("redis_pool_connections", "Established connections, by whether a command is outstanding.",
+		pools: prometheus.NewDesc("redis_pool_connections", "Established connections: in_use while a command is outstanding, otherwise available.",
 			with(identities.Labels(), "state"), nil),
 	})
 }
 
 var (
-	captureInfoDesc   = desc("capture_info", "The capture backend in use; the value is 1.", "backend")
-	captureEventsDesc = desc("capture_events_total", "Events that the capture source delivered.")
-	captureBytesDesc  = desc("capture_bytes_total", "Payload bytes that the capture source delivered.")
-	lastReadDesc      = desc("last_read_timestamp_seconds", "When the observer last read its probes; once a second at least while it works.")
-	captureLostDesc   = desc("capture_lost_events_total", "Events lost between the kernel and the observer.", "reason")
+	captureInfoDesc   = desc("capture_info", "Capture backend in use. The value is always 1.", "backend")
+	captureEventsDesc = desc("capture_events_total", "Events read from the capture backend.")
+	captureBytesDesc  = desc("capture_bytes_total", "Payload bytes read from the capture backend.")
+	lastReadDesc      = desc("last_read_timestamp_seconds", "Time of the last read from the capture backend. Advances at least once a second.")
+	captureLostDesc   = desc("capture_lost_events_total", "Events lost between the kernel and the observer, by reason.", "reason")
 
-	connectionsDesc    = desc("connections_total", "Connections recognised, by what is spoken on them; a replica link counts as redis before.", "kind")
-	trackedDesc        = desc("tracked_connections", "Connections whose state is kept.")
-	evictedDesc        = desc("evicted_connections_total", "Connections forgotten to make room for others.")
-	lostDesc           = desc("lost_connections_total", "Connections whose end was not seen.")
-	gapsDesc           = desc("gaps_total", "Gaps in streams: skipped inside a value, without loss, or broken, with the connection out of step.", "reason", "effect")
-	gapBytesDesc       = desc("gap_bytes_total", "Bytes in the gaps of streams.", "reason", "effect")
-	heldOverflowDesc   = desc("held_overflow_total", "Chunks out of order that were not held for want of room.")
-	unsolicitedDesc    = desc("unsolicited_replies_total", "Replies on connections that sent no request, such as a refusal of the connection.")
-	protocolErrorsDesc = desc("protocol_errors_total", "Malformed requests (not RESP), after which the server reads no more of the connection.")
-	unexecutedDesc     = desc("unexecuted_commands_total", "Commands not counted because the server cannot have run them.")
+	connectionsDesc    = desc("connections_total", "Connections, by detected kind. A replication link counts as redis first, then as replica.", "kind")
+	trackedDesc        = desc("tracked_connections", "Connections that are currently tracked.")
+	evictedDesc        = desc("evicted_connections_total", "Connections evicted to make room for others.")
+	lostDesc           = desc("lost_connections_total", "Connections whose close was not observed.")
+	gapsDesc           = desc("gaps_total", "Gaps in captured streams. Skipped gaps are inside a value and lose nothing; broken gaps desynchronize the connection.", "reason", "effect")
+	gapBytesDesc       = desc("gap_bytes_total", "Bytes in gaps of captured streams, by reason and effect of the gap.", "reason", "effect")
+	heldOverflowDesc   = desc("held_overflow_total", "Out-of-order segments that did not fit into the reorder buffers.")
+	unsolicitedDesc    = desc("unsolicited_replies_total", "Replies on connections that sent no request, for example when the server refuses a connection.")
+	protocolErrorsDesc = desc("protocol_errors_total", "Malformed requests (not RESP), after which the server closes the connection.")
+	unexecutedDesc     = desc("unexecuted_commands_total", "Outstanding commands not counted because the server cannot have run them, or because the connection is not Redis.")
 
-	logDroppedDesc     = desc("log_lines_dropped_total", "Log lines dropped because the reader of the log was too slow or had gone.")
-	lookupFailuresDesc = desc("host_lookup_failures_total", "Failed look-ups of the host names of an endpoint.", "name")
+	logDroppedDesc     = desc("log_lines_dropped_total", "Log lines dropped because the log was not read fast enough, or not at all.")
+	lookupFailuresDesc = desc("host_lookup_failures_total", "Failed DNS lookups of the host names of endpoints, by host name.", "host")
 )
 
 // watchedDescs are all of the above, which have no labels of an identity.
@@ -104,8 +104,8 @@ func (w *watched) Collect(out chan<- prometheus.Metric) {
 		counter(out, logDroppedDesc, w.LogDropped())
 	}
 	if w.LookupFailures != nil {
-		for name, failures := range w.LookupFailures() {
-			counter(out, lookupFailuresDesc, failures, name)
+		for host, failures := range w.LookupFailures() {
+			counter(out, lookupFailuresDesc, failures, host)
 		}
 	}
 }

@@ -110,7 +110,7 @@ func (h *hosts) learn(answers map[string]answer) (failed []string) {
 		if got.err != nil {
 			failed = append(failed, name)
 			if !known.failed {
-				h.logger.Warn("host name of an endpoint does not resolve; its last addresses are kept", "host", name, "error", got.err)
+				h.logger.Warn("cannot resolve the host name of an endpoint; keeping its last addresses", "host", name, "error", got.err)
 			}
 			known.failed = true
 			continue

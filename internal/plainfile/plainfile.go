@@ -17,12 +17,12 @@ import (
 // Limit is the size of the largest file that is read, in bytes. It is that of a ConfigMap.
 const Limit = 1 << 20
 
-// readAgain is how often a file that changes while it is read is read anew.
+// readAgain is how often a file that keeps changing while it is read is read anew.
 const readAgain = 10
 
 var (
 	errSize     = fmt.Errorf("is larger than %d KiB", Limit>>10)
-	errChanging = errors.New("changes while it is read")
+	errChanging = errors.New("keeps changing while it is read")
 )
 
 // Check returns nil if Read would read the file at path: it is there, regular, not too large, and may be opened. It does not wait.
@@ -95,7 +95,7 @@ func acceptable(path string, info fs.FileInfo) error {
 	case mode.IsDir():
 		err = syscall.EISDIR
 	case !mode.IsRegular():
-		err = fmt.Errorf("is no regular file but %s", kindName(mode))
+		err = fmt.Errorf("is %s, not a regular file", kindName(mode))
 	case info.Size() > Limit:
 		err = errSize
 	}

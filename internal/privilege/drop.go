@@ -49,7 +49,7 @@ func Drop(keep Set) (Set, error) {
 		return 0, dropError(errno)
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // of the process, not of a thread
-		return 0, fmt.Errorf("refuse to be looked into: %w", err)
+		return 0, fmt.Errorf("disable core dumps and ptrace: %w", err)
 	}
 	return held &^ keep, nil
 }

@@ -37,7 +37,7 @@ func Filter(write bool) error {
 	case errno != 0:
 		return fmt.Errorf("filter system calls: %w", errno)
 	case other != 0:
-		return errors.New("filter system calls: a thread has a filter of its own")
+		return errors.New("filter system calls: another thread already has a seccomp filter")
 	}
 	return nil
 }

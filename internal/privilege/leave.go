@@ -23,20 +23,20 @@ func Leave(check func() error) error {
 	group := uintptr(os.Getgid())
 	groups, err := unix.Getgroups()
 	if err != nil {
-		return fmt.Errorf("read groups: %w", err)
+		return fmt.Errorf("read supplementary groups: %w", err)
 	}
 	back := func(err error) error { // each of these undoes a step, or a step that was not taken
 		return errors.Join(err, setUsers(0, 0), setGroups(groups), setGroup(group, group))
 	}
 	if err := setGroup(User, group); err != nil {
-		return fmt.Errorf("leave the group: %w (needs CAP_SETGID)", err)
+		return fmt.Errorf("change the group: %w (needs CAP_SETGID)", err)
 	}
 	if err := setGroups(nil); err != nil {
-		return back(fmt.Errorf("leave the other groups: %w", err))
+		return back(fmt.Errorf("drop the supplementary groups: %w", err))
 	}
 	// The saved user stays root for now, which is the way back.
 	if err := setUsers(User, 0); err != nil {
-		return back(fmt.Errorf("leave the user: %w (needs CAP_SETUID)", err))
+		return back(fmt.Errorf("change the user: %w (needs CAP_SETUID)", err))
 	}
 	if err := check(); err != nil {
 		return back(err)

@@ -86,7 +86,7 @@ func (c *crowd) Accept() (net.Conn, error) {
 	c.conns[g] = struct{}{}
 	c.mu.Unlock()
 	if victim != nil {
-		c.logger.Warn("the endpoint has too many connections, one is closed", "peer", victim.peer, "connections", maxConnections)
+		c.logger.Warn("too many connections to the HTTP endpoint; closing one", "peer", victim.peer, "connections", maxConnections)
 		victim.abort()
 	}
 	return g, nil

@@ -101,7 +101,7 @@ type complaints struct{ logger *slog.Logger }
 
 // Write implements io.Writer.
 func (c complaints) Write(line []byte) (int, error) {
-	c.logger.Debug("the HTTP server complains of a client", "complaint", string(bytes.TrimSpace(line)))
+	c.logger.Debug("HTTP client error", "error", string(bytes.TrimSpace(line)))
 	return len(line), nil
 }
 

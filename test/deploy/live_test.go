@@ -33,7 +33,7 @@ endpoints:
   - {name: healthy, addresses: ["127.0.0.1:24114"]}
   - {name: unused, addresses: ["127.0.0.1:24115"]}
 `)
-	mustStart(t, mustBuild(t), "--config", config).awaitLog(t, "redis-observer observes")
+	mustStart(t, mustBuild(t), "--config", config).awaitLog(t, "redis-observer started")
 	p := mustPrometheus(t, 24116, plainScrape)
 
 	// Every name has an idle connection from before, and every command its series, so that what follows is all that happens.
@@ -120,7 +120,7 @@ func TestLiveWithTLS(t *testing.T) {
 		"-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder+"/key.pem", "-out", folder+"/cert.pem")
 	web := mustWrite(t, "web.yml", "tls_server_config: {cert_file: "+folder+"/cert.pem, key_file: "+folder+"/key.pem}\n"+
 		"basic_auth_users: {prometheus: "+passwordHash+"}\n")
-	mustStart(t, mustBuild(t), "--listen", "127.0.0.1:24120", "--web-config", web, "--ports", "24121").awaitLog(t, "redis-observer observes")
+	mustStart(t, mustBuild(t), "--listen", "127.0.0.1:24120", "--web-config", web, "--ports", "24121").awaitLog(t, "redis-observer started")
 	p := mustPrometheus(t, 24122, `  - job_name: redis-observer
     scheme: https
     tls_config: {ca_file: `+folder+`/cert.pem}

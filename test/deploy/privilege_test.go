@@ -101,7 +101,7 @@ func TestPrivileges(t *testing.T) {
 		{"manifest", manifest, 0o644, serviceUser, `dropped="[CAP_SETGID CAP_SETUID CAP_PERFMON CAP_BPF]"`},
 		{"systemd", systemd, 0o644, 61234, `dropped="[CAP_PERFMON CAP_BPF]"`},
 		{"root that may not change users", bare, 0o644, 0, "needs CAP_SETGID"},
-		{"configuration of root's", native, 0o600, 0, "another user could not reload the configuration"},
+		{"configuration of root's", native, 0o600, 0, "an unprivileged user cannot reload the configuration"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestPrivileges(t *testing.T) {
 			require.NoError(t, os.Chmod(config, test.mode))
 			name, args := test.run(t, "--config", config)
 			observer := mustStart(t, name, args...)
-			observer.awaitLog(t, "redis-observer observes")
+			observer.awaitLog(t, "redis-observer started")
 			assert.Contains(t, observer.Output.String(), test.log)
 			assertConfined(t, observer, test.user)
 
@@ -134,10 +134,10 @@ func TestPrivileges(t *testing.T) {
 			time.Sleep(200 * time.Millisecond)
 			awaitMetric(t, "http://127.0.0.1:24100/metrics", "redis_observer_config_last_reload_successful 1")
 			assert.NotContains(t, observer.Output.String(), "could not be listed")
-			assert.NotContains(t, observer.Output.String(), "does not resolve")
+			assert.NotContains(t, observer.Output.String(), "cannot resolve the host name")
 			observer.end(t)
 			assert.NotContains(t, observer.Output.String(), "level=ERROR")
-			assert.Contains(t, observer.Output.String(), "redis-observer stops")
+			assert.Contains(t, observer.Output.String(), "redis-observer stopped")
 		})
 	}
 }
@@ -194,6 +194,6 @@ func TestSysAdminAlone(t *testing.T) {
 	requireRoot(t)
 	name, args := with(t, "+sys_admin", "--listen", "127.0.0.1:24104")
 	observer := mustStart(t, name, args...)
-	observer.awaitLog(t, "redis-observer observes")
+	observer.awaitLog(t, "redis-observer started")
 	assert.Contains(t, observer.Output.String(), "dropped=[CAP_SYS_ADMIN]")
 }
