@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -137,8 +138,12 @@ func TestReloadRefusesAccidents(t *testing.T) {
 			r.awaitMetric("redis_observer_config_last_reload_successful 1")
 		}
 	}
+	received := make(chan os.Signal, 1)
+	signal.Notify(received, syscall.SIGHUP)
+	defer signal.Stop(received)
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	r.end()
+	<-received // delivered later, when nothing catches it any more, it would end the tests
 }
 
 func TestServiceManager(t *testing.T) {
