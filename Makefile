@@ -1,4 +1,4 @@
-# Everything that one does with redis-observer. `make help` lists it.
+# Build, test and measure redis-observer. `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -16,7 +16,7 @@ help: ## list the targets
 .PHONY: build
 build: $(BINARY) ## build the static binary
 
-# Always asks the compiler, which knows better than time stamps what is up to date.
+# Always runs the compiler: its cache decides what is up to date.
 .PHONY: $(BINARY)
 $(BINARY):
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $@ ./cmd/redis-observer
@@ -25,15 +25,15 @@ $(BINARY):
 demo: build ## observe real traffic for ten seconds (as root; otherwise recorded traffic)
 	$(GO) run ./test/demo $(BINARY)
 
-# What cannot be installed makes tests skip, and with CI=1 fail. What was skipped is told at the end, with the reasons.
-# TEST='-run TestReload ./test/e2e' says which.
+# Tests that lack a package skip, and fail with CI=1. The output ends with the skipped tests and the reasons.
+# Choose tests by TEST='-run TestReload ./test/e2e'.
 TEST ?= -race ./...
-# 1: nothing may skip that root can; packets: nothing that CAP_NET_RAW can.
+# 1: no test may skip; packets: no test that needs only CAP_NET_RAW may skip.
 REQUIRE ?= $(CI)
 TCPDUMP := ./test/unpack.sh tcpdump usr/bin tcpdump libpcap0.8
 HAPROXY := ./test/unpack.sh haproxy usr/sbin haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 libpcre2-8-0 libssl3
 .PHONY: test
-test: ## install what the tests need and can be installed, run unit and end-to-end tests with the race detector
+test: ## install what the tests need; run unit and end-to-end tests with the race detector
 	./test/install.sh redis || test -z "$(CI)"
 	$(TCPDUMP) || test -z "$(CI)"
 	$(HAPROXY) || test -z "$(CI)"
@@ -55,17 +55,17 @@ test-places: ## run demo and tests in a container with Docker's default rights, 
 # SIGNALS=25 for a short run.
 SIGNALS ?= 500
 .PHONY: test-lifetimes
-test-lifetimes: ## signals at random moments of the listing beside 20,000 open files, 500 of each (as root)
+test-lifetimes: ## send signals at random moments of the listing beside 20,000 open files, 500 of each (as root)
 	./test/install.sh redis
 	REDIS_OBSERVER_TEST_REQUIRE=1 REDIS_OBSERVER_TEST_SIGNALS=$(SIGNALS) $(GO) test -count=1 -timeout 60m -run TestSignalsAtAnyMoment ./test/e2e
 
-# TRUTH='-servers redis-7.0,valkey-9 -clients go-redis,raw -count 5' says what; docs/accuracy.md says more.
+# Choose rows by TRUTH='-servers redis-7.0,valkey-9 -clients go-redis,raw -count 5'; see docs/accuracy.md.
 .PHONY: test-truth
 test-truth: build ## compare the counts with the servers' own: every server, every client (as root, about twelve minutes)
 	$(GO) run ./test/truth -observer $(BINARY) $(TRUTH)
 
 .PHONY: test-truth-short
-test-truth-short: ## the same for one server with threads and one without
+test-truth-short: ## compare for one server with threads and one without
 	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io'
 
 KERNELS ?= 5.10,6.1,6.12,7.2,native
@@ -76,7 +76,7 @@ test-kernels: ## run the conformance test on this kernel and on Debian's 5.10, 6
 	./test/kernels/run.sh -only $(KERNELS)
 
 .PHONY: bench-kernels
-bench-kernels: ## count the instructions that each backend costs on Debian's kernels in QEMU
+bench-kernels: ## count the instructions of each backend on Debian's kernels in QEMU
 	./test/install.sh redis
 	./test/install.sh kernels
 	./test/kernels/cost.sh
@@ -87,7 +87,7 @@ generate: ## regenerate the eBPF objects and the command table (clang 14)
 	$(GO) generate ./...
 
 .PHONY: generate-check
-generate-check: generate ## fail if what is generated differs from what is committed
+generate-check: generate ## fail if the generated files differ from the committed ones
 	git diff --exit-code -- bpf internal/command
 
 .PHONY: format
@@ -109,13 +109,13 @@ lint: ## run the linters
 # SOAK_TIME=30m for a long run.
 SOAK_TIME ?= 2m
 .PHONY: soak
-soak: build ## load, kills, churn and reloads for SOAK_TIME: nothing may grow or be lost (as root)
+soak: build ## run load, kills, churn and reloads for SOAK_TIME: nothing may grow or be lost (as root)
 	./test/install.sh redis
 	$(GO) run ./test/soak -observer $(BINARY) -duration $(SOAK_TIME)
 
-# NEIGHBOURS='-only pool -limit 0' says what.
+# Choose rows by NEIGHBOURS='-only pool -limit 0'.
 .PHONY: test-neighbours
-test-neighbours: build ## one well-behaved client beside each hostile one: exact, or the row fails (as root)
+test-neighbours: build ## run a well-behaved client beside each hostile one; its counts must be exact (as root)
 	./test/install.sh redis
 	$(GO) run ./test/neighbours -observer $(BINARY) $(NEIGHBOURS)
 
@@ -128,19 +128,19 @@ deploy-check: ## check container, manifests, chart, unit, dashboard and alerts, 
 fuzz: ## run each fuzzer for FUZZ_TIME
 	./test/fuzz.sh $(FUZZ_TIME)
 
-# BENCH='-cases get -pairs 9' says what; PEERS=1 compares with tcpdump, tshark and MONITOR too.
+# Choose cases by BENCH='-cases get -pairs 9'. PEERS=1 compares with tcpdump, tshark and MONITOR too.
 .PHONY: bench
-bench: build ## measure what observing costs (as root, about a quarter of an hour; see docs/performance.md)
+bench: build ## measure the cost of observing (as root, about 15 minutes; see docs/performance.md)
 	./test/install.sh redis
 	$(GO) run ./test/bench -json build/bench.json $(BENCH) $(BINARY)
 
 .PHONY: bench-replay
-bench-replay: build ## measure what replaying a capture costs, beside tcpdump and tshark where they are installed
+bench-replay: build ## measure the cost of a replay, beside tcpdump and tshark where they are installed
 	$(GO) run ./test/replay $(BINARY)
 
-# The compiler takes cmd/redis-observer/default.pgo by itself. Commit what this writes; the benchmarks need not be repeated for small changes.
+# The compiler finds cmd/redis-observer/default.pgo by itself. Commit the new one. Small changes need none.
 .PHONY: profile
-profile: ## collect anew the profile by which the compiler optimises the path from events to metrics
+profile: ## collect the profile for the compiler anew: the path from events to metrics
 	mkdir -p build
 	$(GO) test -trimpath -run '^$$' -bench Path -cpu 1 -benchtime 3s -o build/socket.test -cpuprofile build/path.pprof ./internal/capture/socket
 	$(GO) test -trimpath -run '^$$' -bench Replay -cpu 1 -benchtime 3s -o build/packet.test -cpuprofile build/replay.pprof ./internal/capture/packet
@@ -151,5 +151,5 @@ bench-smoke: ## run each Go benchmark once
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
 .PHONY: clean
-clean: ## remove what was built and fetched
+clean: ## remove everything built and fetched
 	rm -rf build .cache
