@@ -23,7 +23,9 @@ type Probes struct {
 	reader   *reader // for the reader only; nil after Release
 	released bool
 
+	ending   sync.Once  // Close
 	lock     sync.Mutex // protects the fields below
+	ended    bool       // no tap may be attached any more
 	attached []*attached
 	missed   uint64 // calls missed by return probes that were detached since
 }
@@ -64,26 +66,41 @@ func (p *Probes) attach(t *tap) (*attached, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.lock.Lock()
-	defer p.lock.Unlock()
-	if p.closed.Load() {
+	if !p.add(a) {
 		return nil, errors.Join(os.ErrClosed, a.detach())
 	}
-	p.attached = append(p.attached, a)
 	return a, nil
+}
+
+// add records an attached tap. It returns false after Close.
+func (p *Probes) add(a *attached) bool {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	if !p.ended {
+		p.attached = append(p.attached, a)
+	}
+	return !p.ended
 }
 
 // detach detaches a tap; a second call has no effect. Any goroutine may call it.
 func (p *Probes) detach(a *attached) error {
+	if !p.remove(a) {
+		return nil
+	}
+	return a.detach()
+}
+
+// remove removes an attached tap from the records. It returns false if that was done already.
+func (p *Probes) remove(a *attached) bool {
 	p.lock.Lock()
 	defer p.lock.Unlock()
 	i := slices.Index(p.attached, a)
 	if i < 0 {
-		return nil
+		return false
 	}
 	p.attached = slices.Delete(p.attached, i, i+1)
 	p.missed += a.missedCalls()
-	return a.detach()
+	return true
 }
 
 // SetPorts replaces the observed ports without detaching, and ends all stops. After Release the error is
@@ -225,16 +242,22 @@ func (p *Probes) missedCalls() uint64 {
 
 // Close detaches all taps. The reader can still read the remaining events, and must call Release then.
 func (p *Probes) Close() error {
+	var errs []error
+	p.ending.Do(func() {
+		for _, a := range slices.Backward(p.endAttaching()) {
+			errs = append(errs, p.detach(a))
+		}
+		// Only after detaching: else Next could report the end while probes still write.
+		p.closed.Store(true)
+		p.Wake()
+	})
+	return errors.Join(errs...)
+}
+
+// endAttaching makes attach fail from now on, and returns the taps that are attached.
+func (p *Probes) endAttaching() []*attached {
 	p.lock.Lock()
 	defer p.lock.Unlock()
-	var errs []error
-	for _, a := range slices.Backward(p.attached) {
-		p.missed += a.missedCalls()
-		errs = append(errs, a.detach())
-	}
-	p.attached = nil
-	// Only after detaching: else Next could report the end while probes still write.
-	p.closed.Store(true)
-	p.Wake()
-	return errors.Join(errs...)
+	p.ended = true
+	return slices.Clone(p.attached)
 }
