@@ -5,7 +5,6 @@ package capturetest
 
 import (
 	"bytes"
-	"io"
 	"net"
 	"time"
 
@@ -122,14 +121,6 @@ func (k *Conn) Close() {
 	k.send(true, "", nil)
 }
 
-// ServerCloses ends the connection, the server first.
-func (k *Conn) ServerCloses() {
-	k.send(false, "", func(t *layers.TCP) { t.FIN = true })
-	k.Server++
-	k.send(true, "", func(t *layers.TCP) { t.FIN = true })
-	k.Client++
-}
-
 // Reset ends the connection at once, by the client or by the server.
 func (k *Conn) Reset(byClient bool) {
 	k.send(byClient, "", func(t *layers.TCP) { t.RST = true })
@@ -244,9 +235,6 @@ func (c *Capture) PcapNG() []byte {
 	mustWrite(w.Flush())
 	return file.Bytes()
 }
-
-// Reader returns the capture as a stream.
-func (c *Capture) Reader() io.Reader { return bytes.NewReader(c.Pcap()) }
 
 // mustWrite panics on an error, because writing to memory does not fail.
 func mustWrite(err error) {

@@ -31,7 +31,7 @@ const (
 func filter(ports []uint16, interfaces []int, snap uint32) ([]bpf.RawInstruction, error) {
 	accept := bpf.RetConstant{Val: snap}
 	program := []bpf.Instruction{bpf.LoadExtension{Num: bpf.ExtLinkLayerType}}
-	program = append(program, when(bpf.JumpEqual, loopbackHardware,
+	program = append(program, whenEqual(loopbackHardware,
 		bpf.LoadExtension{Num: bpf.ExtType},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.PACKET_OUTGOING, SkipTrue: 1},
 		bpf.RetConstant{},
@@ -55,10 +55,10 @@ func filter(ports []uint16, interfaces []int, snap uint32) ([]bpf.RawInstruction
 	return raw, nil
 }
 
-// when runs body if the accumulator meets the condition. body may be longer than a conditional jump can skip.
-func when(condition bpf.JumpTest, value uint32, body ...bpf.Instruction) []bpf.Instruction {
+// whenEqual runs body if the accumulator equals value. body may be longer than a conditional jump can skip.
+func whenEqual(value uint32, body ...bpf.Instruction) []bpf.Instruction {
 	return append([]bpf.Instruction{
-		bpf.JumpIf{Cond: condition, Val: value, SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipTrue: 1},
 		bpf.Jump{Skip: uint32(len(body))},
 	}, body...)
 }
@@ -100,12 +100,12 @@ func ip(at uint32, ports []uint16, accept bpf.RetConstant) []bpf.Instruction {
 	tcp = append(tcp, bpf.LoadAbsolute{Off: at + sizeIPv6 + destinationPort, Size: 2})
 	tcp = append(tcp, oneOf(ports, accept)...)
 	tcp = append(tcp, bpf.RetConstant{})
-	ipv6 := append([]bpf.Instruction{bpf.LoadAbsolute{Off: at + nextHeaderIPv6, Size: 1}}, when(bpf.JumpEqual, unix.IPPROTO_TCP, tcp...)...)
+	ipv6 := append([]bpf.Instruction{bpf.LoadAbsolute{Off: at + nextHeaderIPv6, Size: 1}}, whenEqual(unix.IPPROTO_TCP, tcp...)...)
 	for _, header := range []uint32{unix.IPPROTO_HOPOPTS, unix.IPPROTO_ROUTING, unix.IPPROTO_FRAGMENT, unix.IPPROTO_AH, unix.IPPROTO_DSTOPTS} {
 		ipv6 = append(ipv6, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: header, SkipTrue: 1}, accept) // rare, so user space decides
 	}
 	ipv6 = append(ipv6, bpf.RetConstant{})
-	return append(when(bpf.JumpEqual, frame.TypeIPv4, ipv4...), when(bpf.JumpEqual, frame.TypeIPv6, ipv6...)...)
+	return append(whenEqual(frame.TypeIPv4, ipv4...), whenEqual(frame.TypeIPv6, ipv6...)...)
 }
 
 // oneOf accepts the packet if the accumulator holds one of the ports.

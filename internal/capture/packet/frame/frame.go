@@ -36,12 +36,6 @@ type Segment struct {
 	Missing                     uint32 // bytes at the end of the payload that the capture cut off
 }
 
-// Supported reports whether packets of a link type can be decoded.
-func Supported(link uint16) bool {
-	_, _, verdict := network(link, make([]byte, 64))
-	return verdict != Unsupported
-}
-
 // Decoder finds segments, and reassembles fragmented ones.
 type Decoder struct {
 	fragments fragments
