@@ -4,8 +4,9 @@ import "strings"
 
 //go:generate go run ./gen -in commands.tsv -out table_gen.go
 
-// ID is a command of a Table: a small integer, dense from 0, good for indexing.
-// The constants of the closed table are the same in every Table; the extra commands of a configuration come after them.
+// ID is a command of a Table: a small integer, dense from 0, good for indexing. The constants of
+// the closed table are the same in every Table; the extra commands of a configuration come after
+// them.
 type ID uint16
 
 // Other stands for every command that is not in the table.

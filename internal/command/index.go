@@ -56,7 +56,8 @@ func (x *index) grow() {
 	x.slots, x.shift = grown.slots, grown.shift
 }
 
-// find returns the command of a name within a container, Other if there is none. It ends at an empty slot, of which there always is one.
+// find returns the command of a name within a container, Other if there is none. It ends at an
+// empty slot, of which there always is one.
 func (x *index) find(parent ID, name []byte) ID {
 	if len(name) == 0 || len(name) > maxName {
 		return Other
@@ -86,7 +87,8 @@ func hash(parent ID, head, tail uint64) uint64 {
 	return (head ^ tail ^ uint64(parent)<<48) * multiplier
 }
 
-// words returns the last word of a name of 1 to maxName bytes, and a digest of those before it, 0 if there are none.
+// words returns the last word of a name of 1 to maxName bytes, and a digest of those before it, 0
+// if there are none.
 func words(name []byte) (head, tail uint64) {
 	if len(name) <= 8 {
 		return 0, lower(word(name))
@@ -98,7 +100,8 @@ func words(name []byte) (head, tail uint64) {
 	return head, lower(binary.LittleEndian.Uint64(name[len(name)-8:]))
 }
 
-// equalHead reports whether name begins as the lower-case want does, of the same length and more than 8 bytes. The last 8 bytes are not compared.
+// equalHead reports whether name begins as the lower-case want does, of the same length and more
+// than 8 bytes. The last 8 bytes are not compared.
 func equalHead(want string, name []byte) bool {
 	for i := range len(want) - 8 {
 		c := name[i]
@@ -112,7 +115,8 @@ func equalHead(want string, name []byte) bool {
 	return true
 }
 
-// word returns 1 to 8 bytes as a number, the first byte lowest. The masks of the shifts change nothing: they spare the test for large ones.
+// word returns 1 to 8 bytes as a number, the first byte lowest. The masks of the shifts change
+// nothing: they spare the test for large ones.
 func word(b []byte) uint64 {
 	switch n := len(b); {
 	case n == 8:

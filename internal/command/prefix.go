@@ -25,11 +25,13 @@ var prefixes = func() map[string]Prefix {
 	return m
 }()
 
-// maxPrefix is within how many bytes the server itself searches for the end of a prefix: 32 with the type byte.
+// maxPrefix is within how many bytes the server itself searches for the end of a prefix: 32 with
+// the type byte.
 const maxPrefix = 31
 
-// LookupPrefix returns the prefix of an error, given its text without the type byte, by the server's own rule (afterErrorReply in networking.c):
-// the word before the first space, or ERR if no space comes soon.
+// LookupPrefix returns the prefix of an error, given its text without the type byte, by the
+// server's own rule (afterErrorReply in networking.c): the word before the first space, or ERR if
+// no space comes soon.
 func LookupPrefix(errorText []byte) Prefix {
 	end := bytes.IndexByte(errorText[:min(len(errorText), maxPrefix)], ' ')
 	if end < 0 {

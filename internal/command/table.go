@@ -8,10 +8,12 @@ import (
 	"strings"
 )
 
-// maxName bounds a name in bytes. The parser cuts arguments at 64 bytes; a name of that length might be the head of a longer one.
+// maxName bounds a name in bytes. The parser cuts arguments at 64 bytes; a name of that length
+// might be the head of a longer one.
 const maxName = 63
 
-// maxExtra bounds the extra commands of a configuration, and with them the cardinality of the label.
+// maxExtra bounds the extra commands of a configuration, and with them the cardinality of the
+// label.
 const maxExtra = 1024
 
 // Table finds commands by name. It is immutable: any number of goroutines may use it.
@@ -35,13 +37,13 @@ func newTable() *Table {
 	return t
 }
 
-// New returns a table of the known commands, extra ones, and renamed ones (wire name to known name).
-// It returns all faults, joined.
+// New returns a table of the known commands, extra ones, and renamed ones (wire name to known
+// name). It returns all faults, joined.
 func New(extra []string, renamed map[string]string) (*Table, error) {
 	t := newTable()
 	var faults []error
 	if len(extra) > maxExtra {
-		faults = append(faults, fmt.Errorf("%d extra commands: at most %d", len(extra), maxExtra))
+		faults = append(faults, fmt.Errorf("extra commands: must be at most %d, not %d", maxExtra, len(extra)))
 		extra = nil
 	}
 	for _, name := range extra {
@@ -56,7 +58,8 @@ func New(extra []string, renamed map[string]string) (*Table, error) {
 	return t, nil
 }
 
-// add gives an extra command the next ID. A command that is built in is not a fault: a newer table may have caught up with the configuration.
+// add gives an extra command the next ID. A command that is built in is not a fault: a newer table
+// may have caught up with the configuration.
 func (t *Table) add(name string) error {
 	if err := validate(name); err != nil {
 		return fmt.Errorf("extra command %q: %w", name, err)
@@ -82,7 +85,7 @@ func (t *Table) rename(name, target string) error {
 		return fmt.Errorf("renamed command %q: a subcommand cannot be renamed", name)
 	}
 	if t.find(name) != Other {
-		return fmt.Errorf("renamed command %q: it is the name of another command", name)
+		return fmt.Errorf("renamed command %q: already the name of another command", name)
 	}
 	id := t.find(target)
 	if id == Other || strings.Contains(target, "|") {
@@ -94,21 +97,22 @@ func (t *Table) rename(name, target string) error {
 
 func validate(name string) error {
 	if name == "" || len(name) > maxName {
-		return fmt.Errorf("it has %d bytes: 1 to %d are allowed", len(name), maxName)
+		return fmt.Errorf("must have 1 to %d bytes, not %d", maxName, len(name))
 	}
 	for _, c := range []byte(name) {
 		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789_.-|:", rune(c)) {
-			return fmt.Errorf("the character %q is not allowed (letters, digits and _ . - | : are)", c)
+			return fmt.Errorf("must consist of letters, digits and _ . - | :, not %q", c)
 		}
 	}
 	if strings.Count(name, "|") > 1 || name[0] == '|' || name[len(name)-1] == '|' {
-		return errors.New("a subcommand is written container|subcommand")
+		return errors.New("must have the form container|subcommand")
 	}
 	return nil
 }
 
-// Lookup returns the command of a request from its first two arguments, in any case; sub is nil if there is only one.
-// A container without a subcommand is a command by itself; with an unknown one it is Other, like an unknown command.
+// Lookup returns the command of a request from its first two arguments, in any case; sub is nil if
+// there is only one. A container without a subcommand is a command by itself; with an unknown one
+// it is Other, like an unknown command.
 func (t *Table) Lookup(name, sub []byte) ID {
 	id := t.index.find(Other, name)
 	if sub == nil || id.Traits()&Container == 0 {

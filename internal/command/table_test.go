@@ -149,19 +149,19 @@ func TestNewInvalid(t *testing.T) {
 		renamed map[string]string
 		want    string
 	}{
-		{"empty name", []string{""}, nil, `extra command "": it has 0 bytes: 1 to 63 are allowed`},
-		{"long name", []string{strings.Repeat("x", 64)}, nil, "it has 64 bytes: 1 to 63 are allowed"},
-		{"space", []string{"a b"}, nil, `extra command "a b": the character ' ' is not allowed (letters, digits and _ . - | : are)`},
-		{"no ASCII", []string{"gét"}, nil, "is not allowed"},
+		{"empty name", []string{""}, nil, `extra command "": must have 1 to 63 bytes, not 0`},
+		{"long name", []string{strings.Repeat("x", 64)}, nil, "must have 1 to 63 bytes, not 64"},
+		{"space", []string{"a b"}, nil, `extra command "a b": must consist of letters, digits and _ . - | :, not ' '`},
+		{"no ASCII", []string{"gét"}, nil, "must consist of letters"},
 		{"no container", []string{"get|it"}, nil, `extra command "get|it": "get" is not a command with subcommands`},
-		{"two bars", []string{"config|get|it"}, nil, "a subcommand is written container|subcommand"},
-		{"bar at the end", []string{"config|"}, nil, "a subcommand is written container|subcommand"},
-		{"too many", make([]string, maxExtra+1), nil, "1025 extra commands: at most 1024"},
+		{"two bars", []string{"config|get|it"}, nil, "must have the form container|subcommand"},
+		{"bar at the end", []string{"config|"}, nil, "must have the form container|subcommand"},
+		{"too many", make([]string, maxExtra+1), nil, "extra commands: must be at most 1024, not 1025"},
 		{"unknown target", nil, map[string]string{"xget": "gett"}, `renamed command "xget": unknown command "gett" (give the name before renaming, such as get)`},
 		{"target is a subcommand", nil, map[string]string{"xget": "config|get"}, `unknown command "config|get"`},
-		{"renamed to a known name", nil, map[string]string{"set": "get"}, `renamed command "set": it is the name of another command`},
+		{"renamed to a known name", nil, map[string]string{"set": "get"}, `renamed command "set": already the name of another command`},
 		{"renamed subcommand", nil, map[string]string{"config|fetch": "get"}, `renamed command "config|fetch": a subcommand cannot be renamed`},
-		{"bad renamed name", nil, map[string]string{"x get": "get"}, `renamed command "x get": the character ' '`},
+		{"bad renamed name", nil, map[string]string{"x get": "get"}, `renamed command "x get": must consist of letters, digits and _ . - | :, not ' '`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -62,7 +62,7 @@ func TestFaults(t *testing.T) {
 		{"command_names", "metrics: {command_names: jedis}", []string{`metrics.command_names: unknown value "jedis" (allowed wire, redis-py)`}},
 		{"level", "log: {level: trace}", []string{`log.level: unknown value "trace" (allowed debug, info, warn, error)`}},
 		{"format", "log: {format: xml}", []string{`log.format: unknown value "xml" (allowed text, json)`}},
-		{"extra command", "extra_commands: [fine, 'a b']", []string{`extra_commands[1]: extra command "a b": the character ' ' is not allowed (letters, digits and _ . - | : are)`}},
+		{"extra command", "extra_commands: [fine, 'a b']", []string{`extra_commands[1]: extra command "a b": must consist of letters, digits and _ . - | :, not ' '`}},
 		{"renamed command", "renamed_commands: {xget: got}", []string{`renamed_commands.xget: renamed command "xget": unknown command "got" (give the name before renaming, such as get)`}},
 		{"all at once", "listn: x\ncapture: {backend: ebpf, ring_size: 5x}\nports: [0]\nlog: {format: xml, levl: info}", []string{
 			"log.levl: unknown key (did you mean level? allowed level, format)",

@@ -14,8 +14,8 @@ const (
 
 // budget shares out a resource. As long as there is enough, every request is granted. When it is
 // exhausted, the greatest holder of the greatest group gives up its share, unless that would be the
-// connection that asks. So neither one connection nor many to one address can take so much that others
-// get less than an equal share.
+// connection that asks. So neither one connection nor many to one address can take so much that
+// others get less than an equal share.
 type budget struct {
 	resource    resource
 	used, limit int
@@ -52,7 +52,8 @@ func (b *budget) fits(c *conn, n int) bool {
 	return b.used+n <= b.limit || int(c.share.has[b.resource])+n <= b.floor
 }
 
-// giver returns the connection that has to give before another one may have n more; nil if it is for the other one to do without.
+// giver returns the connection that has to give before another one may have n more; nil if it is
+// for the other one to do without.
 func (b *budget) giver(asks *conn, n int) *conn {
 	r := b.resource
 	g := b.greatest(asks.share.group, n)
@@ -125,8 +126,8 @@ func (g *group) leave(c *conn) {
 	g.conns = g.conns[:end]
 }
 
-// candidates is how many connections are compared to find an idle one: enough to make it likely, few
-// enough to be cheap.
+// candidates is how many connections are compared to find an idle one: enough to make it likely,
+// few enough to be cheap.
 const candidates = 8
 
 // idle returns the connection of a few, other ones each time, that has been silent for longest.

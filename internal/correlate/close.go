@@ -15,8 +15,8 @@ type closing struct {
 	period   uint32         // in which an end closed its stream, 0 for none (endings.go)
 }
 
-// halfClose notes that one end closed its stream. The server's has an offset at which no more replies come; of a connection
-// that is listed as half closed it may be too far by one.
+// halfClose notes that one end closed its stream. The server's has an offset at which no more
+// replies come; of a connection that is listed as half closed it may be too far by one.
 func (c *conn) halfClose(e *event.Event) {
 	c.gone = true
 	c.reach = min(c.reach, e.Reach) // a connection that was added for its payload may turn out to be in reach
@@ -31,8 +31,8 @@ func (c *conn) halfClose(e *event.Event) {
 	}
 }
 
-// endedBy returns who ended the connection, as far as an event says: a client that has only said that it will ask no more (shutdown)
-// has not given up its requests.
+// endedBy returns who ended the connection, as far as an event says: a client that has only said
+// that it will ask no more (shutdown) has not given up its requests.
 func (c *conn) endedBy(e *event.Event) session.Reason {
 	switch {
 	case e.Kind == event.HalfClosed && c.role == event.Client && !e.Left:
@@ -71,8 +71,9 @@ func (c *conn) end(time int64, unread uint8) {
 	c.closing.ends = false
 }
 
-// close ends the connection: its socket is gone. A client that left unread bytes that the server had sent before it closed never saw
-// that it did: the client gave up. Where the connection was reset, a write may have failed before.
+// close ends the connection: its socket is gone. A client that left unread bytes that the server
+// had sent before it closed never saw that it did: the client gave up. Where the connection was
+// reset, a write may have failed before.
 func (c *conn) close(e *event.Event) {
 	c.flush()
 	c.checkTail(event.Request, e.Seq)
@@ -88,8 +89,8 @@ func (c *conn) close(e *event.Event) {
 	c.tracker.remove(c)
 }
 
-// checkTail notices bytes at the end of a stream that no event brought. The FIN takes an offset too,
-// and no part that could be lost is a single byte long.
+// checkTail notices bytes at the end of a stream that no event brought. The FIN takes an offset
+// too, and no part that could be lost is a single byte long.
 func (c *conn) checkTail(d event.Direction, end uint32) {
 	b := &c.buffers[d]
 	if !b.Started() || c.session.Closed() || c.session.Ignores(d) {
@@ -100,8 +101,9 @@ func (c *conn) checkTail(d event.Direction, end uint32) {
 	}
 }
 
-// loseEnd ends the tracking of a connection whose socket is gone without an event that said so. Where an end closed its stream while
-// synced, that event would have added only that now all is over.
+// loseEnd ends the tracking of a connection whose socket is gone without an event that said so.
+// Where an end closed its stream while synced, that event would have added only that now all is
+// over.
 func (c *conn) loseEnd() {
 	if c.gone && c.session.State() != session.Desynced {
 		c.close(&event.Event{

@@ -73,7 +73,8 @@ func (c *conn) event(e *event.Event) {
 	}
 }
 
-// openEarly begins a connection of which payload passes before it is established. The server's stream begins when it is.
+// openEarly begins a connection of which payload passes before it is established. The server's
+// stream begins when it is.
 func (c *conn) openEarly(e *event.Event) {
 	if c.seen {
 		return
@@ -100,7 +101,8 @@ func (c *conn) open(e *event.Event) {
 	c.session.Open(false)
 }
 
-// existing notes where a connection in mid-stream goes on. Nothing of it has been seen since: its silence begins here.
+// existing notes where a connection in mid-stream goes on. Nothing of it has been seen since: its
+// silence begins here.
 func (c *conn) existing(e *event.Event) {
 	if c.seen {
 		c.compare(e)

@@ -75,8 +75,8 @@ func (t *Tracker) Overdue() bool {
 	return t.suspect.due(&t.shared.Stalled, t.shared.Now) || late
 }
 
-// orphanLife is how long, at the most that is likely, the kernel keeps a socket that no process holds
-// any more, or has accepted yet.
+// orphanLife is how long, at the most that is likely, the kernel keeps a socket that no process
+// holds any more, or has accepted yet.
 const orphanLife = 5 * time.Minute
 
 // missed reports whether a connection that still existed would have had an event since.

@@ -7,8 +7,9 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// errand is work on each entry of a map. A few entries are done with each event, so that no event has
-// to wait for all of them. The map may change meanwhile: entries that are added may be left out.
+// errand is work on each entry of a map. A few entries are done with each event, so that no event
+// has to wait for all of them. The map may change meanwhile: entries that are added may be left
+// out.
 type errand struct {
 	step func() bool // does the next entry; false if there is none
 	stop func()
@@ -73,8 +74,8 @@ func stepsFor(kind event.Kind) int {
 	return stepsOfEvent
 }
 
-// sweep removes the connections that had no event since all that can be listed were: their close was
-// lost.
+// sweep removes the connections that had no event since all that can be listed were: their close
+// was lost.
 func (t *Tracker) sweep(since int64) {
 	t.begin(sweeping, newErrand(t.conns, func(_ uint64, c *conn) {
 		if c.missed(since) {
@@ -83,9 +84,9 @@ func (t *Tracker) sweep(since int64) {
 	}))
 }
 
-// Rename resolves the identity of every connection again, after Resolve's answers changed. No state is
-// lost: connections move between pools, and outstanding commands will count under the new identity. Of
-// many connections most are resolved with the events that follow.
+// Rename resolves the identity of every connection again, after Resolve's answers changed. No state
+// is lost: connections move between pools, and outstanding commands will count under the new
+// identity. Of many connections most are resolved with the events that follow.
 func (t *Tracker) Rename() {
 	if t.gate != nil {
 		t.gate.ReadmitAll()

@@ -2,7 +2,8 @@ package correlate
 
 import "github.com/redis-observer/redis-observer/internal/event"
 
-// Guard lets the tracker turn away at a gate events that it does not want, so that fewer come. Call it before any Track.
+// Guard lets the tracker turn away at a gate events that it does not want, so that fewer come. Call
+// it before any Track.
 func (t *Tracker) Guard(gate event.Gate) { t.gate = gate }
 
 // turnAway asks the source for no more events like this one.
@@ -42,8 +43,8 @@ func (c *conn) sift(e *event.Event) {
 	}
 }
 
-// mostUnwanted is how many bytes of requests are taken that the server does not read, before they are
-// turned away: it may turn out that it does.
+// mostUnwanted is how many bytes of requests are taken that the server does not read, before they
+// are turned away: it may turn out that it does.
 const mostUnwanted = 1 << 20
 
 // wantRequests notes that the server does read requests.

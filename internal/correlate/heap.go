@@ -2,7 +2,8 @@ package correlate
 
 import container "container/heap"
 
-// heap orders items by a number, the smallest first. An item keeps its own place in it, so that it can be moved and removed in O(log n).
+// heap orders items by a number, the smallest first. An item keeps its own place in it, so that it
+// can be moved and removed in O(log n).
 type heap[T any] struct {
 	entries []entry[T]
 	place   func(*T) *int32 // where an item keeps its place: the index of its entry plus one, 0 while it has none

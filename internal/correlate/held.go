@@ -12,7 +12,8 @@ func newHeldBudget(limit int, perBuffer reorder.Limits) heldBudget {
 	return heldBudget{newBudget(heldBytes, limit, 0), perBuffer}
 }
 
-// grant reports whether a connection may hold n bytes more, for which others may have to give up theirs.
+// grant reports whether a connection may hold n bytes more, for which others may have to give up
+// theirs.
 func (h *heldBudget) grant(c *conn, n int) bool {
 	for !h.fits(c, n) {
 		giver := h.giver(c, n)

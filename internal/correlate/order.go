@@ -7,8 +7,8 @@ import (
 )
 
 // Here the segments of both directions of a connection come into order: they are delivered to the
-// session, held, or given up as gaps. Package reorder keeps one direction; the session decides which
-// replies wait for a request.
+// session, held, or given up as gaps. Package reorder keeps one direction; the session decides
+// which replies wait for a request.
 
 // arrive takes a segment at its place, or holds it until then.
 func (c *conn) arrive(d event.Direction, p *reorder.Segment) {
@@ -47,8 +47,8 @@ func (c *conn) arrive(d event.Direction, p *reorder.Segment) {
 	}
 }
 
-// repeated notes n bytes at an offset that had passed. A network sends bytes again, a socket does not: unless they were given up
-// before, they are others.
+// repeated notes n bytes at an offset that had passed. A network sends bytes again, a socket does
+// not: unless they were given up before, they are others.
 func (c *conn) repeated(d event.Direction, seq, n uint32, time int64) {
 	if c.tracker.shared.Sockets && n > 0 && !c.buffers[d].WasMissed(seq) {
 		c.session.Repeated(d, n, time)
@@ -62,8 +62,8 @@ func (c *conn) elide(d event.Direction, hole uint32, time int64) bool {
 	return elided
 }
 
-// hold keeps a segment for later. If there is no room, it releases held segments, oldest first, until
-// this one fits or its turn has come.
+// hold keeps a segment for later. If there is no room, it releases held segments, oldest first,
+// until this one fits or its turn has come.
 func (c *conn) hold(d event.Direction, p reorder.Segment) {
 	b := &c.buffers[d]
 	p.Until = c.tracker.shared.Now + int64(c.tracker.options.HoldFor)
@@ -101,7 +101,8 @@ func (c *conn) takeHeld(b *reorder.Buffer) (reorder.Segment, bool) {
 	return p, fresh
 }
 
-// dropHeld gives up the held segments, for others. To the streams it is as if they had not been captured.
+// dropHeld gives up the held segments, for others. To the streams it is as if they had not been
+// captured.
 func (c *conn) dropHeld() {
 	for i := range c.buffers {
 		c.tracker.stats.heldOverflow.Add(uint64(c.buffers[i].Len()))
@@ -181,9 +182,9 @@ func (c *conn) arrival(d event.Direction, time int64, how session.How) session.A
 	return session.Arrival{Time: time, End: c.buffers[d].Next(), How: how}
 }
 
-// besideHeld returns How for bytes that are read while segments of the other direction are held. A held
-// reply is a greeting if it is ready to be read, came before a time, and no Redis server sends it
-// unasked.
+// besideHeld returns How for bytes that are read while segments of the other direction are held. A
+// held reply is a greeting if it is ready to be read, came before a time, and no Redis server sends
+// it unasked.
 func (c *conn) besideHeld(d event.Direction, time int64) session.How {
 	b := &c.buffers[event.Reply]
 	if d == event.Reply || c.session.Asked() || !b.Ready() {

@@ -23,8 +23,8 @@ const (
 )
 
 // pool counts the connections of one identity. The tracker's goroutine counts, and publishes the
-// numbers to others from time to time: two atomic additions for each request and reply would cost as
-// much as parsing them.
+// numbers to others from time to time: two atomic additions for each request and reply would cost
+// as much as parsing them.
 type pool struct {
 	identity  identity.ID
 	carriers  int // connections that are tracked under the identity, established or not
@@ -32,7 +32,8 @@ type pool struct {
 	published [uses]atomic.Int64
 }
 
-// pools are the gauges by the slots of identities. The tracker's goroutine replaces the slice to change it; the scrape reads whichever it finds.
+// pools are the gauges by the slots of identities. The tracker's goroutine replaces the slice to
+// change it; the scrape reads whichever it finds.
 type pools struct {
 	// Nil in slots whose identity never had a connection.
 	bySlot atomic.Pointer[[]*pool]
@@ -86,7 +87,8 @@ func (p *pools) publish() {
 	}
 }
 
-// Pools returns the established connections of every identity that ever had one, as of the last Tick. Any goroutine may call it.
+// Pools returns the established connections of every identity that ever had one, as of the last
+// Tick. Any goroutine may call it.
 func (t *Tracker) Pools() []Pool {
 	var all []Pool
 	for _, p := range t.pools.all() {
@@ -97,11 +99,13 @@ func (t *Tracker) Pools() []Pool {
 	return all
 }
 
-// Used reports whether a connection was ever tracked under an identity. It is for the goroutine that calls Track.
+// Used reports whether a connection was ever tracked under an identity. It is for the goroutine
+// that calls Track.
 func (t *Tracker) Used(id identity.ID) bool { return t.pools.find(id) != nil }
 
-// End removes the pool of an identity, so that Track returns nothing of it any more. It does nothing and returns false while a connection
-// is tracked under it. It is for the goroutine that calls Track.
+// End removes the pool of an identity, so that Track returns nothing of it any more. It does
+// nothing and returns false while a connection is tracked under it. It is for the goroutine that
+// calls Track.
 func (t *Tracker) End(id identity.ID) bool {
 	p := t.pools.find(id)
 	if p == nil {

@@ -11,8 +11,8 @@ const (
 	spareAfter = int64(10 * time.Second) // how long a connection keeps places that it does not use, in time of the events
 )
 
-// slots is the budget of the places of all rings. A place counts as soon as a ring has the memory for
-// it. Unused places are taken back before any connection loses a command.
+// slots is the budget of the places of all rings. A place counts as soon as a ring has the memory
+// for it. Unused places are taken back before any connection loses a command.
 type slots struct {
 	budget
 	rich  heap[conn] // the connections with more than the floor, by when they were looked at

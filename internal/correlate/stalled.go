@@ -7,9 +7,9 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// Bytes that a program receives by a call without an event (splice, TCP_ZEROCOPY_RECEIVE) are missed
-// when bytes behind them are received. If there are none, requests pile up without an answer. The
-// connections are listed then, because a listing says how far each program has read.
+// Bytes that a program receives by a call without an event (splice, TCP_ZEROCOPY_RECEIVE) are
+// missed when bytes behind them are received. If there are none, requests pile up without an
+// answer. The connections are listed then, because a listing says how far each program has read.
 
 const (
 	stalledPause  = 2 * time.Second  // between two listings at least,
@@ -45,8 +45,8 @@ func (s *suspicion) proven() {
 }
 
 // compare compares how far the program at the observed end has read, as a listing found, with the
-// events. The event of further bytes may still come for a while: a receiving call is reported at its
-// end.
+// events. The event of further bytes may still come for a while: a receiving call is reported at
+// its end.
 func (c *conn) compare(e *event.Event) {
 	d, read := event.Reply, e.ReplySeq
 	if c.role == event.Server {

@@ -15,29 +15,32 @@ import (
 type Options struct {
 	// Commands is the table of commands; nil is the built-in one.
 	Commands *command.Table
-	// Resolve returns the identity that a connection counts under, or false if the connection is not to be observed.
+	// Resolve returns the identity that a connection counts under, or false if the connection is
+	// not to be observed.
 	Resolve func(role event.Role, e *event.Endpoints) (identity.ID, bool)
-	// Spill takes the Exchanges of one event whenever there are many; Track returns the rest. It must
-	// not keep the slice. Nil: Track returns all.
+	// Spill takes the Exchanges of one event whenever there are many; Track returns the rest. It
+	// must not keep the slice. Nil: Track returns all.
 	Spill func([]session.Exchange)
-	// Sockets: the events are those of sockets, which deliver no byte twice. Bytes at an offset that
-	// has passed, and was not given up as missing, count as a gap (event.Repeated) and desync the
-	// connection. Packets are sent again.
+	// Sockets: the events are those of sockets, which deliver no byte twice. Bytes at an offset
+	// that has passed, and was not given up as missing, count as a gap (event.Repeated) and desync
+	// the connection. Packets are sent again.
 	Sockets bool
 	// HoldFor is how long a segment waits for missing bytes, or a reply for its request, in time of
 	// the events. Default 50 ms.
 	HoldFor time.Duration
-	// Quiet is how long a drained connection must have been silent for its next request to be a boundary. Default 50 ms.
+	// Quiet is how long a drained connection must have been silent for its next request to be a
+	// boundary. Default 50 ms.
 	Quiet time.Duration
-	// MaxConnections bounds the connections tracked, and those remembered as not observed. Default 262,144.
+	// MaxConnections bounds the connections tracked, and those remembered as not observed. Default
+	// 262,144.
 	MaxConnections int
 	// MaxOutstanding bounds the commands that await their outcome, of one connection and of all; of
 	// all, a run of equal ones counts once. Default 1,048,576 and 2,097,152.
 	MaxOutstanding, MaxOutstandingTotal int
 	// MaxHeld bounds the bytes in one reorder buffer and in all. Default 256 KiB and 64 MiB.
 	MaxHeld, MaxHeldTotal int
-	// MaxSegments bounds the segments in one reorder buffer. Default 64; packets are smaller than the
-	// writes of a program and need more.
+	// MaxSegments bounds the segments in one reorder buffer. Default 64; packets are smaller than
+	// the writes of a program and need more.
 	MaxSegments int
 }
 
@@ -142,7 +145,8 @@ func New(options Options) *Tracker {
 // delayed by many that do so at the same time.
 const expirations = 64
 
-// Track takes one event and returns the Exchanges that it completed. The next call reuses the slice.
+// Track takes one event and returns the Exchanges that it completed. The next call reuses the
+// slice.
 func (t *Tracker) Track(e *event.Event) []session.Exchange {
 	out := &t.shared.Out
 	out.List = out.List[:0]
@@ -189,7 +193,8 @@ func (t *Tracker) Flush() []session.Exchange {
 	return t.shared.Out.List
 }
 
-// Outstanding returns how many commands await their outcome. It is for the goroutine that calls Track.
+// Outstanding returns how many commands await their outcome. It is for the goroutine that calls
+// Track.
 func (t *Tracker) Outstanding() int {
 	n := 0
 	for _, c := range t.conns {

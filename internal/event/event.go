@@ -5,8 +5,9 @@ import "net/netip"
 // Source yields the socket events of the observed connections.
 // A Source is read by one goroutine; Stats and Close may be called from any.
 type Source interface {
-	// Read fills the caller's event. event.Data belongs to the source and is valid until the next Read.
-	// It returns os.ErrClosed after Close, once all captured events have been read, and io.EOF at the end of a replay.
+	// Read fills the caller's event. event.Data belongs to the source and is valid until the next
+	// Read. It returns os.ErrClosed after Close, once all captured events have been read, and
+	// io.EOF at the end of a replay.
 	Read(event *Event) error
 	// Stats returns the counters of the source.
 	Stats() Stats
@@ -14,10 +15,12 @@ type Source interface {
 	Close() error
 }
 
-// Gate is a Source that can leave out unwanted payload. The methods are for the goroutine that calls Read.
+// Gate is a Source that can leave out unwanted payload. The methods are for the goroutine that
+// calls Read.
 type Gate interface {
-	// TurnAway asks the source to leave out the payload of one direction of a connection from now on. Call it for each unwanted Data or
-	// Gap event, with its time: the source may go on for a while, and may begin again later.
+	// TurnAway asks the source to leave out the payload of one direction of a connection from now
+	// on. Call it for each unwanted Data or Gap event, with its time: the source may go on for a
+	// while, and may begin again later.
 	TurnAway(conn uint64, role Role, direction Direction, time int64)
 	// Readmit undoes TurnAway for a connection, ReadmitAll for all.
 	Readmit(conn uint64)
@@ -34,7 +37,8 @@ type Stats struct {
 // Kind is the kind of an Event.
 type Kind uint8
 
-// The kinds of events. Data and Gap concern one direction, the others the connection; Tick and Listed concern none.
+// The kinds of events. Data and Gap concern one direction, the others the connection; Tick and
+// Listed concern none.
 const (
 	Data        Kind = iota + 1 // Data holds payload that begins at Seq
 	Gap                         // Len bytes from Seq on passed, and were not captured for Reason
@@ -103,7 +107,8 @@ const (
 // Reason is why bytes were not captured, or a remark on captured ones.
 type Reason uint8
 
-// The reasons of a Gap event. Urgent is that of a Data event, too, of one byte that was received with the others.
+// The reasons of a Gap event. Urgent is that of a Data event, too, of one byte that was received
+// with the others.
 const (
 	Truncated   Reason = iota + 1 // more bytes in one call than max_bytes_per_call
 	Unreadable                    // the payload could not be read from user memory
@@ -127,7 +132,8 @@ type Event struct {
 	Left      bool   // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more
 	Cut       Cut    // of PeerClosed: how
 	Unread    uint8  // of Closed: received bytes that the program did not read, 255 for so many or more; 0 where that is not known
-	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte of the request stream (the others), modulo 2^32.
+	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte
+	// of the request stream (the others), modulo 2^32.
 	Seq uint32
 	// ReplySeq is the offset of the next byte of the reply stream. Not set for Data and Gap.
 	ReplySeq uint32
@@ -136,7 +142,8 @@ type Event struct {
 	// Conn identifies the connection while it lives; a later one may have the same.
 	// Two connections of the same Conn with different Endpoints are two connections.
 	Conn uint64
-	// Time in nanoseconds of the source's clock: when a sending call began, or a receiving call ended.
+	// Time in nanoseconds of the source's clock: when a sending call began, or a receiving call
+	// ended.
 	Time      int64
 	Endpoints Endpoints
 	// Data is the payload. Owned by the source, valid until the next Read.
@@ -150,8 +157,8 @@ type Endpoints struct {
 	LocalPort, RemotePort uint16
 }
 
-// Equal reports whether both are the same. It compares word by word, as the fields were written; == compares byte by byte, which is slow
-// after that.
+// Equal reports whether both are the same. It compares word by word, as the fields were written; ==
+// compares byte by byte, which is slow after that.
 func (e *Endpoints) Equal(other *Endpoints) bool {
 	return e.LocalPort == other.LocalPort && e.RemotePort == other.RemotePort && e.Local == other.Local && e.Remote == other.Remote
 }

@@ -15,15 +15,17 @@ const (
 	atFault                    // behind bytes that are not RESP
 )
 
-// A frame is read without a stack of its aggregates, which a server may nest to any depth. A counter of the values to come is enough,
-// to which each aggregate adds its own. A level is such a counter, kept apart where its values need a property of their own: the
-// elements of the frame; the values within those; a streamed aggregate, which has no count; and values that are not an element of
-// anything: an attribute, and a push that the server sends while it writes an aggregate.
+// A frame is read without a stack of its aggregates, which a server may nest to any depth. A
+// counter of the values to come is enough, to which each aggregate adds its own. A level is such a
+// counter, kept apart where its values need a property of their own: the elements of the frame; the
+// values within those; a streamed aggregate, which has no count; and values that are not an element
+// of anything: an attribute, and a push that the server sends while it writes an aggregate.
 
 // streamed stands for the number of values to go of a streamed aggregate.
 const streamed = math.MaxUint64
 
-// step reads one part of a frame. It reports whether the frame is complete, and whether there may be more to read in the chunk.
+// step reads one part of a frame. It reports whether the frame is complete, and whether there may
+// be more to read in the chunk.
 func (s *ReplyStream) step(header bool) (done, more bool) {
 	switch s.state {
 	case atFrame:
@@ -70,7 +72,8 @@ func (s *ReplyStream) skipKeepAlives() {
 	}
 }
 
-// readType reads the type byte of a value, and decides which part of the value belongs into the Reply.
+// readType reads the type byte of a value, and decides which part of the value belongs into the
+// Reply.
 func (s *ReplyStream) readType() bool {
 	if s.in.empty() {
 		return false
@@ -97,7 +100,8 @@ func (s *ReplyStream) readType() bool {
 	return true
 }
 
-// wholeElement reads a bulk string that lies entirely in the chunk: most elements of most arrays. It returns false for anything else.
+// wholeElement reads a bulk string that lies entirely in the chunk: most elements of most arrays.
+// It returns false for anything else.
 func (s *ReplyStream) wholeElement() bool {
 	b := s.in.rest()
 	start, next := wholeBulk(b, 0)
@@ -111,7 +115,8 @@ func (s *ReplyStream) wholeElement() bool {
 	return true
 }
 
-// place notes the type of a value that is the frame or an element in it, and nothing of other values.
+// place notes the type of a value that is the frame or an element in it, and nothing of other
+// values.
 func (s *ReplyStream) place() {
 	s.capture, s.parts = false, false
 	if s.extras != 0 {
@@ -155,7 +160,8 @@ func (s *ReplyStream) value(line []byte, header bool) (done, more bool) {
 	}
 }
 
-// aggregate reads the number of elements and opens the aggregate, or completes the frame if its header alone is asked for.
+// aggregate reads the number of elements and opens the aggregate, or completes the frame if its
+// header alone is asked for.
 func (s *ReplyStream) aggregate(line []byte, header bool) (done, more bool) {
 	count, length := uint64(streamed), int64(-1)
 	if len(line) != 1 || line[0] != '?' {
@@ -195,7 +201,8 @@ func (s *ReplyStream) aggregate(line []byte, header bool) (done, more bool) {
 	return false, true
 }
 
-// join makes the elements of an aggregate values to come of the innermost level, to which it is itself a value that is complete.
+// join makes the elements of an aggregate values to come of the innermost level, to which it is
+// itself a value that is complete.
 func (s *ReplyStream) join(count uint64, extra bool) (done, more bool) {
 	level := &s.levels[s.depth-1]
 	if *level += count; *level > maxValues {
@@ -213,7 +220,8 @@ func (s *ReplyStream) joins(extra bool) bool {
 	return s.extras&(1<<level) != 0 || level > 0 && !extra
 }
 
-// pop closes the innermost level, and the values that this completes. It reports whether the frame is complete.
+// pop closes the innermost level, and the values that this completes. It reports whether the frame
+// is complete.
 func (s *ReplyStream) pop() (done bool) {
 	if s.shut() {
 		s.state = atValue
@@ -222,7 +230,8 @@ func (s *ReplyStream) pop() (done bool) {
 	return s.end()
 }
 
-// shut closes the innermost level. It reports whether that was no element: the level around it has as many values to come as before.
+// shut closes the innermost level. It reports whether that was no element: the level around it has
+// as many values to come as before.
 func (s *ReplyStream) shut() (extra bool) {
 	s.depth--
 	bit := uint16(1) << s.depth
@@ -231,7 +240,8 @@ func (s *ReplyStream) shut() (extra bool) {
 	return extra
 }
 
-// end closes the value just read and the levels that it completes. It reports whether the frame is complete.
+// end closes the value just read and the levels that it completes. It reports whether the frame is
+// complete.
 func (s *ReplyStream) end() (done bool) {
 	s.state = atValue
 	for s.depth > 0 {

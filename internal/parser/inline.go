@@ -1,6 +1,7 @@
 package parser
 
-// quoting is the state of the server's sdssplitargs, which splits an inline command, before its next byte.
+// quoting is the state of the server's sdssplitargs, which splits an inline command, before its
+// next byte.
 type quoting uint8
 
 const (
@@ -17,8 +18,8 @@ const (
 	stalled                   // behind a NUL: the server does not find the end of the line any more
 )
 
-// readInline reads an inline command: everything up to '\n'.
-// A '\r' before it needs no care: it is a blank like others, and within quotes the line is at fault anyway.
+// readInline reads an inline command: everything up to '\n'. A '\r' before it needs no care: it is
+// a blank like others, and within quotes the line is at fault anyway.
 func (s *RequestStream) readInline() (done, more bool) {
 	for !s.in.empty() {
 		c := s.in.chunk[s.in.pos]
@@ -76,7 +77,8 @@ func (s *RequestStream) split(c byte) quoting {
 			s.endArgument()
 			return between
 		}
-		// Valkey 9 goes on with the argument. For all others this is a breach of the protocol, which their answer will tell.
+		// Valkey 9 goes on with the argument. For all others this is a breach of the protocol,
+		// which their answer will tell.
 		return s.splitPlain(c)
 	}
 	return unbalanced
@@ -96,7 +98,8 @@ func (s *RequestStream) splitPlain(c byte) quoting {
 	return plain
 }
 
-// splitDouble reads "...". The digits of an escape are held back until it is complete: if it is not one, they stand for themselves.
+// splitDouble reads "...". The digits of an escape are held back until it is complete: if it is not
+// one, they stand for themselves.
 func (s *RequestStream) splitDouble(c byte) quoting {
 	switch s.quoting {
 	case escape:

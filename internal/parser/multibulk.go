@@ -1,7 +1,8 @@
 package parser
 
-// whole reads a multibulk request that lies entirely in the chunk, without copying. It is the path that nearly every request takes.
-// It returns false, having consumed nothing, for anything else: the parts below read unusual and malformed requests.
+// whole reads a multibulk request that lies entirely in the chunk, without copying. It is the path
+// that nearly every request takes. It returns false, having consumed nothing, for anything else:
+// the parts below read unusual and malformed requests.
 func (s *RequestStream) whole(request *Request) bool {
 	b := s.in.chunk[s.in.pos:]
 	if len(b) == 0 || b[0] != '*' {
@@ -38,8 +39,9 @@ func (s *RequestStream) whole(request *Request) bool {
 	return true
 }
 
-// argument finds a bulk string that b[p:] begins with, as a server reads an argument. It returns where its content begins and the
-// position behind it, which is beyond b if the string is malformed or not complete in b.
+// argument finds a bulk string that b[p:] begins with, as a server reads an argument. It returns
+// where its content begins and the position behind it, which is beyond b if the string is malformed
+// or not complete in b.
 func argument(b []byte, p int) (start, next int) {
 	if p >= len(b) || b[p] != '$' {
 		return 0, len(b) + 1
@@ -52,8 +54,9 @@ func argument(b []byte, p int) (start, next int) {
 	return start, start + n + sizeCRLF
 }
 
-// size reads an unsigned integer and the two bytes after it at b[p:]. It returns the value and the position behind, which is
-// beyond b if the integer is malformed, too large to be a size, or not complete in b; the value is 0 then.
+// size reads an unsigned integer and the two bytes after it at b[p:]. It returns the value and the
+// position behind, which is beyond b if the integer is malformed, too large to be a size, or not
+// complete in b; the value is 0 then.
 func size(b []byte, p int) (n, next int) {
 	if p+2 < len(b) { // nearly all have one digit or two
 		first, second := b[p]-'0', b[p+1]-'0'

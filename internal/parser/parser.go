@@ -21,7 +21,8 @@ const (
 	MaxText = 64
 )
 
-// The limits beyond which bytes are malformed: the server's own, and for replies those that no server exceeds.
+// The limits beyond which bytes are malformed: the server's own, and for replies those that no
+// server exceeds.
 const (
 	maxElements = math.MaxInt32 // arguments of a request, elements (or pairs) of an aggregate
 	maxBulk     = 512 << 20     // bytes of a bulk string
@@ -35,7 +36,8 @@ const (
 // sizeCRLF is what follows the content of a bulk string.
 const sizeCRLF = 2
 
-// LooksLikeTLS reports whether b, the first bytes of a connection, begins a TLS handshake record, which is not RESP in either direction.
+// LooksLikeTLS reports whether b, the first bytes of a connection, begins a TLS handshake record,
+// which is not RESP in either direction.
 func LooksLikeTLS(b []byte) bool {
 	return len(b) >= 2 && b[0] == 0x16 && b[1] == 0x03
 }
@@ -66,8 +68,9 @@ func (in *input) empty() bool {
 	return in.pos == len(in.chunk)
 }
 
-// header reads a line that should be short: everything up to '\r', and the byte after it.
-// It returns the line without both, nil if it is too long to be an integer, and that last byte; or false if the chunk ends before.
+// header reads a line that should be short: everything up to '\r', and the byte after it. It
+// returns the line without both, nil if it is too long to be an integer, and that last byte; or
+// false if the chunk ends before.
 func (in *input) header() (line []byte, last byte, ok bool) {
 	if in.lineLen == 0 && !in.cr {
 		// Nearly always the whole line is at hand.
@@ -103,11 +106,13 @@ func (in *input) resumeHeader() (line []byte, last byte, ok bool) {
 			in.lineLen++
 		}
 	}
-	// A line over the limit is at its end: as no integer is that long, the caller finds it malformed.
+	// A line over the limit is at its end: as no integer is that long, the caller finds it
+	// malformed.
 	return nil, 0, in.lineLen > maxLine
 }
 
-// parseInteger reads an integer as servers do: an optional '-', no '+', no leading zero, within 64 bits.
+// parseInteger reads an integer as servers do: an optional '-', no '+', no leading zero, within 64
+// bits.
 func parseInteger(b []byte) (int64, bool) {
 	negative := len(b) > 0 && b[0] == '-'
 	if negative {

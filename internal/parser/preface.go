@@ -13,25 +13,29 @@ const (
 	PrefaceBinary                        // a binary header was passed over
 )
 
-// The beginnings of the headers of the PROXY protocol, version 1 and 2. No request of a client begins with the whole of either.
+// The beginnings of the headers of the PROXY protocol, version 1 and 2. No request of a client
+// begins with the whole of either.
 const (
 	prefaceLine   = "PROXY "
 	prefaceBinary = "\r\n\r\n\x00\r\nQUIT\n"
 )
 
-// sizePrefaceBinary is the length of the fixed part of the binary header; its last two bytes are the length of what follows.
+// sizePrefaceBinary is the length of the fixed part of the binary header; its last two bytes are
+// the length of what follows.
 const sizePrefaceBinary = len(prefaceBinary) + 4
 
-// Preface passes over a header of the PROXY protocol before the first request of a connection, which gives the server the address of the
-// proxy's client. The zero value is ready. It holds no bytes.
+// Preface passes over a header of the PROXY protocol before the first request of a connection,
+// which gives the server the address of the proxy's client. The zero value is ready. It holds no
+// bytes.
 type Preface struct {
 	read   uint8 // bytes of the beginning, and of the fixed part of a binary header
 	binary bool
 	left   uint16 // bytes to come behind the fixed part of a binary header
 }
 
-// Skip reads the next bytes of the connection, at least one. Call it until it returns another state than PrefaceUndecided. The requests
-// then begin with again, which are bytes of earlier chunks that belong to no header, and go on with rest, of b.
+// Skip reads the next bytes of the connection, at least one. Call it until it returns another state
+// than PrefaceUndecided. The requests then begin with again, which are bytes of earlier chunks that
+// belong to no header, and go on with rest, of b.
 func (p *Preface) Skip(b []byte) (again string, rest []byte, state PrefaceState) {
 	if p.read == 0 {
 		p.binary = b[0] == prefaceBinary[0]

@@ -2,16 +2,18 @@ package parser
 
 import "bytes"
 
-// Reply is one frame as a server sent it: a reply, or a push.
-// The slices alias the chunk that was fed or the stream's own buffers: they are valid until the next call of a method of the stream.
+// Reply is one frame as a server sent it: a reply, or a push. The slices alias the chunk that was
+// fed or the stream's own buffers: they are valid until the next call of a method of the stream.
 type Reply struct {
 	Type byte  // the type byte of RESP: + - : $ * _ # , ( ! = % ~ >  ('|' never: attributes are skipped, as are pushes within an aggregate)
 	Null bool  // $-1, *-1 or _
 	Len  int64 // elements of an aggregate (a map of n pairs has 2n; -1 if streamed), or the value of an integer
-	// Text holds the first MaxText bytes of a simple string, an error (without its type byte; of '!' its content) or a bulk string
-	// (of '=' with its three letters and colon). Of an aggregate: the text of its first element, if that is a string.
+	// Text holds the first MaxText bytes of a simple string, an error (without its type byte; of
+	// '!' its content) or a bulk string (of '=' with its three letters and colon). Of an aggregate:
+	// the text of its first element, if that is a string.
 	Text []byte
-	// Last is the value of the last element of an aggregate, if that is an integer (the count of a subscription's acknowledgement).
+	// Last is the value of the last element of an aggregate, if that is an integer (the count of a
+	// subscription's acknowledgement).
 	Last int64
 	// NestedError: an element of an aggregate, at any depth, is an error.
 	NestedError bool
@@ -59,9 +61,10 @@ func (s *ReplyStream) Next(reply *Reply) error {
 	return s.read(reply, false)
 }
 
-// Header is Next, except that of an array (type '*') it reads the header alone, Len elements: each of them is a frame of its own for the Next that follow.
-// The reply of EXEC is read this way, because what stands in it is not one frame per element.
-// A streamed array, whose elements nobody has counted, is read whole. After ErrShort, the call that meets the end of the header decides.
+// Header is Next, except that of an array (type '*') it reads the header alone, Len elements: each
+// of them is a frame of its own for the Next that follow. The reply of EXEC is read this way,
+// because what stands in it is not one frame per element. A streamed array, whose elements nobody
+// has counted, is read whole. After ErrShort, the call that meets the end of the header decides.
 func (s *ReplyStream) Header(reply *Reply) error {
 	return s.read(reply, true)
 }
@@ -91,8 +94,9 @@ func (s *ReplyStream) read(reply *Reply, header bool) error {
 	}
 }
 
-// whole reads a simple string, an error, an integer or a bulk string that lies entirely in the chunk, without copying.
-// It returns false, having consumed nothing, for anything else: what is unusual or wrong is for step to find.
+// whole reads a simple string, an error, an integer or a bulk string that lies entirely in the
+// chunk, without copying. It returns false, having consumed nothing, for anything else: what is
+// unusual or wrong is for step to find.
 func (s *ReplyStream) whole(reply *Reply) bool {
 	b := s.in.rest()
 	if len(b) < len("+\r\n") {
@@ -135,8 +139,8 @@ func (s *ReplyStream) whole(reply *Reply) bool {
 	return true
 }
 
-// wholeBulk finds a bulk string that b[p:] begins with. It returns where its content begins and the position behind it, which is
-// beyond b if the string is not complete in b or not well-formed.
+// wholeBulk finds a bulk string that b[p:] begins with. It returns where its content begins and the
+// position behind it, which is beyond b if the string is not complete in b or not well-formed.
 func wholeBulk(b []byte, p int) (start, next int) {
 	start, next = argument(b, p)
 	if next <= len(b) && b[start-1] == '\n' && b[next-2] == '\r' && b[next-1] == '\n' {
@@ -151,8 +155,8 @@ func (s *ReplyStream) finish(reply *Reply) {
 	*reply = Reply{Type: f.kind, Null: f.null, Len: f.len, Text: s.text[:s.textLen], Last: f.last, NestedError: f.nestedError}
 }
 
-// Peek returns the type byte of the next frame if the stream stands between two frames and has at least a byte of it.
-// It is '|' if the frame has attributes, which Next skips.
+// Peek returns the type byte of the next frame if the stream stands between two frames and has at
+// least a byte of it. It is '|' if the frame has attributes, which Next skips.
 func (s *ReplyStream) Peek() (byte, bool) {
 	if s.state != atFrame {
 		return 0, false
@@ -164,13 +168,15 @@ func (s *ReplyStream) Peek() (byte, bool) {
 	return s.in.chunk[s.in.pos], true
 }
 
-// Gap passes over n missing bytes. It returns true if all of them belong to a bulk string whose content does not matter; as they may have
-// completed a frame, call Next. Otherwise the stream is as after Reset, and Gap returns false.
+// Gap passes over n missing bytes. It returns true if all of them belong to a bulk string whose
+// content does not matter; as they may have completed a frame, call Next. Otherwise the stream is
+// as after Reset, and Gap returns false.
 func (s *ReplyStream) Gap(n uint32) bool {
 	if n == 0 {
 		return true
 	}
-	// The content of a bulk string matters in an aggregate and in an error, not where it is the whole reply.
+	// The content of a bulk string matters in an aggregate and in an error, not where it is the
+	// whole reply.
 	wanted := s.capture && (s.frame.kind != '$' || s.parts) && s.textLen < MaxText && s.left > sizeCRLF
 	if s.state != atBulk || !s.in.empty() || int64(n) > int64(s.left) || wanted {
 		s.Reset()

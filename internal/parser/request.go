@@ -1,7 +1,7 @@
 package parser
 
-// Request is one command as a client sent it.
-// The slices alias the chunk that was fed or the stream's own buffers: they are valid until the next call of a method of the stream.
+// Request is one command as a client sent it. The slices alias the chunk that was fed or the
+// stream's own buffers: they are valid until the next call of a method of the stream.
 type Request struct {
 	Args   int       // number of arguments, the command's name included
 	Argv   [3][]byte // the first arguments, each cut to its first MaxArg bytes; nil beyond Args
@@ -27,10 +27,10 @@ const (
 	atViolation                     // behind a protocol error
 )
 
-// RequestStream parses the client-to-server direction of a connection by the rules of the server's own parser.
-// It checks no more than the server does: not the byte after a header's '\r', and not the two bytes after an argument.
-// A NUL within a header is malformed, although a server that finds the line's end with strchr waits for ever: neither reads on.
-// The zero value is ready.
+// RequestStream parses the client-to-server direction of a connection by the rules of the server's
+// own parser. It checks no more than the server does: not the byte after a header's '\r', and not
+// the two bytes after an argument. A NUL within a header is malformed, although a server that finds
+// the line's end with strchr waits for ever: neither reads on. The zero value is ready.
 type RequestStream struct {
 	in      input
 	prefix  requestPrefix // of the last request
@@ -55,8 +55,9 @@ func (s *RequestStream) Feed(chunk []byte) {
 	s.in.feed(chunk)
 }
 
-// Next reads the next request: nil, ErrShort (the whole chunk is consumed) or ErrMalformed (the server answers with a protocol error).
-// Empty requests are passed over, as the server does. request holds nothing useful after an error.
+// Next reads the next request: nil, ErrShort (the whole chunk is consumed) or ErrMalformed (the
+// server answers with a protocol error). Empty requests are passed over, as the server does.
+// request holds nothing useful after an error.
 func (s *RequestStream) Next(request *Request) error {
 	if s.state == atRequest {
 		if s.in.empty() {
@@ -82,7 +83,8 @@ func (s *RequestStream) Next(request *Request) error {
 	}
 }
 
-// step reads one part of a request. It reports whether the request is complete, and whether there may be more to read in the chunk.
+// step reads one part of a request. It reports whether the request is complete, and whether there
+// may be more to read in the chunk.
 func (s *RequestStream) step() (done, more bool) {
 	switch s.state {
 	case atRequest:
@@ -153,8 +155,9 @@ func (s *RequestStream) endArgument() {
 	s.arg++
 }
 
-// Gap passes over n missing bytes. It returns true if all of them belong to a bulk string whose content does not matter; as they may have
-// completed a request, call Next. Otherwise the stream is as after Reset, and Gap returns false.
+// Gap passes over n missing bytes. It returns true if all of them belong to a bulk string whose
+// content does not matter; as they may have completed a request, call Next. Otherwise the stream is
+// as after Reset, and Gap returns false.
 func (s *RequestStream) Gap(n uint32) bool {
 	if n == 0 {
 		return true

@@ -2,14 +2,15 @@ package parser
 
 import "encoding/binary"
 
-// In a pipeline, equal messages follow each other. Where all that matters of a message is that it is one more, the methods of this file
-// pass over as many as there are, in loops that do little else. Next reads all that they leave, and may read what they take.
+// In a pipeline, equal messages follow each other. Where all that matters of a message is that it
+// is one more, the methods of this file pass over as many as there are, in loops that do little
+// else. Next reads all that they leave, and may read what they take.
 
 // wordSize is how many bytes are compared at once.
 const wordSize = 8
 
-// lengthHint is the length of a message, or of a part of it, and the first bytes that determine it: a message that begins with the same
-// bytes is as long.
+// lengthHint is the length of a message, or of a part of it, and the first bytes that determine it:
+// a message that begins with the same bytes is as long.
 type lengthHint struct {
 	word, mask uint64 // the first bytes, as far as they determine the length
 	length     int
@@ -32,8 +33,9 @@ func (h *lengthHint) matches(b []byte, p int) bool {
 	return p+wordSize <= len(b) && binary.LittleEndian.Uint64(b[p:])&h.mask == h.word
 }
 
-// requestPrefix is a request up to the end of its first argument: from one to three words. Requests with an equal prefix are for the
-// same command, with the same number of arguments. The zero value matches nothing.
+// requestPrefix is a request up to the end of its first argument: from one to three words. Requests
+// with an equal prefix are for the same command, with the same number of arguments. The zero value
+// matches nothing.
 type requestPrefix struct {
 	first, middle, last uint64 // they overlap in a short prefix
 	size                int    // of the prefix, in bytes
@@ -60,7 +62,8 @@ func (r *requestPrefix) matches(b []byte) bool {
 		binary.LittleEndian.Uint64(b[last:]) == r.last && binary.LittleEndian.Uint64(b[min(last, wordSize):]) == r.middle
 }
 
-// Repeats takes the requests that come next, lie entirely in the chunk and have the prefix of the last one. It returns how many there are.
+// Repeats takes the requests that come next, lie entirely in the chunk and have the prefix of the
+// last one. It returns how many there are.
 func (s *RequestStream) Repeats() (n int) {
 	if s.state != atRequest {
 		return 0
@@ -89,8 +92,9 @@ func (s *RequestStream) Repeats() (n int) {
 	return n
 }
 
-// Successes takes the frames that come next, lie entirely in the chunk and say nothing but success: the simple string OK, integers
-// and bulk strings. It takes at most so many, and returns how many it took.
+// Successes takes the frames that come next, lie entirely in the chunk and say nothing but success:
+// the simple string OK, integers and bulk strings. It takes at most so many, and returns how many
+// it took.
 func (s *ReplyStream) Successes(most int) (n int) {
 	if s.state != atFrame {
 		return 0
@@ -114,8 +118,9 @@ func (s *ReplyStream) Successes(most int) (n int) {
 	return n
 }
 
-// success finds a frame that b[p:] begins with and that says nothing but success. It returns where the content of a bulk string begins,
-// or the position behind any other frame, and the position behind the frame, which is beyond b if there is none, or not all of it.
+// success finds a frame that b[p:] begins with and that says nothing but success. It returns where
+// the content of a bulk string begins, or the position behind any other frame, and the position
+// behind the frame, which is beyond b if there is none, or not all of it.
 func success(b []byte, p int) (header, next int) {
 	if len(b)-p < len(":0\r\n") {
 		return 0, len(b) + 1

@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// window is how far behind the expected offset a segment may begin and still be an old one: the largest window of TCP.
-// A segment further behind is ahead, by up to 3 GiB: offsets wrap around at 4 GiB.
+// window is how far behind the expected offset a segment may begin and still be an old one: the
+// largest window of TCP. A segment further behind is ahead, by up to 3 GiB: offsets wrap around at
+// 4 GiB.
 const window = 1 << 30
 
 // Limits bound one Buffer.
@@ -59,7 +60,8 @@ func (b *Buffer) Distance(seq uint32) int64 {
 	return int64(seq - b.next)
 }
 
-// Trim removes from s the bytes that have passed already. It returns the size of the hole before s, and false if nothing of s is new.
+// Trim removes from s the bytes that have passed already. It returns the size of the hole before s,
+// and false if nothing of s is new.
 func (b *Buffer) Trim(s *Segment) (hole uint32, fresh bool) {
 	at := b.Distance(s.Seq)
 	if at >= 0 {
@@ -81,7 +83,8 @@ func (b *Buffer) Len() int { return len(b.segments) }
 // Cost returns the memory of the segments that wait, in bytes.
 func (b *Buffer) Cost() int { return b.cost }
 
-// First returns the first segment that waits, which there must be. It is valid until the next call that changes the Buffer.
+// First returns the first segment that waits, which there must be. It is valid until the next call
+// that changes the Buffer.
 func (b *Buffer) First() *Segment { return &b.segments[0] }
 
 // Ready reports whether the first segment begins at the next byte or before.
@@ -122,7 +125,8 @@ func (b *Buffer) Hold(s Segment) {
 	b.cost += s.Cost()
 }
 
-// Take removes the first segment, and from it the bytes that have passed already. It returns false if nothing of it is new.
+// Take removes the first segment, and from it the bytes that have passed already. It returns false
+// if nothing of it is new.
 func (b *Buffer) Take() (Segment, bool) {
 	s := b.segments[0]
 	b.cost -= s.Cost()

@@ -20,7 +20,8 @@ func (s *Segment) cut(n uint32) {
 	}
 }
 
-// SegmentCost is what a segment takes beside its bytes: its entry in a slice that may be twice as long as needed, and what is wasted behind them.
+// SegmentCost is what a segment takes beside its bytes: its entry in a slice that may be twice as
+// long as needed, and what is wasted behind them.
 const SegmentCost = 128
 
 // Cost returns the bytes of memory that a Buffer needs for the segment.

@@ -6,11 +6,12 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 )
 
-// A pipeline is mostly runs: requests for the same command, and replies that say nothing but success. Here they are taken many at a
-// time. The result is the same as one by one: the steps left out are those that the first of a run has settled for all of it.
+// A pipeline is mostly runs: requests for the same command, and replies that say nothing but
+// success. Here they are taken many at a time. The result is the same as one by one: the steps left
+// out are those that the first of a run has settled for all of it.
 
-// batchable[id] is set if pairing depends on the command's name alone, so that requests with an equal prefix are interchangeable.
-// Where there are subcommands they are part of the name.
+// batchable[id] is set if pairing depends on the command's name alone, so that requests with an
+// equal prefix are interchangeable. Where there are subcommands they are part of the name.
 var batchable = func() []bool {
 	table := command.Builtin()
 	b := make([]bool, table.Count())
@@ -31,7 +32,8 @@ func (t *template) learn(p *pending) {
 	t.pending, t.valid = *p, int(p.command) < len(batchable) && batchable[p.command]
 }
 
-// takeEqualRequests takes the requests of a chunk that come next and are equal to the last one that was taken.
+// takeEqualRequests takes the requests of a chunk that come next and are equal to the last one that
+// was taken.
 func (s *Session) takeEqualRequests(time int64) {
 	if !s.template.valid {
 		return
@@ -56,9 +58,10 @@ func (s *Session) takeEqualRequests(time int64) {
 	}
 }
 
-// takeSuccesses ends the commands at the head of the FIFO that are answered by the frames that come next, as long as the frames say
-// nothing but success and the commands do nothing to the session. beginFrame has been called for the first frame, and would decide
-// the same for each. It reports false if there is no such frame.
+// takeSuccesses ends the commands at the head of the FIFO that are answered by the frames that come
+// next, as long as the frames say nothing but success and the commands do nothing to the session.
+// beginFrame has been called for the first frame, and would decide the same for each. It reports
+// false if there is no such frame.
 func (s *Session) takeSuccesses(f *frame) bool {
 	if !f.awaited || s.transaction.running || s.replyMode != answering || s.subscriptions.any() {
 		return false

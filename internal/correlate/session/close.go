@@ -23,8 +23,9 @@ type closing struct {
 	reported uint32 // commands whose outcome was reported
 }
 
-// Close reports the outstanding commands as unanswered. Those that the server can never have run do not count: those that wait behind
-// a command that blocks, or by which the client had its own connection or the server ended, and those queued without an EXEC.
+// Close reports the outstanding commands as unanswered. Those that the server can never have run do
+// not count: those that wait behind a command that blocks, or by which the client had its own
+// connection or the server ended, and those queued without an EXEC.
 func (s *Session) Close(e Ending) {
 	switch {
 	case s.Closed():
@@ -75,8 +76,8 @@ func (s *Session) reportOutstanding(c *closing) {
 	}
 }
 
-// unanswerRun reports the commands of the i-th run. It returns false if the server cannot have run the commands behind one of them, or
-// nobody can say whether it did.
+// unanswerRun reports the commands of the i-th run. It returns false if the server cannot have run
+// the commands behind one of them, or nobody can say whether it did.
 func (s *Session) unanswerRun(p *pending, i uint32, c *closing) bool {
 	for n := p.count(); n > 0; n-- {
 		s.unanswer(p, c)
@@ -92,17 +93,20 @@ func (s *Session) unanswerRun(p *pending, i uint32, c *closing) bool {
 	return true
 }
 
-// isServed reports whether it is certain that the last command, which blocks, was answered: the client left something unread,
-// which can only have begun with the reply to the first command. The server ran on then, up to the next that blocks.
+// isServed reports whether it is certain that the last command, which blocks, was answered: the
+// client left something unread, which can only have begun with the reply to the first command. The
+// server ran on then, up to the next that blocks.
 func (s *Session) isServed(c *closing) bool {
 	return c.Unread > 0 && c.answers == 1 && s.resp == 2 && !s.subscriptions.any() && !s.monitors
 }
 
-// shortestReply is the length of the shortest replies: "_" and an empty status, with the end of their line.
+// shortestReply is the length of the shortest replies: "_" and an empty status, with the end of
+// their line.
 const shortestReply = 3
 
-// maybeServed reports whether the bytes that the client left unread may have held the reply to a command that blocks, of the i-th run with
-// so many of that run behind it, and to all that the server ran at once then: the commands before the next one that blocks.
+// maybeServed reports whether the bytes that the client left unread may have held the reply to a
+// command that blocks, of the i-th run with so many of that run behind it, and to all that the
+// server ran at once then: the commands before the next one that blocks.
 func (s *Session) maybeServed(i, same uint32, c *closing) bool {
 	unread := uint32(c.Unread)
 	if unread == math.MaxUint8 {
@@ -119,7 +123,8 @@ func (s *Session) maybeServed(i, same uint32, c *closing) bool {
 	return unread > 0 && needed*shortestReply <= unread
 }
 
-// behind returns how many commands wait behind one of the i-th run that has so many of its run behind it, up to a QUIT or a SHUTDOWN.
+// behind returns how many commands wait behind one of the i-th run that has so many of its run
+// behind it, up to a QUIT or a SHUTDOWN.
 func (s *Session) behind(i, same uint32) uint32 {
 	n := same
 	for i++; i < s.pending.runs; i++ {
@@ -132,9 +137,10 @@ func (s *Session) behind(i, same uint32) uint32 {
 	return n
 }
 
-// isBlocked reports whether it is certain that the server had not come past the command that blocks when the connection ended. A server
-// that closed has answered all that it has run; at its own end that holds too if it could still write, or has written since the last
-// request came. Otherwise its reply may have crossed the close on its way: then there must have been a silence.
+// isBlocked reports whether it is certain that the server had not come past the command that blocks
+// when the connection ended. A server that closed has answered all that it has run; at its own end
+// that holds too if it could still write, or has written since the last request came. Otherwise its
+// reply may have crossed the close on its way: then there must have been a silence.
 func (s *Session) isBlocked(c *closing) bool {
 	asked := s.pending.at(s.pending.runs - 1).time
 	if c.Reason == ServerClosed || s.role == event.Server && (!c.Cut || s.replyTime > asked) {
@@ -143,7 +149,8 @@ func (s *Session) isBlocked(c *closing) bool {
 	return c.Since-max(s.replyTime, asked) >= s.shared.Quiet
 }
 
-// unanswerQueued reports the commands that an unanswered EXEC ran: the transaction, and those in the FIFO from first up to the EXEC.
+// unanswerQueued reports the commands that an unanswered EXEC ran: the transaction, and those in
+// the FIFO from first up to the EXEC.
 func (s *Session) unanswerQueued(first, end uint32, c *closing) {
 	answers := c.answers
 	queue := &s.transaction.queue
@@ -166,8 +173,9 @@ func (s *Session) unanswerAll(p *pending, c *closing) {
 	}
 }
 
-// unanswer reports a command that gets no reply any more, because there is none by design or because the connection ended. QUIT asks
-// the server to close, and some servers answer it by nothing else.
+// unanswer reports a command that gets no reply any more, because there is none by design or
+// because the connection ended. QUIT asks the server to close, and some servers answer it by
+// nothing else.
 func (s *Session) unanswer(p *pending, c *closing) {
 	silent := s.isSuppressed(p)
 	s.passReplyMode(p)

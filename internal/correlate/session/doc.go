@@ -1,6 +1,6 @@
-// Package session pairs the requests of one connection with their replies. A Session takes the bytes of
-// both directions in their order, and appends to Shared.Out what it completes. It has no notion of
-// offsets, of other connections, or of names.
+// Package session pairs the requests of one connection with their replies. A Session takes the
+// bytes of both directions in their order, and appends to Shared.Out what it completes. It has no
+// notion of offsets, of other connections, or of names.
 //
 //	kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
 //
@@ -34,7 +34,8 @@
 //
 // # Modes
 //
-// The modes are orthogonal to the state. Each belongs to one file; the table says which survive what.
+// The modes are orthogonal to the state. Each belongs to one file; the table says which survive
+// what.
 //
 //	reply mode      CLIENT REPLY ON, SKIP, OFF                        replymode.go
 //	transaction     MULTI, queued commands, EXEC, DISCARD             transaction.go
@@ -51,15 +52,16 @@
 //
 // # Files
 //
-// A request goes through request.go (batch.go for runs of equal ones) and verb.go into fifo.go; its reply
-// through reply.go (batch.go); its outcome through exchange.go. gap.go and resync.go deal with missing
-// bytes, and close.go with the commands that the end of the connection leaves unanswered.
+// A request goes through request.go (batch.go for runs of equal ones) and verb.go into fifo.go; its
+// reply through reply.go (batch.go); its outcome through exchange.go. gap.go and resync.go deal
+// with missing bytes, and close.go with the commands that the end of the connection leaves
+// unanswered.
 //
 // A reply is proof of what the server did. A request is proof only where there can be no reply.
 //
 // # Bounds
 //
-// A Session is one struct and two rings, whose memory the tracker grants (Places, which is called only
-// where a ring changes its size). No slice of a chunk is kept after the call that reads it. A Session
-// belongs to one goroutine. No wire data causes an error or a panic.
+// A Session is one struct and two rings, whose memory the tracker grants (Places, which is called
+// only where a ring changes its size). No slice of a chunk is kept after the call that reads it. A
+// Session belongs to one goroutine. No wire data causes an error or a panic.
 package session

@@ -9,9 +9,10 @@ import (
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
-// A command that is to get no reply (CLIENT REPLY OFF or SKIP, REPLCONF ACK, a second MONITOR) gets one all the same if the server
-// refuses it: an error. So it stays in the FIFO, and with it the commands behind it, until that is settled: by an error that can only
-// be a refusal, by any other reply, which then is that of a later command, or because a refusal would have come by now.
+// A command that is to get no reply (CLIENT REPLY OFF or SKIP, REPLCONF ACK, a second MONITOR) gets
+// one all the same if the server refuses it: an error. So it stays in the FIFO, and with it the
+// commands behind it, until that is settled: by an error that can only be a refusal, by any other
+// reply, which then is that of a later command, or because a refusal would have come by now.
 
 // doubtFor is how long after the request, or after the reply before it, a refusal may come.
 const doubtFor = int64(time.Second)
@@ -22,7 +23,8 @@ type doubt struct {
 	undecided bool // a held error may be its refusal, or answer a request that has not been read yet
 }
 
-// mayBeRefused reports whether it is not settled yet if the oldest command, which is to get no reply, is refused.
+// mayBeRefused reports whether it is not settled yet if the oldest command, which is to get no
+// reply, is refused.
 func (s *Session) mayBeRefused(p *pending) bool {
 	s.doubt.on = s.state == Paired && s.shared.Now < max(p.time, s.replyTime)+doubtFor
 	return s.doubt.on
@@ -31,7 +33,8 @@ func (s *Session) mayBeRefused(p *pending) bool {
 // InDoubt reports whether it is open if the oldest command was refused.
 func (s *Session) InDoubt() bool { return s.doubt.on }
 
-// DoubtUntil returns when a refusal of the oldest command would have come, math.MaxInt64 if there is no doubt.
+// DoubtUntil returns when a refusal of the oldest command would have come, math.MaxInt64 if there
+// is no doubt.
 func (s *Session) DoubtUntil() int64 {
 	if !s.doubt.on {
 		return math.MaxInt64
@@ -56,10 +59,12 @@ func (s *Session) EndDoubt() {
 // Reconsider lets a held error be judged anew: more has been read, or it may wait no longer.
 func (s *Session) Reconsider() { s.doubt.undecided = false }
 
-// assumeObeyed ends the doubt: the oldest command was obeyed, and so were those behind it up to the first one that is answered.
+// assumeObeyed ends the doubt: the oldest command was obeyed, and so were those behind it up to the
+// first one that is answered.
 func (s *Session) assumeObeyed() { s.completeObeyed(true) }
 
-// answersLater reports whether a frame with this first byte shows that the command in doubt was obeyed, whatever else is in it.
+// answersLater reports whether a frame with this first byte shows that the command in doubt was
+// obeyed, whatever else is in it.
 func (s *Session) answersLater(kind byte) bool {
 	switch kind {
 	case '-', '!', '>', '|':
@@ -73,8 +78,8 @@ func (s *Session) answersLater(kind byte) bool {
 	}
 }
 
-// settleDoubt finds out from a reply whether the command in doubt was refused. It reports false if the reply should wait for its
-// request.
+// settleDoubt finds out from a reply whether the command in doubt was refused. It reports false if
+// the reply should wait for its request.
 func (s *Session) settleDoubt(f *frame, r *parser.Reply, canWait bool) bool {
 	if f.awaited && (r.Type == '-' || r.Type == '!') {
 		switch s.judge(r) {
@@ -128,7 +133,8 @@ func (s *Session) judge(r *parser.Reply) verdict {
 	}
 }
 
-// refuses reports whether the text of an error says that it is about a command that was to get no reply.
+// refuses reports whether the text of an error says that it is about a command that was to get no
+// reply.
 func refuses(p *pending, r *parser.Reply) bool {
 	switch {
 	case bytes.HasPrefix(r.Text, []byte("NOAUTH ")):
@@ -152,7 +158,8 @@ func names(text []byte, word string) bool {
 	return false
 }
 
-// neverRefuses are the errors by which no server refuses a command that was to get no reply: they are about keys.
+// neverRefuses are the errors by which no server refuses a command that was to get no reply: they
+// are about keys.
 var neverRefuses = func() map[command.Prefix]bool {
 	set := make(map[command.Prefix]bool)
 	for _, prefix := range []string{"WRONGTYPE", "MOVED", "ASK", "CROSSSLOT", "NOSCRIPT", "EXECABORT", "OOM", "READONLY", "BUSYGROUP", "NOGROUP", "BUSYKEY", "TRYAGAIN"} {
@@ -165,8 +172,9 @@ var neverRefuses = func() map[command.Prefix]bool {
 // looksAhead is how many commands and frames are looked at.
 const looksAhead = 64
 
-// answeredAhead returns how many commands are answered if the oldest one is obeyed, of those that were sent before the current frame:
-// looksAhead if that is not known. Later is set if one was sent after it: then all that were sent before have been read.
+// answeredAhead returns how many commands are answered if the oldest one is obeyed, of those that
+// were sent before the current frame: looksAhead if that is not known. Later is set if one was sent
+// after it: then all that were sent before have been read.
 func (s *Session) answeredAhead() (answered int, later bool) {
 	mode, looks := answering, 0
 	if s.subscriptions.any() || s.monitors {
@@ -193,7 +201,8 @@ func (s *Session) answeredAhead() (answered int, later bool) {
 	return answered, false
 }
 
-// framesBehind counts the replies, up to most, that came with the current frame and stand behind it.
+// framesBehind counts the replies, up to most, that came with the current frame and stand behind
+// it.
 func (s *Session) framesBehind(most int) (n int) {
 	replies := s.replies
 	var r parser.Reply

@@ -8,7 +8,8 @@ import (
 // Outcome says how a command ended.
 type Outcome uint8
 
-// The outcomes of an Exchange. The first four are of commands; Unpaired is of those that could not be paired.
+// The outcomes of an Exchange. The first four are of commands; Unpaired is of those that could not
+// be paired.
 const (
 	Success    Outcome = iota // a reply that is no error
 	Error                     // an error reply; Prefix is set
@@ -17,7 +18,8 @@ const (
 	Unpaired                  // Count commands or replies that could not be paired; Reason is set, Command is not; not counted as commands
 )
 
-// Exchange is the outcome of a command, or of several that are equal in everything, as those of a pipeline often are.
+// Exchange is the outcome of a command, or of several that are equal in everything, as those of a
+// pipeline often are.
 type Exchange struct {
 	Identity identity.ID
 	Command  command.ID
@@ -37,8 +39,8 @@ func (x *Exchange) mergeable(y *Exchange) bool {
 // Reason qualifies Unanswered and Unpaired.
 type Reason uint8
 
-// The reasons. Unanswered has the first three; Unpaired has the others, and of the first three those
-// of commands behind one that blocks, of which nobody can say whether the server ran them.
+// The reasons. Unanswered has the first three; Unpaired has the others, and of the first three
+// those of commands behind one that blocks, of which nobody can say whether the server ran them.
 const (
 	NoReason     Reason = iota
 	ServerClosed        // the server closed or reset the connection: an error for the caller that waited

@@ -38,7 +38,8 @@ const keptPlaces = 1024 // a ring that is larger becomes smaller as it empties
 // Places grants the memory of a session's FIFOs, a place being that of one run of commands. All
 // sessions share what there is.
 type Places interface {
-	// GrantPlaces reports whether the session may have n places more. Others may lose theirs for that.
+	// GrantPlaces reports whether the session may have n places more. Others may lose theirs for
+	// that.
 	GrantPlaces(n int) bool
 	// AddPlaces notes that the session has n places more, or less if n is negative.
 	AddPlaces(n int)
@@ -70,7 +71,8 @@ func (f *fifo) push() *pending {
 	return f.at(f.runs - 1)
 }
 
-// repeat adds n commands equal to the newest, which there must be. It returns for how many there was no room.
+// repeat adds n commands equal to the newest, which there must be. It returns for how many there
+// was no room.
 func (f *fifo) repeat(n uint32) (surplus uint32) {
 	added := min(n, uint32(max(0, f.owner.shared.MaxOutstanding-int(f.count))))
 	f.at(f.runs - 1).more += added

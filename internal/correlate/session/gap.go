@@ -35,8 +35,9 @@ func (s *Session) Gap(d event.Direction, n uint32, reason event.Reason, a Arriva
 	}
 }
 
-// Elide passes over n missing bytes if their content does not matter. It reports false, having done nothing, if it does. The streams
-// are tried on copies: a stream that refuses a gap has forgotten where it was.
+// Elide passes over n missing bytes if their content does not matter. It reports false, having done
+// nothing, if it does. The streams are tried on copies: a stream that refuses a gap has forgotten
+// where it was.
 func (s *Session) Elide(d event.Direction, n uint32, reason event.Reason, a Arrival) bool {
 	switch {
 	case s.state == Desynced && !s.resync.trial.on && (d == event.Reply || !s.resync.follows):
@@ -66,7 +67,8 @@ func (s *Session) Elide(d event.Direction, n uint32, reason event.Reason, a Arri
 	return true
 }
 
-// Repeated notes n bytes at an offset that had passed, which sockets do not send again: they are others, which the socket did not count.
+// Repeated notes n bytes at an offset that had passed, which sockets do not send again: they are
+// others, which the socket did not count.
 func (s *Session) Repeated(d event.Direction, n uint32, time int64) {
 	if s.Closed() || s.state == Desynced && s.resync.reason == MidStream {
 		return // or they passed before the connection was first seen
@@ -77,8 +79,9 @@ func (s *Session) Repeated(d event.Direction, n uint32, time int64) {
 	}
 }
 
-// IsUrgent recognises a hole of a single byte before data that is MSG_OOB: it has an offset, and a receive leaves it out. Received bytes
-// are read by one thread at a time, so none come late, and a byte that was missing at this place would be missed in those that follow.
+// IsUrgent recognises a hole of a single byte before data that is MSG_OOB: it has an offset, and a
+// receive leaves it out. Received bytes are read by one thread at a time, so none come late, and a
+// byte that was missing at this place would be missed in those that follow.
 func (s *Session) IsUrgent(d event.Direction, hole uint32, data []byte) bool {
 	if hole != 1 || s.state != Paired || len(data) < 3 || !s.receives(d) || !s.between(d) {
 		return false
@@ -90,8 +93,8 @@ func (s *Session) IsUrgent(d event.Direction, hole uint32, data []byte) bool {
 	return urgent
 }
 
-// StandsApart reports whether an urgent byte that was received with the others is no part of a message: it stands between two, and
-// begins none.
+// StandsApart reports whether an urgent byte that was received with the others is no part of a
+// message: it stands between two, and begins none.
 func (s *Session) StandsApart(d event.Direction, b byte) bool {
 	if d == event.Request {
 		return s.between(d) && b != '*'
@@ -99,8 +102,9 @@ func (s *Session) StandsApart(d event.Direction, b byte) bool {
 	return s.between(d) && strings.IndexByte(replyTypes, b) < 0
 }
 
-// mayBeUrgent reports whether n missing bytes may be urgent data, which is no part of the message that it stands in if its receiver did
-// not ask for that (SO_OOBINLINE): where they are sent that is not known, and where they are received no event says so.
+// mayBeUrgent reports whether n missing bytes may be urgent data, which is no part of the message
+// that it stands in if its receiver did not ask for that (SO_OOBINLINE): where they are sent that
+// is not known, and where they are received no event says so.
 func (s *Session) mayBeUrgent(d event.Direction, n uint32, reason event.Reason) bool {
 	return reason == event.Urgent || reason == 0 && n == 1 && s.shared.Sockets && s.receives(d)
 }
@@ -121,7 +125,8 @@ func (s *Session) between(d event.Direction) bool {
 // replyTypes are the first bytes of replies.
 const replyTypes = "+-:$*_#,(!=%~>|"
 
-// startsReply reports whether a chunk begins with the type of a reply, and not with the sign of a number whose type is missing.
+// startsReply reports whether a chunk begins with the type of a reply, and not with the sign of a
+// number whose type is missing.
 func startsReply(data []byte) bool {
 	return strings.IndexByte(replyTypes, data[0]) >= 0 && (data[0] != '-' || data[1]-'0' > 9)
 }

@@ -16,7 +16,8 @@ type opening struct {
 	unasked uint32 // replies before the first request that have not been counted yet
 }
 
-// firstRequest reads a chunk while no request has begun: a proxy may say first for whom it speaks, and the protocol may be another one.
+// firstRequest reads a chunk while no request has begun: a proxy may say first for whom it speaks,
+// and the protocol may be another one.
 func (s *Session) firstRequest(data []byte, a Arrival) {
 	s.CountUnasked()
 	again := ""
@@ -50,8 +51,8 @@ func (s *Session) firstRequest(data []byte, a Arrival) {
 	}
 }
 
-// greeted reports whether the server spoke before a request was sent: as those of POP3 do, whose greeting is a reply by its form. The
-// times decide, whichever event came first.
+// greeted reports whether the server spoke before a request was sent: as those of POP3 do, whose
+// greeting is a reply by its form. The times decide, whichever event came first.
 func (s *Session) greeted(a Arrival) bool {
 	return !s.unknownPast && (a.How.has(Greeted) || s.opening.banner != 0 && s.opening.banner < a.Time)
 }
@@ -71,14 +72,16 @@ func (s *Session) loseUnasked() {
 	s.opening.unasked = 0
 }
 
-// Decided reports whether missing requests would change nothing in how the connection and its replies are counted.
+// Decided reports whether missing requests would change nothing in how the connection and its
+// replies are counted.
 func (s *Session) Decided() bool { return s.opening.unasked == 0 && (s.spokeRESP || !s.asked) }
 
-// IsGreeting reports whether a frame with this first byte, if it answers nothing, is none that a Redis server sends: before it is asked
-// it only refuses to serve.
+// IsGreeting reports whether a frame with this first byte, if it answers nothing, is none that a
+// Redis server sends: before it is asked it only refuses to serve.
 func IsGreeting(kind byte) bool { return kind != '-' && kind != '>' && kind != '\n' }
 
-// firstReply checks the first frame of the server. It reports false if the frame has been dealt with.
+// firstReply checks the first frame of the server. It reports false if the frame has been dealt
+// with.
 func (s *Session) firstReply(r *parser.Reply) bool {
 	if !s.asked && IsGreeting(r.Type) {
 		return true // whether it is Redis shows later
@@ -97,8 +100,9 @@ func (s *Session) firstReply(r *parser.Reply) bool {
 	return false
 }
 
-// refusesPreface reports whether a frame is the error of a server that does not support the PROXY protocol, to which its line is a
-// command. Some send NOAUTH first; as AUTH itself never gets that, it is clear whom it is for.
+// refusesPreface reports whether a frame is the error of a server that does not support the PROXY
+// protocol, to which its line is a command. Some send NOAUTH first; as AUTH itself never gets that,
+// it is clear whom it is for.
 func (s *Session) refusesPreface(r *parser.Reply) bool {
 	switch {
 	case r.Type != '-':

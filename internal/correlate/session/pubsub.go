@@ -45,7 +45,8 @@ func (s *subscriptions) clear() {
 	*s = subscriptions{suppressedAcks: s.suppressedAcks}
 }
 
-// apply takes the number of an acknowledgement: channels and patterns are counted together, shard channels by themselves.
+// apply takes the number of an acknowledgement: channels and patterns are counted together, shard
+// channels by themselves.
 func (s *subscriptions) apply(of set, count int64) {
 	switch of {
 	case channels:
@@ -106,14 +107,16 @@ func hasMessageShape(r *parser.Reply) bool {
 	}
 }
 
-// isMessage reports whether an array is a message: in RESP2 while subscribed, when no other reply can look like it; in RESP3 from a
-// server that acknowledged by an array; and wherever the command that is to be answered next is never answered by an array.
+// isMessage reports whether an array is a message: in RESP2 while subscribed, when no other reply
+// can look like it; in RESP3 from a server that acknowledged by an array; and wherever the command
+// that is to be answered next is never answered by an array.
 func (s *Session) isMessage(f *frame, r *parser.Reply) bool {
 	switch {
 	case f.header || !hasMessageShape(r):
 		return false
 	case s.transaction.running:
-		// Up to Redis 7.0 one that the transaction publishes to its own connection stands before PUBLISH's reply.
+		// Up to Redis 7.0 one that the transaction publishes to its own connection stands before
+		// PUBLISH's reply.
 		return s.resp == 2 && s.subscriptions.any() && s.expected().verb == publish
 	case f.awaited && s.wantsScalar():
 		return true
@@ -124,7 +127,8 @@ func (s *Session) isMessage(f *frame, r *parser.Reply) bool {
 	}
 }
 
-// wantsScalar reports whether the command that is to be answered next is not answered by an array, whatever its arguments.
+// wantsScalar reports whether the command that is to be answered next is not answered by an array,
+// whatever its arguments.
 func (s *Session) wantsScalar() bool {
 	p := s.expected()
 	if s.transaction.open && !s.transaction.running && p.verb.queued() {
@@ -133,8 +137,9 @@ func (s *Session) wantsScalar() bool {
 	return int(p.command) < len(scalars) && scalars[p.command]
 }
 
-// inSubscribedMode reports whether an array that looks like one of a RESP2 subscription is one. With an unknown past it is if
-// nothing is outstanding, not even a request whose end is missing, or nothing that could be answered like this.
+// inSubscribedMode reports whether an array that looks like one of a RESP2 subscription is one.
+// With an unknown past it is if nothing is outstanding, not even a request whose end is missing, or
+// nothing that could be answered like this.
 func (s *Session) inSubscribedMode(f *frame) bool {
 	switch {
 	case s.resp != 2:
@@ -148,7 +153,8 @@ func (s *Session) inSubscribedMode(f *frame) bool {
 	}
 }
 
-// push takes a RESP3 push: an acknowledgement, or a frame that answers nothing. It reports false if it should wait for its request.
+// push takes a RESP3 push: an acknowledgement, or a frame that answers nothing. It reports false if
+// it should wait for its request.
 func (s *Session) push(f *frame, r *parser.Reply, canWait bool) bool {
 	if of := ackOf(r); of != noSet {
 		return s.acknowledgement(f, r, of, canWait)
@@ -159,8 +165,9 @@ func (s *Session) push(f *frame, r *parser.Reply, canWait bool) bool {
 	return true
 }
 
-// mayAcknowledge reports whether an array that looks like an acknowledgement is one. In EXEC's reply only the elements of the
-// subscribe family are: a transaction may subscribe and then run commands that a subscribed connection may not.
+// mayAcknowledge reports whether an array that looks like an acknowledgement is one. In EXEC's
+// reply only the elements of the subscribe family are: a transaction may subscribe and then run
+// commands that a subscribed connection may not.
 func (s *Session) mayAcknowledge(f *frame, r *parser.Reply) bool {
 	switch {
 	case f.header:
@@ -176,7 +183,8 @@ func (s *Session) mayAcknowledge(f *frame, r *parser.Reply) bool {
 	}
 }
 
-// acknowledgement takes an acknowledgement of a change of subscriptions. It reports false if it should wait for its request.
+// acknowledgement takes an acknowledgement of a change of subscriptions. It reports false if it
+// should wait for its request.
 func (s *Session) acknowledgement(f *frame, r *parser.Reply, of set, canWait bool) bool {
 	if s.doubt.on && !bytes.Equal(r.Text, []byte("sunsubscribe")) {
 		s.assumeObeyed()
@@ -187,7 +195,8 @@ func (s *Session) acknowledgement(f *frame, r *parser.Reply, of set, canWait boo
 	case f.awaited && setOf(s.expected().verb) == of && s.expected().verb.removes() == removes(r):
 		s.acknowledge(s.expected(), of, r.Last)
 	case !canWait || s.subscriptions.suppressedAcks || s.unknownPast || bytes.Equal(r.Text, []byte("sunsubscribe")):
-		// A slot moved, or CLIENT REPLY hid the command that this answers, or it was sent before we looked.
+		// A slot moved, or CLIENT REPLY hid the command that this answers, or it was sent before we
+		// looked.
 		s.subscriptions.apply(of, r.Last)
 	default:
 		return false
@@ -200,11 +209,13 @@ func removes(r *parser.Reply) bool {
 	return bytes.Contains(r.Text, []byte("unsub"))
 }
 
-// acknowledge takes one acknowledgement of a command of the subscribe family. The command ends with its last.
+// acknowledge takes one acknowledgement of a command of the subscribe family. The command ends with
+// its last.
 func (s *Session) acknowledge(p *pending, of set, count int64) {
 	if p.acks == 0 {
-		// Without arguments there is one for each member of the set, and one if it is empty. With an unknown past
-		// we take the first for the only one; those that follow find their command gone.
+		// Without arguments there is one for each member of the set, and one if it is empty. With
+		// an unknown past we take the first for the only one; those that follow find their command
+		// gone.
 		p.acks = max(1, s.subscriptions.size[of])
 	}
 	s.subscriptions.apply(of, count)

@@ -23,8 +23,8 @@ type begun struct {
 	blind         bool // a request had begun whose end had not been read
 }
 
-// Reply reads a chunk of the reply stream. It returns the bytes that have to wait for their request and are to be read again with
-// it, nil if there are none.
+// Reply reads a chunk of the reply stream. It returns the bytes that have to wait for their request
+// and are to be read again with it, nil if there are none.
 func (s *Session) Reply(data []byte, a Arrival) (rest []byte) {
 	switch s.state {
 	case Paired:
@@ -43,7 +43,8 @@ func (s *Session) Reply(data []byte, a Arrival) (rest []byte) {
 	return rest
 }
 
-// readReplies takes the complete frames of the chunk that was fed. It returns the bytes that are to be put back, nil if there are none.
+// readReplies takes the complete frames of the chunk that was fed. It returns the bytes that are to
+// be put back, nil if there are none.
 func (s *Session) readReplies(f *frame) (rest []byte) {
 	var r parser.Reply
 	for s.state == Paired {
@@ -82,7 +83,8 @@ func (s *Session) readReplies(f *frame) (rest []byte) {
 	return nil
 }
 
-// beginFrame looks at the first byte of a frame. It reports false if the frame may not be read before a request that it answers.
+// beginFrame looks at the first byte of a frame. It reports false if the frame may not be read
+// before a request that it answers.
 func (s *Session) beginFrame(f *frame, kind byte) bool {
 	f.awaited = !s.pending.empty() && !f.outdated
 	f.header, f.begunReleased, f.blind = false, f.released, false
@@ -115,13 +117,14 @@ func (s *Session) MustWait() bool {
 	return (s.pending.empty() || s.doubt.undecided) && s.mayWait() && s.replies.Boundary()
 }
 
-// IsOutdated reports whether a reply that was received at a time and held since came before the oldest request was sent: it waited
-// in vain.
+// IsOutdated reports whether a reply that was received at a time and held since came before the
+// oldest request was sent: it waited in vain.
 func (s *Session) IsOutdated(time int64) bool {
 	return !s.pending.empty() && s.replies.Boundary() && time < s.pending.at(0).time
 }
 
-// mayWait reports whether a reply that answers nothing is likely to be ahead of its request, rather than one of those that have none.
+// mayWait reports whether a reply that answers nothing is likely to be ahead of its request, rather
+// than one of those that have none.
 func (s *Session) mayWait() bool {
 	return !(s.requestsClosed || s.monitors || s.subscriptions.any() && s.resp == 2)
 }
@@ -133,8 +136,8 @@ func (s *Session) nextFrame(f *frame, r *parser.Reply) error {
 	return s.replies.Next(r)
 }
 
-// frame takes a frame as what it is. It reports false if it should be read again when its request is there, which may only be if
-// canWait.
+// frame takes a frame as what it is. It reports false if it should be read again when its request
+// is there, which may only be if canWait.
 func (s *Session) frame(f *frame, r *parser.Reply, canWait bool) bool {
 	// The request of a frame that came in several segments may have overtaken it.
 	f.awaited = f.awaited || !f.begunReleased && !s.pending.empty()
@@ -190,8 +193,9 @@ func (s *Session) orphan(f *frame, r *parser.Reply, canWait bool) bool {
 	}
 	s.unpaired(Unsolicited, 1)
 	if s.unknownPast || s.replyMode == suppressed || s.requestsClosed || f.blind || s.requestUnfinished(f) {
-		// We were wrong about what was outstanding, or about CLIENT REPLY, or about the server having closed the requests,
-		// or this answers a request that we have not seen, or not to its end.
+		// We were wrong about what was outstanding, or about CLIENT REPLY, or about the server
+		// having closed the requests, or this answers a request that we have not seen, or not to
+		// its end.
 		s.reportFalseProof()
 		s.desync(UnsolicitedReply, event.Reply, s.replyTime)
 	}
@@ -203,7 +207,8 @@ func isProtocolError(r *parser.Reply) bool {
 	return r.Type == '-' && bytes.HasPrefix(r.Text, []byte("ERR Protocol error"))
 }
 
-// expected returns the command that the next reply answers: a queued one while the array of EXEC is read, else the oldest.
+// expected returns the command that the next reply answers: a queued one while the array of EXEC is
+// read, else the oldest.
 func (s *Session) expected() *pending {
 	if s.transaction.running {
 		return s.transaction.queue.at(0)
@@ -247,7 +252,8 @@ func (s *Session) refuse(p *pending, r *parser.Reply) {
 // execAborted is the prefix by which EXEC refuses and ends a transaction.
 var execAborted = command.LookupPrefix([]byte("EXECABORT "))
 
-// accept ends a command by a reply that is no error, and does to the session what the command did to the connection.
+// accept ends a command by a reply that is no error, and does to the session what the command did
+// to the connection.
 func (s *Session) accept(f *frame, p *pending, r *parser.Reply) {
 	if s.unknownPast && s.resp == 2 && s.subscriptions.any() && !s.transaction.running && !p.verb.inSubscribedMode() {
 		s.subscriptions.clear() // a subscribed connection would have been refused this
@@ -270,7 +276,8 @@ func (s *Session) accept(f *frame, p *pending, r *parser.Reply) {
 	s.finish(Success, command.OtherPrefix)
 }
 
-// effect does to the session what a command does that succeeded. It returns true if it has ended the command as well.
+// effect does to the session what a command does that succeeded. It returns true if it has ended
+// the command as well.
 func (s *Session) effect(v verb, r *parser.Reply) bool {
 	switch v {
 	case multi:

@@ -5,7 +5,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
-// replyMode is the CLIENT REPLY mode in effect for the oldest outstanding command; later commands may still change it.
+// replyMode is the CLIENT REPLY mode in effect for the oldest outstanding command; later commands
+// may still change it.
 type replyMode uint8
 
 const (
@@ -28,7 +29,8 @@ func (m replyMode) after(v verb) replyMode {
 	}
 }
 
-// suppresses reports whether a command gets no reply in this mode outside of a transaction, all else being as at the beginning.
+// suppresses reports whether a command gets no reply in this mode outside of a transaction, all
+// else being as at the beginning.
 func (m replyMode) suppresses(v verb, f pendingFlags) bool {
 	switch {
 	case m == suppressed && v == reset:
@@ -39,7 +41,8 @@ func (m replyMode) suppresses(v verb, f pendingFlags) bool {
 	return v == replyOff || v == replySkip || f&noReply != 0
 }
 
-// asRun returns the verb of the oldest command as the server takes it: a RESP2 connection that is subscribed is refused CLIENT REPLY.
+// asRun returns the verb of the oldest command as the server takes it: a RESP2 connection that is
+// subscribed is refused CLIENT REPLY.
 func (s *Session) asRun(v verb) verb {
 	if v.setsReplyMode() && s.resp == 2 && !s.unknownPast && s.subscriptions.counted() {
 		return ordinary
@@ -66,10 +69,12 @@ func (s *Session) passReplyMode(p *pending) {
 	s.replyMode = s.replyMode.after(s.asRun(p.verb))
 }
 
-// completeSuppressed takes the commands that get no reply off the head of the FIFO, as if they had succeeded.
+// completeSuppressed takes the commands that get no reply off the head of the FIFO, as if they had
+// succeeded.
 func (s *Session) completeSuppressed() { s.completeObeyed(false) }
 
-// completeObeyed is completeSuppressed. Obeyed is set if it is certain that the server refuses none of them.
+// completeObeyed is completeSuppressed. Obeyed is set if it is certain that the server refuses none
+// of them.
 func (s *Session) completeObeyed(obeyed bool) {
 	s.doubt.on = false
 	for !s.pending.empty() && !s.transaction.running {
@@ -122,8 +127,9 @@ func (s *Session) quit(n uint32) {
 	s.closeRequests()
 }
 
-// resetSuppressed takes a RESET off the FIFO that the reply behind it does not answer: the server is older than the command, and
-// CLIENT REPLY suppressed its error. The reply is that of a later command.
+// resetSuppressed takes a RESET off the FIFO that the reply behind it does not answer: the server
+// is older than the command, and CLIENT REPLY suppressed its error. The reply is that of a later
+// command.
 func (s *Session) resetSuppressed(f *frame, r *parser.Reply) {
 	p := s.pending.at(0)
 	s.emit(p, 1, Silent, command.OtherPrefix, NoReason, p.time)

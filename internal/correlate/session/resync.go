@@ -5,24 +5,29 @@ import (
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
-// A desynced connection has an unknown number of commands outstanding. It is synced again at a request chunk that begins with a
-// well-formed multibulk header, if nothing can be outstanding at that point. Three observations count as proof:
+// A desynced connection has an unknown number of commands outstanding. It is synced again at a
+// request chunk that begins with a well-formed multibulk header, if nothing can be outstanding at
+// that point. Three observations count as proof:
 //
-//   - Quiet. The server sent last, nothing that was asked since is unanswered, and then both directions were silent for Shared.Quiet.
-//     A server answers in order and at once; only a blocked one is silent, and then its client sent last.
-//   - Lockstep. In many rounds without a break, the client sent whole requests in chunks that begin with one, the server answered
-//     with exactly as many whole frames, and only then the next chunk was sent: events may come in another order, their times
-//     decide. A client that keeps a window of several requests open breaks this soon, because two replies arrive together, or
-//     two requests leave before one does.
-//     At the server's end few rounds are enough: it answers all that it has read before it reads again.
-//   - Waiting. Of such rounds one is enough if the client was answered, asked for one thing that blocks, waited for Shared.Quiet or
-//     longer, and got exactly one frame. Who sends a command that blocks shares the connection with nobody: a client that keeps a
-//     window open would block all of it. If anything else had been outstanding, its reply would have come at once behind the awaited
-//     one, or during the silence. It must be a command that blocks: on a long way to the server every client is silent, and some have
-//     a window open.
+//   - Quiet. The server sent last, nothing that was asked since is unanswered, and then both
+//     directions were silent for Shared.Quiet. A server answers in order and at once; only a
+//     blocked one is silent, and then its client sent last.
+//   - Lockstep. In many rounds without a break, the client sent whole requests in chunks that
+//     begin with one, the server answered with exactly as many whole frames, and only then the
+//     next chunk was sent: events may come in another order, their times decide. A client that
+//     keeps a window of several requests open breaks this soon, because two replies arrive
+//     together, or two requests leave before one does. At the server's end few rounds are enough:
+//     it answers all that it has read before it reads again.
+//   - Waiting. Of such rounds one is enough if the client was answered, asked for one thing that
+//     blocks, waited for Shared.Quiet or longer, and got exactly one frame. Who sends a command
+//     that blocks shares the connection with nobody: a client that keeps a window open would
+//     block all of it. If anything else had been outstanding, its reply would have come at once
+//     behind the awaited one, or during the silence. It must be a command that blocks: on a long
+//     way to the server every client is silent, and some have a window open.
 //
-// A connection that was synced by silence alone is on probation (probation.go). Should a proof fail us all the same, a reply is left
-// over at the next pause, and the connection is desynced again (Unsolicited).
+// A connection that was synced by silence alone is on probation (probation.go). Should a proof fail
+// us all the same, a reply is left over at the next pause, and the connection is desynced again
+// (Unsolicited).
 //
 // ClientRounds and ServerRounds are how many rounds are lockstep, as seen from either end.
 const (
@@ -34,7 +39,8 @@ const (
 type resync struct {
 	reason Reason          // why it is
 	last   event.Direction // in which direction bytes passed last,
-	// follows: no request byte is missing since the connection was synced, so that each request is counted, wherever chunks end.
+	// follows: no request byte is missing since the connection was synced, so that each request is
+	// counted, wherever chunks end.
 	follows bool
 	when    int64 // when they passed
 	trial   trial
@@ -54,14 +60,16 @@ func newResync(reason Reason, last event.Direction, when int64) resync {
 	return resync{reason: reason, last: last, when: when}
 }
 
-// pass notes that bytes passed, unless they had to wait for their turn until something later was read.
+// pass notes that bytes passed, unless they had to wait for their turn until something later was
+// read.
 func (y *resync) pass(when int64, d event.Direction) {
 	if when >= y.when {
 		y.last, y.when = d, when
 	}
 }
 
-// requestDesynced reads a request chunk of a desynced connection; nil after a gap that may have completed a request.
+// requestDesynced reads a request chunk of a desynced connection; nil after a gap that may have
+// completed a request.
 func (s *Session) requestDesynced(data []byte, a Arrival) {
 	if s.requestsClosed {
 		return
@@ -83,7 +91,8 @@ func (s *Session) requestDesynced(data []byte, a Arrival) {
 	y.pass(a.Time, event.Request)
 }
 
-// isBoundary reports whether it is proven that nothing is outstanding, given that all known requests are answered.
+// isBoundary reports whether it is proven that nothing is outstanding, given that all known
+// requests are answered.
 func (s *Session) isBoundary(time int64) bool {
 	return time-s.resync.when >= s.shared.Quiet || s.inTurn(time)
 }
@@ -102,8 +111,8 @@ func (s *Session) lockstepRounds() int32 {
 	return ClientRounds
 }
 
-// sync begins to pair at a time. Frames of RESP2 that looked like messages may have been replies: whether it is subscribed has to
-// show again.
+// sync begins to pair at a time. Frames of RESP2 that looked like messages may have been replies:
+// whether it is subscribed has to show again.
 func (s *Session) sync(time int64) {
 	bySilence := !s.inTurn(time)
 	s.to(BoundaryFound)
@@ -146,7 +155,8 @@ func (s *Session) tryRequest(data []byte, time int64) {
 	}
 }
 
-// countRequests counts the complete requests of the chunk that was fed. It reports whether the last of them blocks.
+// countRequests counts the complete requests of the chunk that was fed. It reports whether the last
+// of them blocks.
 func (s *Session) countRequests() (blocks bool) {
 	var r parser.Request
 	n := uint32(0)
@@ -226,7 +236,8 @@ func (s *Session) replyDesynced(data []byte, time int64) {
 	}
 }
 
-// peekPushed checks whether a reply chunk begins with a message or a line of MONITOR, which shows what the connection is used for.
+// peekPushed checks whether a reply chunk begins with a message or a line of MONITOR, which shows
+// what the connection is used for.
 func (s *Session) peekPushed(data []byte) {
 	if len(data) == 0 || data[0] != '*' && data[0] != '>' && data[0] != '+' {
 		return
@@ -257,7 +268,8 @@ func (s *Session) isPushed(r *parser.Reply) bool {
 	}
 }
 
-// startsRequest reports whether a chunk begins with the header of a multibulk request and that of its first argument.
+// startsRequest reports whether a chunk begins with the header of a multibulk request and that of
+// its first argument.
 func startsRequest(data []byte) bool {
 	if len(data) < len("*1\r\n$") || data[0] != '*' || data[1] < '1' || data[1] > '9' {
 		return false
@@ -273,8 +285,9 @@ func startsRequest(data []byte) bool {
 	return false
 }
 
-// looksEncrypted recognises TLS records of any type, since the connection may be past its handshake. A chunk has to be made of whole
-// ones: in mid-stream it may begin within a value, whose bytes say nothing.
+// looksEncrypted recognises TLS records of any type, since the connection may be past its
+// handshake. A chunk has to be made of whole ones: in mid-stream it may begin within a value, whose
+// bytes say nothing.
 func looksEncrypted(data []byte) bool {
 	for rest := data; len(rest) > 0; {
 		n := recordLength(rest)
@@ -286,7 +299,8 @@ func looksEncrypted(data []byte) bool {
 	return len(data) > 0
 }
 
-// recordLength returns the length of the TLS record that begins here, its header included, and 0 if none does (RFC 5246, section 6.2).
+// recordLength returns the length of the TLS record that begins here, its header included, and 0 if
+// none does (RFC 5246, section 6.2).
 func recordLength(data []byte) int {
 	const header, longest = 5, 1<<14 + 2048
 	if len(data) < header || data[0] < 0x14 || data[0] > 0x17 || data[1] != 0x03 || data[2] > 0x04 {

@@ -9,7 +9,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
-// Shared is what the sessions of one tracker have in common. It belongs to the tracker's goroutine, but for Counters.
+// Shared is what the sessions of one tracker have in common. It belongs to the tracker's goroutine,
+// but for Counters.
 type Shared struct {
 	Commands       *command.Table
 	Sockets        bool  // the events are those of sockets, not of packets
@@ -22,8 +23,9 @@ type Shared struct {
 	Trace          func(State, Cause) // is called at every change of state, before it, unless nil; for tests
 }
 
-// Session is the protocol's state of one connection: what is outstanding, and what the bytes to come will mean. It is given the
-// bytes of both directions in their order. It stays where Init found it.
+// Session is the protocol's state of one connection: what is outstanding, and what the bytes to
+// come will mean. It is given the bytes of both directions in their order. It stays where Init
+// found it.
 type Session struct {
 	shared *Shared
 	places Places
@@ -59,8 +61,9 @@ type Session struct {
 	killedSelf bool       // the last reply was that of a CLIENT KILL: should the server close now, the connection killed itself
 }
 
-// Init begins the session of a connection of which nothing is known but that it was silent since a time. If that is long enough,
-// its first words are the whole answer or the only request: a client that awaited a reply would have to wait for it.
+// Init begins the session of a connection of which nothing is known but that it was silent since a
+// time. If that is long enough, its first words are the whole answer or the only request: a client
+// that awaited a reply would have to wait for it.
 func (s *Session) Init(shared *Shared, places Places, role event.Role, silentSince int64) {
 	*s = Session{shared: shared, places: places, role: role, state: Desynced, unknownPast: true, resp: 2}
 	s.pending.owner, s.transaction.queue.owner = s, s
@@ -70,13 +73,15 @@ func (s *Session) Init(shared *Shared, places Places, role event.Role, silentSin
 	}
 }
 
-// Open notes that the connection was established just now. Early is set if payload passes before that (TCP Fast Open).
+// Open notes that the connection was established just now. Early is set if payload passes before
+// that (TCP Fast Open).
 func (s *Session) Open(early bool) {
 	s.to(Opened)
 	s.opening.first = !early
 }
 
-// Resume notes that the connection was established before and has been silent since a time. Awaited is set if its client sent last.
+// Resume notes that the connection was established before and has been silent since a time. Awaited
+// is set if its client sent last.
 func (s *Session) Resume(awaited bool, time int64) {
 	last := event.Reply
 	if awaited {
@@ -129,7 +134,8 @@ func (s *Session) Busy() bool {
 		s.state == Desynced && s.resync.last == event.Request
 }
 
-// desync ends pairing because of bytes that passed in a direction at a time: nothing that is outstanding can be paired any more.
+// desync ends pairing because of bytes that passed in a direction at a time: nothing that is
+// outstanding can be paired any more.
 func (s *Session) desync(cause Cause, d event.Direction, time int64) {
 	reason := transitions[cause].reason
 	if cause == ProofFailed {
@@ -203,7 +209,8 @@ func (s *Session) Surrender() {
 
 const stalledAfter = int64(time.Second) // how long a request is unanswered when another one is sent
 
-// checkStalled notes that a client sends at a time although its oldest request is unanswered for long.
+// checkStalled notes that a client sends at a time although its oldest request is unanswered for
+// long.
 func (s *Session) checkStalled(time int64) {
 	if s.role == event.Client && s.shared.Sockets && time-s.pending.at(0).time > stalledAfter {
 		s.shared.Stalled = true

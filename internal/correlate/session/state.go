@@ -1,6 +1,6 @@
 package session
 
-// State is what a session takes its connection for.
+// State is what the bytes of the connection mean at present.
 type State uint8
 
 // The states. What a session does with a chunk depends on the state first, and then on the modes.
@@ -65,7 +65,6 @@ const (
 	inDoubt                          // whether the oldest command is refused (doubt.go)
 	hasTemplate                      // the last request, for those equal to it (batch.go)
 	atFirstByte                      // the request stream will be read from its first byte (opening.go)
-	everyMode      modes = 1<<iota - 1
 )
 
 // transition is what a cause does to a session.
@@ -74,16 +73,19 @@ type transition struct {
 	to     State
 	reason Reason // of commands that are outstanding and cannot be paired any more
 	ends   modes  // which do not survive; all others do
-	learns bool   // from here on the history is known
+	known  bool   // from here on nothing of its past is unknown
 }
 
 // desync is what does not survive where pairing ends: all that the server may have changed unseen.
 const desync = outstanding | inTransaction | replyModeSet | historyKnown | inDoubt | hasTemplate | atFirstByte
 
-// transitions is the table of all changes of state. A transition that is not in it is a fault of this package; the tests of the
-// tracker fail on one (Shared.Trace).
+// everyCommandMode is what RESET ends: all that commands have set.
+const everyCommandMode = inTransaction | replyModeSet | subscribed | acksSuppressed | resp3 | monitoring
+
+// transitions is the table of all changes of state. A transition that is not in it is a fault of
+// this package; the tests of the tracker fail on one (Shared.Trace).
 var transitions = [causes]transition{
-	Opened:           {from: []State{Desynced}, to: Paired, learns: true},
+	Opened:           {from: []State{Desynced}, to: Paired, known: true},
 	BoundaryFound:    {from: []State{Desynced}, to: Paired, ends: subscribed2 | onProbation},
 	GapSeen:          {from: []State{Paired}, to: Desynced, reason: Gap, ends: desync},
 	UnsolicitedReply: {from: []State{Paired, Desynced}, to: Desynced, reason: Unsolicited, ends: desync | requestsClosed | onProbation},
@@ -93,7 +95,7 @@ var transitions = [causes]transition{
 	ProofFailed:      {from: []State{Paired}, to: Desynced, ends: desync | onProbation}, // the reason is that of the false proof
 	SyncAnswered:     {from: []State{Paired}, to: Replica, ends: inTransaction | hasTemplate},
 	AckSent:          {from: []State{Desynced}, to: Replica, ends: inTransaction | hasTemplate},
-	WasReset:         {from: []State{Paired}, to: Paired, ends: inTransaction | replyModeSet | subscribed | acksSuppressed | resp3 | monitoring, learns: true},
+	WasReset:         {from: []State{Paired}, to: Paired, ends: everyCommandMode, known: true},
 	Recognised:       {from: []State{Paired, Desynced, Replica}, to: Foreign, ends: outstanding | inTransaction | inDoubt},
 	ConnectionEnded:  {from: []State{Paired, Desynced, Replica, Foreign, Ended}, to: Ended, ends: outstanding | inTransaction | inDoubt},
 }
@@ -115,7 +117,7 @@ func (s *Session) to(cause Cause) {
 		s.shared.Trace(s.state, cause)
 	}
 	s.end(t.ends)
-	s.unknownPast = s.unknownPast && !t.learns
+	s.unknownPast = s.unknownPast && !t.known
 	s.state = t.to
 }
 

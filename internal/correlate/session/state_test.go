@@ -66,7 +66,7 @@ func TestModesThatSurvive(t *testing.T) {
 				if row.ends&subscribed2 != 0 && resp == 2 {
 					want &^= subscribed
 				}
-				if row.learns {
+				if row.known {
 					want |= historyKnown
 				}
 				s.to(Cause(cause))
@@ -227,7 +227,7 @@ func TestTransitions(t *testing.T) {
 			if row.ends&subscribed2 != 0 && d.resp == 2 {
 				want &^= subscribed
 			}
-			if row.learns {
+			if row.known {
 				want |= historyKnown
 			}
 			assert.Equal(t, want&^test.besides, d.modes()&^test.besides)

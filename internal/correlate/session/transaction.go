@@ -8,7 +8,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/parser"
 )
 
-// transaction holds the commands between MULTI and EXEC. Queued commands count when EXEC runs them, those that are discarded never.
+// transaction holds the commands between MULTI and EXEC. Queued commands count when EXEC runs them,
+// those that are discarded never.
 type transaction struct {
 	queue   fifo
 	open    bool // between the reply to MULTI and the end
@@ -26,7 +27,8 @@ func (t *transaction) end() {
 	t.open, t.running, t.partial = false, false, false
 }
 
-// isQueued reports whether a reply says that the command was queued. With an unknown past it shows a MULTI that was not seen.
+// isQueued reports whether a reply says that the command was queued. With an unknown past it shows
+// a MULTI that was not seen.
 func (s *Session) isQueued(p *pending, r *parser.Reply) bool {
 	t := &s.transaction
 	if t.running || r.Type != '+' || !p.verb.queued() || !bytes.Equal(r.Text, []byte("QUEUED")) {
@@ -50,8 +52,8 @@ func (s *Session) enqueue() {
 	*place = queued
 }
 
-// executed takes the reply of EXEC: the header of an array whose elements follow as frames, null if a watched key changed,
-// or a whole frame where the elements cannot be paired.
+// executed takes the reply of EXEC: the header of an array whose elements follow as frames, null if
+// a watched key changed, or a whole frame where the elements cannot be paired.
 func (s *Session) executed(f *frame, r *parser.Reply) {
 	t := &s.transaction
 	switch {
@@ -81,8 +83,8 @@ func (s *Session) finishQueued(outcome Outcome, prefix command.Prefix) {
 	s.completeQueued()
 }
 
-// completeQueued takes the queued commands off that have no element in the reply, because of a CLIENT REPLY among them, and ends
-// EXEC after the last.
+// completeQueued takes the queued commands off that have no element in the reply, because of a
+// CLIENT REPLY among them, and ends EXEC after the last.
 func (s *Session) completeQueued() {
 	t, off := &s.transaction, false
 	for !t.queue.empty() {
@@ -110,8 +112,9 @@ func (s *Session) completeQueued() {
 	s.finish(Success, command.OtherPrefix)
 }
 
-// runSuppressed counts the commands of an EXEC whose reply is suppressed. It reports false if a CLIENT REPLY ON among them
-// lets the rest be answered: the array has no header then, and EXEC ends with its last element.
+// runSuppressed counts the commands of an EXEC whose reply is suppressed. It reports false if a
+// CLIENT REPLY ON among them lets the rest be answered: the array has no header then, and EXEC ends
+// with its last element.
 func (s *Session) runSuppressed() bool {
 	t := &s.transaction
 	for !t.queue.empty() {

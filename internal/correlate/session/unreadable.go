@@ -2,12 +2,13 @@ package session
 
 import "github.com/redis-observer/redis-observer/internal/event"
 
-// manyUnreadable is how many gaps that follow each other without a byte between them make a direction one that cannot be read.
+// manyUnreadable is how many gaps that follow each other without a byte between them make a
+// direction one that cannot be read.
 const manyUnreadable = 3
 
-// unreadable is what is known of payload that never stands in the memory of a program: a relay passes it on by splice, a loader sends
-// it by sendfile, or io_uring receives it where only the socket layer is probed. Each call is a gap then, for as long as the connection
-// lives.
+// unreadable is what is known of payload that never stands in the memory of a program: a relay
+// passes it on by splice, a loader sends it by sendfile, or io_uring receives it where only the
+// socket layer is probed. Each call is a gap then, for as long as the connection lives.
 type unreadable struct {
 	direction event.Direction // of the latest gaps
 	run       uint8           // how many followed each other
@@ -17,7 +18,8 @@ type unreadable struct {
 	counted   bool            // the connection was counted by its kind
 }
 
-// isUnreadable notes a gap of n bytes. It reports whether the gap is covered by counting the connection under its kind.
+// isUnreadable notes a gap of n bytes. It reports whether the gap is covered by counting the
+// connection under its kind.
 func (s *Session) isUnreadable(d event.Direction, n uint32, reason event.Reason, a Arrival) bool {
 	u := &s.unreadable
 	switch {
@@ -47,8 +49,8 @@ func (s *Session) isUnreadable(d event.Direction, n uint32, reason event.Reason,
 	return true
 }
 
-// Overlooked notes a gap of n bytes that the program has received by a call that no event brought. If nothing of the replies was ever
-// read, nothing will be.
+// Overlooked notes a gap of n bytes that the program has received by a call that no event brought.
+// If nothing of the replies was ever read, nothing will be.
 func (s *Session) Overlooked(d event.Direction, n uint32, reason event.Reason, a Arrival) {
 	if d == event.Reply && !s.answered {
 		s.unreadable.direction, s.unreadable.run, s.unreadable.end = d, manyUnreadable-1, a.End-n

@@ -42,7 +42,8 @@ const (
 	forbidden // a word of HTTP at which the server closes
 )
 
-// verbs are the verbs of the built-in commands. Renamed commands have the ID of the command that they are.
+// verbs are the verbs of the built-in commands. Renamed commands have the ID of the command that
+// they are.
 var verbs = func() []verb {
 	v := make([]verb, command.Builtin().Count())
 	for id := range v {
@@ -64,7 +65,8 @@ var verbs = func() []verb {
 	return v
 }()
 
-// scalars[id] is set if a built-in command is never answered by an array, whatever its arguments. It names the usual ones.
+// scalars[id] is set if a built-in command is never answered by an array, whatever its arguments.
+// It names the usual ones.
 var scalars = func() []bool {
 	table := command.Builtin()
 	s := make([]bool, table.Count())
@@ -100,7 +102,8 @@ func verbOf(id command.ID, r *parser.Request) verb {
 	}
 }
 
-// replyVerb returns the verb of a CLIENT REPLY by its mode. Anything but a mode is answered by an error.
+// replyVerb returns the verb of a CLIENT REPLY by its mode. Anything but a mode is answered by an
+// error.
 func replyVerb(r *parser.Request) verb {
 	switch mode := r.Argv[2]; {
 	case r.Args != 3:
@@ -116,7 +119,8 @@ func replyVerb(r *parser.Request) verb {
 	}
 }
 
-// simple reports whether a reply that is neither an error nor an aggregate ends the verb's command and does nothing else.
+// simple reports whether a reply that is neither an error nor an aggregate ends the verb's command
+// and does nothing else.
 func (v verb) simple() bool { return v <= publish }
 
 // setsReplyMode reports whether the verb is a CLIENT REPLY.
