@@ -4,8 +4,9 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// releaseUnused releases the retired identities that never had a connection. Those that had one keep their series: the counters of a name
-// that a reload took away are still of interest, and go on if it comes back. It is for the goroutine that calls Track.
+// releaseUnused releases the retired identities that never had a connection. The others keep their
+// series, so that the counters of a removed name stay readable and continue if a reload adds the
+// name again. Only the goroutine that calls Track may call it.
 func (s *stages) releaseUnused() {
 	for _, id := range s.names.Retired() {
 		if !s.tracker.Used(id) {
@@ -14,8 +15,9 @@ func (s *stages) releaseUnused() {
 	}
 }
 
-// release ends a retired identity with its series. It does nothing while a connection has the identity. The order is that in which
-// an identity is carried: when the tracker has none of it and what it returned is recorded, nothing of it can reach the recorder.
+// release ends the series of a retired identity and releases it, unless a connection still has it.
+// The order follows the data path: once the tracker has dropped the identity and its results are
+// recorded, nothing can record it any more.
 func (s *stages) release(id identity.ID) {
 	if s.tracker.End(id) {
 		s.recorder.End(id)

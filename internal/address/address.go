@@ -1,5 +1,5 @@
-// Package address is the form of an address in a configuration: what it may be, how it is read and how it is printed.
-// It stands below the configuration, which reads addresses, and below naming, which compares connections with them.
+// Package address parses and prints the addresses of endpoints in the configuration. It is below
+// both the configuration and naming.
 package address
 
 import (
@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Address is one of an IP address, a network, a host name and any address at all, with a port.
-// It is comparable: two that are equal match the same connections.
+// Address is one of an IP address, a network, a host name, or any address, together with a port.
+// Equal addresses match the same connections.
 type Address struct {
-	Prefix netip.Prefix // of an IP address or network; the zero Prefix for the others
-	Host   string       // lower case, to be resolved
-	Port   uint16       // never 0; with neither Prefix nor Host: any address
+	Prefix netip.Prefix // for an IP address or a network, otherwise zero
+	Host   string       // lower case, for a host name
+	Port   uint16       // never 0; without Prefix and Host it matches any address
 }
 
-// Forms lists the forms that Parse accepts, for messages.
+// Forms lists the accepted forms, for error messages.
 const Forms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379"
 
-// String returns the address as it is written in the file.
+// String returns the address as Parse accepts it.
 func (a Address) String() string {
 	port := strconv.Itoa(int(a.Port))
 	switch {
@@ -38,16 +38,16 @@ func (a Address) String() string {
 	return text + ":" + port
 }
 
-// Error is the reason why a text is not an address.
+// Error explains why a text is not a valid address.
 type Error struct {
 	Cause   string // quotes the text
 	Allowed string // a remedy; never empty
 }
 
-// Error returns cause and remedy in one line.
+// Error returns the cause and the remedy in one line.
 func (e *Error) Error() string { return e.Cause + " (" + e.Allowed + ")" }
 
-// Parse reads one of Forms. Its error is an *Error.
+// Parse parses one of Forms. Its error is an *Error.
 func Parse(text string) (Address, error) {
 	if strings.Contains(text, "://") {
 		return Address{}, &Error{Cause: strconv.Quote(text) + " is a URL", Allowed: Forms}
@@ -77,7 +77,7 @@ func Parse(text string) (Address, error) {
 	return address, nil
 }
 
-// splitPort parts host and port at the last colon, and takes the brackets off an IPv6 host.
+// splitPort splits at the last colon and removes the brackets of an IPv6 host.
 func splitPort(text string) (host, port string, wrong *Error) {
 	colon := strings.LastIndexByte(text, ':')
 	if colon < 0 {
@@ -97,7 +97,8 @@ func splitPort(text string) (host, port string, wrong *Error) {
 	return host, port, nil
 }
 
-// parsePrefix reads an address or a network. IPv4-mapped IPv6 becomes IPv4, because that is how connections are looked up.
+// parsePrefix parses an IP address or a network. IPv4-mapped IPv6 becomes IPv4, the form in which
+// connections are looked up.
 func parsePrefix(host string) (netip.Prefix, *Error) {
 	if !strings.Contains(host, "/") {
 		addr, err := netip.ParseAddr(host)
@@ -123,14 +124,15 @@ func parsePrefix(host string) (netip.Prefix, *Error) {
 	return prefix, nil
 }
 
-// looksNumeric tells a mistyped IPv4 address from a host name: the last label of a host name is never a number.
+// looksNumeric reports whether the last label is a number, which no host name has: the text is then
+// a mistyped IPv4 address.
 func looksNumeric(host string) bool {
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	_, err := strconv.ParseUint(last, 10, 64)
 	return err == nil
 }
 
-// validHost accepts the names of DNS, and underscores because Docker and some zones use them.
+// validHost accepts DNS names, and underscores, which Docker and some zones use.
 func validHost(host string) bool {
 	if len(host) > 253 {
 		return false

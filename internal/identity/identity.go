@@ -1,11 +1,13 @@
-// Package identity holds what a connection counts under: a set of labels, as an integer that the tracker and the recorder carry.
+// Package identity maps sets of label values to integers that the tracker and the recorder carry.
 //
-// A Registry gives each set of label values one ID. An ID can be released when nothing carries it any more; its slot, by which
-// others index what they keep for it, then goes to the next new set, with another generation. So an ID that was released never
-// stands for the labels of a later one: Values does not find it.
+// A Registry assigns one ID to each set. An ID can be released once nothing carries it. Its slot,
+// the index under which others keep their state, is then reused for the next new set, with a higher
+// generation. A released ID therefore never stands for the labels of a later set: Values does not
+// find it.
 //
-// Who may release an ID: the goroutine that runs the tracker and records what it returns, after Tracker.End and Recorder.End of
-// that ID. Nobody else can still record it then; a scrape that has just read it finds that it is gone.
+// Only the goroutine that runs the tracker and records its results may release an ID, after
+// Tracker.End and Recorder.End for that ID. From then on nothing can record it, and a scrape that
+// has read it before gets no values for it.
 package identity
 
 import (
@@ -15,27 +17,29 @@ import (
 	"sync/atomic"
 )
 
-// ID stands for a set of label values: its slot in the low half, the slot's generation in the high half.
-// The first sets of a Registry have the IDs 0, 1, 2 and so on.
+// ID is the identity of a set of label values: the slot in the low 32 bits, the generation of the
+// slot in the high 32 bits. The first sets of a Registry get the IDs 0, 1, 2 and so on.
 type ID uint64
 
 const slotBits = 32
 
-// Slot returns an integer that is dense from 0, and that no other ID of the registry has until this one is released.
+// Slot returns the index of the ID. Slots are dense from 0, and unique among the IDs that are not
+// released.
 func (id ID) Slot() int { return int(uint32(id)) }
 
-// next returns the ID that the slot has after this one.
+// next returns the next ID of the same slot.
 func (id ID) next() ID { return id + 1<<slotBits }
 
-// Registry gives IDs to sets of label values. Any number of goroutines may use it; Values takes no lock.
+// Registry assigns IDs to sets of label values. It is safe for concurrent use; Values takes no
+// lock.
 type Registry struct {
 	labels []string
 
 	mu   sync.Mutex
-	ids  map[string]ID // by the values, joined
-	free []ID          // the next IDs of the slots that were released
+	ids  map[string]ID // by keyOf of the values
+	free []ID          // the next IDs of free slots
 
-	// slots is replaced to grow it. A slot holds nil while it is free.
+	// slots is append-only and replaced to grow. A free slot holds nil.
 	slots atomic.Pointer[[]*atomic.Pointer[entry]]
 }
 
@@ -44,17 +48,18 @@ type entry struct {
 	values []string
 }
 
-// NewRegistry returns a Registry without IDs, for sets of these labels.
+// NewRegistry returns an empty Registry for sets with the given label names.
 func NewRegistry(labels ...string) *Registry {
 	r := &Registry{labels: labels, ids: map[string]ID{}}
 	r.slots.Store(new([]*atomic.Pointer[entry]))
 	return r
 }
 
-// Labels returns the names of the labels, in the order of their values. The slice belongs to the registry.
+// Labels returns the label names, in the order of the values. The slice belongs to the registry.
 func (r *Registry) Labels() []string { return r.labels }
 
-// Intern returns the ID of a set, a new one if it has none. There is one value for each label.
+// Intern returns the ID of a set and assigns one if needed. It panics unless there is one value per
+// label name.
 func (r *Registry) Intern(values ...string) ID {
 	if len(values) != len(r.labels) {
 		panic("identity: not one value for each label")
@@ -71,23 +76,24 @@ func (r *Registry) Intern(values ...string) ID {
 	return id
 }
 
-// take returns the ID of a slot that is free, a new one if there is none.
+// take returns the ID of a free slot, and adds a slot if none is free.
 func (r *Registry) take() ID {
 	if last := len(r.free) - 1; last >= 0 {
 		id := r.free[last]
 		r.free = r.free[:last]
 		return id
 	}
-	// Readers hold the old slice: what it shows of the array behind it is not written again.
+	// Readers may hold the old slice: append does not change the elements that it shows.
 	slots := append(*r.slots.Load(), new(atomic.Pointer[entry]))
 	r.slots.Store(&slots)
 	return ID(len(slots) - 1)
 }
 
-// keyOf joins values by a byte that no label value has, because label values are UTF-8.
+// keyOf joins values with a byte that cannot occur in a label value, which is UTF-8.
 func keyOf(values []string) string { return strings.Join(values, "\xff") }
 
-// Values returns the label values of an ID, false if it was released. The slice belongs to the registry.
+// Values returns the values of an ID, or false if the ID is released. The slice belongs to the
+// registry.
 func (r *Registry) Values(id ID) ([]string, bool) {
 	slots := *r.slots.Load()
 	if id.Slot() >= len(slots) {
@@ -99,7 +105,7 @@ func (r *Registry) Values(id ID) ([]string, bool) {
 	return nil, false
 }
 
-// IDs returns all IDs that are not released, by their slots.
+// IDs returns all IDs that are not released, by slot.
 func (r *Registry) IDs() []ID {
 	var ids []ID
 	for _, slot := range *r.slots.Load() {
@@ -110,7 +116,8 @@ func (r *Registry) IDs() []ID {
 	return ids
 }
 
-// Release ends an ID. The package comment says when it may be called. One that was released already stays so.
+// Release releases an ID. See the package documentation for when it may be called. A second call
+// has no effect.
 func (r *Registry) Release(id ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

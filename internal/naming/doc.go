@@ -1,11 +1,15 @@
-// Package naming finds what a connection counts under, from its role and its endpoints: an identity, which stands for a set of labels.
+// Package naming maps a connection to the identity that it counts under. Its input is the role and
+// the endpoints; an identity stands for a set of label values.
 //
-// It stands beside the data path, kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics:
-// the tracker asks Names once per connection, and again when Version has changed; the capture takes the ports from Names.
+// Names is beside the data path, kernel → event.Source → parser.Stream → correlate.Tracker →
+// metrics.Recorder → /metrics. The tracker calls Resolve once per connection, and again after
+// Version changes. The capture backend observes the ports of Names.
 //
-// Names may be used by any number of goroutines: Resolve reads an immutable table through an atomic pointer and allocates nothing;
-// Apply and the resolution of host names replace that table. A host name that does not resolve is logged and counted, and keeps its last
-// addresses; there are no errors to return.
+// Any number of goroutines may use Names. Resolve reads an immutable table through an atomic
+// pointer and does not allocate; Apply and the resolution of host names replace the table. If a
+// host name does not resolve, Names logs and counts the failure and keeps the last addresses.
+// Methods return no errors.
 //
-// An identity of earlier rules stays until Release ends it, which the goroutine does that runs the tracker (see package identity).
+// An identity of earlier rules lives until Release. The goroutine that runs the tracker calls
+// Release (see package identity).
 package naming

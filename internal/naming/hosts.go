@@ -8,33 +8,34 @@ import (
 	"time"
 )
 
-// Resolver finds the addresses of a host name. *net.Resolver is one.
+// Resolver looks up the IP addresses of a host name. *net.Resolver implements it.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 const (
 	lookupTimeout = 2 * time.Second
-	// An address that DNS no longer gives keeps its name this many rounds: connections to it live on, and round-robin answers show only a part.
-	rememberedRounds = 10
-	// maxHostAddresses bounds what one host name may bring in.
+	// retainedRounds is how many more lookups an address stays valid after DNS stops returning it:
+	// connections to it may live on, and round-robin answers are incomplete.
+	retainedRounds = 10
+	// maxHostAddresses limits the addresses of one host name.
 	maxHostAddresses = 1024
 )
 
-// host is what is known of one host name.
+// host holds the addresses of one host name.
 type host struct {
-	addresses map[netip.Addr]int // the rounds since DNS last gave it
+	addresses map[netip.Addr]int // lookups since DNS last returned it
 	failed    bool
 }
 
-// hosts are the host names of the configuration. Used by one goroutine at a time.
+// hosts are the host names of the rules. Not safe for concurrent use.
 type hosts struct {
 	resolver Resolver
 	logger   *slog.Logger
 	known    map[string]*host
 }
 
-// keep makes names the ones that are resolved, and forgets the others.
+// keep replaces the set of host names. Names that were in the old set keep their addresses.
 func (h *hosts) keep(names []string) {
 	known := make(map[string]*host, len(names))
 	for _, name := range names {
@@ -45,7 +46,7 @@ func (h *hosts) keep(names []string) {
 	h.known = known
 }
 
-// names returns the host names in a steady order.
+// names returns the host names, sorted.
 func (h *hosts) names() []string {
 	names := make([]string, 0, len(h.known))
 	for name := range h.known {
@@ -55,7 +56,7 @@ func (h *hosts) names() []string {
 	return names
 }
 
-// addresses returns what name stands for, in a steady order.
+// addresses returns the addresses of a host name, sorted.
 func (h *hosts) addresses(name string) []netip.Addr {
 	known := h.known[name]
 	if known == nil {
@@ -69,13 +70,13 @@ func (h *hosts) addresses(name string) []netip.Addr {
 	return addresses
 }
 
-// answer is what a lookup gave.
+// answer is the result of one lookup.
 type answer struct {
 	addresses []netip.Addr
 	err       error
 }
 
-// lookup asks for all names at once, so that one that does not answer holds nothing up but its own round.
+// lookup resolves all names in parallel, so that a slow name delays only its own result.
 func lookup(ctx context.Context, resolver Resolver, names []string) map[string]answer {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -98,9 +99,9 @@ func lookup(ctx context.Context, resolver Resolver, names []string) map[string]a
 	return all
 }
 
-// learn takes in the answers of one round, says what changed for the worse or the better, and returns the names that failed.
-// A host that fails keeps the addresses that it has.
-func (h *hosts) learn(answers map[string]answer) (failed []string) {
+// update stores the answers of one round, logs names that begin to fail or to succeed, and returns
+// the names that failed. A name that fails keeps its addresses.
+func (h *hosts) update(answers map[string]answer) (failed []string) {
 	for _, name := range h.names() {
 		got, asked := answers[name]
 		if !asked {
@@ -119,14 +120,14 @@ func (h *hosts) learn(answers map[string]answer) (failed []string) {
 			h.logger.Info("host name of an endpoint resolves again", "host", name)
 		}
 		known.failed = false
-		known.learn(got.addresses)
+		known.update(got.addresses)
 	}
 	return failed
 }
 
-func (h *host) learn(addresses []netip.Addr) {
+func (h *host) update(addresses []netip.Addr) {
 	for address, age := range h.addresses {
-		if h.addresses[address] = age + 1; age >= rememberedRounds {
+		if h.addresses[address] = age + 1; age >= retainedRounds {
 			delete(h.addresses, address)
 		}
 	}

@@ -14,60 +14,62 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// Rules are what connections are named by. They are not changed once they are in use.
+// Rules map connections to names. They must not change while they are in use.
 type Rules struct {
 	Endpoints       []Endpoint
-	Ports           []uint16 // observed for clients besides those of the endpoints
-	DefaultName     string   // of connections on an observed port that no endpoint matches
+	Ports           []uint16 // client ports to observe in addition to those of the endpoints
+	DefaultName     string   // for connections on an observed port that match no endpoint
 	ResolveInterval time.Duration
 }
 
-// Endpoint gives a logical name to addresses, at the end of the connection that Role says.
+// Endpoint gives a logical name to addresses. Role selects the end of the connection that is
+// observed.
 type Endpoint struct {
 	Name      string
 	Addresses []address.Address
 	Role      event.Role
 }
 
-// Names finds the identity of a connection: today its logical name.
-// Any goroutine may call Resolve and the ports while Apply and Refresh replace the table that they read.
+// Names maps connections to identities. Any goroutine may call Resolve and the port methods while
+// Apply or Refresh replaces the table.
 type Names struct {
 	registry *identity.Registry
 	current  atomic.Pointer[table]
 	version  atomic.Uint64
 
-	mu       sync.Mutex // guards what follows, never held during a lookup
+	mu       sync.Mutex // guards the fields below; not held during DNS lookups
 	rules    *Rules
 	hosts    hosts
-	failures map[string]uint64 // failed lookups by host name, of earlier configurations too
+	failures map[string]uint64 // failed lookups by host name, including those of earlier rules
 }
 
-// New returns the names by rules, their host names resolved as far as they can be within the time of one lookup.
+// New returns Names for rules. It waits for the host names to resolve, at most for the timeout of
+// one lookup.
 func New(ctx context.Context, rules *Rules, resolver Resolver, logger *slog.Logger) *Names {
 	n := &Names{registry: identity.NewRegistry("name"), failures: map[string]uint64{}, hosts: hosts{resolver: resolver, logger: logger}}
 	n.Apply(ctx, rules)
 	return n
 }
 
-// Apply replaces the rules. Host names that were known before keep their addresses;
-// new ones are resolved first, so that no connection is named by rules that are only half known.
+// Apply replaces the rules. Host names that are already in use keep their addresses. New host names
+// are resolved first, so that no connection is named by incomplete rules.
 func (n *Names) Apply(ctx context.Context, rules *Rules) {
-	answers := lookup(ctx, n.hosts.resolver, n.unknown(rules.hostNames()))
+	answers := lookup(ctx, n.hosts.resolver, n.newHosts(rules.hostNames()))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.rules = rules
 	n.hosts.keep(rules.hostNames())
-	n.learn(answers)
+	n.update(answers)
 }
 
-// unknown returns those of the host names that were not there before.
-func (n *Names) unknown(names []string) []string {
+// newHosts returns the host names that are not resolved yet, without duplicates.
+func (n *Names) newHosts(names []string) []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(names))), func(name string) bool { return n.hosts.known[name] != nil })
 }
 
-// Refresh resolves the host names of the rules once.
+// Refresh resolves all host names once.
 func (n *Names) Refresh(ctx context.Context) {
 	n.mu.Lock()
 	names := n.hosts.names()
@@ -76,15 +78,15 @@ func (n *Names) Refresh(ctx context.Context) {
 		return
 	}
 	answers := lookup(ctx, n.hosts.resolver, names)
-	if ctx.Err() != nil { // the process stops: nothing was learned of the names
+	if ctx.Err() != nil { // shutting down: the failures are not those of the resolver
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.learn(answers)
+	n.update(answers)
 }
 
-// Run resolves the host names at the configured interval until ctx ends.
+// Run resolves all host names at the configured interval until ctx ends.
 func (n *Names) Run(ctx context.Context) {
 	for {
 		n.mu.Lock()
@@ -99,9 +101,10 @@ func (n *Names) Run(ctx context.Context) {
 	}
 }
 
-// learn takes in answers, and publishes a new table, with a new version if it answers otherwise than the last one.
-func (n *Names) learn(answers map[string]answer) {
-	for _, host := range n.hosts.learn(answers) {
+// update stores answers and publishes a new table. It increments the version if the table differs
+// from the previous one.
+func (n *Names) update(answers map[string]answer) {
+	for _, host := range n.hosts.update(answers) {
 		n.failures[host]++
 	}
 	next := newTable(n.rules, n.registry, n.hosts.addresses)
@@ -110,11 +113,12 @@ func (n *Names) learn(answers map[string]answer) {
 	}
 }
 
-// Version changes whenever a connection may have got another name.
+// Version changes whenever Resolve may return another identity for a connection.
 func (n *Names) Version() uint64 { return n.version.Load() }
 
-// Resolve returns the identity of a connection that is observed at the end that role says; false if it is not to be counted there.
-// Only the goroutine that calls Release may keep the identity: for any other it may end at once.
+// Resolve returns the identity of a connection observed at one end, or false if the connection is
+// not counted at that end. Only the goroutine that calls Release may store the identity: for others
+// it can be released at any time.
 func (n *Names) Resolve(role event.Role, e *event.Endpoints) (identity.ID, bool) {
 	server := e.RemoteAddrPort()
 	if role == event.Server {
@@ -123,35 +127,37 @@ func (n *Names) Resolve(role event.Role, e *event.Endpoints) (identity.ID, bool)
 	return n.current.Load().resolve(role, server)
 }
 
-// Configured reports whether Resolve can return an identity; one of earlier rules it may not.
+// Configured reports whether the current rules can return an identity.
 func (n *Names) Configured(id identity.ID) bool { return n.current.Load().names[id] }
 
-// Registry holds the identities, those of earlier rules too.
+// Registry returns the registry of all identities, including those of earlier rules.
 func (n *Names) Registry() *identity.Registry { return n.registry }
 
-// Retired returns the identities that Resolve does not return any more.
+// Retired returns the identities that the current rules cannot return.
 func (n *Names) Retired() []identity.ID {
 	current := n.current.Load()
 	return slices.DeleteFunc(n.registry.IDs(), func(id identity.ID) bool { return current.names[id] })
 }
 
-// Release ends an identity, unless Resolve can return it again. It is for the goroutine that keeps what Resolve returns, when it keeps nothing of
-// the identity any more: its slot may go to another.
+// Release releases an identity, unless the current rules can return it. Only the goroutine that
+// stores identities may call it, and only after it has dropped every copy: the slot can then get
+// another identity.
 func (n *Names) Release(id identity.ID) {
-	n.mu.Lock() // a reload must not give the identity again meanwhile
+	n.mu.Lock() // so that a reload cannot return the identity meanwhile
 	defer n.mu.Unlock()
 	if !n.Configured(id) {
 		n.registry.Release(id)
 	}
 }
 
-// ClientPorts returns the remote ports of the connections that are observed at the client's end, ascending.
+// ClientPorts returns the observed remote ports of connections counted at the client end,
+// ascending.
 func (n *Names) ClientPorts() []uint16 { return n.current.Load().ports(event.Client) }
 
-// ServerPorts returns the local ports of the connections that are observed at the server's end, ascending.
+// ServerPorts returns the observed local ports of connections counted at the server end, ascending.
 func (n *Names) ServerPorts() []uint16 { return n.current.Load().ports(event.Server) }
 
-// LookupFailures returns the number of lookups that failed so far, by host name.
+// LookupFailures returns the number of failed lookups by host name. The caller owns the map.
 func (n *Names) LookupFailures() map[string]uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()

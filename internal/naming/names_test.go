@@ -201,7 +201,7 @@ func TestHostNames(t *testing.T) {
 	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"), "a host that fails keeps its addresses")
 
 	dns.set("i", "10.0.0.3")
-	for range rememberedRounds {
+	for range retainedRounds {
 		names.Refresh(ctx)
 	}
 	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.2:6379"), "an address that DNS leaves out is remembered")

@@ -10,18 +10,18 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// table is an immutable lookup from addresses to names, one side per role.
+// table is an immutable index from addresses to identities, with one side per role.
 type table struct {
 	sides       [2]side // by event.Role
 	fallback    [2]map[uint16]bool
 	defaultName identity.ID
-	names       map[identity.ID]bool // all that it can answer
+	names       map[identity.ID]bool // all that resolve can return
 }
 
-// side holds the endpoints of one role, the most specific forms first.
+// side indexes the endpoints of one role. Fields are in order of precedence.
 type side struct {
-	exact    map[netip.AddrPort]identity.ID // written out
-	resolved map[netip.AddrPort]identity.ID // from host names
+	exact    map[netip.AddrPort]identity.ID // configured as addresses
+	resolved map[netip.AddrPort]identity.ID // resolved from host names
 	networks map[uint16][]network           // by port, longest prefix first
 	any      map[uint16]identity.ID
 	ports    map[uint16]bool
@@ -32,7 +32,7 @@ type network struct {
 	name   identity.ID
 }
 
-// newTable builds the lookup of rules. hosts gives the addresses of a host name.
+// newTable builds the table of rules. hosts returns the addresses of a host name.
 func newTable(rules *Rules, registry *identity.Registry, hosts func(string) []netip.Addr) *table {
 	t := &table{defaultName: registry.Intern(rules.DefaultName), names: map[identity.ID]bool{}}
 	t.names[t.defaultName] = true
@@ -72,7 +72,8 @@ func (s *side) add(a address.Address, name identity.ID) {
 	}
 }
 
-// addHosts gives an address that several host names resolve to the first of them, of whichever role: it is counted at one end.
+// addHosts adds the addresses of host names. If several names resolve to one address, the first
+// endpoint of either role gets it, so that it is counted at one end.
 func (t *table) addHosts(rules *Rules, registry *identity.Registry, hosts func(string) []netip.Addr) {
 	taken := map[netip.AddrPort]bool{}
 	for _, endpoint := range rules.Endpoints {
@@ -90,8 +91,9 @@ func (t *table) addHosts(rules *Rules, registry *identity.Registry, hosts func(s
 	}
 }
 
-// addFallbacks decides at which end traffic that no endpoint matches is counted under the default name.
-// One end per port, so that a node with both ends counts it once: the client's end wherever that is observed.
+// addFallbacks selects, per port, the end at which traffic that matches no endpoint counts under
+// the default name: the client end if that is observed, otherwise the server end. A node with both
+// ends counts the traffic once.
 func (t *table) addFallbacks(rules *Rules) {
 	client, server := &t.sides[event.Client], &t.sides[event.Server]
 	t.fallback = [2]map[uint16]bool{{}, {}}
@@ -104,7 +106,7 @@ func (t *table) addFallbacks(rules *Rules) {
 	for port := range server.ports {
 		t.fallback[event.Server][port] = !t.fallback[event.Client][port]
 	}
-	// Where every address belongs to an endpoint of the server's end, nothing is left for the client's.
+	// If a server endpoint matches every address, no traffic is left for the client end.
 	for port := range server.any {
 		if !client.ports[port] {
 			delete(t.fallback[event.Client], port)
@@ -112,8 +114,8 @@ func (t *table) addFallbacks(rules *Rules) {
 	}
 }
 
-// resolve looks up the address of the server, which is the remote one of a client and the local one of a server.
-// Where endpoints of both roles match it, it is counted at the end of the more specific one, and not at both.
+// resolve looks up the address of the server: remote for clients, local for servers. If endpoints
+// of both roles match, the more specific one decides, so that the connection is counted at one end.
 func (t *table) resolve(role event.Role, address netip.AddrPort) (identity.ID, bool) {
 	id, rank := t.sides[role].find(address)
 	_, other := t.sides[1-role].find(address)
@@ -123,10 +125,11 @@ func (t *table) resolve(role event.Role, address netip.AddrPort) (identity.ID, b
 	case other == unmatched && t.fallback[role][address.Port()]:
 		return t.defaultName, true
 	}
-	return 0, false // other == rank is refused by validate where both are not unmatched
+	return 0, false // equal ranks, unless both are unmatched, are rejected by the validation of the configuration
 }
 
-// How specific a match is: a network counts its bits, which are fewer than what the others are worth.
+// Ranks of a match, by specificity. A network ranks by its prefix length, which is less than the
+// rank of a host.
 const (
 	unmatched   = -1
 	rankAny     = 0
@@ -135,7 +138,7 @@ const (
 	rankExact   = 1001
 )
 
-// find returns the name of the most specific match, and how specific it is.
+// find returns the most specific match and its rank.
 func (s *side) find(address netip.AddrPort) (id identity.ID, rank int) {
 	if id, found := s.exact[address]; found {
 		return id, rankExact
@@ -154,7 +157,7 @@ func (s *side) find(address netip.AddrPort) (id identity.ID, rank int) {
 	return 0, unmatched
 }
 
-// ports returns the ports on which connections of the role can have a name.
+// ports returns the observed ports of a role, ascending.
 func (t *table) ports(role event.Role) []uint16 {
 	ports := map[uint16]bool{}
 	maps.Copy(ports, t.sides[role].ports)
@@ -166,7 +169,7 @@ func (t *table) ports(role event.Role) []uint16 {
 	return slices.Sorted(maps.Keys(ports))
 }
 
-// equal says whether two tables answer alike.
+// equal reports whether two tables return the same identities.
 func (t *table) equal(other *table) bool {
 	if other == nil || t.defaultName != other.defaultName {
 		return false
