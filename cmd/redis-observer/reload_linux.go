@@ -84,7 +84,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	config.Settle(ctx, r.Path)
 	next, text, err := r.LoadText()
 	if err == nil {
-		err = config.Accident(r.text, text)
+		err = config.CheckTruncated(r.text, text)
 	}
 	if err == nil {
 		err = r.apply(ctx, next)

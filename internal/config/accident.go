@@ -7,12 +7,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxNodes is how many values a file may hold, what it repeats by aliases included. It is about twice what ten thousand endpoints are.
+// maxNodes limits the values of a file after its aliases are expanded. It is about twice what
+// 10,000 endpoints need.
 const maxNodes = 1 << 17
 
-// Accident returns an error if the text of a file looks like that of the running configuration, interrupted: emptied, cut off, or written in part.
-// What is left of a YAML file is often valid, and observes less, or nothing. Both are what a file holds, not what a variable or flag says.
-func Accident(running, next []byte) error {
+// CheckTruncated returns an error if the next text of a file looks like the running one after an
+// interrupted write: emptied, cut off, or written in part. The rest of a YAML file is often valid,
+// but observes less. Only texts of the file are compared, not variables or flags.
+func CheckTruncated(running, next []byte) error {
 	end := bytes.TrimRight(next, " \t\r\n")
 	lost := bytes.TrimPrefix(running, end)
 	switch {
@@ -28,7 +30,7 @@ func Accident(running, next []byte) error {
 	return nil
 }
 
-// blank says whether a text holds nothing but comments.
+// blank reports whether a text contains only comments and white space.
 func blank(text []byte) bool {
 	for line := range bytes.Lines(text) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
@@ -38,7 +40,8 @@ func blank(text []byte) bool {
 	return true
 }
 
-// tooComplex refuses a text that would become far larger in memory than it is, before that happens. What is no YAML is left to the decoder.
+// tooComplex returns an error if the text would expand to too many values in memory, before it is
+// decoded. It returns nil for invalid YAML, which the decoder reports.
 func tooComplex(text []byte) error {
 	separators := 0
 	for _, c := range text {
@@ -60,12 +63,13 @@ func tooComplex(text []byte) error {
 	return nil
 }
 
-// countNodes counts what a node stands for, and stops soon beyond maxNodes. A node that holds itself, which YAML allows, is without end.
+// countNodes counts the values that a node expands to, and stops soon after maxNodes. YAML allows a
+// node that contains itself, which expands without end.
 func countNodes(node *yaml.Node, known map[*yaml.Node]int) int {
 	if count, found := known[node]; found {
 		return count
 	}
-	known[node] = maxNodes + 1 // while it is being counted
+	known[node] = maxNodes + 1 // in case the node contains itself
 	count := 1
 	if node.Alias != nil {
 		count += countNodes(node.Alias, known)

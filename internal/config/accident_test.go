@@ -22,7 +22,7 @@ endpoints:
     addresses: ["10.0.0.2:6379"]
 `
 
-func TestAccident(t *testing.T) {
+func TestCheckTruncated(t *testing.T) {
 	const open = "ports: [6380]"
 	lines := strings.SplitAfter(whole, "\n")
 	tests := []struct{ name, running, next, want string }{
@@ -51,7 +51,7 @@ func TestAccident(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := Accident([]byte(test.running), []byte(test.next))
+			err := CheckTruncated([]byte(test.running), []byte(test.next))
 			if test.want == "" {
 				assert.NoError(t, err)
 				return
@@ -60,7 +60,7 @@ func TestAccident(t *testing.T) {
 		})
 	}
 	for n := range len(whole) - 1 {
-		assert.Error(t, Accident([]byte(whole), []byte(whole[:n])), "cut off at %d", n)
+		assert.Error(t, CheckTruncated([]byte(whole), []byte(whole[:n])), "cut off at %d", n)
 	}
 	assert.Equal(t, []int{6380}, mustLoad(t, lines[1]+"...\n").Ports, "the remedy is valid")
 }

@@ -24,7 +24,7 @@ type Config struct {
 	Log             Log               `mapstructure:"log"`
 }
 
-// Capture says how socket calls are observed.
+// Capture configures the capture backend.
 type Capture struct {
 	Backend         string        `mapstructure:"backend"`
 	RingSize        Size          `mapstructure:"ring_size"`
@@ -40,14 +40,14 @@ type Endpoint struct {
 	Role      event.Role        `mapstructure:"role"`
 }
 
-// Metrics says what the exported families look like.
+// Metrics configures the exported metrics.
 type Metrics struct {
 	Buckets          []float64 `mapstructure:"buckets"`
 	NativeHistograms bool      `mapstructure:"native_histograms"`
 	CommandNames     string    `mapstructure:"command_names"`
 }
 
-// Style returns the names that commands have in metrics.
+// Style returns the style of the command label.
 func (m *Metrics) Style() command.Style {
 	if m.CommandNames == RedisPyNames {
 		return command.RedisPy
@@ -55,7 +55,7 @@ func (m *Metrics) Style() command.Style {
 	return command.Wire
 }
 
-// Log says what is logged, and how.
+// Log configures logging.
 type Log struct {
 	Level  slog.Level `mapstructure:"level"`
 	Format string     `mapstructure:"format"`
@@ -73,7 +73,7 @@ const (
 	JSONFormat = "json"
 )
 
-// Names returns the number of distinct logical names that the configuration can give.
+// Names returns the number of distinct logical names, including the default name.
 func (c *Config) Names() int {
 	names := map[string]bool{c.DefaultName: true}
 	for _, endpoint := range c.Endpoints {

@@ -14,8 +14,9 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// decodeHook turns what YAML, the environment and flags hold into the types of Config.
-// Weak typing is off, which would silently make 1 of true and a list of anything; so the texts of variables are read here, by the type they are for.
+// decodeHook converts the values of YAML, the environment and flags to the types of Config. Weak
+// typing is off, because it silently converts true to 1 and any value to a list; so texts of the
+// environment are parsed here, by target type.
 func decodeHook(from, to reflect.Type, data any) (any, error) {
 	text, isText := data.(string)
 	switch to {
@@ -38,7 +39,7 @@ func decodeHook(from, to reflect.Type, data any) (any, error) {
 	return decodeText(text, to)
 }
 
-// typeMismatch refuses what mapstructure would convert or report in Go's terms.
+// typeMismatch rejects values that mapstructure would convert, or report with Go types.
 func typeMismatch(from, to reflect.Type) error {
 	got, want := kindName(from), kindName(to)
 	switch {
@@ -53,7 +54,7 @@ func typeMismatch(from, to reflect.Type) error {
 	return &Fault{Cause: "must be " + want + ", not " + got}
 }
 
-// kindName says what a value is in terms of YAML.
+// kindName names a type in YAML terms.
 func kindName(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
@@ -139,8 +140,8 @@ func decodeLevel(text string) (any, error) {
 	return nil, unknownValue(text, "debug", "info", "warn", "error")
 }
 
-// decodeText reads the text of an environment variable for a key that is no text: a scalar as YAML writes it,
-// a list as YAML writes it in one line or with commas between, a map as YAML writes it in one line.
+// decodeText parses the text of an environment variable for a key that is not text: a scalar in
+// YAML, a list in YAML or separated by commas, or a map in YAML on one line.
 func decodeText(text string, to reflect.Type) (any, error) {
 	switch to.Kind() {
 	case reflect.String:

@@ -8,14 +8,14 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 )
 
-// Fault is one thing that is wrong with a configuration.
+// Fault is one error in a configuration.
 type Fault struct {
-	Path    string // of the key, as in endpoints[0].role
+	Path    string // path of the key, for example endpoints[0].role
 	Cause   string
-	Allowed string // what would be right; may be empty
+	Allowed string // valid values, or a remedy; may be empty
 }
 
-// Error returns the fault as one line.
+// Error returns the fault in one line.
 func (f *Fault) Error() string {
 	line := f.Cause
 	if f.Path != "" {
@@ -27,7 +27,7 @@ func (f *Fault) Error() string {
 	return line
 }
 
-// Faults returns the faults that an error of Load holds, nil if it is an error of another kind.
+// Faults returns the faults in an error of Load, or nil if the error is of another kind.
 func Faults(err error) []*Fault {
 	var faults []*Fault
 	for _, leaf := range leaves(err) {
@@ -39,7 +39,7 @@ func Faults(err error) []*Fault {
 	return faults
 }
 
-// decodeFaults translates what mapstructure reports into faults.
+// decodeFaults converts the errors of mapstructure to faults.
 func decodeFaults(err error) []error {
 	var faults []error
 	for _, leaf := range leaves(err) {
@@ -59,7 +59,7 @@ func decodeFaults(err error) []error {
 	return faults
 }
 
-// typeFault names the path of a value that could not be decoded.
+// typeFault adds the path to the fault of a value that could not be decoded.
 func typeFault(at *mapstructure.DecodeError) *Fault {
 	var fault *Fault
 	if errors.As(at, &fault) {
@@ -88,7 +88,8 @@ func leaves(err error) []error {
 	return all
 }
 
-// unknownKey names a key that does not exist, the nearest one that does, and all that do beside it.
+// unknownKey reports a key that does not exist, with the closest existing key and all keys of that
+// level.
 func unknownKey(parent, key string) *Fault {
 	allowed, path := siblings(parent), key
 	if parent != rootName {
@@ -101,7 +102,7 @@ func unknownKey(parent, key string) *Fault {
 	return &Fault{Path: path, Cause: "unknown key", Allowed: hint}
 }
 
-// nearest returns the candidate that differs from word by the fewest edits, or nothing if all are too far off to be meant.
+// nearest returns the candidate with the smallest edit distance to word, or "" if none is close.
 func nearest(word string, candidates []string) string {
 	best, bound := "", len(word)/3+1
 	for _, candidate := range slices.Sorted(slices.Values(candidates)) {
@@ -112,7 +113,7 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
-// distance is the number of bytes to insert, delete or replace between two words.
+// distance returns the Levenshtein distance of two words, in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -5,13 +5,14 @@ import (
 	"strings"
 )
 
-// rootName is what mapstructure calls the structure itself.
+// rootName is the name of the root structure in errors of mapstructure.
 const rootName = "config.Config"
 
-// delimiter parts the levels of a key inside viper. Not a dot, because names of commands (JSON.GET) are keys of renamed_commands.
+// delimiter separates the levels of a key inside viper. It is not a dot, because renamed_commands
+// has command names as keys, which may contain dots (JSON.GET).
 const delimiter = "::"
 
-// leafKeys returns every key that has a value of its own, in viper's notation.
+// leafKeys returns all keys that hold a value, in the notation of viper.
 func leafKeys() []string {
 	var keys []string
 	var walk func(prefix string, structure reflect.Type)
@@ -29,12 +30,13 @@ func leafKeys() []string {
 	return keys
 }
 
-// Variable returns the environment variable of a key, given as in the file: capture.backend → REDIS_OBSERVER_CAPTURE_BACKEND.
+// Variable returns the environment variable of a key of the file, for example
+// REDIS_OBSERVER_CAPTURE_BACKEND for capture.backend.
 func Variable(key string) string {
 	return "REDIS_OBSERVER_" + strings.ToUpper(strings.NewReplacer(delimiter, "_", ".", "_").Replace(key))
 }
 
-// siblings returns the keys that may stand under a path such as "capture" or "endpoints[2]".
+// siblings returns the valid keys below a path such as "capture" or "endpoints[2]".
 func siblings(parent string) []string {
 	structure := reflect.TypeFor[Config]()
 	if parent != rootName {
@@ -52,7 +54,7 @@ func siblings(parent string) []string {
 	return keys
 }
 
-// fieldType returns the type of a field by its key, of its elements where it is a list.
+// fieldType returns the type of a field by its key; for a list, the type of its elements.
 func fieldType(structure reflect.Type, key string) reflect.Type {
 	for field := range structure.Fields() {
 		if !strings.EqualFold(field.Tag.Get("mapstructure"), key) {

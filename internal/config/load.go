@@ -15,7 +15,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
-// flagKeys are the keys that have a flag, by the name of the flag.
+// flagKeys maps flags to the keys that they set.
 var flagKeys = map[string]string{
 	"listen":     "listen",
 	"web-config": "web_config",
@@ -25,7 +25,8 @@ var flagKeys = map[string]string{
 	"log-format": "log" + delimiter + "format",
 }
 
-// AddFlags defines the flags that stand above the file and the environment. backends are those of a Loader.
+// AddFlags defines the flags that override the file and the environment. backends are those of a
+// Loader.
 func AddFlags(flags *pflag.FlagSet, backends []string) {
 	d := Default()
 	choice := ""
@@ -40,20 +41,20 @@ func AddFlags(flags *pflag.FlagSet, backends []string) {
 	flags.String("log-format", d.Log.Format, "log format: text or json")
 }
 
-// Loader reads a configuration from all places that it may come from, and validates it.
+// Loader loads a configuration from the file, the environment and the command line.
 type Loader struct {
-	Path     string         // of the file; empty: there is none
-	Flags    *pflag.FlagSet // those of AddFlags, parsed; nil: there are none
-	Backends []string       // the values of capture.backend; nil allows any, for a system that has no backends
+	Path     string         // path of the file; empty for no file
+	Flags    *pflag.FlagSet // parsed flags of AddFlags; nil for none
+	Backends []string       // valid values of capture.backend; nil allows any value, for systems without backends
 }
 
-// Load returns the configuration. All faults are returned at once, joined.
+// Load returns the validated configuration. The error joins all faults.
 func (l Loader) Load() (*Config, error) {
 	config, _, err := l.LoadText()
 	return config, err
 }
 
-// LoadText returns the configuration and the text of the file.
+// LoadText returns the validated configuration and the text of the file.
 func (l Loader) LoadText() (*Config, []byte, error) {
 	text, err := readFile(l.Path)
 	var config *Config
@@ -82,8 +83,8 @@ func (l Loader) parse(text []byte) (*Config, error) {
 	if err := readText(v, text); err != nil {
 		return nil, err
 	}
-	// Every variable is bound by its full name. Unknown REDIS_OBSERVER_* variables are no fault:
-	// Kubernetes sets such ones in every pod beside a Service named redis-observer.
+	// Bind every variable by its full name. Unknown REDIS_OBSERVER_* variables are not errors:
+	// Kubernetes sets some in every pod if a Service is named redis-observer.
 	for _, key := range leafKeys() {
 		if err := v.BindEnv(key, Variable(key)); err != nil {
 			return nil, err
@@ -98,7 +99,7 @@ func (l Loader) parse(text []byte) (*Config, error) {
 	faults := decodeFaults(v.UnmarshalExact(config, func(c *mapstructure.DecoderConfig) {
 		c.DecodeHook = decodeHook
 		c.WeaklyTypedInput = false
-		c.ZeroFields = true // else a shorter list would be written over the start of the default one
+		c.ZeroFields = true // otherwise a shorter list would overwrite only the start of the default list
 	}))
 	faults = append(faults, unreported(config.validate(l.Backends), faults)...)
 	if len(faults) > 0 {
@@ -107,7 +108,8 @@ func (l Loader) parse(text []byte) (*Config, error) {
 	return config, nil
 }
 
-// unreported leaves out the faults of keys that could not even be decoded, and hold nothing of what the user wrote.
+// unreported removes the faults of keys that could not be decoded: they do not hold the value of
+// the user.
 func unreported(faults, reported []error) []error {
 	roots := Faults(errors.Join(reported...))
 	return slices.DeleteFunc(faults, func(err error) bool {
@@ -118,7 +120,7 @@ func unreported(faults, reported []error) []error {
 	})
 }
 
-// readFile returns what the file at path holds, nothing if path is empty.
+// readFile returns the contents of the file at path, or nothing if path is empty.
 func readFile(path string) ([]byte, error) {
 	if path == "" {
 		return nil, nil

@@ -2,7 +2,8 @@ package config
 
 import "reflect"
 
-// RestartKeys returns the keys in which two configurations differ, and which take effect only at the next start.
+// RestartKeys returns the keys that differ between two configurations and take effect only after a
+// restart.
 func RestartKeys(running, next *Config) []string {
 	var keys []string
 	for _, pair := range []struct {

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Size is a number of bytes, written with a binary unit: 64KiB, 16MiB, 1GiB, or as a plain number of bytes.
+// Size is a number of bytes, written with a binary unit (64KiB, 16MiB, 1GiB) or as a plain number.
 type Size uint64
 
-// sizeUnits from the largest on: the order in which String tries them.
+// sizeUnits lists the units, largest first.
 var sizeUnits = []struct {
 	suffix string
 	bytes  uint64
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
 
-// ParseSize reads what String writes.
+// ParseSize parses a size.
 func ParseSize(text string) (Size, error) {
 	digits, factor := strings.TrimSpace(text), uint64(1)
 	for _, unit := range sizeUnits {

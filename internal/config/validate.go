@@ -19,7 +19,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
-// The bounds of what may be configured.
+// Limits of configured values.
 const (
 	minRingSize      = 64 << 10
 	maxRingSize      = 1 << 30
@@ -33,7 +33,7 @@ const (
 	maxExtraCommands = 1024
 )
 
-// validate returns every fault of a decoded configuration. No backends allow any.
+// validate returns all faults of a decoded configuration. Without backends, any backend is valid.
 func (c *Config) validate(backends []string) []error {
 	var found faultList
 	found.add("listen", listenFault(c.Listen))
@@ -64,7 +64,7 @@ func (c *Config) validate(backends []string) []error {
 	return found
 }
 
-// faultList collects faults under their paths.
+// faultList collects faults with their paths.
 type faultList []error
 
 func (l *faultList) add(path string, fault *Fault) {
@@ -104,7 +104,7 @@ func (c *Capture) validate(backends []string, found *faultList) {
 	}
 }
 
-// ringFault insists on what the kernel takes, instead of rounding to a size that nobody asked for.
+// ringFault requires a size that the kernel accepts, instead of rounding silently.
 func ringFault(size Size) *Fault {
 	page := Size(os.Getpagesize())
 	smallest := max(minRingSize, page)
@@ -131,7 +131,7 @@ func nameFault(name string) *Fault {
 	return nil
 }
 
-// validateEndpoints also refuses an address that would be ambiguous, or counted at both ends under one name.
+// validateEndpoints also rejects addresses that are ambiguous, or would be counted at both ends.
 func validateEndpoints(endpoints []Endpoint, found *faultList) {
 	type owner struct {
 		path, name string
@@ -146,7 +146,7 @@ func validateEndpoints(endpoints []Endpoint, found *faultList) {
 		}
 		for j, a := range endpoint.Addresses {
 			at := fmt.Sprintf("%s.addresses[%d]", path, j)
-			if a.Port == 0 { // could not be decoded, and was reported
+			if a.Port == 0 { // could not be decoded and is already reported
 				continue
 			}
 			first, taken := owners[a]
@@ -180,7 +180,8 @@ func (m *Metrics) validate(found *faultList) {
 	}
 }
 
-// validateCommands leaves the rules to the table of commands, and finds the key of what it refuses by offering it the names one by one.
+// validateCommands applies the rules of the command table. It checks the names one by one to find
+// the key of each error.
 func validateCommands(c *Config, found *faultList) {
 	if _, err := command.New(c.ExtraCommands, c.RenamedCommands); err == nil {
 		return
@@ -204,7 +205,7 @@ func validateCommands(c *Config, found *faultList) {
 	}
 }
 
-// orList joins alternatives as English does.
+// orList joins alternatives: "a, b or c".
 func orList(words []string) string {
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]

@@ -15,13 +15,14 @@ import (
 	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
-// settleTime is how long a file must be left alone before it is read: editors and kubelet change it in several steps.
+// settleTime is how long a file must stay unchanged before it is read: editors and the kubelet
+// change files in several steps.
 const settleTime = 200 * time.Millisecond
 
-// Watch calls changed whenever the file at path has other contents than before, until ctx ends. Before it had the known ones: a change that
-// came after they were read, and before this call, is noticed too.
-// It watches directories, not the file: editors replace files by renaming, and Kubernetes swaps the symbolic link of a directory above.
-// An error means that nothing is watched, and changed will not be called.
+// Watch calls changed whenever the contents of the file at path change, until ctx ends. known are
+// the contents that the caller has read: changes between that read and this call are reported too.
+// Watch observes directories, because editors replace the file by renaming, and Kubernetes swaps a
+// symbolic link of a parent directory. On an error nothing is watched, and changed is never called.
 func Watch(ctx context.Context, path string, known []byte, changed func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -37,9 +38,9 @@ func Watch(ctx context.Context, path string, known []byte, changed func()) error
 	return nil
 }
 
-// Settle waits until the file at path has been left alone for a moment, a second at most: what is read while it is being written may be
-// valid, and half of it. An empty path is no file. It compares what the file is now with what it was: its time says nothing beside a clock
-// that may have been set meanwhile.
+// Settle waits until the file at path has not changed for a moment, at most a second: a file that
+// is read while it is being written may be valid but incomplete. It compares the file with its
+// previous state and not with the clock, which may be set meanwhile. An empty path is no file.
 func Settle(ctx context.Context, path string) {
 	before, err := os.Stat(path)
 	for range time.Second / settleTime {
@@ -61,9 +62,9 @@ func Settle(ctx context.Context, path string) {
 
 type fileWatch struct {
 	path     string
-	target   string // the directory that holds the file which path leads to
+	target   string // directory of the file that path resolves to
 	contents []byte
-	failure  string // why it could not be read; contents are then the last that could be
+	failure  string // error of the last read, "" if it succeeded; contents are those of the last successful read
 	watcher  *fsnotify.Watcher
 }
 
@@ -79,7 +80,7 @@ func (w *fileWatch) run(ctx context.Context, changed func()) {
 				return
 			}
 			settled.Reset(settleTime)
-		case _, open := <-w.watcher.Errors: // an overflow: something may have changed
+		case _, open := <-w.watcher.Errors: // queue overflow: the file may have changed
 			if !open {
 				return
 			}
@@ -92,8 +93,8 @@ func (w *fileWatch) run(ctx context.Context, changed func()) {
 	}
 }
 
-// differs says whether the contents changed, or cannot be read otherwise than before. A file that is missing just now, between two steps of
-// a replacement, has not changed.
+// differs reports whether the contents or the read error changed. A missing file has not changed:
+// it may be in the middle of a replacement.
 func (w *fileWatch) differs() bool {
 	w.follow()
 	contents, err := plainfile.Read(w.path)
@@ -109,7 +110,8 @@ func (w *fileWatch) differs() bool {
 	return differs
 }
 
-// follow watches the directory to which symbolic links lead now. An error leaves the directory of the path itself, where links are swapped.
+// follow watches the directory that symbolic links resolve to now. On an error only the directory
+// of the path itself is watched, where links are swapped.
 func (w *fileWatch) follow() {
 	file, err := filepath.EvalSymlinks(w.path)
 	if err != nil {
@@ -120,7 +122,7 @@ func (w *fileWatch) follow() {
 		return
 	}
 	if w.target != "" {
-		// The old directory may be gone, and its watch with it.
+		// Fails if the old directory is gone, and its watch with it.
 		_ = w.watcher.Remove(w.target)
 	}
 	if w.watcher.Add(target) == nil {

@@ -2,7 +2,8 @@ package metrics
 
 import "fmt"
 
-// Bound is the most series that a configuration can produce in the four Redis families. Only what was seen on the wire is exported.
+// Bound is the maximum number of series of the four Redis families. Only observed pairs of identity
+// and command are exported.
 type Bound struct {
 	Names    int `json:"names"`    // identities
 	Commands int `json:"commands"` // values of the label command
@@ -10,11 +11,11 @@ type Bound struct {
 	Total    int `json:"total"`
 }
 
-// NewBound counts the series of so many names with so many commands and classic buckets.
+// NewBound returns the bound for numbers of names, command labels and classic buckets.
 func NewBound(names, commands, buckets int) Bound {
 	const (
 		counters  = 3 // redis_commands_total by two statuses, redis_command_errors_total
-		histogram = 3 // the bucket without bound, sum and count
+		histogram = 3 // the +Inf bucket, sum and count
 		pool      = 2 // redis_pool_connections by two states
 	)
 	b := Bound{Names: names, Commands: commands, PerPair: counters + histogram + buckets}
@@ -22,7 +23,7 @@ func NewBound(names, commands, buckets int) Bound {
 	return b
 }
 
-// String returns the product with its factors.
+// String returns the total and its factors.
 func (b Bound) String() string {
 	return fmt.Sprintf("at most %d (%d names × %d commands × %d)", b.Total, b.Names, b.Commands, b.PerPair)
 }

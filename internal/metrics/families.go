@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// families are the metric families that Record feeds.
+// families are the metric families that Record updates.
 type families struct {
 	commands   *prometheus.CounterVec
 	durations  durations
@@ -45,7 +45,7 @@ func newDurations(options Options) durations {
 		Help:                            help,
 		Buckets:                         options.Buckets,
 		NativeHistogramBucketFactor:     1.1,
-		NativeHistogramMaxBucketNumber:  160, // bounds the memory of a series; resolution is halved beyond it
+		NativeHistogramMaxBucketNumber:  160, // limits the memory of a series; beyond it the resolution is halved
 		NativeHistogramMinResetDuration: time.Hour,
 	}, labels)}
 }

@@ -12,24 +12,25 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// observer takes the duration in nanoseconds of n commands.
+// observer records durations, in nanoseconds, of n commands.
 type observer interface {
 	observe(duration int64, n uint32)
 }
 
-// durations make the observer of an identity and a command's label. The same pair gets the same one.
+// durations returns observers by identity and command label. Equal pairs share an observer.
 type durations interface {
 	prometheus.Collector
 	of(s *identitySeries, command string) observer
-	end(s *identitySeries, labels prometheus.Labels) // removes the observers of an identity, of which the labels are given too
+	end(s *identitySeries, labels prometheus.Labels) // removes the observers of an identity; labels are those of the identity
 }
 
-// classic are histograms with fixed buckets. The library's take 40 ns for an observation, which is as much as pairing a
-// command; these take a fifth, because the bounds are integers and several commands of one pipeline are one observation.
+// classic is a histogram with classic buckets. An observation of the library takes 40 ns, as long
+// as pairing a command; this one takes a fifth of that, because bounds are integers and equal
+// commands of a pipeline are one observation.
 type classic struct {
 	desc    *prometheus.Desc
 	bounds  []int64   // upper bounds in nanoseconds
-	seconds []float64 // the same as they are exposed
+	seconds []float64 // the same bounds as exported
 
 	mu       sync.Mutex // guards children
 	children map[histogramKey]*histogram
@@ -79,7 +80,8 @@ func (c *classic) Collect(out chan<- prometheus.Metric) {
 	defer c.mu.Unlock()
 	for _, h := range c.children {
 		count, cumulative := uint64(0), make(map[float64]uint64, len(c.seconds))
-		// The sum first: what is observed meanwhile is then in the count, and an average errs on the low side only.
+		// Read the sum first: a concurrent observation is then in the count only, so the average is
+		// too low rather than too high.
 		sum := time.Duration(h.sum.Load()).Seconds()
 		for i := range h.counts {
 			count += h.counts[i].Load()
@@ -95,7 +97,7 @@ func (c *classic) Collect(out chan<- prometheus.Metric) {
 type histogram struct {
 	values []string // of the labels
 	bounds []int64
-	counts []atomic.Uint64 // of each bucket alone; the last has no bound
+	counts []atomic.Uint64 // per bucket, not cumulative; the last is +Inf
 	sum    atomic.Int64    // nanoseconds
 }
 
@@ -108,7 +110,7 @@ func (h *histogram) observe(duration int64, n uint32) {
 	h.sum.Add(duration * int64(n))
 }
 
-// native are the library's histograms, which have native buckets besides.
+// native is a histogram of the library, with native buckets in addition.
 type native struct {
 	*prometheus.HistogramVec
 }

@@ -8,13 +8,13 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// ServeHTTP answers a scrape, in the text format or in OpenMetrics as the client prefers. It is safe to serve many at once;
-// how many may be, and how long a reader may take, is up to the server.
+// ServeHTTP serves a scrape in the text format or in OpenMetrics, as the client prefers. It is safe
+// for concurrent use. The server limits concurrency and slow readers.
 func (r *Recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	r.scrape.ServeHTTP(w, request)
 }
 
-// newScrape returns what ServeHTTP calls.
+// newScrape returns the handler of ServeHTTP.
 func (r *Recorder) newScrape() http.Handler {
 	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
@@ -23,5 +23,5 @@ func (r *Recorder) newScrape() http.Handler {
 	})
 }
 
-// Gather returns all families, sorted, as a scrape would.
+// Gather returns all families, sorted, as in a scrape.
 func (r *Recorder) Gather() ([]*dto.MetricFamily, error) { return r.registry.Gather() }

@@ -16,41 +16,44 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// Options are what a Recorder is made with.
+// Options configure a Recorder.
 type Options struct {
 	Buckets          []float64 // upper bounds of the histogram in seconds, increasing
 	NativeHistograms bool      // native buckets beside the classic ones
-	// Commands is the table that gave the IDs. It stays the same while the Recorder lives, because IDs of extra commands differ between tables.
+	// Commands is the table of the IDs in Exchanges. It must not change, because the IDs of extra
+	// commands differ between tables.
 	Commands *command.Table
 	Style    command.Style
-	// Identities gave the IDs of exchanges and pools. The labels of every family by identity begin with its labels.
+	// Identities is the registry of the IDs in Exchanges and Pools. Its labels are the first labels
+	// of all families by identity.
 	Identities *identity.Registry
 	Version    string
 	Revision   string
-	Logger     *slog.Logger // of scrapes that fail; not nil
+	Logger     *slog.Logger // for failed scrapes; required
 }
 
-// Recorder counts exchanges. See the package's documentation.
+// Recorder counts Exchanges and serves metrics. See the package documentation.
 type Recorder struct {
 	options  Options
 	registry *prometheus.Registry
 	families families
 
-	// series holds the series of each identity by its slot, nil until it is seen. It is replaced, never changed.
+	// series are indexed by the slot of the identity, nil before its first Exchange. The slice is
+	// copied on write.
 	series atomic.Pointer[[]*identitySeries]
-	mu     sync.Mutex // serialises the replacement
+	mu     sync.Mutex // guards writes to series
 
 	configReloaded prometheus.Gauge
 	configTime     prometheus.Gauge
 	scrape         http.Handler
 }
 
-// New returns a Recorder that has counted nothing.
+// New returns an empty Recorder.
 func New(options Options) *Recorder {
 	return newRecorder(options, prometheus.NewRegistry())
 }
 
-// newRecorder lets tests have a pedantic registry, which is slower.
+// newRecorder lets tests use a pedantic registry, which is slower.
 func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 	r := &Recorder{
 		options:  options,
@@ -79,7 +82,7 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 	return r
 }
 
-// Record counts what became of one command, or of several alike.
+// Record counts one command, or several equal ones.
 func (r *Recorder) Record(e *session.Exchange) {
 	who, n := r.of(e.Identity), float64(e.Count)
 	if e.Outcome == session.Unpaired {
@@ -93,7 +96,7 @@ func (r *Recorder) Record(e *session.Exchange) {
 	case session.Silent:
 		series.success.Add(n)
 		who.silent.Add(n)
-		return // there is no reply whose arrival could be timed
+		return // without a reply there is no duration
 	case session.Error:
 		series.fail(n)
 		who.prefixes.at(uint8(e.Prefix)).Add(n)
@@ -101,14 +104,14 @@ func (r *Recorder) Record(e *session.Exchange) {
 		who.unanswered.at(uint8(e.Reason)).Add(n)
 		if e.Reason == session.ClientClosed {
 			series.success.Add(n)
-			return // the caller did not wait for it
+			return // the client did not wait, so there is no duration
 		}
 		series.fail(n)
 	}
 	series.duration.observe(e.Duration, e.Count)
 }
 
-// ConfigRead says that the configuration was read, at a time, and whether it was valid and is now in use.
+// ConfigRead records the time and the success of a read of the configuration.
 func (r *Recorder) ConfigRead(valid bool, at time.Time) {
 	if !valid {
 		r.configReloaded.Set(0)
@@ -118,7 +121,7 @@ func (r *Recorder) ConfigRead(valid bool, at time.Time) {
 	r.configTime.Set(float64(at.UnixMilli()) / 1000)
 }
 
-// of returns the series of an identity.
+// of returns the series of an identity, and creates them if needed.
 func (r *Recorder) of(id identity.ID) *identitySeries {
 	if all, slot := *r.series.Load(), id.Slot(); slot < len(all) && all[slot] != nil && all[slot].id == id {
 		return all[slot]
@@ -126,13 +129,13 @@ func (r *Recorder) of(id identity.ID) *identitySeries {
 	return r.add(id)
 }
 
-// add makes the series of an identity that is seen for the first time.
+// add creates the series of an identity.
 func (r *Recorder) add(id identity.ID) *identitySeries {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all, slot := *r.series.Load(), id.Slot()
 	if slot < len(all) && all[slot] != nil && all[slot].id == id {
-		return all[slot] // another goroutine was faster
+		return all[slot] // added concurrently
 	}
 	values, found := r.options.Identities.Values(id)
 	if !found {
@@ -143,7 +146,7 @@ func (r *Recorder) add(id identity.ID) *identitySeries {
 	return added
 }
 
-// put replaces the series in a slot. The caller holds mu.
+// put replaces the series in a slot. The caller must hold mu.
 func (r *Recorder) put(slot int, replacement *identitySeries) {
 	old := *r.series.Load()
 	all := make([]*identitySeries, max(len(old), slot+1))
@@ -152,7 +155,8 @@ func (r *Recorder) put(slot int, replacement *identitySeries) {
 	r.series.Store(&all)
 }
 
-// End removes the series of an identity. Nobody may record anything of it during the call or after it.
+// End removes all series of an identity. The caller must not record the identity during or after
+// the call.
 func (r *Recorder) End(id identity.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

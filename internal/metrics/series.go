@@ -11,11 +11,12 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// identitySeries are the series of one identity. They are resolved when first needed, because that costs a hash of the labels and allocations.
+// identitySeries caches the series of one identity. They are created on first use, which hashes the
+// labels and allocates.
 type identitySeries struct {
 	recorder   *Recorder
 	id         identity.ID
-	values     []string                        // of the identity's labels
+	values     []string                        // of the labels of the identity
 	commands   []atomic.Pointer[commandSeries] // by command.ID
 	silent     prometheus.Counter
 	prefixes   reasonSeries
@@ -36,23 +37,24 @@ func newIdentitySeries(r *Recorder, id identity.ID, values []string) *identitySe
 		unanswered: reasonSeries{vec: r.families.unanswered, values: values, label: reason},
 		unpaired:   reasonSeries{vec: r.families.unpaired, values: values, label: reason},
 	}
-	s.beginLoss()
+	s.initUnpaired()
 	return s
 }
 
-// beginLoss makes the series of loss, each from 0, so that rate() sees the first loss of a kind.
-func (s *identitySeries) beginLoss() {
+// initUnpaired creates the series of all reasons at 0, so that rate() includes the first unpaired
+// command.
+func (s *identitySeries) initUnpaired() {
 	for reason := session.MidStream; reason.String() != session.NoReason.String(); reason++ {
 		s.unpaired.at(uint8(reason))
 	}
 }
 
-// command returns the series of a command. The table gave the ID, so it is within bounds.
+// command returns the series of a command of the table, and creates them if needed.
 func (s *identitySeries) command(id command.ID) *commandSeries {
 	if series := s.commands[id].Load(); series != nil {
 		return series
 	}
-	// Two goroutines may both come here: the registry hands both the same children.
+	// Concurrent calls create equal series: the registry returns the same children.
 	series := newCommandSeries(s, s.recorder.options.Commands.Label(id, s.recorder.options.Style))
 	s.commands[id].Store(series)
 	return series
@@ -66,7 +68,7 @@ type commandSeries struct {
 	duration observer
 }
 
-// newCommandSeries makes both outcomes at once, each from 0, so that rate() sees the first of either.
+// newCommandSeries creates both statuses at 0, so that rate() includes the first error.
 func newCommandSeries(s *identitySeries, label string) *commandSeries {
 	f := &s.recorder.families
 	return &commandSeries{
@@ -77,7 +79,7 @@ func newCommandSeries(s *identitySeries, label string) *commandSeries {
 	}
 }
 
-// with returns the labels of an identity, or their values, and further ones behind them.
+// with returns the labels of an identity, or their values, followed by further ones.
 func with(labels []string, further ...string) []string {
 	return slices.Concat(labels, further)
 }
@@ -87,10 +89,11 @@ func (s *commandSeries) fail(n float64) {
 	s.errors.Add(n)
 }
 
-// maxCached is how many reasons or prefixes of an identity are cached; more than any closed table here has. Others are found the slow way.
+// maxCached limits the reasons or prefixes that are cached per identity. It exceeds the size of all
+// closed tables here.
 const maxCached = 48
 
-// reasonSeries are the series of one family and one identity, by a small integer: a reason or an error prefix.
+// reasonSeries caches the series of one family and one identity by reason or error prefix.
 type reasonSeries struct {
 	vec    *prometheus.CounterVec
 	values []string // of the identity's labels

@@ -11,18 +11,19 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// Sources are what the other stages count themselves. They are read at every scrape, from any goroutine; a nil function is left out.
+// Sources are the counters of the other stages. Each scrape reads them, from any goroutine. Nil
+// functions are skipped.
 type Sources struct {
-	Backend        string                   // that captures, such as "tracepoint"; "" if none is in use yet
-	Capture        func() event.Stats       // what the source delivered and lost
-	LastRead       func() time.Time         // when it was last read; the zero time if it was not yet
-	Tracker        func() correlate.Stats   // what the tracker saw besides commands
-	Pools          func() []correlate.Pool  // the connections, each identity once
+	Backend        string                   // capture backend, for example "tracepoint"; "" before one is in use
+	Capture        func() event.Stats       // counters of the capture backend
+	LastRead       func() time.Time         // time of the last read; zero before the first
+	Tracker        func() correlate.Stats   // counters of the tracker
+	Pools          func() []correlate.Pool  // connections, one entry per identity
 	LookupFailures func() map[string]uint64 // failed DNS lookups, by host name
-	LogDropped     func() uint64            // log lines that were not written
+	LogDropped     func() uint64            // dropped log lines
 }
 
-// Watch adds sources to what the recorder serves. It is called once.
+// Watch adds sources to the metrics. Call it once.
 func (r *Recorder) Watch(sources Sources) {
 	identities := r.options.Identities
 	r.registry.MustRegister(&watched{
@@ -55,7 +56,7 @@ var (
 	lookupFailuresDesc = desc("host_lookup_failures_total", "Failed DNS lookups of the host names of endpoints, by host name.", "host")
 )
 
-// watchedDescs are all of the above, which have no labels of an identity.
+// watchedDescs are all of the above. They have no labels of an identity.
 var watchedDescs = []*prometheus.Desc{
 	captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc, lastReadDesc,
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
@@ -70,7 +71,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 type watched struct {
 	Sources
 	identities *identity.Registry
-	pools      *prometheus.Desc // has the labels of an identity
+	pools      *prometheus.Desc // with the labels of an identity
 }
 
 // Describe implements prometheus.Collector.
@@ -81,7 +82,8 @@ func (w *watched) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. It goes up the line of stages, so that no stage shows less than what already came out of it.
+// Collect implements prometheus.Collector. It reads the stages in reverse order of the data path,
+// so that no stage shows less than its successors.
 func (w *watched) Collect(out chan<- prometheus.Metric) {
 	if w.Pools != nil {
 		w.collectPools(out)
@@ -114,7 +116,7 @@ func (w *watched) collectPools(out chan<- prometheus.Metric) {
 	for _, pool := range w.Pools() {
 		values, found := w.identities.Values(pool.Identity)
 		if !found {
-			continue // it was released since Pools looked
+			continue // released since Pools was called
 		}
 		gauge(out, w.pools, float64(pool.Available), with(values, "available")...)
 		gauge(out, w.pools, float64(pool.InUse), with(values, "in_use")...)
@@ -166,7 +168,7 @@ func gapReasonName(reason event.Reason) string {
 	case event.Urgent:
 		return "urgent"
 	default:
-		return "missing" // found by sequence numbers; no event accounts for it
+		return "missing" // found by sequence numbers, without an event
 	}
 }
 
