@@ -224,5 +224,5 @@ func TestComplaintsAreOneMessage(t *testing.T) {
 		conn.Close()
 	}
 	require.Eventually(t, func() bool { return strings.Count(out.String(), "TLS handshake error") == complaints }, 5*time.Second, 10*time.Millisecond)
-	assert.Equal(t, complaints, strings.Count(out.String(), `"msg":"HTTP client error","complaint":"http: TLS handshake error from 127.0.0.1:`))
+	assert.Equal(t, complaints, strings.Count(out.String(), `"msg":"HTTP client error","error":"http: TLS handshake error from 127.0.0.1:`))
 }
