@@ -117,7 +117,7 @@ func (c *conn) loseEnd() {
 
 // abandon ends the tracking of a connection whose end is not seen.
 func (c *conn) abandon(reason session.Reason) {
-	c.speak()
+	c.stamp()
 	c.session.Abandon(reason)
 	c.tracker.remove(c)
 	c.tracker.since = c.tracker.shared.Now // should it be there all the same

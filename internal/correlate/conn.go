@@ -30,12 +30,12 @@ type conn struct {
 	unwanted uint64 // bytes of requests since the session's requests are closed
 }
 
-// speak lets what the session completes from now on count under the connection's identity.
-func (c *conn) speak() { c.tracker.shared.Out.Identity = c.identity }
+// stamp lets the exchanges that the session completes from now on count under the connection's identity.
+func (c *conn) stamp() { c.tracker.shared.Out.Identity = c.identity }
 
 // event takes one event of the connection.
 func (c *conn) event(e *event.Event) {
-	c.speak()
+	c.stamp()
 	c.active = max(c.active, e.Time) // that of a send is when its call began
 	switch e.Kind {
 	case event.Data:

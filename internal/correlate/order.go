@@ -233,7 +233,7 @@ func (c *conn) jump(d event.Direction, missing uint32, time int64) {
 
 // expire releases the segments that were held too long, and returns the next deadline.
 func (c *conn) expire() int64 {
-	c.speak()
+	c.stamp()
 	for d := range event.Direction(len(c.buffers)) {
 		b := &c.buffers[d]
 		for b.Deadline() <= c.tracker.shared.Now {
@@ -252,7 +252,7 @@ func (c *conn) expire() int64 {
 
 // flush gives up waiting for anything.
 func (c *conn) flush() {
-	c.speak()
+	c.stamp()
 	for _, d := range [...]event.Direction{event.Request, event.Reply} {
 		for !c.buffers[d].Empty() {
 			c.force(d)

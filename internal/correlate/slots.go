@@ -103,7 +103,7 @@ func (c *conn) fitPlaces() bool {
 func (c *conn) surrender() {
 	out := &c.tracker.shared.Out
 	other := out.Identity
-	c.speak()
+	c.stamp()
 	c.session.Surrender()
 	c.settleUse()
 	out.Identity = other
