@@ -29,10 +29,10 @@ type closing struct {
 func (s *Session) Close(e Ending) {
 	switch {
 	case s.Closed():
-	case s.spokeRESP:
+	case s.evidence.resp:
 		s.noteAnswer() // a client that speaks RESP and is not answered is taken at its word
 	case s.unknownPast: // bytes are missing: the rest proves nothing
-	case s.asked, s.opening.banner != 0:
+	case s.evidence.asked, s.opening.banner != 0:
 		s.recognise(KindNotRedis)
 	}
 	outstanding := s.Outstanding()

@@ -47,7 +47,8 @@
 //	unknown past    part of the history was missed                    state.go
 //	doubt           a command without a reply may be refused          doubt.go
 //	probation       the proof of a boundary may be false              probation.go
-//	opening         PROXY protocol, greetings, TLS                    opening.go
+//	opening         PROXY protocol, greetings, TLS; the evidence      opening.go
+//	                that it is Redis
 //	unreadable      payload that is in no program's memory            unreadable.go
 //
 // # Files

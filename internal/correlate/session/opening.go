@@ -16,6 +16,21 @@ type opening struct {
 	unasked uint32 // replies before the first request that have not been counted yet
 }
 
+// evidence is what the connection has shown of Redis.
+type evidence struct {
+	asked    bool // a request has begun
+	resp     bool // either end showed RESP
+	answered bool // the server did
+}
+
+// noteAnswer notes that the server showed RESP.
+func (s *Session) noteAnswer() {
+	if !s.evidence.answered {
+		s.evidence.resp, s.evidence.answered = true, true
+		s.shared.Counters.Connections[KindRedis].Add(1)
+	}
+}
+
 // firstRequest reads a chunk while no request has begun: a proxy may say first for whom it speaks,
 // and the protocol may be another one.
 func (s *Session) firstRequest(data []byte, a Arrival) {
@@ -42,7 +57,7 @@ func (s *Session) firstRequest(data []byte, a Arrival) {
 		s.recognise(KindNotRedis)
 		return
 	}
-	s.asked = true
+	s.evidence.asked = true
 	if again != "" {
 		s.readChunk([]byte(again), a.Time)
 	}
@@ -74,7 +89,9 @@ func (s *Session) loseUnasked() {
 
 // Decided reports whether missing requests would change nothing in how the connection and its
 // replies are counted.
-func (s *Session) Decided() bool { return s.opening.unasked == 0 && (s.spokeRESP || !s.asked) }
+func (s *Session) Decided() bool {
+	return s.opening.unasked == 0 && (s.evidence.resp || !s.evidence.asked)
+}
 
 // IsGreeting reports whether a frame with this first byte, if it answers nothing, is none that a
 // Redis server sends: before it is asked it only refuses to serve.
@@ -83,10 +100,10 @@ func IsGreeting(kind byte) bool { return kind != '-' && kind != '>' && kind != '
 // firstReply checks the first frame of the server. It reports false if the frame has been dealt
 // with.
 func (s *Session) firstReply(r *parser.Reply) bool {
-	if !s.asked && IsGreeting(r.Type) {
+	if !s.evidence.asked && IsGreeting(r.Type) {
 		return true // whether it is Redis shows later
 	}
-	if IsGreeting(r.Type) && !s.unknownPast && !s.spokeRESP && !s.pending.empty() && s.replyTime < s.pending.at(0).time {
+	if IsGreeting(r.Type) && !s.unknownPast && !s.evidence.resp && !s.pending.empty() && s.replyTime < s.pending.at(0).time {
 		s.recognise(KindNotRedis) // it was sent before the first request, which is inline
 		return false
 	}

@@ -72,7 +72,7 @@ func (s *Session) readReplies(f *frame) (rest []byte) {
 			}
 			return nil
 		}
-		if !s.answered && !s.firstReply(&r) {
+		if !s.evidence.answered && !s.firstReply(&r) {
 			continue
 		}
 		if !s.frame(f, &r, mark != nil) {
@@ -182,7 +182,7 @@ func (s *Session) orphan(f *frame, r *parser.Reply, canWait bool) bool {
 		return true
 	case canWait && !s.requestsClosed:
 		return false
-	case !s.asked:
+	case !s.evidence.asked:
 		s.opening.unasked++
 		if s.opening.banner == 0 && IsGreeting(r.Type) {
 			s.opening.banner = s.replyTime
@@ -344,7 +344,7 @@ func (s *Session) link(cause Cause) {
 // malformedReply: the server sent bytes that are not RESP.
 func (s *Session) malformedReply() {
 	switch {
-	case !s.answered && !s.unknownPast:
+	case !s.evidence.answered && !s.unknownPast:
 		s.recognise(KindNotRedis)
 		return
 	case s.requestsClosed:

@@ -17,7 +17,7 @@ func (s *Session) Request(data []byte, a Arrival) {
 		return
 	case s.requestsClosed:
 		return
-	case !s.asked:
+	case !s.evidence.asked:
 		s.firstRequest(data, a)
 		return
 	}
@@ -69,7 +69,7 @@ func (s *Session) closeRequests() {
 
 // take puts a request into the FIFO, as the server will execute it.
 func (s *Session) take(r *parser.Request) {
-	s.spokeRESP = s.spokeRESP || !r.Inline
+	s.evidence.resp = s.evidence.resp || !r.Inline
 	s.template.valid = false
 	id := s.shared.Commands.Lookup(r.Argv[0], r.Argv[1])
 	v := verbOf(id, r)

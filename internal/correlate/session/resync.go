@@ -78,7 +78,7 @@ func (s *Session) requestDesynced(data []byte, a Arrival) {
 	if data != nil {
 		s.noteReadable(event.Request)
 	}
-	if !s.spokeRESP && looksEncrypted(data) {
+	if !s.evidence.resp && looksEncrypted(data) {
 		s.recognise(KindTLS)
 		return
 	}
@@ -175,7 +175,7 @@ func (s *Session) countRequests() (blocks bool) {
 			s.resync.trial.outstanding++
 		}
 		if s.isAck(&r) {
-			s.spokeRESP = true
+			s.evidence.resp = true
 			s.unpaired(s.resync.reason, n-1)
 			s.link(AckSent) // the rest of the chunk is the link's
 			s.requestTime = s.resync.when
@@ -184,7 +184,7 @@ func (s *Session) countRequests() (blocks bool) {
 			return false
 		}
 	}
-	s.spokeRESP = s.spokeRESP || n > 0
+	s.evidence.resp = s.evidence.resp || n > 0
 	s.unpaired(s.resync.reason, n)
 	return blocks
 }

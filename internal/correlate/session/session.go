@@ -55,9 +55,7 @@ type Session struct {
 	resync     resync     // of Desynced, and why it was
 	unreadable unreadable // payload that is in no program's memory
 	opening    opening    // what stood before the first request
-	asked      bool       // a request has begun
-	spokeRESP  bool       // the client showed RESP, or the server did
-	answered   bool       // the server did
+	evidence   evidence   // that the connection is Redis
 	killedSelf bool       // the last reply was that of a CLIENT KILL: should the server close now, the connection killed itself
 }
 
@@ -123,7 +121,7 @@ func (s *Session) Ignores(d event.Direction) bool { return s.state == Replica &&
 func (s *Session) RequestsClosed() bool { return s.requestsClosed }
 
 // Asked reports whether a request has begun.
-func (s *Session) Asked() bool { return s.asked }
+func (s *Session) Asked() bool { return s.evidence.asked }
 
 // Outstanding returns how many commands await their outcome.
 func (s *Session) Outstanding() uint32 { return s.pending.count + s.transaction.queue.count }
@@ -168,14 +166,6 @@ func (s *Session) recognise(kind Kind) {
 	s.shared.Counters.Unexecuted.Add(uint64(s.Outstanding()))
 	s.to(Recognised)
 	s.Release()
-}
-
-// noteAnswer notes that the server showed RESP.
-func (s *Session) noteAnswer() {
-	if !s.answered {
-		s.spokeRESP, s.answered = true, true
-		s.shared.Counters.Connections[KindRedis].Add(1)
-	}
 }
 
 // Abandon ends a session whose end is not seen. What is outstanding counts as unpaired.

@@ -35,7 +35,7 @@ func (s *Session) isUnreadable(d event.Direction, n uint32, reason event.Reason,
 		u.run = 0
 	}
 	u.direction, u.run, u.end = d, u.run+1, a.End
-	if u.run < manyUnreadable && (s.asked || s.spokeRESP || s.resync.trial.on) {
+	if u.run < manyUnreadable && (s.evidence.asked || s.evidence.resp || s.resync.trial.on) {
 		return false
 	}
 	u.on = true
@@ -52,7 +52,7 @@ func (s *Session) isUnreadable(d event.Direction, n uint32, reason event.Reason,
 // Overlooked notes a gap of n bytes that the program has received by a call that no event brought.
 // If nothing of the replies was ever read, nothing will be.
 func (s *Session) Overlooked(d event.Direction, n uint32, reason event.Reason, a Arrival) {
-	if d == event.Reply && !s.answered {
+	if d == event.Reply && !s.evidence.answered {
 		s.unreadable.direction, s.unreadable.run, s.unreadable.end = d, manyUnreadable-1, a.End-n
 	}
 	s.Gap(d, n, reason, a)
