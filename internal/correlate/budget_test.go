@@ -88,7 +88,7 @@ func TestIdlePlacesAreGivenBack(t *testing.T) {
 	assert.Zero(t, w.tracker.slots.used)
 }
 
-// Two connections that never read take all the places there are; those who come later get what they need, and what the two lose is told.
+// Two connections that never read take all the places there are; those who come later get what they need, and the losses of the two are reported.
 func TestGreatestHolderGives(t *testing.T) {
 	const sent = 1500
 	for _, test := range []struct {
@@ -110,7 +110,7 @@ func TestGreatestHolderGives(t *testing.T) {
 				w.send(7, event.Reply, strings.Repeat("+OK\r\n$5\r\nvalue\r\n", 50))
 			}
 			assert.Equal(t, 5000, w.counted[7])
-			assert.Equal(t, 2*sent, w.outstanding()+w.unpaired[session.Overflow], "what the others lost is told in full")
+			assert.Equal(t, 2*sent, w.outstanding()+w.unpaired[session.Overflow], "the losses of the others are reported in full")
 			assert.Equal(t, w.lost(), w.unpaired[session.Overflow])
 			assert.LessOrEqual(t, w.tracker.slots.used, w.tracker.slots.limit)
 		})
@@ -179,7 +179,7 @@ func TestOverflowIsCountedInFull(t *testing.T) {
 				w.open(1)
 				w.send(1, event.Request, text)
 				assert.Equal(t, 5000, w.outstanding()+w.unpaired[session.Overflow])
-				w.send(1, event.Reply, "$-1\r\n+PONG\r\n") // what is told of one reply must not end the counting
+				w.send(1, event.Reply, "$-1\r\n+PONG\r\n") // the report of one reply must not end the counting
 				w.send(1, event.Request, text)
 				assert.Equal(t, 10000, w.outstanding()+w.unpaired[session.Overflow])
 			})

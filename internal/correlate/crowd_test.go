@@ -111,7 +111,7 @@ func setGet(n int) string {
 
 func (w *crowd) outstanding() int { return w.tracker.Outstanding() }
 
-// lost returns how many commands were told of as lost.
+// lost returns how many commands were reported as lost.
 func (w *crowd) lost() int {
 	n := 0
 	for _, count := range w.unpaired {

@@ -10,7 +10,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// listed tells of a listing that begins now and finds something.
+// listed plays a listing that begins now and finds something.
 func (p *player) listed(found ...string) {
 	p.tb.Helper()
 	p.now++
@@ -22,7 +22,7 @@ func (p *player) listed(found ...string) {
 	}
 }
 
-// A client that closes with its replies unread, and of whose socket's end nobody tells.
+// A client that closes with its replies unread, and whose socket's close has no event.
 func TestMissedEndAfterAClose(t *testing.T) {
 	script := []string{"open", "C: HELLO 3", "C: GET a", "half-close"}
 	want := []string{"hello unanswered client_closed", "get unanswered client_closed"}

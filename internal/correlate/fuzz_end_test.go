@@ -29,7 +29,7 @@ var lastEvents = []event.Event{
 	{Kind: event.PeerClosed, Cut: event.Reset}, {Kind: event.PeerClosed, Cut: event.Broken}, {Kind: event.Vanished},
 }
 
-// FuzzEnd ends connections in every way with anything outstanding: each request is told of exactly once, as a command, as unpaired or as never run,
+// FuzzEnd ends connections in every way with anything outstanding: each request is reported exactly once, as a command, as unpaired or as never run,
 // and who ended the connection is the same for all of them.
 func FuzzEnd(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0}, uint8(0), uint8(36), false)
@@ -50,7 +50,7 @@ func FuzzEnd(f *testing.F) {
 		for len(d) > 0 && asked < 100 {
 			o := lastWords[d.roll(len(lastWords))]
 			if m.multi && (o.name == "client|reply" || o.name == "subscribe") {
-				o = plain[0] // the model knows neither in a transaction
+				o = plain[0] // the model has neither in a transaction
 			}
 			requests.Write(request(o.args...))
 			if asked < int(answered) && !m.inSubscribedMode() && o.name != "quit" && o.name != "shutdown" {
@@ -60,12 +60,12 @@ func FuzzEnd(f *testing.F) {
 			}
 			asked++
 		}
-		told := uint32(0)
+		reported := uint32(0)
 		reasons := map[session.Reason]bool{}
 		play := func(e event.Event) {
 			e.Conn, e.Role, e.Time = p.conn, p.role, p.now
 			for _, x := range p.tracker.Track(&e) {
-				told += x.Count
+				reported += x.Count
 				if x.Outcome == session.Unanswered {
 					reasons[x.Reason] = true
 				}
@@ -83,7 +83,7 @@ func FuzzEnd(f *testing.F) {
 			e.Seq, e.ReplySeq = seq, replySeq
 			play(e)
 		}
-		assert.EqualValues(t, asked, uint64(told)+p.tracker.Stats().Unexecuted)
+		assert.EqualValues(t, asked, uint64(reported)+p.tracker.Stats().Unexecuted)
 		assert.LessOrEqual(t, len(reasons), 1, "%v", reasons)
 		assert.Zero(t, p.tracker.slots.used, "slots are given back")
 		assert.Empty(t, p.tracker.conns)

@@ -6,7 +6,7 @@ import (
 )
 
 // model is a slow and simple server: it executes one request at a time and says what it answers and what should be counted.
-// The tracker sees only bytes; the model knows.
+// The tracker sees only bytes; the model has the truth.
 type model struct {
 	resp3      bool
 	multi      bool

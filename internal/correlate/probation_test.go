@@ -12,8 +12,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// told returns how many commands have an outcome, and how many more or less than that there may have been.
-func (p *player) told() (paired, unpaired int) {
+// reported returns how many commands have an outcome, and how many more or less than that there may have been.
+func (p *player) reported() (paired, unpaired int) {
 	for _, x := range p.got {
 		n := 0
 		if _, err := fmt.Sscanf(x, "unpaired %d", &n); err != nil {
@@ -32,7 +32,7 @@ func oneByOne(n int, pause string) (lines []string) {
 	return lines
 }
 
-// On a connection that was silent because CLIENT REPLY OFF has passed unseen every reply answers a later command than the oldest: that shows, is told,
+// On a connection that was silent because CLIENT REPLY OFF has passed unseen every reply answers a later command than the oldest: that shows, is reported,
 // and ends.
 func TestSilenceThatWasAskedForUnseen(t *testing.T) {
 	on := []string{"C: SET a 1", "+10ms", "C: CLIENT REPLY ON", "S: +OK"}
@@ -58,7 +58,7 @@ func TestSilenceThatWasAskedForUnseen(t *testing.T) {
 				}
 				p.play(on...)
 				p.play(oneByOne(100, test.pause)...)
-				paired, unpaired := p.told()
+				paired, unpaired := p.reported()
 				assert.NotZero(t, unpaired)
 				tail := p.got[len(p.got)-1-slices.IndexFunc(reversed(p.got), func(x string) bool { return strings.HasPrefix(x, "unpaired") }):]
 				require.Greater(t, len(tail), 20, "it came into step after the false proof showed")
@@ -66,13 +66,13 @@ func TestSilenceThatWasAskedForUnseen(t *testing.T) {
 					assert.Contains(t, []string{"lpush error WRONGTYPE", "set success"}, x)
 				}
 				wrong := paired - (len(tail) - 1)
-				assert.GreaterOrEqual(t, unpaired, wrong, "what had the outcome of another is told of: %q", p.got)
+				assert.GreaterOrEqual(t, unpaired, wrong, "what had the outcome of another is reported: %q", p.got)
 			})
 		}
 	}
 }
 
-// Of what was outstanding when the observer came a reply is left over. What got the reply of another until then is told of.
+// Of what was outstanding when the observer came a reply is left over. Commands that got the reply of another until then are reported.
 func TestReplyThatWasOutstandingUnseen(t *testing.T) {
 	const served = `s: *2\r\n$1\r\nl\r\n$1\r\nx\r\n`
 	pushes := func(n int) string { return "c: " + strings.Repeat(string(request("LPUSH", "l", "x")), n) }
@@ -123,7 +123,7 @@ func TestProofThatHolds(t *testing.T) {
 			p := newPlayer(t)
 			p.play("existing", "+60ms")
 			p.play(script...)
-			paired, unpaired := p.told()
+			paired, unpaired := p.reported()
 			requests := 0
 			for _, line := range script {
 				if strings.HasPrefix(line, "C: ") {
@@ -135,7 +135,7 @@ func TestProofThatHolds(t *testing.T) {
 	}
 }
 
-// Where the connection ends before it shows, what was paired is told of as well.
+// Where the connection ends before it shows, the paired commands are reported as well.
 func TestEndOnProbation(t *testing.T) {
 	p := newPlayer(t)
 	p.play("existing", "+60ms", "C: LPUSH a x", "C: CLIENT REPLY ON", "S: +OK", "C: LPUSH a x", "S: -WRONGTYPE no", "close")

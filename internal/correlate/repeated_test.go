@@ -15,7 +15,7 @@ func (p *player) again(line string, n uint32) {
 	p.event(event.Event{Kind: event.Data, Direction: d, Seq: p.seq[d] - n, Data: data})
 }
 
-// A socket repeats no bytes. Where its offsets stand still, as those of one in a sockmap do, what comes is told of.
+// A socket repeats no bytes. Where its offsets stand still, as in a sockmap, its bytes are counted as gaps.
 func TestRepeatedBytes(t *testing.T) {
 	const ping, pong = "C: PING", "S: +PONG"
 	for _, test := range []struct {

@@ -28,8 +28,8 @@ import (
 //	s: $5\r\nhe       the server sends these bytes
 //	later C: …        the bytes that follow are sent first, those of this line arrive with the next "now"
 //	now               the ones that were put off arrive
-//	lose C: …         these bytes pass and are not captured, which nobody tells
-//	gap S: …          these bytes pass and are not captured, which a Gap event tells
+//	lose C: …         these bytes pass and are not captured, without an event
+//	gap S: …          these bytes pass and are not captured, but for a Gap event
 //	splice S: …       these bytes pass, and are in no memory
 //	urgent S: …       these bytes are urgent data
 //	inline S: …       they are, and were received with the others
@@ -109,7 +109,7 @@ func (p *player) line(line string) {
 	p.bytes(line)
 }
 
-// ending returns the event of a line that tells more of an end than its kind.
+// ending returns the event of a line that has more of an end than its kind.
 func (p *player) ending(line string) (e event.Event, ok bool) {
 	unread, closes := strings.CutPrefix(line, "close ")
 	switch {

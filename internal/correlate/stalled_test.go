@@ -10,7 +10,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// What a client receives without a call that is told of shows where its connection is listed, and is told of while it lives.
+// Bytes that a client receives without an event show when its connection is listed, and are counted while it lives.
 func TestRepliesOfNoCall(t *testing.T) {
 	asks := func(rounds int) (script []string) {
 		for range rounds {
@@ -28,7 +28,7 @@ func TestRepliesOfNoCall(t *testing.T) {
 		{"nothing is ever heard", append(asks(3), "existing", "+1s", "tick"), []string{"unpaired 3 gap"}, 1, Gaps{Skipped: 1, SkippedBytes: 21}},
 		{"the rest is known", append(append(asks(3), "existing", "+1s", "tick"), "C: PING", "lose S: +PONG", "close"), []string{"unpaired 3 gap", "unpaired 1 gap"}, 1, Gaps{Skipped: 1, SkippedBytes: 21}},
 		{"some is heard", append([]string{"C: PING", "S: +PONG", "C: PING", "lose S: +PONG", "existing", "+1s", "tick"}, "+60ms", "C: PING", "S: +PONG"), []string{"ping success", "unpaired 1 gap", "ping success"}, 0, Gaps{Broken: 1, BrokenBytes: 7}},
-		{"told of late", []string{"C: PING", "later S: +PONG", "existing", "+500ms", "now", "+1s", "C: PING", "S: +PONG"}, []string{"ping success", "ping success"}, 0, Gaps{}},
+		{"reported late", []string{"C: PING", "later S: +PONG", "existing", "+500ms", "now", "+1s", "C: PING", "S: +PONG"}, []string{"ping success", "ping success"}, 0, Gaps{}},
 		{"within a value", []string{"C: GET a", `s: $10\r\nab`, "lose s: cdefgh", "existing", "+1s", "tick", `s: ij\r\n`}, []string{"get success"}, 0, Gaps{Skipped: 1, SkippedBytes: 6}},
 		{"all was heard", []string{"C: PING", "S: +PONG", "C: PING", "existing", "+1s", "S: +PONG"}, []string{"ping success", "ping success"}, 0, Gaps{}},
 		{"an urgent byte was passed over", []string{"C: PING", "S: +PONG", "lose s: x", "existing", "+1s", "C: PING", "S: +PONG"}, []string{"ping success", "ping success"}, 0, Gaps{}},

@@ -60,7 +60,7 @@ func TestSilentOnesAreEvicted(t *testing.T) {
 	}
 }
 
-// An evicted connection is told of by what it had outstanding.
+// An evicted connection is reported by its outstanding commands.
 func TestEvictedIsCountedInFull(t *testing.T) {
 	w := newCrowd(t, Options{MaxConnections: 100})
 	for conn := range uint64(1000) {

@@ -222,7 +222,7 @@ func TestListedKeepsWhatIsHalfClosed(t *testing.T) {
 	p := newPlayer(t)
 	p.play("open", "C: GET a", "half-close")
 	since := p.now + 1
-	p.play("half-close") // as the listing tells it
+	p.play("half-close") // as in a listing
 	p.event(event.Event{Kind: event.Listed, Time: since})
 
 	assert.Zero(t, p.tracker.Stats().LostConnections)

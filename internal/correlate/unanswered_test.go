@@ -72,7 +72,7 @@ func TestServerClosedAndTheClientDidNotRead(t *testing.T) {
 		p.event(event.Event{Kind: event.PeerClosed, Seq: p.seq[event.Request], ReplySeq: p.seq[event.Reply] + 5})
 		assert.Equal(t, []string{test.want}, p.play(test.end), test.end)
 	}
-	p := newPlayer(t) // what the client wrote met a reset, and told it
+	p := newPlayer(t) // a write of the client may have failed by the reset
 	p.play("open", "C: GET a")
 	p.event(event.Event{Kind: event.PeerClosed, Seq: p.seq[event.Request], ReplySeq: p.seq[event.Reply] + 5})
 	assert.Equal(t, []string{"get unanswered server_closed"}, p.play("reset", "close 5"))
@@ -95,7 +95,7 @@ func TestWaysOfGivingUp(t *testing.T) {
 }
 
 // Behind a command that blocks the server has run what it can have run: nothing if it is certain that it waits, what it has answered as far as
-// the bytes that are left unread can tell, and otherwise nobody knows, which a counter of loss says.
+// the bytes that are left unread may show it; otherwise it is not known, and the commands count as lost.
 func TestBehindACommandThatBlocks(t *testing.T) {
 	const one, other = "blpop unanswered client_closed", "get unanswered client_closed"
 	runEnds(t, event.Client, []endCase{
@@ -104,7 +104,7 @@ func TestBehindACommandThatBlocks(t *testing.T) {
 		{"none was served", []string{"open", "C: BLPOP l 0", "C: BLPOP l 0", "+1s", "close"}, []string{one}, 1},
 		{"one and what is behind", []string{"open", "C: BLPOP l 0", "C: GET a", "C: GET b", "C: BLPOP l 0", "C: GET c", "+1s", "close 28"}, []string{one, other, other, one, "unpaired 1 client_closed"}, 0},
 		{"not enough is left for what is behind", []string{"open", "C: SET a 1", "C: BLPOP l 0", "C: GET a", "C: GET b", "+60ms", "close 5"}, []string{"set unanswered client_closed", one}, 2},
-		{"more was left than can be told", []string{"open", "C: BLPOP l 0", "C: GET a", "+1s", "close 255"}, []string{one, other}, 0},
+		{"more was left than is counted", []string{"open", "C: BLPOP l 0", "C: GET a", "+1s", "close 255"}, []string{one, other}, 0},
 		{"perhaps enough is left", []string{"open", "C: SET a 1", "C: BLPOP l 0", "C: GET a", "C: GET b", "+60ms", "close 12"}, []string{"set unanswered client_closed", one, "unpaired 2 client_closed"}, 0},
 		{"of three the last", []string{"open", "C: BLPOP l 0", "C: BLPOP l 0", "C: BLPOP l 0", "+1s", "close 18"}, []string{one, one, "unpaired 1 client_closed"}, 0},
 		{"what is left may be a push", []string{"open", "C: HELLO 3", `s: %1\r\n+proto\r\n:3\r\n`, "C: BLPOP l 0", "C: GET a", "+1s", "close 18"}, []string{"hello success", one, "unpaired 1 client_closed"}, 0},

@@ -10,7 +10,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// waiters is how many connections of a crowd get replies that nobody asked for, each of which waits for its request.
+// waiters is how many connections of a crowd get unsolicited replies, each of which waits for its request.
 const waiters = 2000
 
 // answerUnasked passes n replies without requests, 50,000 a second in all, on one connection after the other.

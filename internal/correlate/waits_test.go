@@ -58,7 +58,7 @@ func TestWhatIsNoWait(t *testing.T) {
 	assert.Contains(t, p.got, "ping success", "what all of them are but for one thing")
 }
 
-// Of a connection that nobody told of, the silence since the first event of all is as good as one that was watched.
+// For a connection without an Open or Existing event, silence since the first event of all counts like observed silence.
 func TestFirstWordAfterASilence(t *testing.T) {
 	first := func(p *player) {
 		p.conn = 1

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// gapTest feeds before, tells of a gap, feeds after.
+// gapTest feeds before, calls Gap, feeds after.
 type gapTest struct {
 	name   string
 	before string
@@ -95,7 +95,7 @@ func TestReplyGap(t *testing.T) {
 	})
 }
 
-// What was fed and not read stands before the gap: nobody knows what it means.
+// Bytes that were fed and not read stand before the gap: they have no meaning.
 func TestGapBehindUnreadBytes(t *testing.T) {
 	for _, s := range []stream{newRequests(), newReplies()} {
 		s.Feed([]byte(strings.Repeat("*", 3)))

@@ -77,8 +77,7 @@ func (s *RequestStream) split(c byte) quoting {
 			s.endArgument()
 			return between
 		}
-		// Valkey 9 goes on with the argument. For all others this is a breach of the protocol,
-		// which their answer will tell.
+		// Valkey 9 goes on with the argument. All others answer with a protocol error.
 		return s.splitPlain(c)
 	}
 	return unbalanced

@@ -31,7 +31,7 @@ func FuzzRepeats(f *testing.F) {
 	})
 }
 
-// readRequests reads chunks, and before each request what repeats takes. It returns what tells the requests apart, and what is left.
+// readRequests reads chunks, and before each request what repeats takes. It returns what distinguishes the requests, and the rest.
 func readRequests(chunks [][]byte, repeats func(*RequestStream) int) (all []string, rest int, err error) {
 	var s RequestStream
 	var r Request

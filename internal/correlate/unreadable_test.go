@@ -25,7 +25,7 @@ func TestSplicedConnections(t *testing.T) {
 		spliced, broken uint64
 	}{
 		{"nothing is ever read", append(slices.Clone(relay), "close"), nil, 1, 0},
-		{"both directions are told of", []string{"open", "splice C: PING", "splice S: +PONG", "splice C: PING", "splice S: +PONG", "close"}, nil, 1, 0},
+		{"both directions have events", []string{"open", "splice C: PING", "splice S: +PONG", "splice C: PING", "splice S: +PONG", "close"}, nil, 1, 0},
 		{"after it was read", slices.Concat([]string{"open", "C: PING", "S: +PONG"}, relay[1:], []string{"close"}), []string{"ping success"}, 1, 2},
 		{"replies are read", []string{"open", "C: PING", "S: +PONG", "splice C: PING", "S: +PONG", "splice C: PING", "S: +PONG", "splice C: PING", "splice C: PING"}, []string{"ping success"}, 1, 2},
 		{"requests are read", []string{"open", "C: PING", "splice S: +PONG", "C: PING", "splice S: +PONG"}, []string{"unpaired 1 gap", "unpaired 1 gap"}, 0, 2},
@@ -78,7 +78,7 @@ func TestUrgentBytes(t *testing.T) {
 			p.tracker.shared.Sockets = true
 			assert.Equal(t, test.want, p.play(test.script...))
 			gaps := p.tracker.Stats().Gaps
-			assert.Equal(t, test.torn, gaps[event.Urgent].Broken+gaps[0].Broken == 1, "what may be wrong is told")
+			assert.Equal(t, test.torn, gaps[event.Urgent].Broken+gaps[0].Broken == 1, "what may be wrong is counted")
 		})
 	}
 }
@@ -110,7 +110,7 @@ func TestOtherStreams(t *testing.T) {
 	assert.Zero(t, stats.Tracked)
 }
 
-// What nobody saw being received is not what nobody answered, however much it was.
+// Bytes that were received without an event are not unanswered requests, however many there were.
 func TestRepliesReceivedUnseen(t *testing.T) {
 	for _, bytes := range []uint32{14, 1_200_000_000, 3_000_000_000} {
 		p := newPlayer(t)
