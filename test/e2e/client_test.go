@@ -34,7 +34,7 @@ func mustDial(tb testing.TB, address string) *client {
 
 // dial connects a client that has no methods that must succeed.
 func dial(address string) (*client, error) {
-	c, err := kit.DialAddress(address)
+	c, err := kit.DialAddress(address, kit.Buffer)
 	return &client{Client: c}, err
 }
 

@@ -18,21 +18,24 @@ type Client struct {
 	replies *bufio.Reader
 }
 
-// Dial connects to a port of 127.0.0.1.
-func Dial(port int) (*Client, error) { return DialAddress(fmt.Sprintf("127.0.0.1:%d", port)) }
+// Buffer is how many bytes a client reads in one call unless its maker says otherwise.
+const Buffer = 4096
 
-// DialAddress connects to an address of TCP.
-func DialAddress(address string) (*Client, error) {
+// Dial connects to a port of 127.0.0.1.
+func Dial(port int) (*Client, error) { return DialAddress(fmt.Sprintf("127.0.0.1:%d", port), Buffer) }
+
+// DialAddress connects to an address of TCP. The client reads buffer bytes in one call.
+func DialAddress(address string, buffer int) (*Client, error) {
 	conn, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {
 		return nil, err
 	}
-	return NewClient(conn.(*net.TCPConn)), nil
+	return &Client{conn.(*net.TCPConn), bufio.NewReaderSize(conn, buffer)}, nil
 }
 
 // NewClient makes a client of a connection.
 func NewClient(conn *net.TCPConn) *Client {
-	return &Client{conn, bufio.NewReaderSize(conn, 1024)}
+	return &Client{conn, bufio.NewReaderSize(conn, Buffer)}
 }
 
 // Send writes requests in one write.

@@ -47,7 +47,7 @@ func pool(s *scene) error {
 	const pairs = 300
 	requests := bytes.Repeat(append(resp.Request("SET", "k", "v"), resp.Request("GET", "k")...), pairs)
 	for range 2100 {
-		c, err := kit.Dial(neighbourPort)
+		c, err := dial(neighbourPort)
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func unanswered(s *scene) error {
 	const batch = 1000
 	requests := resp.Repeat(batch, "PING")
 	for range 2 {
-		c, err := kit.Dial(neighbourPort)
+		c, err := dial(neighbourPort)
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func swallow2000(s *scene) error {
 func unasked(s *scene) error {
 	const connections, perSecond = 2000, 50_000
 	for range connections {
-		c, err := kit.Dial(neighbourPort)
+		c, err := dial(neighbourPort)
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func announcers(s *scene) error {
 	announcement := append([]byte("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n"), make([]byte, 4096)...)
 	var open []*kit.Client // all at once, so that they lie at as many places in memory
 	for range 200 {
-		c, err := kit.Dial(neighbourPort)
+		c, err := dial(neighbourPort)
 		if err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func flood(text []byte) func(*scene) error {
 
 // listenTo reads what a server sends.
 func listenTo(s *scene) error {
-	c, err := kit.Dial(neighbourPort)
+	c, err := dial(neighbourPort)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func listenTo(s *scene) error {
 
 // ask sends one command, and reads whatever comes.
 func ask(s *scene) error {
-	c, err := kit.Dial(neighbourPort)
+	c, err := dial(neighbourPort)
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func primary(s *scene) error {
 }
 
 func replicate(s *scene) error {
-	c, err := kit.Dial(neighbourPort)
+	c, err := dial(neighbourPort)
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func repeatedly(s *scene, connections int, work func(*kit.Client) error) error {
 	var wait sync.WaitGroup
 	for i := range connections {
 		wait.Go(func() {
-			c, err := kit.Dial(neighbourPort)
+			c, err := dial(neighbourPort)
 			if err != nil {
 				errs[i] = err
 				return
@@ -287,7 +287,7 @@ func churn(s *scene) error {
 	for i := range errs {
 		wait.Go(func() {
 			for s.Err() == nil && errs[i] == nil {
-				c, err := kit.Dial(neighbourPort)
+				c, err := dial(neighbourPort)
 				if err != nil {
 					errs[i] = err
 					return
@@ -311,7 +311,7 @@ func halves(s *scene) error {
 // open makes connections that send something and stay.
 func open(s *scene, connections int, text []byte) error {
 	for range connections {
-		c, err := kit.Dial(neighbourPort)
+		c, err := dial(neighbourPort)
 		if err != nil {
 			return err
 		}
@@ -325,7 +325,7 @@ func open(s *scene, connections int, text []byte) error {
 
 func publish(s *scene) error {
 	for range 20 {
-		c, err := kit.Dial(neighbourPort)
+		c, err := dial(neighbourPort)
 		if err != nil {
 			return err
 		}
@@ -340,7 +340,7 @@ func publish(s *scene) error {
 }
 
 func monitor(s *scene) error {
-	c, err := kit.Dial(neighbourPort)
+	c, err := dial(neighbourPort)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,14 @@ import (
 	"io"
 	"net"
 	"sync"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
+
+// dial connects a client that reads in small calls: they make many events of a long value, and there are many clients.
+func dial(port int) (*kit.Client, error) {
+	return kit.DialAddress(fmt.Sprintf("127.0.0.1:%d", port), 1024)
+}
 
 // listen serves every connection to the neighbour's address with a function, until the row is over.
 func (s *scene) listen(serve func(net.Conn)) error {

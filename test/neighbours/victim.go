@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis-observer/redis-observer/test/kit"
 	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
@@ -35,7 +34,7 @@ func behave(s *scene) error {
 
 // visit opens a connection, uses it and closes it.
 func visit() error {
-	c, err := kit.Dial(victimPort)
+	c, err := dial(victimPort)
 	if err != nil {
 		return err
 	}
@@ -70,7 +69,7 @@ func visit() error {
 func arrive(s *scene) error {
 	const commands = 120
 	for range 2000 {
-		c, err := kit.Dial(victimPort)
+		c, err := dial(victimPort)
 		if err != nil {
 			return err
 		}
