@@ -89,7 +89,7 @@ func paranoidRefusal(facts Facts) bool {
 	return facts.paranoid > 2 && len(missingCapabilities(facts)) == 0 && !slices.Contains(facts.Capabilities, "CAP_SYS_ADMIN")
 }
 
-// refusal returns which capability is missing, or else what can have refused.
+// refusal returns which capability is missing, or else a likely reason of the refusal.
 func refusal(facts Facts) string {
 	missing := missingCapabilities(facts)
 	switch {

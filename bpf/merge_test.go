@@ -50,7 +50,7 @@ func newTestMerge(n int) (*merge, testRing, []testPercpuRing) {
 	return m, r, writers
 }
 
-// rest reads all that there is.
+// rest reads all events, and returns their times.
 func (m *merge) rest() (times []uint64) {
 	for event, _ := m.next(); event != nil; event, _ = m.next() {
 		times = append(times, event.Time)

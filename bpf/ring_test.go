@@ -20,7 +20,7 @@ func newTestRing(size int) testRing {
 	return testRing{&ring{consumer: &consumer, producer: &producer, data: make([]byte, size), mask: uint64(size - 1)}, &producer}
 }
 
-// begin writes an event that is not complete yet, and returns what completes it.
+// begin writes an event that is still busy, and returns the function that completes it.
 func (r testRing) begin(time uint64, payload string, words ...uint64) (commit func()) {
 	at := *r.written
 	header := (*uint32)(unsafe.Pointer(&r.data[at&r.mask]))

@@ -115,7 +115,7 @@ func TestShortageAtAListing(t *testing.T) {
 	require.NoError(t, live.SetPorts([]uint16{6379, 6380}, nil))
 	read(func() bool { return strings.Contains(log.String(), "cannot list all connections") })
 	restore()
-	e = event.Event{} // what was read last may be the listing before
+	e = event.Event{} // the last event read may be an earlier Listed
 	read(listed)
 	assert.Greater(t, e.Time, begun)
 	end(t, live)

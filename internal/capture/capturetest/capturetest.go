@@ -13,14 +13,14 @@ import (
 	"github.com/google/gopacket/pcapgo"
 )
 
-// What all conversations have in common.
+// The parameters of all conversations.
 const (
 	Port    = 6379
 	MSS     = 1460
 	SnapLen = 262144
 )
 
-// Begin is when every capture begins; RTT is what passes between one packet and the next.
+// Begin is when every capture begins; RTT is the time between two packets.
 var (
 	Begin = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	RTT   = 100 * time.Microsecond

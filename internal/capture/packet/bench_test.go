@@ -41,7 +41,7 @@ func load(pipeline, rounds int, request, reply string) (file []byte, commands in
 	return c.Pcap(), conns * rounds * pipeline
 }
 
-// BenchmarkReplay measures the whole line, from the bytes of a capture to the metrics.
+// BenchmarkReplay measures the whole path, from the bytes of a capture to the metrics.
 func BenchmarkReplay(b *testing.B) {
 	get := capturetest.Command("GET", "key:000000000042")
 	value := capturetest.Bulk(strings.Repeat("x", 1<<20))
@@ -99,7 +99,7 @@ func count(b *testing.B, file []byte) (commands int) {
 	}
 }
 
-// BenchmarkDecode measures what it costs to find the segments in packets, beside gopacket's fastest way to do so.
+// BenchmarkDecode measures the cost of decoding packets, beside gopacket's fastest decoder.
 func BenchmarkDecode(b *testing.B) {
 	file, _ := load(1, 100, "PING\r\n", "+PONG\r\n")
 	packets := allPackets(b, file)

@@ -21,7 +21,7 @@ func (t *conversations) drain(s *frame.Segment) (events int) {
 	return events
 }
 
-// TestMemoryWhenTimeStandsStill: a capture may say that everything happened at once. Nothing of it may be kept for ever.
+// TestMemoryWhenTimeStandsStill: all packets of a capture may have the same time. Memory must stay bounded.
 func TestMemoryWhenTimeStandsStill(t *testing.T) {
 	var lost losses
 	c := newConversations([]uint16{6379}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)
@@ -42,7 +42,7 @@ func TestMemoryWhenTimeStandsStill(t *testing.T) {
 	assert.LessOrEqual(t, cap(c.ending), 4*maxEnding)
 }
 
-// TestMemoryOfSYNs: nor of those that carry data, or are answered and go no further.
+// TestMemoryOfSYNs: the same for SYNs with data, and for handshakes that are never completed.
 func TestMemoryOfSYNs(t *testing.T) {
 	var lost losses
 	c := newConversations([]uint16{6379}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)

@@ -107,7 +107,7 @@ func TestListing(t *testing.T) {
 	assert.Len(t, c.table, 2, "one that is there, and one that passes through")
 }
 
-// TestListingOfAccidents: a connection whose client's port is of an observed number is none with a server of that port.
+// TestListingOfAccidents: a client's ephemeral port may have the number of an observed port; that end is not a server.
 func TestListingOfAccidents(t *testing.T) {
 	pairs, _ := mustPairs(t, 1)
 	var lost losses
@@ -117,7 +117,7 @@ func TestListingOfAccidents(t *testing.T) {
 	assert.Empty(t, c.table)
 }
 
-// TestListingAfterAChangeOfRoles: what the configuration observes at its other end now goes on there.
+// TestListingAfterAChangeOfRoles: a connection that is now observed at its other end continues there.
 func TestListingAfterAChangeOfRoles(t *testing.T) {
 	pairs, port := mustPairs(t, 1)
 	key := pairs[0].key

@@ -30,7 +30,7 @@ func mustCapture(t *testing.T, interfaces ...string) *packet.Live {
 	return p
 }
 
-// TestPacketsOnLoopback: each packet is seen twice there, and may count once only.
+// TestPacketsOnLoopback: loopback shows each packet twice, and it must count once.
 func TestPacketsOnLoopback(t *testing.T) {
 	for _, interfaces := range [][]string{nil, {"lo"}} {
 		p := mustCapture(t, interfaces...)

@@ -36,7 +36,7 @@ func mustSave(tb testing.TB, content []byte) string {
 	return name
 }
 
-// seen is an event without what all events of a test have in common.
+// seen is an event without the fields that all events of a test share.
 type seen struct {
 	Kind      event.Kind
 	Direction event.Direction
@@ -135,7 +135,7 @@ func TestUrgent(t *testing.T) {
 	}, replayed(t, c))
 }
 
-// TestUrgentSnapped: so it does where the capture did not keep it.
+// TestUrgentSnapped: the same if the capture cut off that byte.
 func TestUrgentSnapped(t *testing.T) {
 	c := capturetest.New()
 	k := c.Connect(40000)
@@ -197,8 +197,8 @@ func TestPortReuse(t *testing.T) {
 	}, replayed(t, c))
 }
 
-// TestPortReuseUnseen: where neither the end of a connection nor the handshake of the next was captured, the next may not be
-// taken for old bytes of the first.
+// TestPortReuseUnseen: if neither the end of a connection nor the handshake of the next one was captured, the bytes of
+// the next one must not count as old bytes of the first.
 func TestPortReuseUnseen(t *testing.T) {
 	const behind, ahead = 1001 - 1<<30, 1001 + 1<<30
 	for _, test := range []struct {
@@ -407,7 +407,7 @@ func TestStatsOfAReplay(t *testing.T) {
 	assert.Equal(t, size, octets)
 }
 
-// FuzzReplay: whatever a capture holds, events are consistent and their number is bounded by that of the packets.
+// FuzzReplay: for any capture, events are consistent, and the number of packets bounds their number.
 func FuzzReplay(f *testing.F) {
 	for _, make := range captures {
 		f.Add(make().Pcap())

@@ -7,10 +7,10 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// clocks are set by a test.
+// clocks are clocks that a test sets.
 type clocks struct {
 	now, ahead int64
-	between    int64 // what each reading takes
+	between    int64 // ns that each reading takes
 }
 
 func (c *clocks) wallClock() *wallClock {
@@ -65,6 +65,6 @@ func TestDayClock(t *testing.T) {
 	d := newWallClock(20 * time.Millisecond)
 	for range 1000 {
 		now, at := d.now(), d.of(time.Now().UnixNano())
-		assert.InDelta(t, now, at, float64(20*time.Millisecond)) // what may come between
+		assert.InDelta(t, now, at, float64(20*time.Millisecond)) // the longest delay between the readings
 	}
 }

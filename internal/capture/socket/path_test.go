@@ -19,7 +19,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
-// path is the whole way from a record of the ring to the metrics. Stepping through the ring is measured in package bpf.
+// path is the path from a record of the ring to the metrics. Package bpf measures stepping through the rings.
 type path struct {
 	live     socket.Live
 	tracker  *correlate.Tracker
@@ -54,7 +54,7 @@ func newPath(tb testing.TB, pipeline int) *path {
 	return p
 }
 
-// record makes what a probe of a client's end writes.
+// record returns a record as the probes write it at a client's end.
 func record(kind uint8, payload string) []byte {
 	record := append(make([]byte, headSize), payload...)
 	h := head(record)
@@ -63,7 +63,7 @@ func record(kind uint8, payload string) []byte {
 	return record
 }
 
-// read takes a record to the metrics, and returns how many commands it completed.
+// read passes a record to the metrics, and returns how many commands it completed.
 func (p *path) read(record []byte) (commands int) {
 	var e event.Event
 	if !p.live.Translate(&e, head(record), record[headSize:]) {
@@ -77,7 +77,7 @@ func (p *path) read(record []byte) (commands int) {
 	return commands
 }
 
-// round sends the request and receives the reply, a while after what came before.
+// round sends the request and receives the reply, 50 µs after each previous record.
 func (p *path) round() (commands int) {
 	for _, record := range p.records {
 		h := head(record)

@@ -173,7 +173,7 @@ func TestFragmentsOfIPv6(t *testing.T) {
 	assert.Equal(t, payload, string(s.Payload))
 }
 
-// TestOptionsOfTCP: nothing of them is read, so that they may be what they like.
+// TestOptionsOfTCP: the options are not decoded, so they may have any content.
 func TestOptionsOfTCP(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		for _, options := range []string{"\x02\x00\x00\x00", "\x08\xff\x08\xff", "\x05\x01\x00\x00", strings.Repeat("\x1e\x00", 20)} {
@@ -317,7 +317,7 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(100, func() { d.Decode(101, data, len(data), 0, &s) }))
 }
 
-// FuzzAgainstGopacket holds the decoder against another that reads the same formats.
+// FuzzAgainstGopacket compares the decoder with gopacket.
 func FuzzAgainstGopacket(f *testing.F) {
 	c := capturetest.New()
 	f.Add(c.Frame(true, segment(), []byte(payload)))
@@ -344,7 +344,7 @@ func FuzzAgainstGopacket(f *testing.F) {
 			return // it does not decode some headers that may precede TCP, and decodes options that are not used here
 		}
 		if packet.Layer(layers.LayerTypeIPv6HopByHop) != nil {
-			return // it takes IPv6's length for that of what follows these options, and so bytes behind the packet for payload
+			return // gopacket takes the length in the IPv6 header for the length behind these options
 		}
 		assert.Equal(t, uint16(tcp.SrcPort), s.SourcePort)
 		assert.Equal(t, uint16(tcp.DstPort), s.DestinationPort)

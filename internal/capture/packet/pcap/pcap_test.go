@@ -27,7 +27,7 @@ func sample() *capturetest.Capture {
 	return c
 }
 
-// read returns the packets of a file, and what ended it; nil at its proper end.
+// read returns the packets of a file, and the error that ended it; nil at its regular end.
 func read(tb testing.TB, file []byte) ([]Packet, error) {
 	tb.Helper()
 	r, err := NewReader("test.pcap", bytes.NewReader(file))
@@ -67,7 +67,7 @@ func zstandard(tb testing.TB, data []byte) []byte {
 	return w.EncodeAll(data, nil)
 }
 
-// swapped turns the headers of a pcap file into the other byte order.
+// swapped converts the headers of a pcap file to the other byte order.
 func swapped(file []byte) []byte {
 	file = bytes.Clone(file)
 	swap := func(at, width int) {
@@ -197,7 +197,7 @@ func TestInterfaces(t *testing.T) {
 	assert.EqualValues(t, 7, r.Dropped())
 }
 
-// bigEndian turns the numbers of a section with one described interface and one packet into the other byte order.
+// bigEndian converts a section with one interface and one packet to the other byte order.
 func bigEndian(section []byte) []byte {
 	section = bytes.Clone(section)
 	swap := func(at, width int) { slices.Reverse(section[at : at+width]) }
@@ -219,7 +219,7 @@ func TestSectionsOfEitherByteOrder(t *testing.T) {
 	assert.Equal(t, []Packet{want, want, want}, packets)
 }
 
-// TestOptionsThatLie: what follows is read all the same.
+// TestOptionsThatLie: an option with a wrong length does not prevent reading the next blocks.
 func TestOptionsThatLie(t *testing.T) {
 	for name, options := range map[string][]byte{
 		"longer than the block": {9, 0, 0xff, 0xff},
@@ -235,7 +235,7 @@ func TestOptionsThatLie(t *testing.T) {
 	}
 }
 
-// TestLongestPacket: the buffer grows to it, whatever the snap length says, and no further.
+// TestLongestPacket: the buffer grows to the longest packet and no further, for any snap length.
 func TestLongestPacket(t *testing.T) {
 	longest := bytes.Repeat([]byte("x"), MaxPacket)
 	for name, file := range map[string][]byte{
@@ -255,7 +255,7 @@ func TestLongestPacket(t *testing.T) {
 	}
 }
 
-// longPcap returns a file of a snap length beyond all bounds that holds a packet twice.
+// longPcap returns a file with an absurd snap length that contains a packet twice.
 func longPcap(packet []byte) []byte {
 	file := sample().Pcap()[:fileHeader]
 	binary.LittleEndian.PutUint32(file[16:], 0xffffffff)
@@ -348,7 +348,7 @@ func TestNextAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzReader: whatever a file says, packets are within their bounds, and what pcapgo reads of a pcap file is the same.
+// FuzzReader: for any file, packets are within their bounds, and pcapgo reads the same packets from a pcap file.
 func FuzzReader(f *testing.F) {
 	f.Add(sample().Pcap())
 	f.Add(sample().PcapNG())
