@@ -15,11 +15,13 @@ import (
 type backend struct {
 	name  string
 	hooks []hook
-	// further are optional programs for sockets that are not plain TCP. A kernel may lack their functions.
+	// further are optional programs for sockets that are not plain TCP. A kernel may lack their
+	// functions.
 	further []further
 	// missing returns an error if the kernel evidently lacks a requirement of the backend.
 	missing func() error
-	// preempted says that a preemptible kernel can preempt the programs, which is not so for kprobes.
+	// preempted says that a preemptible kernel can preempt the programs, which is not so for
+	// kprobes.
 	preempted bool
 }
 

@@ -8,7 +8,10 @@
 /* Flags of a receive that does not consume bytes of the stream. */
 #define NOT_A_READ (MSG_OOB | MSG_PEEK | MSG_ERRQUEUE)
 
-/* True if the call began on this socket. The barrier keeps the compiler from using the number as the pointer. */
+/*
+ * True if the call began on this socket. The barrier keeps the compiler from using the number as
+ * the pointer.
+ */
 static __always_inline bool began_on(__u64 began, struct sock *sk)
 {
 	__u64 this = (__u64)sk;
@@ -17,7 +20,10 @@ static __always_inline bool began_on(__u64 began, struct sock *sk)
 	return began == this;
 }
 
-/* Reports the byte of MSG_OOB, the last one of a send. How the other end receives it is not known here. */
+/*
+ * Reports the byte of MSG_OOB, the last one of a send. How the other end receives it is not known
+ * here.
+ */
 static __always_inline void submit_urgent(struct sock *sk, __u8 role, __u32 seq, bool direct)
 {
 	struct event e = {};
@@ -50,8 +56,8 @@ static __always_inline bool opens_fast(struct sock *sk, struct msghdr *msg, bool
 }
 
 /*
- * The start of a send. At entry the iov_iter has not advanced, write_seq is exact, and the time is the
- * application's.
+ * The start of a send. At entry the iov_iter has not advanced, write_seq is exact, and the time is
+ * the application's.
  */
 static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bool direct)
 {
@@ -109,8 +115,8 @@ static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *
 }
 
 /*
- * The end of a send, where the function itself is probed. A return probe has no arguments: then sk is NULL
- * and direct is false.
+ * The end of a send, where the function itself is probed. A return probe has no arguments: then sk
+ * is NULL and direct is false.
  */
 static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 {
@@ -132,7 +138,10 @@ static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 		sent(sk, role, state, result, direct);
 }
 
-/* The start of a receive, where the function itself is probed: only now the iov_iter has not advanced. */
+/*
+ * The start of a receive, where the function itself is probed: only now the iov_iter has not
+ * advanced.
+ */
 static __always_inline void receive_started(struct sock *sk, struct msghdr *msg, __u32 flags, bool direct)
 {
 	struct task_calls *state;
@@ -185,8 +194,8 @@ static __always_inline void submit_inline(struct sock *sk, __u8 role, struct cur
 }
 
 /*
- * The end of a receive of result bytes. A value of a megabyte takes dozens of receives, so those inside an
- * elided value return early.
+ * The end of a receive of result bytes. A value of a megabyte takes dozens of receives, so those
+ * inside an elided value return early.
  */
 static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struct cursor *cursor, __u32 result,
 				     bool direct)
@@ -229,8 +238,8 @@ static __always_inline void receive_ended(struct sock *sk, int result, bool dire
 }
 
 /*
- * True if another attachment has already reported this state change. Two changes of a connection in a row
- * are never the same.
+ * True if another attachment has already reported this state change. Two changes of a connection in
+ * a row are never the same.
  */
 static __always_inline bool already_reported(struct sock *sk, __u64 change)
 {
@@ -268,8 +277,8 @@ static __always_inline bool receive_already_reported(struct sock *sk, bool tcp)
 }
 
 /*
- * The message that recvmmsg or sendmmsg is at. They call the tracepoint once for each message of the
- * vector, up to the last one or an error.
+ * The message that recvmmsg or sendmmsg is at. They call the tracepoint once for each message of
+ * the vector, up to the last one or an error.
  */
 static __always_inline __u64 current_message(__u64 vector, __u64 count, int result)
 {
@@ -284,7 +293,9 @@ static __always_inline __u64 current_message(__u64 vector, __u64 count, int resu
 	return vector + index * sizeof(struct mmsghdr);
 }
 
-/* Sets the cursor to the user memory of the current call, which the socket tracepoints do not pass. */
+/*
+ * Sets the cursor to the user memory of the current call, which the socket tracepoints do not pass.
+ */
 static __always_inline void cursor_of_syscall(struct cursor *c, int result, bool sending)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -326,9 +337,9 @@ static __always_inline bool in_sockmap(struct sock *sk)
 }
 
 /*
- * Determines offset and memory of a send without a start, as with TCP Fast Open, whose payload may be
- * entirely in the SYN; with a start that did not cover all of it; or not in user memory. Returns false if
- * there is nothing to submit.
+ * Determines offset and memory of a send without a start, as with TCP Fast Open, whose payload may
+ * be entirely in the SYN; with a start that did not cover all of it; or not in user memory. Returns
+ * false if there is nothing to submit.
  */
 static __always_inline bool find_sent(struct sock *sk, __u8 role, struct task_calls *state, bool began, int result)
 {

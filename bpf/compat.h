@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kernel types and fields that the probes use, and every difference between kernels, one helper for
- * each. Field offsets are relocated when the object is loaded (CO-RE), so the definitions need names only.
+ * The kernel types and fields that the probes use, and every difference between kernels, one helper
+ * for each. Field offsets are relocated when the object is loaded (CO-RE), so the definitions need
+ * names only.
  */
 #ifndef OBSERVER_COMPAT_H
 #define OBSERVER_COMPAT_H
@@ -161,7 +162,10 @@ struct tcp_sock___bits {
 	__u8 syn_smc : 1;
 };
 
-/* bytes_consumed was added between 6.1 and 6.12. Only it says how much of the stream the application received. */
+/*
+ * bytes_consumed was added between 6.1 and 6.12. Only it says how much of the stream the
+ * application received.
+ */
 struct mptcp_sock {
 	__u64 write_seq;
 	__u64 bytes_received;
@@ -182,7 +186,10 @@ struct iov_iter {
 	unsigned long nr_segs;
 };
 
-/* Until 5.14 the kind and the direction shared one word (8cd54c1c8480 "iov_iter: separate direction from flavour"). */
+/*
+ * Until 5.14 the kind and the direction shared one word (8cd54c1c8480 "iov_iter: separate direction
+ * from flavour").
+ */
 struct iov_iter___before_5_14 {
 	unsigned int type;
 };
@@ -269,8 +276,9 @@ enum {
 };
 
 /*
- * Reads a field of a kernel object. BTF programs load from typed pointers directly, by one instruction;
- * kprobes need a helper call. direct is a constant after inlining, so one of the branches vanishes.
+ * Reads a field of a kernel object. BTF programs load from typed pointers directly, by one
+ * instruction; kprobes need a helper call. direct is a constant after inlining, so one of the
+ * branches vanishes.
  */
 #define FIELD(direct, pointer, path)                                                                                   \
 	({                                                                                                             \
@@ -283,8 +291,8 @@ enum {
 	})
 
 /*
- * A word of the context of fentry and fexit: the parameters, then the result. In assembler, because the
- * compiler would merge two loads into one of a computed address, which the verifier rejects.
+ * A word of the context of fentry and fexit: the parameters, then the result. In assembler, because
+ * the compiler would merge two loads into one of a computed address, which the verifier rejects.
  */
 #define CONTEXT_WORD(ctx, index)                                                                                       \
 	({                                                                                                             \
@@ -332,7 +340,10 @@ static __always_inline void cursor_of_iter(struct cursor *c, struct iov_iter *it
 	if (ubuf) {
 		c->memory = MEMORY_USER;
 		c->base = (__u64)FIELD(direct, iter, ubuf);
-		/* The verifier allows no arithmetic on a typed pointer; reloaded from the map it is a number. */
+		/*
+		 * The verifier allows no arithmetic on a typed pointer; reloaded from the map it is
+		 * a number.
+		 */
 		asm volatile("" ::: "memory");
 		c->base += c->offset;
 		return;
@@ -444,7 +455,10 @@ static __always_inline enum syscall_shape sending_shape(__u64 number)
 	return SYSCALL_OTHER;
 }
 
-/* On the way back to the application, io_uring may transfer bytes that do not belong to the call that ended. */
+/*
+ * On the way back to the application, io_uring may transfer bytes that do not belong to the call
+ * that ended.
+ */
 static __always_inline enum syscall_shape syscall_shape(const struct task_struct *task, const struct pt_regs *regs,
 							bool sending)
 {

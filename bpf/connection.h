@@ -24,9 +24,9 @@ static __always_inline __u32 low_address_of(struct sock *sk)
 }
 
 /*
- * The slot of a socket in tables with one word for each. Sockets are larger than 2 KiB and lie side by
- * side, so the slots of sockets that are read in turn share cache lines, eight to a line. A hash table
- * would miss the cache each time.
+ * The slot of a socket in tables with one word for each. Sockets are larger than 2 KiB and lie side
+ * by side, so the slots of sockets that are read in turn share cache lines, eight to a line. A hash
+ * table would miss the cache each time.
  */
 enum { SLOTS = 1 << 16 };
 
@@ -36,8 +36,9 @@ static __always_inline __u32 slot_of(__u64 conn)
 }
 
 /*
- * The tag of a socket, which distinguishes it from the others of its slot: the bits of its address below
- * and above those of the slot. The direct map spans at most 54 bits, and sockets are aligned to 64 bytes.
+ * The tag of a socket, which distinguishes it from the others of its slot: the bits of its address
+ * below and above those of the slot. The direct map spans at most 54 bits, and sockets are aligned
+ * to 64 bytes.
  */
 static __always_inline __u32 tag_of(__u64 conn)
 {
@@ -70,14 +71,20 @@ static __always_inline __u16 local_port(struct sock *sk, bool direct)
 	return __builtin_bswap16(read_beyond(sk, bpf_core_field_offset(struct inet_sock, inet_sport), sizeof(__be16)));
 }
 
-/* Masks by hand: 5.10, 6.1 and 6.12 lose the bound of a byte-swapped port, and the compiler drops a C mask. */
+/*
+ * Masks by hand: 5.10, 6.1 and 6.12 lose the bound of a byte-swapped port, and the compiler drops a
+ * C mask.
+ */
 static __always_inline bool port_observed(const __u8 *ports, __u64 port)
 {
 	asm volatile("%0 &= 0xffff" : "+r"(port));
 	return ports[port >> 3] & (1 << (port & 7));
 }
 
-/* The socket of an open file, or NULL. Of all objects behind files only a socket points back at its file. */
+/*
+ * The socket of an open file, or NULL. Of all objects behind files only a socket points back at its
+ * file.
+ */
 static __always_inline struct sock *socket_of_file(struct file *file)
 {
 	struct socket *socket = BPF_CORE_READ(file, private_data);
@@ -96,9 +103,9 @@ static __always_inline __u8 select_inet(struct sock *sk, bool direct)
 }
 
 /*
- * The role in which a socket of any protocol is observed; ROLE_NONE for most sockets of a machine. Each
- * address family has a function of its own. This runs for every socket call, so these functions use
- * plain loads only, and precede any map lookup.
+ * The role in which a socket of any protocol is observed; ROLE_NONE for most sockets of a machine.
+ * Each address family has a function of its own. This runs for every socket call, so these
+ * functions use plain loads only, and precede any map lookup.
  */
 static __always_inline __u8 select_socket(struct sock *sk, bool direct)
 {
@@ -122,7 +129,9 @@ static __always_inline __u8 select_tcp(struct sock *sk, bool direct)
 	return role != ROLE_NONE && is_tcp(sk, direct) ? role : ROLE_NONE;
 }
 
-/* True if the listing of the observer's network namespace reports the socket: TCP, but not MPTCP. */
+/*
+ * True if the listing of the observer's network namespace reports the socket: TCP, but not MPTCP.
+ */
 static __always_inline bool in_own_network(struct sock *sk)
 {
 	if (!is_tcp(sk, false))
@@ -159,9 +168,9 @@ static __always_inline void put_connection(struct event *e, struct sock *sk, __u
 }
 
 /*
- * The kind of event by which the listing reports a connection in a state; 0 if the connection is not
- * established yet or has ended. Half-closed connections are reported too, so that a connection that is
- * not reported has ended.
+ * The kind of event by which the listing reports a connection in a state; 0 if the connection is
+ * not established yet or has ended. Half-closed connections are reported too, so that a connection
+ * that is not reported has ended.
  */
 static __always_inline __u8 listed_as(__u8 state)
 {
@@ -174,7 +183,10 @@ static __always_inline __u8 listed_as(__u8 state)
 	return 0;
 }
 
-/* True if the client sent last. The kernel stores these times in ticks; within one tick the order is not known. */
+/*
+ * True if the client sent last. The kernel stores these times in ticks; within one tick the order
+ * is not known.
+ */
 static __always_inline bool reply_awaited(struct sock *sk, __u8 role)
 {
 	__u32 sent = TCP_FIELD(sk, lsndtime);
@@ -191,7 +203,8 @@ static __always_inline __u32 fin_received(struct sock *sk, bool direct)
 
 /*
  * True if this end resets the connection, as with SO_LINGER 0. The end of the socket will not be
- * recognised then, because tcp_disconnect() clears its ports. A reset by anything else leaves an error.
+ * recognised then, because tcp_disconnect() clears its ports. A reset by anything else leaves an
+ * error.
  */
 static __always_inline bool aborted_here(struct sock *sk, int from)
 {
@@ -199,9 +212,9 @@ static __always_inline bool aborted_here(struct sock *sk, int from)
 }
 
 /*
- * The offset of the first byte that a connecting end sends. write_seq may be behind it already, with the
- * data of the SYN (TCP Fast Open). Acknowledged by now are the SYN, which takes an offset too, and
- * perhaps data.
+ * The offset of the first byte that a connecting end sends. write_seq may be behind it already,
+ * with the data of the SYN (TCP Fast Open). Acknowledged by now are the SYN, which takes an offset
+ * too, and perhaps data.
  */
 static __always_inline __u32 first_offset(struct sock *sk)
 {
@@ -209,9 +222,9 @@ static __always_inline __u32 first_offset(struct sock *sk)
 }
 
 /*
- * FLAG_LEFT if the application closed the socket, else 0. During close() the socket still belongs to the
- * application, but is shut down for reading. A FIN of the other end shuts it down too, which does not
- * count.
+ * FLAG_LEFT if the application closed the socket, else 0. During close() the socket still belongs
+ * to the application, but is shut down for reading. A FIN of the other end shuts it down too, which
+ * does not count.
  */
 static __always_inline __u8 closed_here(struct sock *sk, bool direct)
 {
@@ -222,7 +235,10 @@ static __always_inline __u8 closed_here(struct sock *sk, bool direct)
 	return 0;
 }
 
-/* How a connection ended that this end did not reset, by the error that the kernel left in the socket. */
+/*
+ * How a connection ended that this end did not reset, by the error that the kernel left in the
+ * socket.
+ */
 static __always_inline __u8 manner_of_end(struct sock *sk)
 {
 	int err = sk->sk_err;
@@ -233,8 +249,8 @@ static __always_inline __u8 manner_of_end(struct sock *sk)
 }
 
 /*
- * The offset of the next byte that the application receives. An established connection has not received
- * a FIN; its state is in the cache line of its ports, which is loaded already.
+ * The offset of the next byte that the application receives. An established connection has not
+ * received a FIN; its state is in the cache line of its ports, which is loaded already.
  */
 static __always_inline __u32 received_offset(struct sock *sk, bool direct)
 {
@@ -253,8 +269,8 @@ static __always_inline bool urgent_inline(struct sock *sk, bool direct)
 }
 
 /*
- * The offset up to which the application has read a socket that is closed, without a FIN and an urgent
- * byte in front of it. In unread: the bytes that were received behind it.
+ * The offset up to which the application has read a socket that is closed, without a FIN and an
+ * urgent byte in front of it. In unread: the bytes that were received behind it.
  */
 static __always_inline __u32 read_at_close(struct sock *sk, __s32 *unread)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Value elision: the bodies of long bulk strings are not copied. The probes examine a long call that
- * begins with a request or a reply. If a long bulk string begins near the start of the call, they skip
- * its value, in this call and the following ones. User space sees the offset jump inside a bulk string,
- * where it does not matter.
+ * Value elision: the bodies of long bulk strings are not copied. The probes examine a long call
+ * that begins with a request or a reply. If a long bulk string begins near the start of the call,
+ * they skip its value, in this call and the following ones. User space sees the offset jump inside
+ * a bulk string, where it does not matter.
  *
- * A call may begin with the middle of a payload that looks like this. Then the offset jumps where it
- * must not, and the connection is desynchronised: that is counted, and never gives a wrong number.
+ * A call may begin with the middle of a payload that looks like this. Then the offset jumps where
+ * it must not, and the connection is desynchronised: that is counted, and never gives a wrong
+ * number.
  */
 #ifndef OBSERVER_ELIDE_H
 #define OBSERVER_ELIDE_H
@@ -27,10 +28,11 @@ enum {
 
 /*
  * The streams that are in the middle of a long value: a tag of the socket in the upper half of the
- * word, the offset at which the value ends in the lower half. If two streams share a slot, the later
- * one owns it and the other's value is copied. The memory of a socket is soon reused, so the word is
- * cleared where a connection ends and again where the next one begins: a reset connection has already
- * lost its ports when its socket is destroyed, so the probes may not recognise that end.
+ * word, the offset at which the value ends in the lower half. If two streams share a slot, the
+ * later one owns it and the other's value is copied. The memory of a socket is soon reused, so the
+ * word is cleared where a connection ends and again where the next one begins: a reset connection
+ * has already lost its ports when its socket is destroyed, so the probes may not recognise that
+ * end.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -53,7 +55,10 @@ static __always_inline __u64 elision_word(__u64 conn, __u32 until)
 	return (__u64)tag_of(conn) << 32 | until;
 }
 
-/* The bytes of the value that are left at offset seq; 0 if the word is another stream's or the value has ended. */
+/*
+ * The bytes of the value that are left at offset seq; 0 if the word is another stream's or the
+ * value has ended.
+ */
 static __always_inline __u32 elision_left(__u64 word, __u64 conn, __u32 seq)
 {
 	__u32 left = (__u32)word - seq;
@@ -92,9 +97,10 @@ static __always_inline void clear_elisions(struct sock *sk)
 }
 
 /*
- * Reads a RESP number and the end of its line from the payload of a scratch. Returns the number, and
- * in copying.value_at the offset behind its line; 0 and at if there is no number. A global function,
- * because the verifier checks those only once: inlined, it was most of 197,000 instructions.
+ * Reads a RESP number and the end of its line from the payload of a scratch. Returns the number,
+ * and in copying.value_at the offset behind its line; 0 and at if there is no number. A global
+ * function, because the verifier checks those only once: inlined, it was most of 197,000
+ * instructions.
  */
 __noinline int read_number(__u32 which, __u32 at)
 {
@@ -120,10 +126,10 @@ __noinline int read_number(__u32 which, __u32 at)
 }
 
 /*
- * Searches the first bytes of payload, at most ELIDE_LOOKAHEAD, for a long bulk string. A request or a
- * reply begins at lead. Returns the length of the value, 0 if there is none; in copying.value_at the
- * offset at which it begins; in copying.keep how many bytes of it must be copied. Behind the given
- * number of bytes, payload holds bytes of earlier calls.
+ * Searches the first bytes of payload, at most ELIDE_LOOKAHEAD, for a long bulk string. A request
+ * or a reply begins at lead. Returns the length of the value, 0 if there is none; in
+ * copying.value_at the offset at which it begins; in copying.keep how many bytes of it must be
+ * copied. Behind the given number of bytes, payload holds bytes of earlier calls.
  */
 static __always_inline __u32 find_long_value(struct scratch *s, __u32 which, __u32 lead, __u32 bytes)
 {
@@ -136,7 +142,10 @@ static __always_inline __u32 find_long_value(struct scratch *s, __u32 which, __u
 		parts = read_number(which, at + 1);
 		at = s->copying.value_at;
 	} else if (lead && (s->event.role == ROLE_CLIENT) == (s->event.kind == EVENT_RECEIVED)) {
-		/* Behind a value, the next one is a whole reply or not a first element: its text has no use. */
+		/*
+		 * Behind a value, the next one is a whole reply or not a first element: its text
+		 * has no use.
+		 */
 		s->copying.keep = 0;
 	}
 	for (i = 0; i < ELIDE_MAX_ARGUMENTS && i < parts; i++) {

@@ -6,14 +6,14 @@
 #include "percpu.h"
 
 /*
- * The most steps of copying one call: memory segments, of which a call has at most 1024 (UIO_MAXIOV), and
- * full events. The rest of the call is a gap.
+ * The most steps of copying one call: memory segments, of which a call has at most 1024
+ * (UIO_MAXIOV), and full events. The rest of the call is a gap.
  */
 #define MAX_STEPS 1100
 
 /*
- * A wake-up costs the observed process microseconds. So there is none while the consumer reads, and at
- * most one for each wait: above the fill mark in a timed wait, at once in an idle wait.
+ * A wake-up costs the observed process microseconds. So there is none while the consumer reads, and
+ * at most one for each wait: above the fill mark in a timed wait, at once in an idle wait.
  */
 static __always_inline __u64 wakeup_flags(void)
 {
@@ -52,10 +52,10 @@ static __always_inline void submit_gap(struct scratch *s, __u32 n, __u8 reason)
 }
 
 /*
- * Leaves out a call of n bytes if the ring buffer is more than half full and the call needs more than a
- * thirty-second of the room that is left. So long calls do not take the last room, and short calls and
- * state changes still fit. The call becomes a gap of known length; in the last eighth of the ring buffer
- * it is lost. The ring buffer is four times as large as the fill mark.
+ * Leaves out a call of n bytes if the ring buffer is more than half full and the call needs more
+ * than a thirty-second of the room that is left. So long calls do not take the last room, and short
+ * calls and state changes still fit. The call becomes a gap of known length; in the last eighth of
+ * the ring buffer it is lost. The ring buffer is four times as large as the fill mark.
  */
 static __always_inline bool crowded_out(struct scratch *s, __u32 n)
 {
@@ -90,7 +90,10 @@ static __always_inline __u8 stream_of(__u64 conn)
 	return 0;
 }
 
-/* Reports bytes that are not in user memory as a gap, or as the kind of stream if they never will be. */
+/*
+ * Reports bytes that are not in user memory as a gap, or as the kind of stream if they never will
+ * be.
+ */
 static __always_inline void submit_not_in_memory(struct scratch *s, __u32 n)
 {
 	__u8 stream = stream_of(s->event.conn);
@@ -157,9 +160,9 @@ static __always_inline int skip_middle(struct copying *c)
 }
 
 /*
- * One step of copying: bytes of one memory segment, and an event if it is full. Returns 0 to continue. A
- * global function, because the verifier checks those once and not once for each iteration of the loop.
- * Until 5.12 they take only numbers, so the state is in the scratch.
+ * One step of copying: bytes of one memory segment, and an event if it is full. Returns 0 to
+ * continue. A global function, because the verifier checks those once and not once for each
+ * iteration of the loop. Until 5.12 they take only numbers, so the state is in the scratch.
  */
 __noinline int copy_step(__u32 which)
 {
@@ -216,9 +219,9 @@ static __always_inline void begin_copying(struct scratch *s, struct cursor *curs
 }
 
 /*
- * Submits the rest of a call. If it is longer than max_bytes, submits its first and last bytes, because
- * a call begins and ends with commands and its long parts are values. Returns the bytes at its end that
- * could not be read.
+ * Submits the rest of a call. If it is longer than max_bytes, submits its first and last bytes,
+ * because a call begins and ends with commands and its long parts are values. Returns the bytes at
+ * its end that could not be read.
  */
 static __always_inline __u32 copy_segments(struct scratch *s, __u32 which)
 {
@@ -244,9 +247,9 @@ static __always_inline __u32 copy_segments(struct scratch *s, __u32 which)
 }
 
 /*
- * Copies the next bytes of a call to the scratch, without advancing: at most ELIDE_LOOKAHEAD, from at
- * most ELIDE_MAX_SEGMENTS memory segments, because a header and its value are often in two. Returns how
- * many. A global function for the same reason as copy_step().
+ * Copies the next bytes of a call to the scratch, without advancing: at most ELIDE_LOOKAHEAD, from
+ * at most ELIDE_MAX_SEGMENTS memory segments, because a header and its value are often in two.
+ * Returns how many. A global function for the same reason as copy_step().
  */
 __noinline int look_ahead(__u32 which)
 {
@@ -285,8 +288,9 @@ __noinline int look_ahead(__u32 which)
 }
 
 /*
- * One step through a long call: to the end of a value or of a memory segment, and to the next long value
- * if one begins there. Returns 0 to continue. A global function for the same reason as copy_step().
+ * One step through a long call: to the end of a value or of a memory segment, and to the next long
+ * value if one begins there. Returns 0 to continue. A global function for the same reason as
+ * copy_step().
  */
 __noinline int elide_step(__u32 which)
 {
@@ -344,7 +348,10 @@ static __always_inline void elide_values(struct scratch *s, __u32 which)
 		*word = elision_word(s->event.conn, s->event.seq + c->value);
 }
 
-/* Submits the payload of a call of n bytes to the ring buffer, as a whole or with gaps of known length. */
+/*
+ * Submits the payload of a call of n bytes to the ring buffer, as a whole or with gaps of known
+ * length.
+ */
 static __always_inline void submit_to_ring(struct scratch *s, __u32 which, struct cursor *cursor, __u32 n)
 {
 	struct copying *c = &s->copying;
@@ -391,9 +398,10 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
 }
 
 /*
- * Submits the payload of a call: n bytes at the cursor, from offset seq on of the stream given by kind.
- * early: the call began before its connection was established. Its payload goes to the ring buffer,
- * behind the event of the establishment, because its time alone would place it before that event.
+ * Submits the payload of a call: n bytes at the cursor, from offset seq on of the stream given by
+ * kind. early: the call began before its connection was established. Its payload goes to the ring
+ * buffer, behind the event of the establishment, because its time alone would place it before that
+ * event.
  */
 static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
 					struct cursor *cursor, __u32 n, bool early, bool direct)
@@ -433,7 +441,10 @@ static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, 
 	submit(&e, sizeof(e));
 }
 
-/* Submits the end of a socket: the offset up to which the application read, and the bytes received but not read. */
+/*
+ * Submits the end of a socket: the offset up to which the application read, and the bytes received
+ * but not read.
+ */
 static __always_inline void submit_closed(struct sock *sk, __u8 role, __u32 seq, __u32 read, __s32 unread)
 {
 	struct event e = {};

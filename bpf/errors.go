@@ -71,8 +71,8 @@ func remedy(err error, facts Facts) string {
 	return ""
 }
 
-// missingCapabilities returns the missing ones of those that loading and attaching programs needs. Both
-// were part of CAP_SYS_ADMIN until Linux 5.8.
+// missingCapabilities returns the missing ones of those that loading and attaching programs needs.
+// Both were part of CAP_SYS_ADMIN until Linux 5.8.
 func missingCapabilities(facts Facts) []string {
 	var missing []string
 	for _, needed := range []string{"CAP_BPF", "CAP_PERFMON"} {
@@ -101,7 +101,8 @@ func refusal(facts Facts) string {
 	return "CAP_BPF and CAP_PERFMON are present: refused by the kernel, its lockdown or a security module"
 }
 
-// VerifierOutput returns the whole output of the kernel's verifier, if the verifier caused the error.
+// VerifierOutput returns the whole output of the kernel's verifier, if the verifier caused the
+// error.
 func VerifierOutput(err error) (output string, found bool) {
 	var refused *ebpf.VerifierError
 	if !errors.As(err, &refused) {

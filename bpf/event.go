@@ -56,13 +56,14 @@ const (
 	wordSize  = 8
 )
 
-// payloadStart returns the offset of an event's payload, in bytes from its head: behind its further words.
+// payloadStart returns the offset of an event's payload, in bytes from its head: behind its further
+// words.
 func payloadStart(event *Event) int {
 	return eventSize + wordSize*int(event.Flags&uint8(observerEventFlagFLAG_WORDS)/uint8(observerEventFlagFLAG_WORD))
 }
 
-// decode splits a record into its head and its payload, both in the memory of the record. It skips the
-// further words. ok is false if the record is too short.
+// decode splits a record into its head and its payload, both in the memory of the record. It skips
+// the further words. ok is false if the record is too short.
 func decode(record []byte) (event *Event, payload []byte, ok bool) {
 	if len(record) < eventSize {
 		return nil, nil, false

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The format of the events that the probes write for user space. The Go types are generated from it. */
+/*
+ * The format of the events that the probes write for user space. The Go types are generated from
+ * it.
+ */
 #ifndef OBSERVER_EVENT_H
 #define OBSERVER_EVENT_H
 
@@ -73,7 +76,9 @@ enum loss {
 /* The longest payload of one event in bytes; a longer call makes several events. */
 enum { EVENT_MAX_PAYLOAD = 8192 };
 
-/* The head of an event. Further words follow it if the flags say so (FLAG_WORDS), then the payload. */
+/*
+ * The head of an event. Further words follow it if the flags say so (FLAG_WORDS), then the payload.
+ */
 struct event {
 	__u64 conn;	/* the address of the socket, which identifies it while it exists */
 	__u64 time;	/* CLOCK_MONOTONIC in ns: start of a send, end of a receive, change of state */
@@ -95,7 +100,10 @@ struct event {
 	__u8 flags; /* enum event_flag */
 };
 
-/* The head of a per-CPU ring (percpu.h); percpu_ring_size + PERCPU_RING_SLACK bytes of events follow. */
+/*
+ * The head of a per-CPU ring (percpu.h); percpu_ring_size + PERCPU_RING_SLACK bytes of events
+ * follow.
+ */
 struct percpu_ring {
 	__u64 produced; /* bytes written so far: the next event is at produced % percpu_ring_size */
 	__u64 pad[7];	/* the consumer writes to a cache line of its own */

@@ -30,7 +30,8 @@ func TestDecodePassesOverFurtherWords(t *testing.T) {
 	}
 }
 
-// Events with and without further words follow each other in the ring buffer and in a per-CPU ring, over its end too.
+// Events with and without further words follow each other in the ring buffer and in a per-CPU ring,
+// over its end too.
 func TestFurtherWordsInBothQueues(t *testing.T) {
 	m, ring, rings := newTestMerge(1)
 	for now := range uint64(1000) {

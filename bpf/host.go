@@ -15,7 +15,8 @@ import (
 	"github.com/cilium/ebpf/features"
 )
 
-// Facts are the features of a machine that matter to the probes. An error is nil if the feature exists.
+// Facts are the features of a machine that matter to the probes. An error is nil if the feature
+// exists.
 type Facts struct {
 	Kernel, Architecture string
 	BTF, RingBuffer      error
@@ -51,7 +52,8 @@ func machine() Facts {
 	return facts
 }
 
-// ringBuffer returns an error if the kernel does not support ring buffers, or the process may not create one.
+// ringBuffer returns an error if the kernel does not support ring buffers, or the process may not
+// create one.
 func ringBuffer() error {
 	err := features.HaveMapType(ebpf.RingBuf)
 	if errors.Is(err, ebpf.ErrNotSupported) {
@@ -60,7 +62,8 @@ func ringBuffer() error {
 	return err
 }
 
-// Try loads and attaches a backend for a moment, without observed ports. The error says why it does not work.
+// Try loads and attaches a backend for a moment, without observed ports. The error says why it does
+// not work.
 func Try(name string) error {
 	probes, err := Open(name, Options{
 		RingSize:      uint32(os.Getpagesize()),
@@ -128,7 +131,8 @@ func paranoid() int {
 	return level
 }
 
-// lockdown returns the lockdown mode of the kernel: the word in brackets in the security file system.
+// lockdown returns the lockdown mode of the kernel: the word in brackets in the security file
+// system.
 func lockdown() string {
 	state, err := os.ReadFile("/sys/kernel/security/lockdown")
 	if err != nil {

@@ -11,11 +11,12 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// callsInFlight is how many calls of a function a return probe can follow at once. A blocking read is in
-// flight while it waits, so the kernel's default, a few per CPU, would miss most reads.
+// callsInFlight is how many calls of a function a return probe can follow at once. A blocking read
+// is in flight while it waits, so the kernel's default, a few per CPU, would miss most reads.
 const callsInFlight = 4096
 
-// eventPrefix begins the names of our event definitions in tracefs, which are needed to set that number.
+// eventPrefix begins the names of our event definitions in tracefs, which are needed to set that
+// number.
 const eventPrefix = "redis_observer"
 
 // limitedLink is a link that is attached with a limitation.
@@ -52,8 +53,8 @@ func attachKretprobe(symbol string) func(*ebpf.Program) (io.Closer, error) {
 	}
 }
 
-// removeStaleEvents removes event definitions from tracefs that a killed observer left behind. Definitions
-// that another observer uses are busy and remain.
+// removeStaleEvents removes event definitions from tracefs that a killed observer left behind.
+// Definitions that another observer uses are busy and remain.
 func removeStaleEvents() {
 	const path = "/sys/kernel/tracing/kprobe_events"
 	definitions, err := os.ReadFile(path)
@@ -84,8 +85,8 @@ func staleEvent(definition string) string {
 	return event
 }
 
-// missedCalls returns how many calls the probe of a link missed; 0 before Linux 6.7, which does not count
-// them.
+// missedCalls returns how many calls the probe of a link missed; 0 before Linux 6.7, which does not
+// count them.
 func missedCalls(attached io.Closer) uint64 {
 	if limited, ok := attached.(limitedLink); ok {
 		attached = limited.Link

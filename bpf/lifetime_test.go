@@ -32,8 +32,8 @@ func mustOpen(t *testing.T) *Probes {
 	return nil
 }
 
-// Any goroutine may call any method while the probes are closed and released, and afterwards: the method
-// finds memory and descriptors, or returns os.ErrClosed.
+// Any goroutine may call any method while the probes are closed and released, and afterwards: the
+// method finds memory and descriptors, or returns os.ErrClosed.
 func TestReleaseUnderUse(t *testing.T) {
 	for range 2 {
 		probes := mustOpen(t)

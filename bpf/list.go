@@ -11,10 +11,10 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// List makes the kernel write an event for each observed connection that exists: those of the observer's
-// network namespace, and those that a process of its PID namespace holds in any network namespace. A
-// connection may be reported twice. List needs no capability from Linux 5.19 on, before that CAP_BPF.
-// After Close it ends early, with os.ErrClosed.
+// List makes the kernel write an event for each observed connection that exists: those of the
+// observer's network namespace, and those that a process of its PID namespace holds in any network
+// namespace. A connection may be reported twice. List needs no capability from Linux 5.19 on,
+// before that CAP_BPF. After Close it ends early, with os.ErrClosed.
 func (p *Probes) List() error {
 	o := p.take()
 	if o == nil {
@@ -54,8 +54,9 @@ func (p *Probes) run(iterator *link.Iter) error {
 	return p.readThrough(reader)
 }
 
-// readThrough reads an iterator to its end. It has no output, because its program writes to the ring
-// buffer. After a million objects without output a read ends with EAGAIN, and the next one continues.
+// readThrough reads an iterator to its end. It has no output, because its program writes to the
+// ring buffer. After a million objects without output a read ends with EAGAIN, and the next one
+// continues.
 func (p *Probes) readThrough(reader io.Reader) error {
 	buffer := make([]byte, os.Getpagesize())
 	for !p.closed.Load() {

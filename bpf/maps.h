@@ -140,7 +140,10 @@ const volatile bool reads_mptcp = false; /* backend and kernel can read MPTCP st
 const volatile __u32 duplicates = 1;
 const volatile __u32 duplicate = 0; /* the index of this one */
 
-/* How the consumer of the ring buffer waits. The consumer sets it, and the probe that wakes it resets it. */
+/*
+ * How the consumer of the ring buffer waits. The consumer sets it, and the probe that wakes it
+ * resets it.
+ */
 enum consumer {
 	CONSUMER_READING,    /* it reads, and checks the ring buffer again before it waits */
 	CONSUMER_TIMED_WAIT, /* it wakes up by itself within the flush interval */

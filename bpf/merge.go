@@ -1,12 +1,12 @@
 package bpf
 
-// merge reads the ring buffer and the per-CPU rings as one sequence, ordered by the times of the events.
-// So no event precedes its cause: a connection opens before its first byte is sent, and a request is sent
-// before its reply is received.
+// merge reads the ring buffer and the per-CPU rings as one sequence, ordered by the times of the
+// events. So no event precedes its cause: a connection opens before its first byte is sent, and a
+// request is sent before its reply is received.
 //
-// The cause of an event was written before it, but perhaps to a queue that had been checked a moment
-// earlier. So an event is delivered only after a second check of all queues: the causes of the events that
-// the first check found are among those that the second one found.
+// The cause of an event was written before it, but perhaps to a queue that had been checked a
+// moment earlier. So an event is delivered only after a second check of all queues: the causes of
+// the events that the first check found are among those that the second one found.
 type merge struct {
 	ring    *ring
 	percpu  []percpuRing
@@ -39,7 +39,8 @@ func newMerge(r *ring, rings []percpuRing) *merge {
 	return m
 }
 
-// next returns the next event and its payload, both valid until the next call; nil if there is none.
+// next returns the next event and its payload, both valid until the next call; nil if there is
+// none.
 func (m *merge) next() (*Event, []byte) {
 	if m.handed {
 		m.handed = false
@@ -81,7 +82,8 @@ func (m *merge) check() (found bool) {
 	return found
 }
 
-// enter adds a queue with events within reach to the heads. It returns false if its next event cannot be read yet.
+// enter adds a queue with events within reach to the heads. It returns false if its next event
+// cannot be read yet.
 func (m *merge) enter(queue int) bool {
 	time, ok := m.time(queue)
 	m.stuck = m.stuck && queue != 0 || !ok

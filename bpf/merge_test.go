@@ -17,7 +17,8 @@ import (
 
 const testPercpuRingSize = 4096
 
-// testPercpuRing is a per-CPU ring that a test writes to as the probes do. write returns false if there is no room.
+// testPercpuRing is a per-CPU ring that a test writes to as the probes do. write returns false if
+// there is no room.
 type testPercpuRing struct{ *percpuRing }
 
 func newTestPercpuRing() percpuRing {
@@ -146,7 +147,8 @@ func TestMergeKeepsCauseBeforeEffect(t *testing.T) {
 func TestPercpuRingLayout(t *testing.T) {
 	assert.EqualValues(t, 4096, unsafe.Sizeof(observerPercpuRing{}))
 	assert.EqualValues(t, 64, unsafe.Offsetof(observerPercpuRing{}.Consumed), "on a cache line of its own")
-	// The longest event of a per-CPU ring, whose payload is shorter than LONG_CALL, fits into the slack.
+	// The longest event of a per-CPU ring, whose payload is shorter than LONG_CALL, fits into the
+	// slack.
 	assert.Less(t, eventSize+2048, int(observerPercpuRingSlackPERCPU_RING_SLACK))
 }
 

@@ -1,8 +1,8 @@
 //go:build ignore
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The programs. Each one fetches its arguments and calls a function of calls.h, which all backends share.
- * A tap is a set of these programs (tap.go).
+ * The programs. Each one fetches its arguments and calls a function of calls.h, which all backends
+ * share. A tap is a set of these programs (tap.go).
  */
 #include "calls.h"
 
@@ -334,7 +334,10 @@ int connection_list(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
-/* The connections held by processes, in any network namespace: entering each namespace needs CAP_SYS_ADMIN. */
+/*
+ * The connections held by processes, in any network namespace: entering each namespace needs
+ * CAP_SYS_ADMIN.
+ */
 SEC("iter/task_file")
 int connection_list_held(struct bpf_iter__task_file *ctx)
 {

@@ -24,9 +24,9 @@ type Options struct {
 	ClientPorts, ServerPorts []uint16      // the ports of the remote end of clients, and of the local end of servers
 }
 
-// Open loads all taps, with the socket calls by the named backend, and attaches those of the socket calls
-// and of the life of connections. The caller must Close and Release the probes. An error includes a remedy
-// where one is known, and nothing remains attached or loaded then.
+// Open loads all taps, with the socket calls by the named backend, and attaches those of the socket
+// calls and of the life of connections. The caller must Close and Release the probes. An error
+// includes a remedy where one is known, and nothing remains attached or loaded then.
 func Open(name string, options Options) (probes *Probes, err error) {
 	i := slices.IndexFunc(backends, func(b backend) bool { return b.name == name })
 	if i < 0 {
@@ -61,13 +61,14 @@ func Open(name string, options Options) (probes *Probes, err error) {
 	return p, nil
 }
 
-// load creates the maps, loads the programs of all taps, and maps the memory that user space shares with
-// them.
+// load creates the maps, loads the programs of all taps, and maps the memory that user space shares
+// with them.
 func (o *owned) load(b *backend, options Options) error {
 	if err := ringBuffer(); errors.Is(err, errNoRingBuffer) {
 		return err
 	}
-	// Before Linux 5.11 maps count against RLIMIT_MEMLOCK; later it is not needed and may not be allowed.
+	// Before Linux 5.11 maps count against RLIMIT_MEMLOCK; later it is not needed and may not be
+	// allowed.
 	if err := rlimit.RemoveMemlock(); err != nil && features.HaveMapType(ebpf.TaskStorage) != nil {
 		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w: %w", errMemlock, err)
 	}
@@ -116,12 +117,13 @@ func (o *owned) loadTaps(b *backend, options Options) error {
 	return nil
 }
 
-// spareDescriptors are for the maps, the reader of the ring buffer, and files that are open only briefly.
+// spareDescriptors are for the maps, the reader of the ring buffer, and files that are open only
+// briefly.
 const spareDescriptors = 48
 
-// enoughDescriptors returns an error if fewer descriptors are available than the backend needs. It must be
-// called first: the library's feature probes take a lack of descriptors for a missing feature, and cache
-// that result.
+// enoughDescriptors returns an error if fewer descriptors are available than the backend needs. It
+// must be called first: the library's feature probes take a lack of descriptors for a missing
+// feature, and cache that result.
 func (b *backend) enoughDescriptors() error {
 	needed := b.mostDescriptors()
 	var held []int
@@ -141,9 +143,9 @@ func (b *backend) enoughDescriptors() error {
 	return nil
 }
 
-// mostDescriptors returns how many descriptors the backend needs at most: one for the program and one for
-// the link of each duplicate of each hook. Further hooks are included, because it is too early to ask
-// which of them this kernel supports.
+// mostDescriptors returns how many descriptors the backend needs at most: one for the program and
+// one for the link of each duplicate of each hook. Further hooks are included, because it is too
+// early to ask which of them this kernel supports.
 func (b *backend) mostDescriptors() int {
 	socket := len(b.hooks)
 	for _, f := range b.further {
@@ -155,8 +157,8 @@ func (b *backend) mostDescriptors() int {
 // constants is the name of the map with the variables that are set before loading.
 const constants = ".rodata"
 
-// object returns the specification of the object for this kernel. socketDuplicates is how often the programs
-// of the socket calls are attached.
+// object returns the specification of the object for this kernel. socketDuplicates is how often the
+// programs of the socket calls are attached.
 func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.CollectionSpec, error) {
 	spec, err := loadObserver()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// owned is everything that Probes map and open, and that must be freed: descriptors, and memory that the
-// kernel writes to.
+// owned is everything that Probes map and open, and that must be freed: descriptors, and memory
+// that the kernel writes to.
 type owned struct {
 	shared                *ebpf.Collection // the maps and the variables, without programs
 	socket, life, listing *tap
@@ -24,9 +24,9 @@ type owned struct {
 // taps returns all taps.
 func (o *owned) taps() []*tap { return []*tap{o.socket, o.life, o.listing} }
 
-// shares count the users of owned. Each user takes a share first and gives it back afterwards; the last
-// one to give back frees everything. So nothing is freed while it is used, in whatever order users are
-// called.
+// shares count the users of owned. Each user takes a share first and gives it back afterwards; the
+// last one to give back frees everything. So nothing is freed while it is used, in whatever order
+// users are called.
 type shares struct {
 	held  atomic.Int64
 	owned *owned

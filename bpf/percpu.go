@@ -27,9 +27,9 @@ type percpuRing struct {
 // between two drains, and little enough to stay in its cache.
 const maxPercpuRing = 128 << 10
 
-// percpuRingsHere returns the number of per-CPU rings on this machine, and the size of each in bytes.
-// Together they are no larger than the ring buffer. The size is 0 on CPUs that may reorder stores,
-// because BPF programs of older kernels have no memory barriers.
+// percpuRingsHere returns the number of per-CPU rings on this machine, and the size of each in
+// bytes. Together they are no larger than the ring buffer. The size is 0 on CPUs that may reorder
+// stores, because BPF programs of older kernels have no memory barriers.
 func percpuRingsHere(ringSize uint32) (rings, size uint32, err error) {
 	processors, err := ebpf.PossibleCPU()
 	if err != nil {
@@ -46,7 +46,8 @@ func percpuRingsHere(ringSize uint32) (rings, size uint32, err error) {
 	return rings, 1 << (bits.Len32(size) - 1), nil
 }
 
-// mapPercpuRings maps the memory of the per-CPU rings. It returns the rings, and the memory to unmap.
+// mapPercpuRings maps the memory of the per-CPU rings. It returns the rings, and the memory to
+// unmap.
 func mapPercpuRings(m *ebpf.Map) ([]percpuRing, []byte, error) {
 	stride := int(m.ValueSize())
 	memory, err := unix.Mmap(m.FD(), 0, stride*int(m.MaxEntries()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
@@ -76,7 +77,8 @@ func percpuRingBytes(size uint32) uint32 {
 	return uint32(unsafe.Sizeof(observerPercpuRing{})) + size + uint32(observerPercpuRingSlackPERCPU_RING_SLACK)
 }
 
-// end returns the position behind the newest event. It loads atomically, because the probes store it after the event.
+// end returns the position behind the newest event. It loads atomically, because the probes store
+// it after the event.
 func (l *percpuRing) end() uint64 { return atomic.LoadUint64(l.produced) }
 
 // event returns the next event, of which there must be one.

@@ -11,9 +11,10 @@
 #include "stop.h"
 
 /*
- * Submits n bytes at the cursor, from offset seq of a stream on. Returns false, without any effect, if
- * the call is not for a per-CPU ring or the ring has no room. An event that begins near the end of the
- * ring continues in the slack behind it; the next event begins as far behind the start of the ring.
+ * Submits n bytes at the cursor, from offset seq of a stream on. Returns false, without any effect,
+ * if the call is not for a per-CPU ring or the ring has no room. An event that begins near the end
+ * of the ring continues in the slack behind it; the next event begins as far behind the start of
+ * the ring.
  */
 static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
 						  struct cursor *cursor, __u32 n, bool direct)
@@ -25,8 +26,8 @@ static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __
 	struct event *e;
 
 	/*
-	 * Only duplicate 0 writes here, because the others may preempt it. A consumer in an idle wait
-	 * is woken by the ring buffer only.
+	 * Only duplicate 0 writes here, because the others may preempt it. A consumer in an idle
+	 * wait is woken by the ring buffer only.
 	 */
 	if (!percpu_ring_size || duplicate || cursor->memory != MEMORY_USER || consumer_state == CONSUMER_IDLE_WAIT ||
 	    n >= LONG_CALL)

@@ -13,15 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// duplicatesIfPreemptible is how often the programs of the socket calls are attached to a kernel that can
-// preempt them. A call is missed if that many tasks of one CPU are preempted, one in each duplicate. Each
-// additional duplicate makes that five to forty times rarer (docs/kernels.md). It cannot be excluded: a
-// program that disables preemption may be preempted as soon as it enables it again, and counts as running
-// until it ends.
+// duplicatesIfPreemptible is how often the programs of the socket calls are attached to a kernel
+// that can preempt them. A call is missed if that many tasks of one CPU are preempted, one in each
+// duplicate. Each additional duplicate makes that five to forty times rarer (docs/kernels.md). It
+// cannot be excluded: a program that disables preemption may be preempted as soon as it enables it
+// again, and counts as running until it ends.
 const duplicatesIfPreemptible = 6
 
-// lifeDuplicatesAlways and lifeDuplicatesIfPreemptible are how often the programs of the life of connections
-// are attached. Every kernel needs two: one for processes, and one for the softirqs that interrupt them.
+// lifeDuplicatesAlways and lifeDuplicatesIfPreemptible are how often the programs of the life of
+// connections are attached. Every kernel needs two: one for processes, and one for the softirqs
+// that interrupt them.
 const (
 	lifeDuplicatesAlways        = 2
 	lifeDuplicatesIfPreemptible = 3
@@ -35,7 +36,8 @@ func (b *backend) duplicates() uint32 {
 	return 1
 }
 
-// lifeDuplicates returns how often the programs of the life of connections are attached on this kernel.
+// lifeDuplicates returns how often the programs of the life of connections are attached on this
+// kernel.
 func lifeDuplicates() uint32 {
 	if preemptibleHere() {
 		return lifeDuplicatesIfPreemptible
@@ -43,8 +45,8 @@ func lifeDuplicates() uint32 {
 	return lifeDuplicatesAlways
 }
 
-// preemptibleHere is preemptible for the running kernel. The result is cached, because it must be the same
-// for all programs.
+// preemptibleHere is preemptible for the running kernel. The result is cached, because it must be
+// the same for all programs.
 var preemptibleHere = sync.OnceValue(func() bool {
 	var name unix.Utsname
 	if unix.Uname(&name) != nil {
@@ -53,7 +55,8 @@ var preemptibleHere = sync.OnceValue(func() bool {
 	return preemptible(os.DirFS("/"), unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:]))
 })
 
-// preemptible reports whether the kernel can preempt tasks in the kernel. If unknown, it returns true.
+// preemptible reports whether the kernel can preempt tasks in the kernel. If unknown, it returns
+// true.
 func preemptible(root fs.FS, release, version string) bool {
 	if !strings.Contains(version, "PREEMPT") {
 		return false
@@ -69,7 +72,8 @@ func preemptible(root fs.FS, release, version string) bool {
 	return true
 }
 
-// modelInUse returns the model that the scheduler uses, from a text such as "none voluntary (full) lazy".
+// modelInUse returns the model that the scheduler uses, from a text such as "none voluntary (full)
+// lazy".
 func modelInUse(root fs.FS) string {
 	text, _ := fs.ReadFile(root, "sys/kernel/debug/sched/preempt") // not mounted, or lockdown
 	_, rest, _ := strings.Cut(string(text), "(")

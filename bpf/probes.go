@@ -12,9 +12,9 @@ import (
 
 // Probes are the attached taps, and the rings that they write to.
 //
-// Only one goroutine, the reader, may call Next, Wait, Position, Stop, Lift, LiftAll and Release. Any
-// goroutine may call the other methods, at any time: nothing that they use is freed while they run, and
-// after it has been freed they return os.ErrClosed or zero.
+// Only one goroutine, the reader, may call Next, Wait, Position, Stop, Lift, LiftAll and Release.
+// Any goroutine may call the other methods, at any time: nothing that they use is freed while they
+// run, and after it has been freed they return os.ErrClosed or zero.
 type Probes struct {
 	backend string
 	closed  atomic.Bool // no probe writes to the rings any more
@@ -55,8 +55,8 @@ func (p *Probes) Limits() []string {
 	return limits
 }
 
-// attach attaches a tap until detach or Close, while the other taps continue. Any goroutine may call it.
-// After Close the error is os.ErrClosed.
+// attach attaches a tap until detach or Close, while the other taps continue. Any goroutine may
+// call it. After Close the error is os.ErrClosed.
 func (p *Probes) attach(t *tap) (*attached, error) {
 	if p.take() == nil {
 		return nil, os.ErrClosed
@@ -103,8 +103,8 @@ func (p *Probes) remove(a *attached) bool {
 	return true
 }
 
-// SetPorts replaces the observed ports without detaching, and ends all stops. After Release the error is
-// os.ErrClosed.
+// SetPorts replaces the observed ports without detaching, and ends all stops. After Release the
+// error is os.ErrClosed.
 func (p *Probes) SetPorts(client, server []uint16) error {
 	o := p.take()
 	if o == nil {
@@ -114,9 +114,9 @@ func (p *Probes) SetPorts(client, server []uint16) error {
 	return o.stops.renew(func() error { return o.setPorts(client, server) })
 }
 
-// Stop makes the probes skip the payload that a connection sends (sent), or receives. Call it for each
-// unwanted event, with the connection and the time of that event: it takes effect at the second call at
-// the earliest, and ends with the connection at the latest.
+// Stop makes the probes skip the payload that a connection sends (sent), or receives. Call it for
+// each unwanted event, with the connection and the time of that event: it takes effect at the
+// second call at the earliest, and ends with the connection at the latest.
 func (p *Probes) Stop(conn uint64, sent bool, time uint64) {
 	direction := observerStopDirectionSTOP_RECEIVED
 	if sent {
@@ -141,9 +141,9 @@ func (p *Probes) LiftAll() {
 	}
 }
 
-// Next returns the next event and its payload; both are valid until the next call. The event is nil if
-// there is none yet: call Wait then. The error is os.ErrClosed after Close, once all events have been
-// read, and after Release.
+// Next returns the next event and its payload; both are valid until the next call. The event is nil
+// if there is none yet: call Wait then. The error is os.ErrClosed after Close, once all events have
+// been read, and after Release.
 func (p *Probes) Next() (*Event, []byte, error) {
 	if p.reader == nil {
 		return nil, nil, os.ErrClosed
@@ -156,8 +156,9 @@ func (p *Probes) Next() (*Event, []byte, error) {
 	return event, payload, nil
 }
 
-// Wait returns when there may be events: after at most the flush interval if there were events lately, and
-// after at most a second otherwise. busy says whether there were events since the last Wait.
+// Wait returns when there may be events: after at most the flush interval if there were events
+// lately, and after at most a second otherwise. busy says whether there were events since the last
+// Wait.
 func (p *Probes) Wait(busy bool) error {
 	if p.reader == nil || p.closed.Load() {
 		return nil
@@ -173,7 +174,8 @@ func (p *Probes) Position() uint64 {
 	return p.reader.ring.position
 }
 
-// Release ends reading, after Close. Maps and programs are freed as soon as no other method uses them.
+// Release ends reading, after Close. Maps and programs are freed as soon as no other method uses
+// them.
 func (p *Probes) Release() {
 	if p.released {
 		return
@@ -192,7 +194,8 @@ func (p *Probes) Wake() {
 	}
 }
 
-// Produced returns the position in the ring buffer behind the newest event; 0 after everything was freed.
+// Produced returns the position in the ring buffer behind the newest event; 0 after everything was
+// freed.
 func (p *Probes) Produced() uint64 {
 	o := p.take()
 	if o == nil {
@@ -229,7 +232,8 @@ func (p *Probes) Lost() (map[string]uint64, error) {
 	return lost, err
 }
 
-// missedCalls returns how many calls the return probes missed because they were following too many others.
+// missedCalls returns how many calls the return probes missed because they were following too many
+// others.
 func (p *Probes) missedCalls() uint64 {
 	p.lock.Lock()
 	defer p.lock.Unlock()
@@ -240,7 +244,8 @@ func (p *Probes) missedCalls() uint64 {
 	return sum
 }
 
-// Close detaches all taps. The reader can still read the remaining events, and must call Release then.
+// Close detaches all taps. The reader can still read the remaining events, and must call Release
+// then.
 func (p *Probes) Close() error {
 	var errs []error
 	p.ending.Do(func() {

@@ -11,8 +11,9 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// ring reads the kernel's ring buffer in place. The library's reader copies each record and publishes its
-// position after each one, which is most of the cost of reading. Layout: Documentation/bpf/ringbuf.rst.
+// ring reads the kernel's ring buffer in place. The library's reader copies each record and
+// publishes its position after each one, which is most of the cost of reading. Layout:
+// Documentation/bpf/ringbuf.rst.
 type ring struct {
 	consumer  *uint64 // position up to which the kernel may overwrite
 	producer  *uint64
@@ -59,8 +60,8 @@ func openRing(m *ebpf.Map) (*ring, error) {
 	return r, nil
 }
 
-// peek finds the next event, of which there must be one, and its payload. It returns false if the event is
-// still being written.
+// peek finds the next event, of which there must be one, and its payload. It returns false if the
+// event is still being written.
 func (r *ring) peek() bool {
 	start := r.position & r.mask
 	// Atomic, because the kernel clears the busy bit last: bpf_ringbuf_commit().

@@ -19,8 +19,8 @@ const (
 	slotShift       = 11
 )
 
-// stops are the tables by which user space makes the probes skip unwanted payload. stop.h says why a stop
-// never applies to another connection.
+// stops are the tables by which user space makes the probes skip unwanted payload. stop.h says why
+// a stop never applies to another connection.
 type stops struct {
 	lock        sync.Mutex // protects the fields below, because another goroutine changes the ports
 	words       []uint64   // a stop for each slot, written here
@@ -30,8 +30,8 @@ type stops struct {
 	memory      [3][]byte
 }
 
-// candidate is a direction of a connection to stop, once an event proves that the connection existed after
-// its generation was read.
+// candidate is a direction of a connection to stop, once an event proves that the connection
+// existed after its generation was read.
 type candidate struct {
 	conn       uint64
 	direction  uint64
@@ -62,8 +62,8 @@ func (s *stops) slot(conn uint64) (slot int, tag uint64) {
 	return int(conn >> slotShift % uint64(len(s.words))), uint64(uint32(conn>>27<<5 | conn>>6&31))
 }
 
-// stop stops one direction of a connection, at the second call at the earliest. It is called for each
-// unwanted event, with its time in ns.
+// stop stops one direction of a connection, at the second call at the earliest. It is called for
+// each unwanted event, with its time in ns.
 func (s *stops) stop(conn, direction, time uint64) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -100,9 +100,9 @@ func (s *stops) liftAll() {
 	s.empty(s.words)
 }
 
-// renew clears the tables, and makes a change before another stop can be set. It is for changes by which
-// connections become observed whose beginning the probes did not see: the tables may hold entries of
-// earlier sockets at their addresses.
+// renew clears the tables, and makes a change before another stop can be set. It is for changes by
+// which connections become observed whose beginning the probes did not see: the tables may hold
+// entries of earlier sockets at their addresses.
 func (s *stops) renew(change func() error) error {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -111,8 +111,8 @@ func (s *stops) renew(change func() error) error {
 	return change()
 }
 
-// empty clears a table, and the candidates. It writes only to words that are set, so that unused pages are
-// not touched.
+// empty clears a table, and the candidates. It writes only to words that are set, so that unused
+// pages are not touched.
 func (s *stops) empty(words []uint64) {
 	for i := range words {
 		if atomic.LoadUint64(&words[i]) != 0 {

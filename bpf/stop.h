@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Stops: directions of connections whose payload user space does not want, because the connection is
- * encrypted, not Redis, or has no name. The probes skip its calls and report only its end.
+ * Stops: directions of connections whose payload user space does not want, because the connection
+ * is encrypted, not Redis, or has no name. The probes skip its calls and report only its end.
  *
  * User space decides by past events. The connection may have ended since, and another one may have
  * begun on a socket at the same address; the stop must not apply to that one. So each slot has a
- * generation. It is raised when a connection begins or ends on any socket of the slot, before payload
- * of the next connection can pass. A stop names the generation in which it applies. User space reads
- * the generation, then the clock, and uses that generation only after an event of the connection with
- * a later time (stop.go). A connection to which a stop applies finds this generation current, and
- * raised the generation itself when it began. Therefore it began before user space read the
- * generation, has not ended since, and is the connection of that event. This holds whenever the stop
- * is written, and whichever events are lost.
+ * generation. It is raised when a connection begins or ends on any socket of the slot, before
+ * payload of the next connection can pass. A stop names the generation in which it applies. User
+ * space reads the generation, then the clock, and uses that generation only after an event of the
+ * connection with a later time (stop.go). A connection to which a stop applies finds this
+ * generation current, and raised the generation itself when it began. Therefore it began before
+ * user space read the generation, has not ended since, and is the connection of that event. This
+ * holds whenever the stop is written, and whichever events are lost.
  *
  * Two things can break it: the kernel skips all duplicates of the probes both where one connection
  * ends and where the next begins; or user space pauses, between reading and using a generation, for
@@ -22,7 +22,10 @@
 
 #include "elide.h"
 
-/* A stop: the tag of the socket in the upper half, then the generation, and the directions in the lowest bits. */
+/*
+ * A stop: the tag of the socket in the upper half, then the generation, and the directions in the
+ * lowest bits.
+ */
 enum stop_direction {
 	STOP_SENT = 1,
 	STOP_RECEIVED = 2,

@@ -8,19 +8,21 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// mptcpParameters are the supported numbers of parameters of MPTCP's functions. mptcp_recvmsg has the same
-// parameters as tcp_recvmsg, because both implement the same field of struct proto; 7.2 has one fewer.
+// mptcpParameters are the supported numbers of parameters of MPTCP's functions. mptcp_recvmsg has
+// the same parameters as tcp_recvmsg, because both implement the same field of struct proto; 7.2
+// has one fewer.
 var mptcpParameters = map[string][]int{"mptcp_sendmsg": {3}, "mptcp_recvmsg": {4, 5}}
 
 // streamFacts are the features of the kernel for sockets that are not plain TCP.
 type streamFacts struct {
 	functions map[string]int // name to number of parameters
-	// countsMPTCP: the kernel counts the bytes that an application received of an MPTCP stream, as 6.12 does but 6.1 does not.
+	// countsMPTCP: the kernel counts the bytes that an application received of an MPTCP stream, as
+	// 6.12 does but 6.1 does not.
 	countsMPTCP bool
 }
 
-// streamsHere returns the features of the running kernel. The result is cached: decoding these types, which
-// refer to most others, takes seconds on a slow machine.
+// streamsHere returns the features of the running kernel. The result is cached: decoding these
+// types, which refer to most others, takes seconds on a slow machine.
 var streamsHere = sync.OnceValue(func() streamFacts {
 	facts := streamFacts{functions: make(map[string]int)}
 	kernel, err := kernelTypes()
@@ -50,8 +52,8 @@ func (f *further) usable() bool {
 	return found
 }
 
-// readsMPTCP reports whether the backend can read MPTCP streams on this kernel. If not, they are counted
-// by kind.
+// readsMPTCP reports whether the backend can read MPTCP streams on this kernel. If not, they are
+// counted by kind.
 func (b *backend) readsMPTCP() bool {
 	for i := range b.further {
 		if f := &b.further[i]; strings.HasPrefix(f.function, "mptcp_") && !f.usable() {

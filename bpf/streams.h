@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Streams that are not plain TCP. MPTCP is observed at the application's socket, whose stream is carried
- * by subflows. The subflows are TCP sockets of the kernel and are left out. For a stream that cannot be
- * read, the probes report its kind.
+ * Streams that are not plain TCP. MPTCP is observed at the application's socket, whose stream is
+ * carried by subflows. The subflows are TCP sockets of the kernel and are left out. For a stream
+ * that cannot be read, the probes report its kind.
  */
 #ifndef OBSERVER_STREAMS_H
 #define OBSERVER_STREAMS_H
 
 #include "emit.h"
 
-/* MPTCP offsets have 64 bits. Their lower half comes first in memory and corresponds to a TCP offset. */
+/*
+ * MPTCP offsets have 64 bits. Their lower half comes first in memory and corresponds to a TCP
+ * offset.
+ */
 #define MPTCP_FIELD(sk, field) read_beyond(sk, bpf_core_field_offset(struct mptcp_sock, field), sizeof(__u32))
 
 /* Reports the kind of a socket's stream. */
@@ -62,9 +65,9 @@ static __always_inline struct sock *application_socket(struct sock *subflow)
 }
 
 /*
- * Handles a state change of a subflow whose stream cannot be read. Each subflow counts, because not every
- * kernel says which is the first. Its end is reported at TCP_CLOSE, because MPTCP clears the ports of the
- * socket (tcp_disconnect()) before tcp_destroy_sock.
+ * Handles a state change of a subflow whose stream cannot be read. Each subflow counts, because not
+ * every kernel says which is the first. Its end is reported at TCP_CLOSE, because MPTCP clears the
+ * ports of the socket (tcp_disconnect()) before tcp_destroy_sock.
  */
 static __always_inline void unread_subflow_changed(struct sock *subflow, __u8 role, int to)
 {
@@ -75,8 +78,8 @@ static __always_inline void unread_subflow_changed(struct sock *subflow, __u8 ro
 }
 
 /*
- * Handles a state change of a subflow. At the accepting end, the application's socket has no addresses yet
- * when it becomes established, so the first subflow reports that.
+ * Handles a state change of a subflow. At the accepting end, the application's socket has no
+ * addresses yet when it becomes established, so the first subflow reports that.
  */
 static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int from, int to)
 {
@@ -104,8 +107,8 @@ static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int
 }
 
 /*
- * True if the application closed an MPTCP socket that enters TCP_CLOSE: earlier, or right now with unread
- * data, which resets the connection while the socket still belongs to the application.
+ * True if the application closed an MPTCP socket that enters TCP_CLOSE: earlier, or right now with
+ * unread data, which resets the connection while the socket still belongs to the application.
  */
 static __always_inline bool mptcp_closed_here(struct sock *sk, int from)
 {
@@ -114,7 +117,10 @@ static __always_inline bool mptcp_closed_here(struct sock *sk, int from)
 	return (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT) && FIELD(true, sk, sk_shutdown) == SHUTDOWN_MASK;
 }
 
-/* Handles a state change of the application's socket. Its last change, at or after close(), is its end. */
+/*
+ * Handles a state change of the application's socket. Its last change, at or after close(), is its
+ * end.
+ */
 static __always_inline void mptcp_changed(struct sock *sk, __u8 role, int from, int to)
 {
 	if (!reads_mptcp || from == TCP_LISTEN || to == TCP_LISTEN || !remote_port(sk, true))

@@ -11,13 +11,13 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// tap is a set of programs of the object that are attached and detached as a unit: those of the socket
-// calls, of the life of connections, or of the listing. Probes can have any number of taps, which all use
-// the same maps.
+// tap is a set of programs of the object that are attached and detached as a unit: those of the
+// socket calls, of the life of connections, or of the listing. Probes can have any number of taps,
+// which all use the same maps.
 //
-// The programs are loaded when the probes are opened, while the process still has its privileges, and
-// freed with the probes (owned.go). In between, a tap can be attached at any time, more than once, and
-// detached again.
+// The programs are loaded when the probes are opened, while the process still has its privileges,
+// and freed with the probes (owned.go). In between, a tap can be attached at any time, more than
+// once, and detached again.
 type tap struct {
 	hooks      []hook             // attached in this order
 	duplicates uint32             // how often each program is attached (preempt.go), at least once
@@ -35,8 +35,8 @@ type attached struct {
 	links []io.Closer
 }
 
-// load loads the programs of a tap. object has the sizes of the shared maps. The programs use these maps;
-// only the map of constants is their own.
+// load loads the programs of a tap. object has the sizes of the shared maps. The programs use these
+// maps; only the map of constants is their own.
 func (t *tap) load(object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) error {
 	shared = maps.Clone(shared)
 	delete(shared, constants)
@@ -62,8 +62,8 @@ func (t *tap) has(program string) bool {
 	return slices.ContainsFunc(t.hooks, func(h hook) bool { return h.program == program })
 }
 
-// attach attaches all programs of a tap that is loaded. On an error none remains attached. Any goroutine
-// that holds a share of owned may call it.
+// attach attaches all programs of a tap that is loaded. On an error none remains attached. Any
+// goroutine that holds a share of owned may call it.
 func (t *tap) attach() (*attached, error) {
 	a := new(attached)
 	for _, duplicate := range t.loaded {
@@ -96,9 +96,9 @@ func (a *attached) missedCalls() uint64 {
 	return sum
 }
 
-// missedRuns returns how often the kernel skipped a program because it was running already on that CPU.
-// For programs with duplicates it returns 0, because the kernel does not say which calls were missed by
-// all of them. Such a call leaves a gap in its stream.
+// missedRuns returns how often the kernel skipped a program because it was running already on that
+// CPU. For programs with duplicates it returns 0, because the kernel does not say which calls were
+// missed by all of them. Such a call leaves a gap in its stream.
 func (t *tap) missedRuns() (uint64, error) {
 	if t.duplicates > 1 {
 		return 0, nil
@@ -145,7 +145,8 @@ var lifeHooks = []hook{
 	{observerProgConnectionEnd, attachTracing},
 }
 
-// listingTap returns the tap of the listing. Its programs are iterators, attached during a listing (list.go).
+// listingTap returns the tap of the listing. Its programs are iterators, attached during a listing
+// (list.go).
 func listingTap() *tap {
 	return &tap{hooks: listingHooks, duplicates: 1}
 }

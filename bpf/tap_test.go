@@ -111,8 +111,8 @@ func (r *reading) of(conn net.Conn) observed {
 	return observed{}
 }
 
-// A tap can be attached to running probes and detached, repeatedly, while the events of another tap continue
-// without a loss.
+// A tap can be attached to running probes and detached, repeatedly, while the events of another tap
+// continue without a loss.
 func TestTapAttachedLate(t *testing.T) {
 	probes := mustOpen(t)
 	port := mustEcho(t)

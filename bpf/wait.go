@@ -11,19 +11,19 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// Wait policy. While events arrive, the consumer waits with a timeout, the interval, and probes wake it only
-// above the fill mark. After timedWaits intervals without an event, it waits until an event wakes it. In
-// the first of these idle waits the timeout is still one interval, because a probe may have read the
-// consumer's state just before it changed.
+// Wait policy. While events arrive, the consumer waits with a timeout, the interval, and probes
+// wake it only above the fill mark. After timedWaits intervals without an event, it waits until an
+// event wakes it. In the first of these idle waits the timeout is still one interval, because a
+// probe may have read the consumer's state just before it changed.
 const (
 	timedWaits  = 20
 	maxIdleWait = time.Second
 	maxHold     = 10 * time.Millisecond // the longest wait that keeps its CPU, which delays garbage collection
 )
 
-// The interval adapts so that one drain uses about drainTime of CPU. An observed process that shares the
-// CPU has to wait for a drain. So a drain should be short, but not much shorter than a wake-up, which
-// takes 10 to 20 µs.
+// The interval adapts so that one drain uses about drainTime of CPU. An observed process that
+// shares the CPU has to wait for a drain. So a drain should be short, but not much shorter than a
+// wake-up, which takes 10 to 20 µs.
 const (
 	drainTime   = 25 * time.Microsecond
 	minInterval = time.Millisecond // a shorter one costs more CPU than it saves waiting
@@ -60,8 +60,8 @@ func openWaiter(events *ebpf.Map, state *ebpf.Variable, longest time.Duration) (
 	return w, nil
 }
 
-// wait waits until an event may have arrived. busy says whether there were events since the last wait. Only
-// one goroutine may call it.
+// wait waits until an event may have arrived. busy says whether there were events since the last
+// wait. Only one goroutine may call it.
 func (w *waiter) wait(busy bool) error {
 	w.interval = nextInterval(w.interval, threadTime()-w.began, w.longest)
 	w.idle++
@@ -88,8 +88,8 @@ func (w *waiter) wait(busy bool) error {
 	return nil
 }
 
-// nextInterval returns the interval after which a drain will use drainTime of CPU, if the drain after
-// interval used took. It is between minInterval and longest.
+// nextInterval returns the interval after which a drain will use drainTime of CPU, if the drain
+// after interval used took. It is between minInterval and longest.
 func nextInterval(interval, took, longest time.Duration) time.Duration {
 	next := longest
 	if took > 0 {
@@ -98,8 +98,8 @@ func nextInterval(interval, took, longest time.Duration) time.Duration {
 	return min(max(next.Round(time.Millisecond), minInterval), longest)
 }
 
-// threadTime returns the CPU time of the calling thread. If the waiting goroutine changes threads, which is
-// rare, one interval is wrong.
+// threadTime returns the CPU time of the calling thread. If the waiting goroutine changes threads,
+// which is rare, one interval is wrong.
 func threadTime() time.Duration {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) // cannot fail for this clock
@@ -111,8 +111,8 @@ func (w *waiter) block(timeout time.Duration) error {
 	var events [2]unix.EpollEvent
 	call := unix.Syscall6
 	if timeout <= maxHold {
-		// Hidden from Go's scheduler. It would check every 20 µs whether the call has ended, and would
-		// hand the CPU to another thread: several context switches for each wait.
+		// Hidden from Go's scheduler. It would check every 20 µs whether the call has ended, and
+		// would hand the CPU to another thread: several context switches for each wait.
 		call = unix.RawSyscall6
 	}
 	_, _, errno := call(unix.SYS_EPOLL_PWAIT, uintptr(w.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)),

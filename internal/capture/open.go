@@ -104,9 +104,10 @@ const (
 	shortagePause = 250 * time.Millisecond
 )
 
-// Open opens a source. A named backend never falls back to another one. Auto uses the first backend that
-// works, and logs why the earlier ones do not. During a shortage Open retries for shortageTime, because that
-// says nothing about a backend. The caller must Close the source, and then Read it to its end.
+// Open opens a source. A named backend never falls back to another one. Auto uses the first backend
+// that works, and logs why the earlier ones do not. During a shortage Open retries for
+// shortageTime, because that says nothing about a backend. The caller must Close the source, and
+// then Read it to its end.
 func Open(ctx context.Context, options Options) (Source, error) {
 	for deadline := time.Now().Add(shortageTime); ; {
 		source, err := openFirst(ctx, options)
@@ -125,8 +126,8 @@ func Open(ctx context.Context, options Options) (Source, error) {
 	}
 }
 
-// openFirst opens the first of the requested backends that works. The error is that of a shortage, or joins those of
-// all backends.
+// openFirst opens the first of the requested backends that works. The error is that of a shortage,
+// or joins those of all backends.
 func openFirst(ctx context.Context, options Options) (Source, error) {
 	var refused []error
 	for _, b := range backends() {

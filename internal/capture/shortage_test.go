@@ -19,7 +19,8 @@ import (
 	"github.com/redis-observer/redis-observer/test/kit"
 )
 
-// mustLimitFiles leaves this process no more descriptors than n beyond those that it has open, until the function that it returns is called.
+// mustLimitFiles leaves this process no more descriptors than n beyond those that it has open,
+// until the function that it returns is called.
 func mustLimitFiles(t *testing.T, n int) (restore func()) {
 	t.Helper()
 	var limit unix.Rlimit

@@ -1,4 +1,5 @@
-// Package host reads the kernel's clock, and distinguishes temporary shortages from permanent errors.
+// Package host reads the kernel's clock, and distinguishes temporary shortages from permanent
+// errors.
 //
 // It imports no other package of the project. Any goroutine may call its functions.
 package host
@@ -10,10 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrFewDescriptors is the error for a lack of descriptors that is found before the kernel returns EMFILE.
+// ErrFewDescriptors is the error for a lack of descriptors that is found before the kernel returns
+// EMFILE.
 var ErrFewDescriptors = errors.New("too few file descriptors")
 
-// shortages are the errors of temporary conditions. They do not say whether a feature works on this machine.
+// shortages are the errors of temporary conditions. They do not say whether a feature works on this
+// machine.
 var shortages = []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN, unix.EINTR, ErrFewDescriptors}
 
 // Shortage reports whether an error is temporary: too few descriptors, too little memory.

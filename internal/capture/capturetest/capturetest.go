@@ -1,6 +1,7 @@
-// Package capturetest creates captures of TCP conversations for tests: packet by packet, with any fault of the network
-// or of the capture. gopacket encodes the packets, so that the decoders are tested against another implementation of
-// the formats. Nothing is random: the same calls create the same bytes.
+// Package capturetest creates captures of TCP conversations for tests: packet by packet, with any
+// fault of the network or of the capture. gopacket encodes the packets, so that the decoders are
+// tested against another implementation of the formats. Nothing is random: the same calls create
+// the same bytes.
 package capturetest
 
 import (
@@ -46,7 +47,8 @@ func New() *Capture { return &Capture{Now: Begin} }
 // Pause lets time pass.
 func (c *Capture) Pause(d time.Duration) { c.Now = c.Now.Add(d) }
 
-// Conn is a connection to port Port. Client and Server are the offsets of the next byte of each end.
+// Conn is a connection to port Port. Client and Server are the offsets of the next byte of each
+// end.
 type Conn struct {
 	capture        *Capture
 	port           layers.TCPPort
@@ -72,8 +74,8 @@ func (c *Capture) ConnectAt(port int, client, server uint32) *Conn {
 	return k
 }
 
-// FastOpen establishes a connection whose SYN carries the first request (TCP Fast Open). The server accepts its first
-// bytes, taken of them.
+// FastOpen establishes a connection whose SYN carries the first request (TCP Fast Open). The server
+// accepts its first bytes, taken of them.
 func (c *Capture) FastOpen(port int, request string, taken int) *Conn {
 	k := c.Join(port, 1000, 2000)
 	k.send(true, request, func(t *layers.TCP) { t.SYN, t.ACK = true, false })
@@ -126,7 +128,8 @@ func (k *Conn) Reset(byClient bool) {
 	k.send(byClient, "", func(t *layers.TCP) { t.RST = true })
 }
 
-// Urgent sends bytes in one segment, with the offset behind the urgent byte, which may exceed the segment.
+// Urgent sends bytes in one segment, with the offset behind the urgent byte, which may exceed the
+// segment.
 func (k *Conn) Urgent(fromClient bool, text string, pointer uint16) {
 	k.send(fromClient, text, func(t *layers.TCP) { t.URG, t.Urgent = true, pointer })
 	if fromClient {

@@ -21,11 +21,12 @@ const (
 	plausible        = 1 << 26    // bytes by which a segment's offset may differ: more than are in flight on any network
 )
 
-// conversations turn segments into events: they find which end is the server, which conversation a segment
-// belongs to, and when that begins and ends. The tracker puts streams into order, for every Source.
+// conversations turn segments into events: they find which end is the server, which conversation a
+// segment belongs to, and when that begins and ends. The tracker puts streams into order, for every
+// Source.
 //
-// A SYN is stored only if it carries data, and the answer to a SYN in a small table of its own, so that a SYN
-// flood does not evict conversations.
+// A SYN is stored only if it carries data, and the answer to a SYN in a small table of its own, so
+// that a SYN flood does not evict conversations.
 type conversations struct {
 	ports   atomic.Pointer[portSets]
 	resolve func(event.Role, *event.Endpoints) bool
@@ -65,7 +66,8 @@ func (s *portSets) has(port uint16) bool {
 // opening is a handshake whose SYN-ACK was seen: the first offset of each stream.
 type opening struct{ offsets [2]uint32 }
 
-// early is the payload of a client's SYN (TCP Fast Open). The SYN-ACK shows how much of it the server accepted.
+// early is the payload of a client's SYN (TCP Fast Open). The SYN-ACK shows how much of it the
+// server accepted.
 type early struct {
 	seq  uint32 // offset of the first byte
 	data []byte
@@ -183,8 +185,9 @@ func keyOf(s *frame.Segment, d event.Direction) event.Endpoints {
 	return event.Endpoints{Local: s.Destination, Remote: s.Source, LocalPort: s.DestinationPort, RemotePort: s.SourcePort}
 }
 
-// guess returns the direction of a segment if both ports are observed: by the tables, by the flags of a SYN, by
-// which end has a name, and otherwise by the lower port, because clients have high ones.
+// guess returns the direction of a segment if both ports are observed: by the tables, by the flags
+// of a SYN, by which end has a name, and otherwise by the lower port, because clients have high
+// ones.
 func (t *conversations) guess(s *frame.Segment) event.Direction {
 	if s.Flags&frame.SYN != 0 {
 		if s.Flags&frame.ACK != 0 {
@@ -214,8 +217,8 @@ func (t *conversations) guess(s *frame.Segment) event.Direction {
 	return event.Reply
 }
 
-// roleOf returns the end at which a conversation is counted, and whether it has a name. Packets show both ends;
-// the conversation counts once, at the client's end if that has a name.
+// roleOf returns the end at which a conversation is counted, and whether it has a name. Packets
+// show both ends; the conversation counts once, at the client's end if that has a name.
 func (t *conversations) roleOf(key *event.Endpoints) (role event.Role, named bool) {
 	client, server := t.ports.Load().of(key.RemotePort)
 	if client && t.resolve(event.Client, key) {
@@ -245,7 +248,8 @@ func (c *conversation) has(s *frame.Segment, d event.Direction) bool {
 	return s.SourcePort == c.key.RemotePort && s.DestinationPort == c.key.LocalPort && s.Source == *server && s.Destination == *client
 }
 
-// find returns the conversation of a segment, and adds it if the segment proves that it exists; else nil.
+// find returns the conversation of a segment, and adds it if the segment proves that it exists;
+// else nil.
 func (t *conversations) find(d event.Direction, s *frame.Segment, now int64) *conversation {
 	port := s.SourcePort
 	if d == event.Reply {
@@ -277,8 +281,9 @@ func (t *conversations) lookUp(d event.Direction, s *frame.Segment, now int64) *
 	return c
 }
 
-// isOver reports whether a segment with payload must belong to a later connection between the same ports, whose
-// beginning was not seen. In a capture that goes back in time, old offsets are repetitions instead.
+// isOver reports whether a segment with payload must belong to a later connection between the same
+// ports, whose beginning was not seen. In a capture that goes back in time, old offsets are
+// repetitions instead.
 func (c *conversation) isOver(st *stream, s *frame.Segment, now int64) bool {
 	if !st.known || now < c.active || uint64(len(s.Payload))+uint64(s.Missing) <= 1 || s.Flags&frame.RST != 0 {
 		return false
@@ -309,7 +314,8 @@ func (t *conversations) add(key event.Endpoints, now int64) *conversation {
 	return c
 }
 
-// evict removes the least recently active of a few conversations. Its next segment adds it again, in mid-stream.
+// evict removes the least recently active of a few conversations. Its next segment adds it again,
+// in mid-stream.
 func (t *conversations) evict(now int64) {
 	var idle *conversation
 	left := evictCandidates

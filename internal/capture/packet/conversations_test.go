@@ -21,7 +21,8 @@ func (t *conversations) drain(s *frame.Segment) (events int) {
 	return events
 }
 
-// TestMemoryWhenTimeStandsStill: all packets of a capture may have the same time. Memory must stay bounded.
+// TestMemoryWhenTimeStandsStill: all packets of a capture may have the same time. Memory must stay
+// bounded.
 func TestMemoryWhenTimeStandsStill(t *testing.T) {
 	var lost losses
 	c := newConversations([]uint16{6379}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)

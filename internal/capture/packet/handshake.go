@@ -7,8 +7,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// handshake handles a segment with SYN. Only the server's SYN has the first offsets of both streams, and shows
-// that the server answers.
+// handshake handles a segment with SYN. Only the server's SYN has the first offsets of both
+// streams, and shows that the server answers.
 func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *frame.Segment, now int64) {
 	if s.Flags&frame.RST != 0 {
 		return
@@ -21,7 +21,8 @@ func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *fra
 	}
 	c := t.table[key]
 	if d == event.Request {
-		// The end with the observed port is the one that connects: its ephemeral port has that number by chance.
+		// The end with the observed port is the one that connects: its ephemeral port has that
+		// number by chance.
 		if c == nil {
 			c = t.add(key, now)
 		}
@@ -51,7 +52,8 @@ func (t *conversations) keep(key event.Endpoints, e early) {
 	t.early[key] = e
 }
 
-// open adds a conversation whose handshake was seen. It replaces an earlier one between the same ports.
+// open adds a conversation whose handshake was seen. It replaces an earlier one between the same
+// ports.
 func (t *conversations) open(earlier *conversation, key event.Endpoints, o opening, now int64) *conversation {
 	if earlier != nil {
 		t.discard(earlier, now)
@@ -75,8 +77,8 @@ func (t *conversations) open(earlier *conversation, key event.Endpoints, o openi
 	return c
 }
 
-// reset ends a conversation at once. It ignores a reset whose offset is implausible for the stream: that is of
-// another conversation, or forged.
+// reset ends a conversation at once. It ignores a reset whose offset is implausible for the stream:
+// that is of another conversation, or forged.
 func (t *conversations) reset(c *conversation, d event.Direction, s *frame.Segment, now int64) {
 	const tolerance = 1 << 24
 	st := &c.streams[d]
@@ -96,8 +98,8 @@ func (t *conversations) reset(c *conversation, d event.Direction, s *frame.Segme
 	t.close(c, now)
 }
 
-// finish handles the end of a stream. It ignores an end before the last offset seen, or far behind it: that is
-// of another conversation, or forged.
+// finish handles the end of a stream. It ignores an end before the last offset seen, or far behind
+// it: that is of another conversation, or forged.
 func (t *conversations) finish(c *conversation, d event.Direction, at uint32, now int64) {
 	st := &c.streams[d]
 	off := int32(at - st.end)
@@ -114,7 +116,8 @@ func (t *conversations) finish(c *conversation, d event.Direction, at uint32, no
 	}
 }
 
-// retire keeps an ended conversation in the table for a while, so that its late packets do not add another one.
+// retire keeps an ended conversation in the table for a while, so that its late packets do not add
+// another one.
 func (t *conversations) retire(c *conversation, now int64) {
 	c.removeAt = now + linger
 	t.ending = append(t.ending, c)
@@ -136,8 +139,8 @@ func (t *conversations) close(c *conversation, now int64) {
 	}
 }
 
-// expire removes conversations that ended long enough ago, until it has queued the end of one. It reports
-// whether it queued an event.
+// expire removes conversations that ended long enough ago, until it has queued the end of one. It
+// reports whether it queued an event.
 func (t *conversations) expire(now int64) bool { return len(t.ending) > 0 && t.removeEnded(now) }
 
 func (t *conversations) removeEnded(now int64) bool {

@@ -5,12 +5,12 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// listing is a list of this machine's sockets. It shows connections that are idle, and those that no longer
-// exist. A connection that only passes through this machine has no socket here, so a conversation is
-// removed only if it had a socket in an earlier listing.
+// listing is a list of this machine's sockets. It shows connections that are idle, and those that
+// no longer exist. A connection that only passes through this machine has no socket here, so a
+// conversation is removed only if it had a socket in an earlier listing.
 //
-// A listing is used once every packet has been read that was captured before its end: only then is it known
-// which connections were shown by packets, and which have ended since.
+// A listing is used once every packet has been read that was captured before its end: only then is
+// it known which connections were shown by packets, and which have ended since.
 type listing struct {
 	begun, ended   int64                        // in the time of the packets
 	sockets        []sockets.Socket             // not handled yet
@@ -21,8 +21,9 @@ type listing struct {
 	moved          []*conversation // count at their other end after a change of the configuration
 }
 
-// reportListed queues the events of the next connection that the listing added or removed. It returns false
-// if there is none left, or if packets from before the end of the listing remain to be read.
+// reportListed queues the events of the next connection that the listing added or removed. It
+// returns false if there is none left, or if packets from before the end of the listing remain to
+// be read.
 func (t *conversations) reportListed(now int64) bool {
 	l := t.listing
 	if now < l.ended {
@@ -76,7 +77,8 @@ func (t *conversations) addListed(key event.Endpoints, awaited bool, now int64) 
 	return c
 }
 
-// reportGone removes the next conversation whose socket no longer exists: the packets of its end were lost.
+// reportGone removes the next conversation whose socket no longer exists: the packets of its end
+// were lost.
 func (t *conversations) reportGone(l *listing) bool {
 	if !l.compared {
 		l.compared = true
@@ -109,8 +111,8 @@ func (t *conversations) compare(l *listing) {
 	}
 }
 
-// reportMoved removes the next conversation that counts at its other end after a change of the configuration,
-// and adds it there. Without a socket here it is added with its next packet.
+// reportMoved removes the next conversation that counts at its other end after a change of the
+// configuration, and adds it there. Without a socket here it is added with its next packet.
 func (t *conversations) reportMoved(l *listing) bool {
 	for len(l.moved) > 0 {
 		c := l.moved[0]

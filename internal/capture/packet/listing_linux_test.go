@@ -52,8 +52,9 @@ func (t *conversations) readListing(now int64) map[event.Endpoints]event.Event {
 	return reported
 }
 
-// TestListing: a listing reports connections that no packet has shown, but not those that ended meanwhile. It removes a
-// connection whose socket no longer exists, but not one that only passes through this machine.
+// TestListing: a listing reports connections that no packet has shown, but not those that ended
+// meanwhile. It removes a connection whose socket no longer exists, but not one that only passes
+// through this machine.
 func TestListing(t *testing.T) {
 	pairs, port := mustPairs(t, 6)
 	idle, asking, known, closed, ended, halfClosed := pairs[0], pairs[1], pairs[2], pairs[3], pairs[4], pairs[5]
@@ -107,7 +108,8 @@ func TestListing(t *testing.T) {
 	assert.Len(t, c.table, 2, "one that is there, and one that passes through")
 }
 
-// TestListingOfAccidents: a client's ephemeral port may have the number of an observed port; that end is not a server.
+// TestListingOfAccidents: a client's ephemeral port may have the number of an observed port; that
+// end is not a server.
 func TestListingOfAccidents(t *testing.T) {
 	pairs, _ := mustPairs(t, 1)
 	var lost losses
@@ -117,7 +119,8 @@ func TestListingOfAccidents(t *testing.T) {
 	assert.Empty(t, c.table)
 }
 
-// TestListingAfterAChangeOfRoles: a connection that is now observed at its other end continues there.
+// TestListingAfterAChangeOfRoles: a connection that is now observed at its other end continues
+// there.
 func TestListingAfterAChangeOfRoles(t *testing.T) {
 	pairs, port := mustPairs(t, 1)
 	key := pairs[0].key

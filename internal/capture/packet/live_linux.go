@@ -177,7 +177,8 @@ func (p *Live) Read(e *event.Event) error {
 	return nil
 }
 
-// tick sets e to a Tick, which is delivered each time the ring is empty. All packets up to now have been read.
+// tick sets e to a Tick, which is delivered each time the ring is empty. All packets up to now have
+// been read.
 func (p *Live) tick(e *event.Event, now int64) {
 	p.ticked, p.unticked = true, 0
 	p.publish()
@@ -193,9 +194,9 @@ func (p *Live) tick(e *event.Event, now int64) {
 	}
 }
 
-// list starts a listing of this machine's sockets if one is due, and queues the event of the next connection
-// that is new or has ended. It reports whether it queued an event. It runs in the reading goroutine, so
-// that every packet read so far is older than the listing.
+// list starts a listing of this machine's sockets if one is due, and queues the event of the next
+// connection that is new or has ended. It reports whether it queued an event. It runs in the
+// reading goroutine, so that every packet read so far is older than the listing.
 func (p *Live) list() bool {
 	if p.packet.Time >= p.checkAt {
 		p.checkLoss()
@@ -227,7 +228,8 @@ func (p *Live) waitTimeout() time.Duration {
 	return tickInterval
 }
 
-// checkLoss lists the connections again if packets were lost, because one of them may have been the end of a connection.
+// checkLoss lists the connections again if packets were lost, because one of them may have been the
+// end of a connection.
 func (p *Live) checkLoss() {
 	p.checkAt = p.packet.Time + int64(tickInterval)
 	if p.unlisted {

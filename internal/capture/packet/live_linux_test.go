@@ -73,7 +73,8 @@ func TestPacketsOnLoopback(t *testing.T) {
 	}
 }
 
-// TestDropsAreCounted: packets that do not fit into the ring are counted, and those in it can be read.
+// TestDropsAreCounted: packets that do not fit into the ring are counted, and those in it can be
+// read.
 func TestDropsAreCounted(t *testing.T) {
 	p := mustCapture(t, "lo")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -18,8 +18,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// disorder splits a text into segments and sends them like a bad network: some twice, some out of order, some with
-// old bytes again.
+// disorder splits a text into segments and sends them like a bad network: some twice, some out of
+// order, some with old bytes again.
 func disorder(k *capturetest.Conn, fromClient bool, text string, dice func(n int) int) {
 	next := &k.Client
 	if !fromClient {
@@ -53,7 +53,8 @@ func disorder(k *capturetest.Conn, fromClient bool, text string, dice func(n int
 	*next = begin + uint32(len(text))
 }
 
-// outcomes replays a capture, and returns the number of commands that succeeded, and of all other exchanges.
+// outcomes replays a capture, and returns the number of commands that succeeded, and of all other
+// exchanges.
 func outcomes(t *testing.T, file []byte) (succeeded, others int) {
 	t.Helper()
 	source, err := packet.OpenReplay(packet.ReplayOptions{
@@ -83,7 +84,8 @@ func outcomes(t *testing.T, file []byte) (succeeded, others int) {
 	return succeeded, others
 }
 
-// FuzzReassembly: if each byte is captured before the other end acknowledges it, disorder does not change the counts.
+// FuzzReassembly: if each byte is captured before the other end acknowledges it, disorder does not
+// change the counts.
 func FuzzReassembly(f *testing.F) {
 	f.Add([]byte{}, uint32(1000))
 	f.Add([]byte("any order, and some of it twice"), uint32(1<<32-20))

@@ -16,9 +16,9 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// Patience is how long to wait, in the time of the packets, for bytes out of order: a lost segment is sent
-// again after 200 ms at the earliest, and after twice that the next time. Acknowledged bytes are not waited
-// for.
+// Patience is how long to wait, in the time of the packets, for bytes out of order: a lost segment
+// is sent again after 200 ms at the earliest, and after twice that the next time. Acknowledged
+// bytes are not waited for.
 const Patience = time.Second
 
 // ReplayOptions are the settings of OpenReplay. All but Stdin are required.
@@ -64,8 +64,8 @@ var _ event.Source = (*Replay)(nil)
 // publishEvery is how many packets are read between two updates of Stats and Progress.
 const publishEvery = 4096
 
-// OpenReplay opens the files, and sorts them by time. It returns an error if a file cannot be read at all.
-// Damage that is found later ends that file only, and is reported by Fault.
+// OpenReplay opens the files, and sorts them by time. It returns an error if a file cannot be read
+// at all. Damage that is found later ends that file only, and is reported by Fault.
 func OpenReplay(options ReplayOptions) (*Replay, error) {
 	r := &Replay{stdin: options.Stdin}
 	r.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &r.lost)
@@ -85,8 +85,8 @@ func OpenReplay(options ReplayOptions) (*Replay, error) {
 	return r, nil
 }
 
-// beginning returns the time of the first packet of a file, and its size in bytes. Both are 0 for a stream that
-// can be read only once.
+// beginning returns the time of the first packet of a file, and its size in bytes. Both are 0 for a
+// stream that can be read only once.
 func beginning(name string) (begin, size int64, err error) {
 	if name == "-" {
 		return 0, 0, nil
@@ -227,8 +227,8 @@ func (r *Replay) Stats() event.Stats {
 	return event.Stats{Events: r.readEvents.Load(), Bytes: r.readBytes.Load(), Lost: r.lost.byReason()}
 }
 
-// Progress returns how many packets and bytes were read, and the size of the files in bytes, 0 if unknown. Any
-// goroutine may call it.
+// Progress returns how many packets and bytes were read, and the size of the files in bytes, 0 if
+// unknown. Any goroutine may call it.
 func (r *Replay) Progress() (packets, octets, size uint64) {
 	return r.readPackets.Load(), r.readOctets.Load(), uint64(r.size)
 }
@@ -236,8 +236,8 @@ func (r *Replay) Progress() (packets, octets, size uint64) {
 // Span returns the time from the first packet to the last. Only the reading goroutine may call it.
 func (r *Replay) Span() time.Duration { return time.Duration(r.last - r.first) }
 
-// Fault returns the damage found in the files, nil if all were read to their end. Only the reading goroutine may
-// call it.
+// Fault returns the damage found in the files, nil if all were read to their end. Only the reading
+// goroutine may call it.
 func (r *Replay) Fault() error { return errors.Join(r.faults...) }
 
 // Close implements Source.

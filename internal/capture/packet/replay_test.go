@@ -107,7 +107,8 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestUrgent: the header says which byte is not part of the protocol, wherever it is in its segment.
+// TestUrgent: the header says which byte is not part of the protocol, wherever it is in its
+// segment.
 func TestUrgent(t *testing.T) {
 	c := capturetest.New()
 	k := c.Connect(40000)
@@ -197,8 +198,8 @@ func TestPortReuse(t *testing.T) {
 	}, replayed(t, c))
 }
 
-// TestPortReuseUnseen: if neither the end of a connection nor the handshake of the next one was captured, the bytes of
-// the next one must not count as old bytes of the first.
+// TestPortReuseUnseen: if neither the end of a connection nor the handshake of the next one was
+// captured, the bytes of the next one must not count as old bytes of the first.
 func TestPortReuseUnseen(t *testing.T) {
 	const behind, ahead = 1001 - 1<<30, 1001 + 1<<30
 	for _, test := range []struct {
@@ -407,7 +408,8 @@ func TestStatsOfAReplay(t *testing.T) {
 	assert.Equal(t, size, octets)
 }
 
-// FuzzReplay: for any capture, events are consistent, and the number of packets bounds their number.
+// FuzzReplay: for any capture, events are consistent, and the number of packets bounds their
+// number.
 func FuzzReplay(f *testing.F) {
 	for _, make := range captures {
 		f.Add(make().Pcap())

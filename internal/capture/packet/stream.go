@@ -59,16 +59,17 @@ func (t *conversations) gap(c *conversation, d event.Direction, reason event.Rea
 	e.Direction, e.Reason, e.Seq, e.Len = d, reason, seq, n
 }
 
-// urgentByte returns the index of the urgent byte (MSG_OOB) of a segment, if there is one. That byte has an
-// offset in the stream, but is not part of the protocol. The urgent pointer refers to the byte behind it, as
-// in all implementations, although RFC 1122 says otherwise. It may point behind the segment; the next
-// segment repeats it then.
+// urgentByte returns the index of the urgent byte (MSG_OOB) of a segment, if there is one. That
+// byte has an offset in the stream, but is not part of the protocol. The urgent pointer refers to
+// the byte behind it, as in all implementations, although RFC 1122 says otherwise. It may point
+// behind the segment; the next segment repeats it then.
 func urgentByte(s *frame.Segment) (at uint32, urgent bool) {
 	at = uint32(s.Urgent) - 1
 	return at, s.Flags&frame.URG != 0 && at < uint32(len(s.Payload))+s.Missing
 }
 
-// addHole records missing bytes. If there are too many holes already, the tracker's timeout handles them.
+// addHole records missing bytes. If there are too many holes already, the tracker's timeout handles
+// them.
 func (st *stream) addHole(h hole) {
 	if len(st.holes) < maxHoles {
 		st.holes = append(st.holes, h)
@@ -101,8 +102,8 @@ func (st *stream) fillHoles(from, to uint32) bool {
 	return filled
 }
 
-// acknowledged queues gaps for bytes that the other end acknowledged and the capture lacks: they will not
-// be sent again.
+// acknowledged queues gaps for bytes that the other end acknowledged and the capture lacks: they
+// will not be sent again.
 func (t *conversations) acknowledged(c *conversation, d event.Direction, ack uint32, now int64) {
 	st := &c.streams[d]
 	for len(st.holes) > 0 && int32(ack-st.holes[0].to) >= 0 {
@@ -129,10 +130,11 @@ func (t *conversations) event(c *conversation, kind event.Kind, now int64) *even
 	return e
 }
 
-// eventQueue holds the events of one segment. The first one goes directly to the reader, the others wait
-// here. Its size suffices for the most events that a segment can cause: gaps of all acknowledged holes, the
-// end of an earlier conversation, the beginning of this one and the payload of its SYN, payload before and
-// behind an urgent byte, that byte, the missing bytes of either, and its end.
+// eventQueue holds the events of one segment. The first one goes directly to the reader, the others
+// wait here. Its size suffices for the most events that a segment can cause: gaps of all
+// acknowledged holes, the end of an earlier conversation, the beginning of this one and the payload
+// of its SYN, payload before and behind an urgent byte, that byte, the missing bytes of either, and
+// its end.
 type eventQueue struct {
 	reader     *event.Event // receives the next event
 	filled     bool         // it has received one

@@ -6,9 +6,9 @@ import (
 	"github.com/redis-observer/redis-observer/internal/host"
 )
 
-// wallClock converts the time stamps of packets, which are wall-clock times, into CLOCK_MONOTONIC. Setting
-// the wall clock shifts no result by more than the delay of the packets: an impossible time stamp, from the
-// future or before the packets read already, shows that it was set.
+// wallClock converts the time stamps of packets, which are wall-clock times, into CLOCK_MONOTONIC.
+// Setting the wall clock shifts no result by more than the delay of the packets: an impossible time
+// stamp, from the future or before the packets read already, shows that it was set.
 type wallClock struct {
 	wall, monotonic func() int64
 	late            int64 // ns by which packets may be read late or out of order
@@ -23,8 +23,9 @@ func newWallClock(late time.Duration) *wallClock {
 	return c
 }
 
-// now returns CLOCK_MONOTONIC, and updates ahead. It keeps the old value if that is still possible: the
-// clocks are read one after the other, and a delay in between must not shift the times of packets.
+// now returns CLOCK_MONOTONIC, and updates ahead. It keeps the old value if that is still possible:
+// the clocks are read one after the other, and a delay in between must not shift the times of
+// packets.
 func (c *wallClock) now() int64 {
 	before := c.monotonic()
 	wall := c.wall()

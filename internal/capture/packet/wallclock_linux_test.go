@@ -24,7 +24,8 @@ func (c *clocks) wallClock() *wallClock {
 	return d
 }
 
-// A step changes no time of packets that are stamped behind it, and those from before it by no more than they are late.
+// A step changes no time of packets that are stamped behind it, and those from before it by no more
+// than they are late.
 func TestDayClockIsSet(t *testing.T) {
 	for _, step := range []time.Duration{time.Hour, -time.Hour, 40 * 365 * 24 * time.Hour, 25 * time.Millisecond, -50 * time.Millisecond, 0} {
 		c := &clocks{now: int64(time.Hour), ahead: int64(50 * 365 * 24 * time.Hour)}

@@ -25,7 +25,8 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
-// lister lists the connections in its own goroutine, one listing after the other. Any goroutine may request one.
+// lister lists the connections in its own goroutine, one listing after the other. Any goroutine may
+// request one.
 type lister struct {
 	probes *bpf.Probes
 	log    *slog.Logger
@@ -106,11 +107,12 @@ func (l *lister) listOnce() (listing, error) {
 	return done, err
 }
 
-// firstNamespace is the link target that identifies the initial PID namespace, which contains all processes.
+// firstNamespace is the link target that identifies the initial PID namespace, which contains all
+// processes.
 const firstNamespace = "pid:[4026531836]"
 
-// reachElsewhere returns the reach of connections in other network namespaces. These are listed by the processes that
-// hold them, and a PID namespace may hide processes.
+// reachElsewhere returns the reach of connections in other network namespaces. These are listed by
+// the processes that hold them, and a PID namespace may hide processes.
 func reachElsewhere() event.Reach {
 	if namespace, err := os.Readlink("/proc/self/ns/pid"); err == nil && namespace == firstNamespace {
 		return event.WhileHeld
@@ -118,8 +120,8 @@ func reachElsewhere() event.Reach {
 	return event.Never
 }
 
-// reachOf returns the reach of a connection by its event. A connection that a listing found by the process that holds
-// it, a later listing will find too.
+// reachOf returns the reach of a connection by its event. A connection that a listing found by the
+// process that holds it, a later listing will find too.
 func (l *Live) reachOf(head *bpf.Event) event.Reach {
 	switch {
 	case head.Flags&bpf.OwnNetwork != 0:

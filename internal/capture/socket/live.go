@@ -62,12 +62,12 @@ func Backends() []string { return bpf.Backends() }
 // Host examines this machine.
 func Host() bpf.Facts { return bpf.Host() }
 
-// Try loads and attaches a backend for a moment, without observed ports. The error says why it does not work, and
-// the remedy.
+// Try loads and attaches a backend for a moment, without observed ports. The error says why it does
+// not work, and the remedy.
 func Try(backend string) error { return bpf.Try(backend) }
 
-// Open attaches the probes of a backend, and starts to list the existing connections. The caller must Close the
-// Live, and then Read it to its end.
+// Open attaches the probes of a backend, and starts to list the existing connections. The caller
+// must Close the Live, and then Read it to its end.
 func Open(backend string, options Options) (*Live, error) {
 	probes, err := bpf.Open(backend, bpf.Options{
 		RingSize:      uint32(options.RingSize),
@@ -107,7 +107,8 @@ func (l *Live) Backend() string { return l.probes.Backend() }
 // Listed is closed when the events of all connections that existed at the start have been read.
 func (l *Live) Listed() <-chan struct{} { return l.listed }
 
-// SetPorts replaces the observed ports without detaching, and lists the connections on the new ones.
+// SetPorts replaces the observed ports without detaching, and lists the connections on the new
+// ones.
 func (l *Live) SetPorts(client, server []uint16) error {
 	if err := l.probes.SetPorts(client, server); err != nil {
 		return fmt.Errorf("change observed ports: %w", err)
@@ -122,8 +123,8 @@ func (l *Live) Relist() { l.lister.request() }
 // Wake ends the wait of a Read, which delivers a Tick then.
 func (l *Live) Wake() { l.probes.Wake() }
 
-// Needed returns the capabilities that reading and listing need: none, but before Linux 5.19 CAP_BPF, even for own
-// maps.
+// Needed returns the capabilities that reading and listing need: none, but before Linux 5.19
+// CAP_BPF, even for own maps.
 func (l *Live) Needed() privilege.Set {
 	readLosses := func() error {
 		_, err := l.probes.Lost()
@@ -172,8 +173,8 @@ func (l *Live) Read(e *event.Event) error {
 // maxUnticked is how many events are delivered in a row without a Tick, if the ring is never empty.
 const maxUnticked = 1 << 14
 
-// tick sets e to the event that is delivered each time the ring is empty: a Tick, or Listed. It also checks for
-// losses once a second.
+// tick sets e to the event that is delivered each time the ring is empty: a Tick, or Listed. It
+// also checks for losses once a second.
 func (l *Live) tick(e *event.Event) {
 	l.ticked, l.unticked = true, 0
 	now := host.Monotonic()
@@ -205,7 +206,8 @@ func (l *Live) tick(e *event.Event) {
 	}
 }
 
-// checkLoss lists the connections again if events were lost, because a lost event may be the end of a connection.
+// checkLoss lists the connections again if events were lost, because a lost event may be the end of
+// a connection.
 func (l *Live) checkLoss() {
 	lost, err := l.probes.Lost()
 	if err != nil {

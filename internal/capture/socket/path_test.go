@@ -19,7 +19,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
-// path is the path from a record of the ring to the metrics. Package bpf measures stepping through the rings.
+// path is the path from a record of the ring to the metrics. Package bpf measures stepping through
+// the rings.
 type path struct {
 	live     socket.Live
 	tracker  *correlate.Tracker

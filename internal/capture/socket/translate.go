@@ -93,8 +93,9 @@ func cutOf(flags uint8) event.Cut {
 	}
 }
 
-// ignore reports whether an event belongs to a connection that matches by chance: the ephemeral port, which is the
-// remote port of an accepted connection and the local port of an opened one, has the number of an observed port.
+// ignore reports whether an event belongs to a connection that matches by chance: the ephemeral
+// port, which is the remote port of an accepted connection and the local port of an opened one, has
+// the number of an observed port.
 func (l *Live) ignore(head *bpf.Event) bool {
 	if head.Kind == bpf.Opened && (head.Flags&bpf.Accepted != 0) != (head.Role == bpf.RoleServer) {
 		l.foreign[head.Conn] = struct{}{}

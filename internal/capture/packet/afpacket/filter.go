@@ -9,8 +9,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
 )
 
-// maxFilterPorts is the most ports in a filter: the kernel accepts 4096 instructions, and each port needs 16. With
-// more ports all TCP packets pass, and the others are discarded in user space.
+// maxFilterPorts is the most ports in a filter: the kernel accepts 4096 instructions, and each port
+// needs 16. With more ports all TCP packets pass, and the others are discarded in user space.
 const maxFilterPorts = 200
 
 // Offsets in the headers of IP and TCP.
@@ -26,8 +26,8 @@ const (
 	loopbackHardware = unix.ARPHRD_LOOPBACK
 )
 
-// filter returns the program that selects packets, and limits them to snap bytes. The packets begin with the IP
-// header.
+// filter returns the program that selects packets, and limits them to snap bytes. The packets begin
+// with the IP header.
 func filter(ports []uint16, interfaces []int, snap uint32) ([]bpf.RawInstruction, error) {
 	accept := bpf.RetConstant{Val: snap}
 	program := []bpf.Instruction{bpf.LoadExtension{Num: bpf.ExtLinkLayerType}}
@@ -55,7 +55,8 @@ func filter(ports []uint16, interfaces []int, snap uint32) ([]bpf.RawInstruction
 	return raw, nil
 }
 
-// whenEqual runs body if the accumulator equals value. body may be longer than a conditional jump can skip.
+// whenEqual runs body if the accumulator equals value. body may be longer than a conditional jump
+// can skip.
 func whenEqual(value uint32, body ...bpf.Instruction) []bpf.Instruction {
 	return append([]bpf.Instruction{
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipTrue: 1},
@@ -78,7 +79,8 @@ func onInterfaces(interfaces []int) []bpf.Instruction {
 	return append(program, bpf.RetConstant{})
 }
 
-// ip decides on IP packets. The accumulator holds the EtherType, and the IP header begins at the given offset.
+// ip decides on IP packets. The accumulator holds the EtherType, and the IP header begins at the
+// given offset.
 func ip(at uint32, ports []uint16, accept bpf.RetConstant) []bpf.Instruction {
 	ipv4 := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: at + protocolIPv4, Size: 1},

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFilterFits: the kernel rejects longer programs. The tests of package packet check on loopback which packets the
-// filter selects.
+// TestFilterFits: the kernel rejects longer programs. The tests of package packet check on loopback
+// which packets the filter selects.
 func TestFilterFits(t *testing.T) {
 	for _, ports := range []int{0, 1, maxFilterPorts, maxFilterPorts + 1, 65535} {
 		list := make([]uint16, ports)

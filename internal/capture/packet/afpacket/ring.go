@@ -19,7 +19,8 @@ type Packet struct {
 	Data     []byte // from the IP header on; valid until the next call of Next
 }
 
-// Ring is a socket and the memory that it shares with the kernel: blocks that the kernel and the reader own in turn.
+// Ring is a socket and the memory that it shares with the kernel: blocks that the kernel and the
+// reader own in turn.
 type Ring struct {
 	socket, wake      int
 	interfaces        []int
@@ -62,8 +63,8 @@ func (r *Ring) Next(packet *Packet) bool {
 	return true
 }
 
-// advance returns the block that was read to the kernel, and takes the next one. It returns false if the kernel
-// still owns that.
+// advance returns the block that was read to the kernel, and takes the next one. It returns false
+// if the kernel still owns that.
 func (r *Ring) advance() bool {
 	if r.held {
 		r.held = false
@@ -90,7 +91,8 @@ func (r *Ring) Wait(timeout time.Duration) error {
 		return fmt.Errorf("wait for packets: %w", err)
 	}
 	if fds[0].Revents&unix.POLLERR != 0 {
-		// An interface went down, which does not end the capture. Read the error, or poll would return at once.
+		// An interface went down, which does not end the capture. Read the error, or poll would
+		// return at once.
 		_, _ = unix.GetsockoptInt(r.socket, unix.SOL_SOCKET, unix.SO_ERROR)
 	}
 	if fds[1].Revents&unix.POLLIN != 0 {

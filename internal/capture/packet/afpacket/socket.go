@@ -84,10 +84,10 @@ func indexes(names []string) ([]int, error) {
 	return indexes, nil
 }
 
-// blockSize returns the size of a block in bytes. The kernel hands over a block after the flush interval even if
-// it is almost empty, so a ring of many small blocks tolerates a reader that is not scheduled for many
-// intervals. A block has room for two of the longest packets, because otherwise half of the ring could stay
-// empty.
+// blockSize returns the size of a block in bytes. The kernel hands over a block after the flush
+// interval even if it is almost empty, so a ring of many small blocks tolerates a reader that is
+// not scheduled for many intervals. A block has room for two of the longest packets, because
+// otherwise half of the ring could stay empty.
 func blockSize(ring, snap int) int {
 	size := minBlockSize
 	for size < 2*snap && size < maxBlockSize {
@@ -129,7 +129,8 @@ func (r *Ring) SetPorts(ports []uint16) error {
 	return r.attach(program)
 }
 
-// Stop ends the capture. The packets in the ring remain; the last ones arrive within the flush interval.
+// Stop ends the capture. The packets in the ring remain; the last ones arrive within the flush
+// interval.
 func (r *Ring) Stop() error {
 	return r.attach([]bpf.RawInstruction{{Op: unix.BPF_RET | unix.BPF_K}})
 }

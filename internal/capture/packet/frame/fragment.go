@@ -45,10 +45,12 @@ type fragments struct {
 	whole     []byte
 }
 
-// Discarded returns how many datagrams were discarded because fragments were missing, too many or contradictory.
+// Discarded returns how many datagrams were discarded because fragments were missing, too many or
+// contradictory.
 func (d *Decoder) Discarded() uint64 { return d.fragments.discarded }
 
-// fragment stores a fragment, whose addresses are in segment. It sets the segment if the datagram is complete.
+// fragment stores a fragment, whose addresses are in segment. It sets the segment if the datagram
+// is complete.
 func (d *Decoder) fragment(p fragment, time int64, segment *Segment) Verdict {
 	if p.missing > 0 {
 		return Snapped
@@ -93,7 +95,8 @@ func (f *fragments) of(key datagramKey, now int64) *datagram {
 	return g
 }
 
-// assemble concatenates the fragments of a datagram. It skips a duplicate; any other overlap is malformed.
+// assemble concatenates the fragments of a datagram. It skips a duplicate; any other overlap is
+// malformed.
 func (f *fragments) assemble(g *datagram, segment *Segment) Verdict {
 	slices.SortStableFunc(g.parts, func(a, b fragment) int { return cmp.Compare(a.offset, b.offset) })
 	f.whole = f.whole[:0]

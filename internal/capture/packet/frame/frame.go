@@ -41,7 +41,8 @@ type Decoder struct {
 	fragments fragments
 }
 
-// Decode decodes a packet that was length bytes long on the wire. time is that of its capture, in ns.
+// Decode decodes a packet that was length bytes long on the wire. time is that of its capture, in
+// ns.
 func (d *Decoder) Decode(link uint16, data []byte, length int, time int64, segment *Segment) Verdict {
 	if link == linkEthernet && len(data) >= headerEthernet && plain(binary.BigEndian.Uint16(data[12:]), data[headerEthernet:], segment) {
 		return Whole
@@ -85,7 +86,8 @@ func isVLAN(ethertype uint16) bool {
 	return ethertype == TypeVLAN || ethertype == TypeQinQ || ethertype == typeOldQinQ
 }
 
-// short returns the verdict on a packet that ends within its headers: Snapped if it was longer on the wire.
+// short returns the verdict on a packet that ends within its headers: Snapped if it was longer on
+// the wire.
 func short(data []byte, length int) Verdict {
 	if length > len(data) {
 		return Snapped
@@ -120,8 +122,8 @@ func network(link uint16, data []byte) (ethertype uint16, head int, verdict Verd
 	return ethertype, head, Whole
 }
 
-// loopback decodes BSD's loopback header: the number of the address family, which for IPv6 depends on the system, in
-// the byte order of the capturing machine or of the network.
+// loopback decodes BSD's loopback header: the number of the address family, which for IPv6 depends
+// on the system, in the byte order of the capturing machine or of the network.
 func loopback(data []byte) (ethertype uint16, head int, verdict Verdict) {
 	if len(data) < 4 {
 		return 0, 0, Snapped

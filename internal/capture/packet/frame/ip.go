@@ -11,8 +11,8 @@ const (
 	anyFragment    = 0x3fff // flag and offset bits: the packet is a fragment
 )
 
-// plain decodes the common case: a whole IPv4 packet without options that was not cut off. It returns false for any
-// other packet, which ip decodes step by step.
+// plain decodes the common case: a whole IPv4 packet without options that was not cut off. It
+// returns false for any other packet, which ip decodes step by step.
 func plain(ethertype uint16, data []byte, segment *Segment) bool {
 	if ethertype != TypeIPv4 || len(data) < headerIPv4+headerTCP {
 		return false
@@ -68,8 +68,8 @@ func (d *Decoder) ipv4(data []byte, length int, time int64, segment *Segment) Ve
 	return tcp(payload, missing, segment)
 }
 
-// mapIPv4 writes an address as two words, because it is compared in words: a CPU cannot forward narrower stores to
-// a wider load.
+// mapIPv4 writes an address as two words, because it is compared in words: a CPU cannot forward
+// narrower stores to a wider load.
 func mapIPv4(to *[16]byte, address []byte) {
 	binary.LittleEndian.PutUint64(to[:8], 0)
 	binary.LittleEndian.PutUint64(to[8:], 0xffff<<16|uint64(binary.LittleEndian.Uint32(address))<<32)

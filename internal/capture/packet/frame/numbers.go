@@ -1,6 +1,7 @@
 package frame
 
-// Link types, by their numbers in the registry of tcpdump.org. gopacket's type has eight bits, too few for linkSLL2.
+// Link types, by their numbers in the registry of tcpdump.org. gopacket's type has eight bits, too
+// few for linkSLL2.
 const (
 	linkNull     = 0
 	linkEthernet = 1

@@ -75,7 +75,8 @@ func isRead(kind uint32) bool {
 	return false
 }
 
-// header returns type and length of the next block. at the beginning of a section it sets the byte order.
+// header returns type and length of the next block. at the beginning of a section it sets the byte
+// order.
 func (b *blocks) header() (kind, length uint32, err error) {
 	head, err := b.peek(blockFrame)
 	if errors.Is(err, io.EOF) {
@@ -130,7 +131,8 @@ func (b *blocks) section(content []byte) error {
 	return nil
 }
 
-// packet parses an enhanced packet block, or an obsolete packet block, whose interface field differs.
+// packet parses an enhanced packet block, or an obsolete packet block, whose interface field
+// differs.
 func (b *blocks) packet(kind uint32, content []byte, packet *Packet) error {
 	const head = 20
 	if len(content) < head {

@@ -34,7 +34,8 @@ func newClassic(w *window, swapped bool, unit int64) (*classic, error) {
 	if major != 2 {
 		return nil, w.fault(fmt.Sprintf("has version %d of the pcap format", major), "only version 2 is supported")
 	}
-	// The upper half of the link type is the length of the frame check sequence, which is behind the IP packet.
+	// The upper half of the link type is the length of the frame check sequence, which is behind
+	// the IP packet.
 	link := binary.LittleEndian.Uint32(header[20:])
 	if swapped {
 		link = bits.ReverseBytes32(link)

@@ -10,7 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxZstdWindow limits the memory that a zstd file may request, in bytes: the default limit of zstd.
+// maxZstdWindow limits the memory that a zstd file may request, in bytes: the default limit of
+// zstd.
 const maxZstdWindow = 128 << 20
 
 var (
@@ -18,7 +19,8 @@ var (
 	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 )
 
-// decompress returns a reader of the decompressed content; of the file itself if it is not compressed.
+// decompress returns a reader of the decompressed content; of the file itself if it is not
+// compressed.
 func decompress(name string, input io.Reader) (plain io.Reader, closeAll func(), err error) {
 	buffered := bufio.NewReaderSize(input, 64<<10)
 	magic, _ := buffered.Peek(len(zstdMagic)) // the format's reader reports a file that is too short

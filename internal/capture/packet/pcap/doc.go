@@ -1,16 +1,19 @@
-// Package pcap reads packets from capture files: pcap and pcapng, plain or compressed with gzip or zstd.
+// Package pcap reads packets from capture files: pcap and pcapng, plain or compressed with gzip or
+// zstd.
 //
-// It serves the first stage of kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics.
+// It serves the first stage of kernel → event.Source → parser.Stream → correlate.Tracker →
+// metrics.Recorder → /metrics.
 //
-// It does not use gopacket's pcapgo, which allocates as much memory as a file requests, panics on some malformed
-// files, and costs several times as much per packet. Tests compare the two.
+// It does not use gopacket's pcapgo, which allocates as much memory as a file requests, panics on
+// some malformed files, and costs several times as much per packet. Tests compare the two.
 //
-// Ownership: Packet.Data aliases the reader's buffer and is valid until the next call of Next. Only one goroutine may
-// use a Reader.
+// Ownership: Packet.Data aliases the reader's buffer and is valid until the next call of Next. Only
+// one goroutine may use a Reader.
 //
-// Bounds: a Reader has one buffer of less than 2 MiB for any file, and the memory for decompression. A longer block
-// is a fault, or is skipped.
+// Bounds: a Reader has one buffer of less than 2 MiB for any file, and the memory for
+// decompression. A longer block is a fault, or is skipped.
 //
-// Errors: Next returns io.EOF at the regular end of a file, and a *Fault where it is damaged. A Fault has the file,
-// the offset, the cause and the remedy. Next returns the packets before the damage, and none after it.
+// Errors: Next returns io.EOF at the regular end of a file, and a *Fault where it is damaged. A
+// Fault has the file, the offset, the cause and the remedy. Next returns the packets before the
+// damage, and none after it.
 package pcap

@@ -71,7 +71,8 @@ func unitsOf(resolution byte) (uint64, bool) {
 	return uint64(math.Round(math.Pow10(int(exponent)))), true
 }
 
-// statistics records the losses of the capture. The counts of an interface are cumulative, so the last ones apply.
+// statistics records the losses of the capture. The counts of an interface are cumulative, so the
+// last ones apply.
 func (b *blocks) statistics(content []byte) {
 	const head = 12
 	if len(content) < head {

@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhyNotTheLibrary shows why pcapgo cannot read captures of unknown origin. When it fails
-// after an update of gopacket, ask again whether this package is needed; BenchmarkDecode of package capture and test/replay show
-// the cost of the library.
+// TestWhyNotTheLibrary shows why pcapgo cannot read captures of unknown origin. When it fails after
+// an update of gopacket, ask again whether this package is needed; BenchmarkDecode of package
+// capture and test/replay show the cost of the library.
 func TestWhyNotTheLibrary(t *testing.T) {
 	t.Run("link types have eight bits", func(t *testing.T) {
 		const sll2 = 276

@@ -18,8 +18,8 @@ type Packet struct {
 	Data   []byte // valid until the next call of Next
 }
 
-// MaxPacket is the longest packet that is read, in bytes: four times the maximum of tcpdump, and enough for any
-// segment that a kernel merges.
+// MaxPacket is the longest packet that is read, in bytes: four times the maximum of tcpdump, and
+// enough for any segment that a kernel merges.
 const MaxPacket = 1 << 20
 
 // Fault is an error for a damaged capture file.
@@ -55,8 +55,8 @@ const (
 	magicSection      = 0x0a0d0d0a // the same in both byte orders
 )
 
-// NewReader returns a Reader of a capture; errors use the name. The caller must Close the Reader, which does not
-// close the input.
+// NewReader returns a Reader of a capture; errors use the name. The caller must Close the Reader,
+// which does not close the input.
 func NewReader(name string, input io.Reader) (*Reader, error) {
 	plain, closeInput, err := decompress(name, input)
 	if err != nil {

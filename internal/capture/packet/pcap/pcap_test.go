@@ -348,7 +348,8 @@ func TestNextAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzReader: for any file, packets are within their bounds, and pcapgo reads the same packets from a pcap file.
+// FuzzReader: for any file, packets are within their bounds, and pcapgo reads the same packets from
+// a pcap file.
 func FuzzReader(f *testing.F) {
 	f.Add(sample().Pcap())
 	f.Add(sample().PcapNG())

@@ -13,7 +13,8 @@ const (
 	bufferSize = MaxPacket + 512<<10
 )
 
-// window is the part of a file that is in memory. Its buffer grows as the packets of the file require.
+// window is the part of a file that is in memory. Its buffer grows as the packets of the file
+// require.
 type window struct {
 	name       string
 	input      io.Reader
@@ -29,8 +30,8 @@ func newWindow(name string, input io.Reader) *window {
 // ahead returns the bytes that were read, but not taken yet.
 func (w *window) ahead() []byte { return w.buffer[w.start:w.end] }
 
-// peek returns the next n bytes without taking them; n is at most bufferSize. At the end of the file it returns
-// io.EOF if no byte is left, and io.ErrUnexpectedEOF if fewer than n are left.
+// peek returns the next n bytes without taking them; n is at most bufferSize. At the end of the
+// file it returns io.EOF if no byte is left, and io.ErrUnexpectedEOF if fewer than n are left.
 func (w *window) peek(n int) ([]byte, error) {
 	if w.end-w.start < n {
 		if err := w.fill(n); err != nil {
