@@ -1,7 +1,8 @@
-// Package plainfile reads small files that an administrator wrote, and nothing else.
+// Package plainfile reads small regular files of an administrator, and rejects everything else.
 //
-// What a path names may change while the process runs. A FIFO would block the reader for ever, a device may do anything, and a file
-// without end takes all memory; so they are refused. Links are followed, as Kubernetes needs them. All functions are safe for use by any goroutine.
+// The file at a path may be replaced while the process runs. A FIFO would block the reader, a
+// device may have side effects, and an endless file would exhaust memory. Symbolic links are
+// followed, because Kubernetes needs them. All functions are safe for concurrent use.
 package plainfile
 
 import (
@@ -14,10 +15,10 @@ import (
 	"time"
 )
 
-// Limit is the size of the largest file that is read, in bytes. It is that of a ConfigMap.
+// Limit is the maximum size of a file in bytes, that of a ConfigMap.
 const Limit = 1 << 20
 
-// readAgain is how often a file that keeps changing while it is read is read anew.
+// readAgain is how often Read retries a file that changes while it is read.
 const readAgain = 10
 
 var (
@@ -25,7 +26,8 @@ var (
 	errChanging = errors.New("keeps changing while it is read")
 )
 
-// Check returns nil if Read would read the file at path: it is there, regular, not too large, and may be opened. It does not wait.
+// Check returns nil if Read would read the file at path: it exists, is regular, not too large, and
+// can be opened. It does not block.
 func Check(path string) error {
 	file, _, err := open(path)
 	if err != nil {
@@ -34,7 +36,8 @@ func Check(path string) error {
 	return file.Close()
 }
 
-// Read returns the contents of the regular file at path as they were at one moment, as far as time and size of the file tell.
+// Read returns a consistent copy of the regular file at path, as far as its size and modification
+// time show.
 func Read(path string) ([]byte, error) {
 	for range readAgain {
 		text, steady, err := read(path)
@@ -66,7 +69,8 @@ func read(path string) (text []byte, steady bool, err error) {
 	return text, after.Size() == int64(len(text)) && after.ModTime().Equal(before.ModTime()), nil
 }
 
-// open opens what is regular. It looks before, because opening alone does something to some devices, and behind, because it may have been replaced.
+// open opens a regular file. It checks before opening, because opening some devices has side
+// effects, and after, because the file may have been replaced.
 func open(path string) (*os.File, fs.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotSupported says that this binary was built with cgo, whose threads Go cannot reach.
+// ErrNotSupported means that the binary was built with cgo, whose threads Go does not control.
 var ErrNotSupported = errors.New("capabilities cannot be dropped by a binary built with cgo")
 
 // Held returns the permitted capabilities of the calling thread.
@@ -23,7 +23,7 @@ func Held() (Set, error) {
 	return Set(data[0].Permitted) | Set(data[1].Permitted)<<32, nil
 }
 
-// sets are what the kernel takes: the lower 32 capabilities and the upper ones.
+// sets is the form of the kernel: the lower 32 capabilities and the upper 32.
 type sets [2]unix.CapUserData
 
 func makeSets(effective, permitted Set) sets {
@@ -33,8 +33,8 @@ func makeSets(effective, permitted Set) sets {
 	}
 }
 
-// Drop gives up all capabilities but those of keep, and returns what was given up. An error leaves them as they are.
-// Nor can other processes of the same user look into the memory of this one from then on.
+// Drop drops all capabilities except keep, and returns the dropped ones. On an error they are
+// unchanged. It also prevents other processes of the same user from reading the memory of this one.
 func Drop(keep Set) (Set, error) {
 	held, err := Held()
 	if err != nil {
@@ -48,7 +48,7 @@ func Drop(keep Set) (Set, error) {
 		uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
 		return 0, dropError(errno)
 	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // of the process, not of a thread
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // applies to the process, not to a thread
 		return 0, fmt.Errorf("disable core dumps and ptrace: %w", err)
 	}
 	return held &^ keep, nil
@@ -61,20 +61,22 @@ func dropError(errno syscall.Errno) error {
 	return fmt.Errorf("drop capabilities: %w", errno)
 }
 
-// Works says whether task succeeds with no capabilities but those of keep. It runs task on a thread of its own, which ends with it.
+// Works reports whether task succeeds with only the capabilities keep. It runs task on a thread
+// that ends with it.
 func Works(keep Set, task func() error) bool {
 	result := make(chan error)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread must not run anything else
+		runtime.LockOSThread() // never unlocked, so that the thread ends with the goroutine
 		held, err := Held()
 		if err == nil {
-			// The permitted set stays: the thread may not have ended when Drop comes, which must succeed on every thread.
+			// Keep the permitted set: if the thread still exists when Drop runs, Drop must succeed
+			// on it too.
 			header, data := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, makeSets(held&keep, held)
 			err = unix.Capset(&header, &data[0])
 		}
 		if err == nil {
 			err = task()
-			// The thread may still be there when Leave comes, which has to do the same on every thread.
+			// If the thread still exists when Leave runs, Leave must succeed on it too.
 			header, data := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, makeSets(held, held)
 			err = errors.Join(err, unix.Capset(&header, &data[0]))
 		}

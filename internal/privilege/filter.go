@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the kernel does with a call. The first two are logged (kernel audit, type 1326).
+// Actions of the filter. The kernel logs the first two (audit record type 1326).
 const (
 	kill   = unix.SECCOMP_RET_KILL_PROCESS
 	refuse = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
@@ -21,9 +21,10 @@ const (
 	allow  = unix.SECCOMP_RET_ALLOW
 )
 
-// Filter lets all threads, present and future, make only those system calls that an observer which is attached makes: others fail with
-// EPERM, which a Go program survives, and are logged by the kernel; those that run or change another program end the process. Files can only
-// be opened for reading, unless write says that they must be written, and memory cannot become code. It is final, and needs Drop before it.
+// Filter restricts all threads, present and future, to the system calls of an attached observer.
+// Other calls fail with EPERM, which a Go program survives, and are logged by the kernel; calls
+// that execute or modify another program kill the process. Files can only be opened for reading,
+// unless write is set, and memory cannot become executable. Filter is final, and must follow Drop.
 func Filter(write bool) error {
 	program, err := assemble(rules(write))
 	if err != nil {
@@ -42,22 +43,23 @@ func Filter(write bool) error {
 	return nil
 }
 
-// rule says what becomes of one system call.
+// rule is the action for one system call.
 type rule struct {
 	call   uint32
-	action uint32 // if the argument is as it should be, or there is no condition
+	action uint32 // if test is nil or holds
 	test   *test
 }
 
-// test is a condition on the lower half of one argument. If it does not hold the call is refused.
+// test is a condition on the lower 32 bits of one argument. If it does not hold, the call is
+// refused.
 type test struct {
 	argument int
-	without  uint32   // none of these bits
-	with     uint32   // all of these bits, of which there is one
-	oneOf    []uint32 // or one of these values
+	without  uint32   // none of these bits is set
+	with     uint32   // this bit is set
+	oneOf    []uint32 // the argument is one of these values
 }
 
-// rules are the allowed calls, those of the hot path first.
+// rules returns the rules, those of the hot path first.
 func rules(write bool) []rule {
 	var all []rule
 	for _, call := range allowedCalls {
@@ -76,14 +78,15 @@ func rules(write bool) []rule {
 		rule{unix.SYS_MMAP, allow, &test{argument: 2, without: unix.PROT_EXEC}},
 		rule{unix.SYS_MPROTECT, allow, &test{argument: 2, without: unix.PROT_EXEC}},
 		rule{unix.SYS_CLONE, allow, &test{argument: 0, with: unix.CLONE_THREAD}},
-		rule{unix.SYS_CLONE3, absent, nil}, // its flags are in memory; callers fall back to clone
+		rule{unix.SYS_CLONE3, absent, nil}, // its flags are in memory, which a filter cannot read; callers fall back to clone
 		rule{unix.SYS_KILL, allow, &test{argument: 0, oneOf: []uint32{self}}},
 		rule{unix.SYS_TGKILL, allow, &test{argument: 0, oneOf: []uint32{self}}},
 		rule{unix.SYS_PRLIMIT64, allow, &test{argument: 0, oneOf: []uint32{0, self}}},
 		rule{unix.SYS_PRCTL, allow, &test{argument: 0, oneOf: []uint32{unix.PR_SET_VMA, unix.PR_GET_DUMPABLE}}},
 		rule{unix.SYS_IOCTL, allow, &test{argument: 1, oneOf: []uint32{unix.TCGETS, unix.PERF_EVENT_IOC_DISABLE}}},
 		rule{unix.SYS_SOCKET, allow, &test{argument: 0, oneOf: []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}}},
-		// Maps are read and written, iterators run, links ended. Nothing is loaded, made, pinned, or got by its number.
+		// Read and write maps, run iterators, end links. No loading, creating, pinning, or opening
+		// by ID.
 		rule{unix.SYS_BPF, allow, &test{argument: 0, oneOf: []uint32{
 			unix.BPF_MAP_LOOKUP_ELEM, unix.BPF_MAP_UPDATE_ELEM, unix.BPF_MAP_DELETE_ELEM, unix.BPF_MAP_GET_NEXT_KEY,
 			unix.BPF_MAP_LOOKUP_BATCH, unix.BPF_MAP_UPDATE_BATCH, unix.BPF_MAP_DELETE_BATCH, unix.BPF_OBJ_GET_INFO_BY_FD,
@@ -92,14 +95,15 @@ func rules(write bool) []rule {
 	)
 }
 
-// Where the kernel shows a call to a filter (struct seccomp_data).
+// Offsets in struct seccomp_data.
 const (
 	offsetCall         = 0
 	offsetArchitecture = 4
 	offsetArguments    = 16 // each of 8 bytes, lower half first
 )
 
-// assemble makes a program: a call of another architecture ends the process, one without a rule is refused.
+// assemble compiles rules. A call of another architecture kills the process; a call without a rule
+// is refused.
 func assemble(rules []rule) ([]unix.SockFilter, error) {
 	program := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: offsetArchitecture, Size: 4},
@@ -123,7 +127,7 @@ func assemble(rules []rule) ([]unix.SockFilter, error) {
 	return filter, nil
 }
 
-// body is what follows when the call is that of the rule. It always ends with a verdict.
+// body returns the instructions for a matching call. They always end with an action.
 func (r rule) body() []bpf.Instruction {
 	if r.test == nil {
 		return []bpf.Instruction{bpf.RetConstant{Val: r.action}}
@@ -143,7 +147,8 @@ func (r rule) body() []bpf.Instruction {
 	return append(body, bpf.RetConstant{Val: refuse})
 }
 
-// allowedCalls are allowed with any arguments: those of Go's runtime, of files that are read, and of the network.
+// allowedCalls are allowed with any arguments: those of the Go runtime, of reading files, and of
+// the network.
 var allowedCalls = append([]uint32{
 	unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_CLOCK_GETTIME, unix.SYS_EPOLL_PWAIT, unix.SYS_READ, unix.SYS_WRITE,
 	unix.SYS_CLOSE, unix.SYS_EPOLL_CTL, unix.SYS_SCHED_YIELD, unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_MADVISE, unix.SYS_MUNMAP,
@@ -160,7 +165,7 @@ var allowedCalls = append([]uint32{
 	unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_RECVMSG,
 }, allowedHere...)
 
-// deadlyCalls are those of somebody who took the process over.
+// deadlyCalls kill the process: only an attacker would call them.
 var deadlyCalls = append([]uint32{
 	unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV,
 	unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_KEXEC_LOAD, unix.SYS_MOUNT, unix.SYS_PIVOT_ROOT,

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Set is a set of capabilities, a bit for each.
+// Set is a set of capabilities, one bit each.
 type Set uint64
 
-// Of returns the set of the given capabilities, as in unix.CAP_BPF.
+// Of returns the set of capabilities such as unix.CAP_BPF.
 func Of(capabilities ...int) Set {
 	var s Set
 	for _, c := range capabilities {
@@ -18,7 +18,7 @@ func Of(capabilities ...int) Set {
 	return s
 }
 
-// names of the capabilities by number (include/uapi/linux/capability.h), without CAP_.
+// names are the capabilities by number (include/uapi/linux/capability.h), without CAP_.
 var names = strings.Fields(`
 	CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
 	NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT
@@ -27,12 +27,12 @@ var names = strings.Fields(`
 	PERFMON BPF CHECKPOINT_RESTORE
 `)
 
-// Names returns the names of the capabilities in the set, in the order of their numbers.
+// Names returns the names of the capabilities in the set, by number.
 func (s Set) Names() []string {
 	list := []string{}
 	for rest := s; rest != 0; rest &= rest - 1 {
 		c := bits.TrailingZeros64(uint64(rest))
-		name := strconv.Itoa(c) // of a kernel newer than the table
+		name := strconv.Itoa(c) // of a newer kernel
 		if c < len(names) {
 			name = names[c]
 		}

@@ -1,3 +1,3 @@
-// Package report prints the Redis metric families as a table for people: rate, quantiles and errors of each name and command.
-// It is what the demonstration and `replay --output table` show, and it reads what any scrape returns.
+// Package report prints the Redis metric families as a table: rate, quantiles and errors of each
+// name and command. The demonstration and `replay --output table` use it. Its input is any scrape.
 package report

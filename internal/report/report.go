@@ -12,19 +12,19 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Row is what became of one command of one name.
+// Row summarises one command of one name.
 type Row struct {
 	Name, Command string
 	Count, Errors float64
-	Rate          float64 // per second since the scrape before; NaN if there was none
+	Rate          float64 // per second since the previous scrape; NaN without one
 	P50, P90, P99 time.Duration
-	Max           time.Duration // the upper bound of the highest bucket in use; negative if that has none
+	Max           time.Duration // upper bound of the highest bucket in use; negative for the +Inf bucket
 }
 
 type key struct{ name, command string }
 
-// Rows makes a row of each name and command in a scrape, ordered by count. before is the scrape that was taken elapsed
-// earlier, nil if there is none.
+// Rows returns a row for each name and command of a scrape, ordered by name and count. before is
+// the scrape taken elapsed earlier, or nil.
 func Rows(families, before []*dto.MetricFamily, elapsed time.Duration) []Row {
 	rows := make(map[key]*Row)
 	row := func(k key) *Row {
@@ -97,7 +97,7 @@ func sum(metrics []*dto.Metric) float64 {
 	return total
 }
 
-// quantile estimates as Prometheus' histogram_quantile does: linearly within the bucket.
+// quantile estimates a quantile like histogram_quantile of Prometheus: linear within the bucket.
 func quantile(h *dto.Histogram, q float64) time.Duration {
 	rank := q * float64(h.GetSampleCount())
 	var lower, below float64

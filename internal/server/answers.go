@@ -11,28 +11,29 @@ import (
 	"time"
 )
 
-// What answers may take.
+// Limits of responses.
 const (
-	maxPages     = 4                      // held at once, being made or being read
-	waitTime     = 10 * time.Second       // for one's page; the default timeout of a scrape
-	readerTime   = 5 * time.Second        // what a reader gets before it may be cut off for others that wait
-	stallTime    = 2 * time.Second        // the same for one piece of a page
-	crowdedStall = 250 * time.Millisecond // the same where its peer has several readers, or lost places of late
-	lookInterval = 50 * time.Millisecond  // how often those who wait look for readers to cut off
+	maxPages     = 4                      // in memory, being made or being read
+	waitTime     = 10 * time.Second       // wait for a page; the default scrape timeout of Prometheus
+	readerTime   = 5 * time.Second        // reading time after which a reader may be disconnected if others wait
+	stallTime    = 2 * time.Second        // the same, for one piece of a page
+	crowdedStall = 250 * time.Millisecond // the same, for a peer with several readers or recent evictions
+	lookInterval = 50 * time.Millisecond  // interval of the search for readers to disconnect
 )
 
 var errWaitTime = errors.New("too many slow readers")
 
-// answers bounds how many pages are held. Requests that wait share the next one, which is no older than any of them. Where there is no room
-// for another, readers who take their time are cut off: so slow ones, however many, hold a few pages, and delay others for a moment.
+// answers limits the pages in memory. Waiting requests share the next page, which is made after all
+// of them arrived. If there is no room for another page, slow readers are disconnected; so any
+// number of slow readers holds a few pages, and delays others briefly.
 type answers struct {
 	next http.Handler
 
 	mu      sync.Mutex
-	making  bool // one page at a time: that is what costs most
+	making  bool // one page at a time, because making one is the main cost
 	pages   []*page
 	waiting []*reader
-	reading []*reader // those of a page that is being made too
+	reading []*reader // including readers of a page that is being made
 }
 
 // reader is one request for a page.
@@ -40,16 +41,16 @@ type reader struct {
 	request *http.Request
 	variant variant
 	peer    netip.Prefix
-	given   chan *page // gets one value, once it does not wait any more
-	cut     func()     // ends writing; safe to call as long as the reader is reading
+	given   chan *page // receives the page
+	cut     func()     // disconnects the reader; valid while it is in reading
 
 	// Guarded by the mutex of answers.
-	page  *page     // nil before it is made
-	begun time.Time // when writing began
-	moved time.Time // when a piece was last taken
+	page  *page     // nil until made
+	begun time.Time // start of writing
+	moved time.Time // time of the last piece
 }
 
-// bounded returns a handler that answers as the next one does, with bounds.
+// bounded returns a handler that limits the pages of next.
 func bounded(next http.Handler) http.Handler {
 	return &answers{next: next}
 }
@@ -73,15 +74,16 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	made.send(w, func() { a.move(one) })
 }
 
-// cutter returns what ends the writing of a response. A connection of HTTP/1 is closed: a deadline alone would, with TLS, leave 5 s for a farewell.
+// cutter returns a function that ends the writing of a response. It closes an HTTP/1 connection: a
+// deadline alone leaves 5 s for the TLS close notification.
 func cutter(w http.ResponseWriter, r *http.Request) func() {
-	if g := guestOf(r); g != nil && r.ProtoMajor == 1 {
+	if g := connOf(r); g != nil && r.ProtoMajor == 1 {
 		return g.cutOff
 	}
-	return func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) } // without deadlines it ends by itself
+	return func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) } // best effort: the write timeout ends it otherwise
 }
 
-// await waits for the page of a reader, which has to be released.
+// await waits for the page of a reader. The caller must release the reader.
 func (a *answers) await(ctx context.Context, one *reader) (*page, error) {
 	a.mu.Lock()
 	a.waiting = append(a.waiting, one)
@@ -106,7 +108,7 @@ func (a *answers) await(ctx context.Context, one *reader) (*page, error) {
 	}
 }
 
-// leave says whether the reader still waited, and does not any more.
+// leave removes a waiting reader. It returns false if the reader was not waiting any more.
 func (a *answers) leave(one *reader) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -115,8 +117,9 @@ func (a *answers) leave(one *reader) bool {
 	return len(a.waiting) < before
 }
 
-// start has the next page made if there is room for it, for the first that waits, and all others that want the same. First is who wants all,
-// because that page serves many; among these the peer with the fewest readers and lost places.
+// start makes the next page if there is room, for the first waiting reader and all others with the
+// same variant. Readers of the unfiltered page come first, because that page serves many; then
+// peers with the fewest readers and recent evictions.
 func (a *answers) start() {
 	if a.making || len(a.pages) >= maxPages || len(a.waiting) == 0 {
 		return
@@ -125,7 +128,7 @@ func (a *answers) start() {
 	first := slices.MinFunc(a.waiting, func(x, y *reader) int {
 		return cmp.Or(
 			cmp.Compare(min(len(x.variant.filter), 1), min(len(y.variant.filter), 1)),
-			cmp.Compare(count[x.peer]+lostBy(x.request), count[y.peer]+lostBy(y.request)))
+			cmp.Compare(count[x.peer]+evictionsOf(x.request), count[y.peer]+evictionsOf(y.request)))
 	})
 	var batch []*reader
 	a.waiting = slices.DeleteFunc(a.waiting, func(w *reader) bool {
@@ -141,7 +144,7 @@ func (a *answers) start() {
 	go a.make(p, first.variant.request(first.request), batch)
 }
 
-// make has the page made, and gives it to its readers.
+// make makes a page and hands it to its readers.
 func (a *answers) make(p *page, r *http.Request, batch []*reader) {
 	a.next.ServeHTTP(p, r)
 	a.mu.Lock()
@@ -155,14 +158,14 @@ func (a *answers) make(p *page, r *http.Request, batch []*reader) {
 	a.start()
 }
 
-// move says that the reader took a piece.
+// move records that a reader took a piece.
 func (a *answers) move(one *reader) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	one.moved = time.Now()
 }
 
-// release takes leave of a reader, and of its page if it is the last one.
+// release removes a reader, and frees its page after the last one.
 func (a *answers) release(one *reader) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -175,7 +178,7 @@ func (a *answers) release(one *reader) {
 	a.start()
 }
 
-// cutOff ends the writing to those readers of the oldest page that had their time, if others wait for room.
+// cutOff disconnects the slow readers of the oldest page if others wait for room.
 func (a *answers) cutOff(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -185,7 +188,7 @@ func (a *answers) cutOff(now time.Time) {
 	count := byPeer(a.reading)
 	for _, one := range a.reading {
 		stall := stallTime
-		if count[one.peer] > 1 || lostBy(one.request) > 0 {
+		if count[one.peer] > 1 || evictionsOf(one.request) > 0 {
 			stall = crowdedStall
 		}
 		if one.page == a.pages[0] && (now.Sub(one.moved) >= stall || now.Sub(one.begun) >= readerTime) {

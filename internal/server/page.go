@@ -7,12 +7,14 @@ import (
 	"sync"
 )
 
-// pieceSize is how much of a page is in one piece of memory. A page that grew by doubling would take three times its length.
+// pieceSize is the size of a piece of a page, in bytes. A page in one slice that doubles needs
+// three times its length.
 const pieceSize = 64 << 10
 
 var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
 
-// page is a response that is made once, for several readers. While it is made it is an http.ResponseWriter; then it is only read.
+// page is a response that is made once for several readers. It is an http.ResponseWriter while it
+// is made, and read-only afterwards.
 type page struct {
 	header  http.Header
 	status  int
@@ -31,7 +33,7 @@ func (p *page) WriteHeader(status int) {
 	}
 }
 
-// Write implements http.ResponseWriter. It cannot fail.
+// Write implements http.ResponseWriter. It does not fail.
 func (p *page) Write(b []byte) (int, error) {
 	p.WriteHeader(http.StatusOK)
 	for rest := b; len(rest) > 0; {
@@ -46,7 +48,8 @@ func (p *page) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// send writes the page, and returns when the kernel has all of it, or the reader is gone. It calls moved after every piece.
+// send writes the page. It returns when the kernel has all of it, or after a write error. It calls
+// moved after each piece.
 func (p *page) send(w http.ResponseWriter, moved func()) {
 	maps.Copy(w.Header(), p.header)
 	w.Header().Set("Content-Length", strconv.Itoa(p.size))
@@ -60,10 +63,10 @@ func (p *page) send(w http.ResponseWriter, moved func()) {
 		rest -= n
 		moved()
 	}
-	_ = http.NewResponseController(w).Flush() // a reader that went away misses nothing
+	_ = http.NewResponseController(w).Flush() // the reader has gone
 }
 
-// free gives the memory of the page to others. Nobody reads it any more.
+// free returns the memory of the page to the pool. Nothing may read the page afterwards.
 func (p *page) free() {
 	for _, piece := range p.body {
 		pieces.Put(piece)

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 )
 
-// routes maps the paths of the endpoint. All of them are read with GET (or HEAD) only.
+// routes maps the paths of the endpoint. All paths accept GET and HEAD only.
 func routes(o Options) (http.Handler, error) {
 	landing, err := web.NewLandingPage(web.LandingConfig{
 		Name:        "redis-observer",
@@ -32,13 +32,13 @@ func routes(o Options) (http.Handler, error) {
 	return mux, nil
 }
 
-// state says ok, or what is not.
+// state responds "ok", or the error with status 503.
 func state(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	if err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = io.WriteString(w, err.Error()+"\n") // a client that went away misses nothing
+		_, _ = io.WriteString(w, err.Error()+"\n") // the client has gone
 		return
 	}
 	_, _ = io.WriteString(w, "ok\n")

@@ -16,15 +16,16 @@ import (
 	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
-// Limits of one request. A scrape of ten thousand series takes milliseconds: the time is for the reader.
+// Limits of one request. A scrape of 10,000 series takes milliseconds; the rest is for slow
+// readers.
 const (
 	headerLimit  = 16 << 10
 	readTimeout  = 5 * time.Second
 	writeTimeout = 30 * time.Second
-	idleTimeout  = 2 * time.Minute // longer than the usual scrape interval, so that Prometheus keeps its connection
+	idleTimeout  = 2 * time.Minute // longer than common scrape intervals, so that Prometheus keeps its connection
 )
 
-// http2Limits are what one connection may take by HTTP/2. The defaults are 250 streams and frames of 1 MiB.
+// http2Limits limits an HTTP/2 connection. The defaults are 250 streams and frames of 1 MiB.
 var http2Limits = http.HTTP2Config{
 	MaxConcurrentStreams:          4,
 	MaxReadFrameSize:              16 << 10,
@@ -32,17 +33,17 @@ var http2Limits = http.HTTP2Config{
 	MaxReceiveBufferPerStream:     16 << 10,
 }
 
-// Options say what is served, and where.
+// Options configure a Server.
 type Options struct {
 	Listen    string       // host:port
 	WebConfig string       // web configuration file of the exporter toolkit; may be empty
 	Version   string       // shown on the landing page
-	Metrics   http.Handler // answers /metrics
-	Ready     func() error // nil when the probes are attached and read
+	Metrics   http.Handler // handles /metrics
+	Ready     func() error // nil while the probes are attached and read
 	Logger    *slog.Logger
 }
 
-// Server is a bound endpoint.
+// Server is a bound HTTP endpoint.
 type Server struct {
 	listener  net.Listener
 	http      *http.Server
@@ -50,7 +51,8 @@ type Server struct {
 	logger    *slog.Logger
 }
 
-// CheckWebConfig reads the web configuration, and all that it names, as it will be read again while the server runs. An empty path is none.
+// CheckWebConfig validates the web configuration and the files in it, as the server reads them
+// while it runs. It returns nil for an empty path.
 func CheckWebConfig(path string) error {
 	if path == "" {
 		return nil
@@ -64,7 +66,7 @@ func CheckWebConfig(path string) error {
 	return nil
 }
 
-// Listen binds the address of the endpoint. Requests wait until Serve.
+// Listen binds the address. Requests wait until Serve.
 func Listen(o Options) (*Server, error) {
 	if err := CheckWebConfig(o.WebConfig); err != nil {
 		return nil, err
@@ -78,7 +80,7 @@ func Listen(o Options) (*Server, error) {
 		return nil, fmt.Errorf("listen on %s: %w (choose another address with listen)", o.Listen, errors.Unwrap(err))
 	}
 	return &Server{
-		listener:  newCrowd(listener, o.Logger),
+		listener:  newLimitedListener(listener, o.Logger),
 		webConfig: o.WebConfig,
 		logger:    o.Logger,
 		http: &http.Server{
@@ -89,23 +91,23 @@ func Listen(o Options) (*Server, error) {
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			HTTP2:             &http2Limits,
-			ConnContext:       withGuest,
-			ErrorLog:          log.New(complaints{o.Logger}, "", 0),
+			ConnContext:       withConn,
+			ErrorLog:          log.New(httpLog{o.Logger}, "", 0),
 		},
 	}, nil
 }
 
-// complaints logs what the HTTP server says of its clients: as one message, because each holds an address, and messages that repeat
-// themselves are told from others by their text.
-type complaints struct{ logger *slog.Logger }
+// httpLog logs the errors of the HTTP server about clients under one message. The log is limited
+// per message, and these errors contain the address of the client.
+type httpLog struct{ logger *slog.Logger }
 
 // Write implements io.Writer.
-func (c complaints) Write(line []byte) (int, error) {
-	c.logger.Debug("HTTP client error", "error", string(bytes.TrimSpace(line)))
+func (l httpLog) Write(line []byte) (int, error) {
+	l.logger.Debug("HTTP client error", "error", string(bytes.TrimSpace(line)))
 	return len(line), nil
 }
 
-// Address returns the address that was bound.
+// Address returns the bound address.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
 // Serve answers requests until Shutdown.
@@ -113,7 +115,7 @@ func (s *Server) Serve() error {
 	flags := &web.FlagConfig{WebConfigFile: &s.webConfig}
 	if s.webConfig != "" {
 		s.http.BaseContext = func(net.Listener) context.Context {
-			// By now the toolkit has put its own handler around ours, which reads the file with every request.
+			// The toolkit has wrapped the handler by now, and reads the file for each request.
 			s.http.Handler = readable(s.webConfig, s.http.Handler)
 			return context.Background()
 		}
@@ -124,7 +126,8 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// readable refuses requests while the web configuration is something that would block its reader, or take memory without end.
+// readable rejects requests while the web configuration is a file that would block the reader or
+// exhaust memory.
 func readable(webConfig string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if plainfile.Check(webConfig) != nil {
@@ -135,12 +138,12 @@ func readable(webConfig string, next http.Handler) http.Handler {
 	})
 }
 
-// Shutdown lets requests under way finish while ctx lasts, then ends them.
+// Shutdown waits for requests in progress until ctx ends, then closes their connections.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
 	}
-	// A server that was shut down before Serve does not know its listener.
+	// Before Serve, the HTTP server does not have the listener yet.
 	_ = s.listener.Close()
 	return nil
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// variant is what distinguishes pages. There are few without a filter, however differently they are asked for, so that whoever asks for all,
-// as Prometheus does, shares the page with others.
+// variant is the part of a request that changes the page. Requests are reduced to few variants, so
+// that unfiltered requests, such as those of Prometheus, share pages.
 type variant struct {
 	method, filter, format, encoding string
 }
@@ -27,7 +27,7 @@ func variantOf(r *http.Request) variant {
 	return v
 }
 
-// request returns a request like r, which asks for the variant in one form only.
+// request returns a copy of r in the canonical form of the variant.
 func (v variant) request(r *http.Request) *http.Request {
 	r = r.Clone(r.Context())
 	r.URL.RawQuery = v.filter
@@ -36,7 +36,7 @@ func (v variant) request(r *http.Request) *http.Request {
 	return r
 }
 
-// encodingOf returns gzip for those who take it.
+// encodingOf returns gzip if the client accepts it.
 func encodingOf(accept string) string {
 	for clause := range strings.SplitSeq(accept, ",") {
 		coding, rest, _ := strings.Cut(clause, ";")

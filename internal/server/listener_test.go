@@ -63,7 +63,7 @@ func serveLarge(webConfig string) {
 	if err != nil {
 		panic(err)
 	}
-	if raceDetector { // or a handshake that waits for those of the crowd would take longer than the server does
+	if raceDetector { // or a handshake behind those of the other connections would take longer than the server does
 		server.http.ReadHeaderTimeout, server.http.ReadTimeout, server.http.WriteTimeout = scrapeTimeout, scrapeTimeout, scrapeTimeout
 	}
 	fmt.Println(server.Address())
@@ -242,7 +242,7 @@ func testCrowd(t *testing.T, many int, encrypted bool, behave func(net.Conn), fr
 	}
 	at, pid := mustServeApart(t, webConfig)
 	defer mustCrowd(t, at, many, func(c net.Conn) {
-		_ = c.(*net.TCPConn).SetReadBuffer(4096) // one whose buffer is larger is no less of a crowd
+		_ = c.(*net.TCPConn).SetReadBuffer(4096) // a larger buffer makes no difference
 		if encrypted {
 			c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 		}

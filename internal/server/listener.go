@@ -1,0 +1,237 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Limits of connections. The send buffer is kernel memory, charged to the cgroup of the process,
+// and the kernel doubles the value: without a limit, a reader that does not read holds megabytes
+// long after the response was written. Receive buffers stay small, because hardly anything is
+// received.
+const (
+	maxConnections = 100
+	maxNewcomers   = 25 // connections without a request that are safe from eviction
+	sendBuffer     = 64 << 10
+	unackedTimeout = 30 * time.Second // for sent bytes without acknowledgement
+)
+
+// listen binds an address. Its connections, including those not accepted yet, have bounded buffers
+// and time out if the peer does not acknowledge data.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	limits := net.ListenConfig{Control: func(_, _ string, socket syscall.RawConn) error {
+		var err error
+		failure := socket.Control(func(fd uintptr) {
+			err = errors.Join(
+				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer),
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unackedTimeout.Milliseconds())))
+		})
+		return errors.Join(failure, err)
+	}}
+	limits.SetMultipathTCP(false) // MPTCP accounts buffers differently
+	return limits.Listen(ctx, "tcp", address)
+}
+
+// limitedListener accepts at most maxConnections connections. A further one evicts another (see
+// victim). A peer that opens many connections evicts its own; Prometheus, with one connection and
+// complete reads, always finds room.
+type limitedListener struct {
+	net.Listener
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	conns   map[*limitedConn]struct{}
+	evicted evictions
+}
+
+// limitedConn is an accepted connection. The mutex of the listener guards its mutable fields.
+type limitedConn struct {
+	net.Conn
+	listener *limitedListener
+	peer     netip.Prefix
+	asked    bool      // has sent a request
+	busy     int       // requests in progress
+	since    time.Time // time of the last response, or of accept
+}
+
+func newLimitedListener(listener net.Listener, logger *slog.Logger) *limitedListener {
+	return &limitedListener{Listener: listener, logger: logger, conns: map[*limitedConn]struct{}{}, evicted: evictions{}}
+}
+
+// Accept implements net.Listener.
+func (c *limitedListener) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	g := &limitedConn{Conn: conn, listener: c, peer: peerOf(conn.RemoteAddr().String()), since: now}
+	c.mu.Lock()
+	var victim *limitedConn
+	if len(c.conns) >= maxConnections {
+		victim = c.victim(now)
+		delete(c.conns, victim)
+		if !victim.asked || victim.busy > 0 { // otherwise it has its response
+			c.evicted.add(victim.peer, now)
+		}
+	}
+	c.conns[g] = struct{}{}
+	c.mu.Unlock()
+	if victim != nil {
+		c.logger.Warn("too many connections to the HTTP endpoint; closing one", "peer", victim.peer, "connections", maxConnections)
+		victim.abort()
+	}
+	return g, nil
+}
+
+// Kinds of connections, in order of eviction.
+const (
+	idle    = iota // answered, without a request in progress
+	surplus        // without a request, and more than maxNewcomers of them
+	answering
+	newcomer // without a request
+)
+
+// victim returns the connection to evict: of the kind that is evicted first, the peer with the most
+// connections and recent evictions, and the oldest state.
+func (c *limitedListener) victim(now time.Time) *limitedConn {
+	places := map[netip.Prefix]int{}
+	newcomers := 0
+	for g := range c.conns {
+		places[g.peer]++
+		if !g.asked {
+			newcomers++
+		}
+	}
+	for peer := range places {
+		places[peer] += c.evicted.of(peer, now)
+	}
+	var worst *limitedConn
+	for g := range c.conns {
+		if worst == nil || cmp.Or(
+			cmp.Compare(worst.kind(newcomers), g.kind(newcomers)),
+			cmp.Compare(places[g.peer], places[worst.peer]),
+			worst.since.Compare(g.since)) > 0 {
+			worst = g
+		}
+	}
+	return worst
+}
+
+func (g *limitedConn) kind(newcomers int) int {
+	switch {
+	case g.busy > 0:
+		return answering
+	case g.asked:
+		return idle
+	case newcomers > maxNewcomers:
+		return surplus
+	}
+	return newcomer
+}
+
+// cutOff aborts the connection of a slow reader.
+func (g *limitedConn) cutOff() {
+	g.listener.mu.Lock()
+	g.listener.evicted.add(g.peer, time.Now())
+	g.listener.mu.Unlock()
+	g.abort()
+}
+
+// abort closes the connection and discards unsent data, which the kernel would keep for a while.
+func (g *limitedConn) abort() {
+	if tcp, ok := g.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // on an error it is closed as usual
+	}
+	_ = g.Conn.Close() // the goroutine of the connection gets the error
+}
+
+// CloseWrite lets the response reach a peer that is still sending. The HTTP server calls it if a
+// connection has it.
+func (g *limitedConn) CloseWrite() error {
+	if tcp, ok := g.Conn.(*net.TCPConn); ok {
+		return tcp.CloseWrite()
+	}
+	return nil
+}
+
+// Close implements net.Conn.
+func (g *limitedConn) Close() error {
+	g.listener.mu.Lock()
+	delete(g.listener.conns, g)
+	g.listener.mu.Unlock()
+	return g.Conn.Close()
+}
+
+type connKey struct{}
+
+// withConn adds the connection to the context of its requests.
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// connOf returns the connection of a request, or nil if it is not of a limitedListener.
+func connOf(r *http.Request) *limitedConn {
+	g, _ := r.Context().Value(connKey{}).(*limitedConn)
+	return g
+}
+
+// evictionsOf returns the recent evictions of the peer of a request.
+func evictionsOf(r *http.Request) int {
+	g := connOf(r)
+	if g == nil {
+		return 0
+	}
+	g.listener.mu.Lock()
+	defer g.listener.mu.Unlock()
+	return g.listener.evicted.of(g.peer, time.Now())
+}
+
+// busy marks connections with a request in progress.
+func busy(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g := connOf(r); g != nil {
+			g.serving(1)
+			defer g.serving(-1)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (g *limitedConn) serving(change int) {
+	g.listener.mu.Lock()
+	defer g.listener.mu.Unlock()
+	g.asked = true
+	g.busy += change
+	g.since = time.Now()
+}
+
+// peerOf returns the peer of a remote address: an IPv4 address, or a /64 network of IPv6, which one
+// machine can use at will.
+func peerOf(remote string) netip.Prefix {
+	address, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{} // not a TCP address: all of these are one peer
+	}
+	host := address.Addr().Unmap().WithZone("")
+	bits := 64
+	if host.Is4() {
+		bits = 32
+	}
+	prefix, _ := host.Prefix(bits) // the bits fit
+	return prefix
+}
