@@ -16,11 +16,11 @@ import (
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
-// verdict is what check found out. Its JSON form is part of the command's contract.
+// verdict is the result of check. Its JSON form is part of the interface of the command.
 type verdict struct {
 	Configuration configuration  `json:"configuration"`
 	Kernel        capture.Report `json:"kernel"`
-	Backend       string         `json:"backend"` // that would be used; "" if none can be
+	Backend       string         `json:"backend"` // backend that would be used; "" if none works
 	OK            bool           `json:"ok"`
 }
 
@@ -28,11 +28,12 @@ type configuration struct {
 	File    string         `json:"file"`
 	Valid   bool           `json:"valid"`
 	Faults  []string       `json:"faults"`
-	Backend string         `json:"backend"` // that is asked for
+	Backend string         `json:"backend"` // configured backend
 	Series  *metrics.Bound `json:"series,omitempty"`
 }
 
-// errUnfit is the error of a check that was carried out and had a bad result, which its output says.
+// errUnfit is the error of a check that completed with a negative result. The output of the check
+// has the reason.
 var errUnfit = errors.New("check: this configuration cannot be used on this machine (see above)")
 
 func (p program) checkCommand() *cobra.Command {
@@ -59,7 +60,7 @@ func (p program) checkCommand() *cobra.Command {
 	return check
 }
 
-// check goes on after a fault, so that one run shows all there is.
+// check continues after a fault, so that one run reports all of them.
 func (p program) check(load config.Loader) verdict {
 	v := verdict{Configuration: checkConfiguration(load), Kernel: p.probe()}
 	for _, backend := range v.Kernel.Backends {

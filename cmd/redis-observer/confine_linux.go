@@ -10,34 +10,34 @@ import (
 	"github.com/redis-observer/redis-observer/internal/server"
 )
 
-// kprobeBackend ends its probes by writing to tracefs, whose files are root's.
+// kprobeBackend writes to tracefs when it detaches. The files of tracefs belong to root.
 const kprobeBackend = "kprobe"
 
 var errTracefs = errors.New("the kprobe backend must write to tracefs when it detaches")
 
-// dropPrivileges gives up what was needed only to attach: root, then capabilities, then system calls. The observer works without any of that
-// being possible, so an error is no reason to end.
+// dropPrivileges drops what only attaching needs: root, then capabilities, then system calls. The
+// observer also works if that fails, so errors are only logged.
 func (o *observer) dropPrivileges() {
 	keep := o.source.Needed()
-	if err := o.world.leave(o.runsAsAnother); err != nil {
+	if err := o.program.leave(o.canRunUnprivileged); err != nil {
 		o.logger.Warn("cannot change to an unprivileged user; continuing as root", "reason", err)
 	}
-	dropped, err := o.world.drop(keep)
+	dropped, err := o.program.drop(keep)
 	if err != nil {
 		o.logger.Warn("cannot drop privileges; keeping them", "error", err)
 		return
 	}
 	o.logger.Info("privileges dropped", "dropped", dropped.Names(), "kept", keep.Names(), "user", os.Getuid())
-	if err := o.world.filter(o.source.Backend() == kprobeBackend); err != nil {
+	if err := o.program.filter(o.source.Backend() == kprobeBackend); err != nil {
 		o.logger.Warn("cannot filter system calls; all stay allowed", "reason", err)
 		return
 	}
 	o.logger.Info("system calls filtered")
 }
 
-// runsAsAnother says whether all that comes later can be done by the user that the process is now: reading again what may change,
-// and ending the probes.
-func (o *observer) runsAsAnother() error {
+// canRunUnprivileged returns nil if the current user can do all that remains: reload the
+// configuration, read the web configuration, and detach the probes.
+func (o *observer) canRunUnprivileged() error {
 	if o.source.Backend() == kprobeBackend {
 		return errTracefs
 	}
@@ -50,7 +50,7 @@ func (o *observer) runsAsAnother() error {
 	return nil
 }
 
-// readable says whether the file can be read, and its directory watched.
+// readable returns nil if the file can be read and its directories can be watched.
 func (r *reloader) readable() error {
 	if r.Path == "" {
 		return nil

@@ -21,30 +21,31 @@ import (
 )
 
 const (
-	listingTime  = 5 * time.Second // what listing the existing connections may take before scrapes are answered without them
-	shutdownTime = time.Second     // what scrapes under way get when the observer stops
+	listingTime  = 5 * time.Second // maximum wait for the listing of existing connections before scrapes are served
+	shutdownTime = time.Second     // time for scrapes in progress at shutdown
 )
 
-// observer is the observer while it runs.
+// observer is a running observer.
 type observer struct {
 	*stages
 	config   *config.Config
 	logger   *slog.Logger
-	log      *logWriter // behind the logger
-	alive    pulse
+	log      *logWriter // output of logger
+	alive    heartbeat
 	reloader reloader
 	endpoint *server.Server
 	source   capture.Source
-	world    program
+	program  program
 }
 
-// observe runs until ctx ends or something fails.
+// observe runs until ctx ends or an error occurs.
 func (p program) observe(ctx context.Context, load config.Loader, stderr io.Writer) (err error) {
-	// From here on a SIGHUP waits for its turn; by default it would end the process.
+	// Queue SIGHUP from here on; by default it would end the process.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	// By default it would end the process when nobody reads its log any more, which a service manager takes for a clean end.
+	// SIGPIPE would end the process when its log is closed, and a service manager would take that
+	// for a clean exit.
 	signal.Ignore(syscall.SIGPIPE)
 
 	log := newLogWriter(stderr)
@@ -56,7 +57,8 @@ func (p program) observe(ctx context.Context, load config.Loader, stderr io.Writ
 	return o.run(ctx, hangup)
 }
 
-// start makes everything, the probes last: whatever fails, nothing is attached before it.
+// start creates all parts. It attaches the probes last, so that a failure before leaves nothing
+// attached.
 func (p program) start(ctx context.Context, load config.Loader, log *logWriter) (o *observer, err error) {
 	c, text, err := load.LoadText()
 	if err != nil {
@@ -67,7 +69,7 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	if err != nil {
 		return nil, err
 	}
-	o = &observer{stages: stages, config: c, logger: logger, log: log, world: p}
+	o = &observer{stages: stages, config: c, logger: logger, log: log, program: p}
 	o.recorder.ConfigRead(true, time.Now())
 	o.endpoint, err = server.Listen(server.Options{
 		Listen:    c.Listen,
@@ -107,7 +109,8 @@ func (o *observer) captureOptions() capture.Options {
 	}
 }
 
-// run observes until ctx ends or the endpoint fails: it then detaches, reads what was captured, and only then stops to answer.
+// run observes until ctx ends or the endpoint fails. It then detaches the probes, reads the
+// remaining events, and stops the endpoint last.
 func (o *observer) run(ctx context.Context, hangup <-chan os.Signal) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -132,7 +135,8 @@ func (o *observer) run(ctx context.Context, hangup <-chan os.Signal) error {
 	return errors.Join(o.fault(failure), err, o.stop(closed, &beside))
 }
 
-// serve answers once the connections that existed before are known, so that the first scrape shows them.
+// serve starts the endpoint after the existing connections are listed, so that the first scrape
+// shows them.
 func (o *observer) serve(ctx context.Context) error {
 	select {
 	case <-o.source.Listed():
@@ -142,7 +146,7 @@ func (o *observer) serve(ctx context.Context) error {
 		return nil
 	}
 	o.dropPrivileges()
-	debug.FreeOSMemory() // attaching took twice what observing takes, most of it for the kernel's types
+	debug.FreeOSMemory() // attaching needs twice the memory of observing, mostly for BTF
 	o.alive.beat()
 	o.logger.Info("redis-observer started", "version", version, "backend", o.source.Backend(), "address", o.endpoint.Address(),
 		"client_ports", o.names.ClientPorts(), "server_ports", o.names.ServerPorts())
@@ -150,7 +154,7 @@ func (o *observer) serve(ctx context.Context) error {
 	return o.endpoint.Serve()
 }
 
-// fault is what ended the loop, unless that was asked for from outside.
+// fault returns the cause of the end, or nil if the caller cancelled.
 func (o *observer) fault(cause error) error {
 	if errors.Is(cause, context.Canceled) {
 		return nil
@@ -158,7 +162,7 @@ func (o *observer) fault(cause error) error {
 	return cause
 }
 
-// stop waits for everything beside the loop.
+// stop waits for the goroutines beside the loop, and for the endpoint.
 func (o *observer) stop(closed <-chan error, beside *sync.WaitGroup) error {
 	err := <-closed
 	if err != nil {

@@ -1,4 +1,5 @@
-// Program redis-observer counts the commands, latencies and errors of Redis traffic that it sees with eBPF, and serves them to Prometheus.
+// Program redis-observer counts the commands, latencies and errors of Redis traffic with eBPF, and
+// serves them to Prometheus.
 //
 //	kernel → event.Source → parser.Stream → correlate.Tracker → metrics.Recorder → /metrics
 //
@@ -9,7 +10,8 @@
 //	$ redis-observer replay --config observer.yaml capture.pcap
 //	$ redis-observer version
 //
-// observe.go holds the loop, which is the whole program; daemon.go what surrounds it while it runs: the endpoint, reloads, the service manager.
-// SIGINT and SIGTERM detach, let the loop read what was captured, and end within two seconds; SIGHUP reloads the configuration.
-// The exit status is 0, or 1 with one message on standard error.
+// observe.go is the loop. stages.go creates the stages that the daemon and a replay share.
+// daemon_linux.go adds the endpoint, reloads and the service manager. SIGINT and SIGTERM detach the
+// probes, read the remaining events, and end the process within two seconds; SIGHUP reloads the
+// configuration. The exit status is 0, or 1 with one message on standard error.
 package main

@@ -7,14 +7,16 @@ import (
 	"time"
 )
 
-// A message may be logged so many times in a window; what is beyond is counted and told of with the next one that passes.
+// Each message may be logged limitCount times per window. Further ones are counted, and the next
+// one that passes has their number.
 const (
 	limitWindow = 10 * time.Second
 	limitCount  = 5
-	limitKept   = 1000 // messages that are told apart; those of the HTTP server hold addresses, so they could be many
+	limitKept   = 1000 // maximum number of distinct messages, which may contain addresses
 )
 
-// limited is a handler that keeps a fault which repeats itself from filling the disk.
+// limited is a handler that limits repeated messages, so that a persistent error does not fill the
+// disk.
 type limited struct {
 	slog.Handler
 	seen *seenMessages
@@ -58,7 +60,7 @@ func (l limited) WithGroup(name string) slog.Handler {
 	return limited{l.Handler.WithGroup(name), l.seen}
 }
 
-// admit says whether a message passes, and how many of the same did not before it.
+// admit reports whether a message passes, and how many equal ones were suppressed before it.
 func (s *seenMessages) admit(message string, now time.Time) (pass bool, suppressed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

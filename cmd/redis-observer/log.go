@@ -7,7 +7,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/config"
 )
 
-// newLogger returns a logger that does not repeat itself without end, and the level that a reload may change.
+// newLogger returns a logger that limits repeated messages, and its level, which a reload may
+// change.
 func newLogger(w io.Writer, c config.Log) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
 	level.Set(c.Level)

@@ -7,25 +7,26 @@ import (
 	"time"
 )
 
-// What waits to be written while whoever reads the log does not: more is dropped. A line may be longer than that if nothing else waits.
+// Limits of the lines that wait to be written. Further lines are dropped. A line longer than
+// logBytes is kept if no other waits.
 const (
 	logLines = 1024
 	logBytes = 1 << 20
 )
 
-// logFlush is how long the end waits for what is to be written.
+// logFlush is how long close waits for pending lines.
 const logFlush = time.Second
 
-// logWriter hands lines to a goroutine that writes them, so that nobody ever waits for a full pipe or a slow disk. What cannot be
-// written, because too much waits or because nobody reads any more, is counted.
+// logWriter writes lines in a goroutine of its own, so that a full pipe or a slow disk does not
+// block the caller. It counts the lines that it drops or cannot write.
 type logWriter struct {
 	out     io.Writer
 	lines   chan []byte
 	waiting atomic.Int64 // bytes in lines
 	lost    atomic.Uint64
-	flushed chan struct{} // closed when all that was written before close is out
+	flushed chan struct{} // closed after the last line before close is written
 
-	mu     sync.RWMutex // of closed: nobody sends on a channel that is being closed
+	mu     sync.RWMutex // guards closed and the closing of lines
 	closed bool
 }
 
@@ -45,7 +46,7 @@ func (w *logWriter) run() {
 	}
 }
 
-// Write takes one line. It never blocks, and never fails.
+// Write queues one line. It does not block and does not fail.
 func (w *logWriter) Write(line []byte) (int, error) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -55,7 +56,7 @@ func (w *logWriter) Write(line []byte) (int, error) {
 		return len(line), nil
 	}
 	select {
-	case w.lines <- append([]byte(nil), line...): // the caller uses its memory again
+	case w.lines <- append([]byte(nil), line...): // the caller reuses its memory
 	default:
 		w.drop(n)
 	}
@@ -67,10 +68,10 @@ func (w *logWriter) drop(n int64) {
 	w.lost.Add(1)
 }
 
-// dropped returns how many lines were not written.
+// dropped returns the number of lines that were not written.
 func (w *logWriter) dropped() uint64 { return w.lost.Load() }
 
-// close waits until everything is written, or for as long as it may take. What is written afterwards is dropped.
+// close waits until all lines are written, at most logFlush. Later lines are dropped.
 func (w *logWriter) close() {
 	w.mu.Lock()
 	if !w.closed {

@@ -9,7 +9,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/privilege"
 )
 
-// machine is what observing needs from this machine.
+// machine holds the functions that observing needs from this host. Tests replace them.
 type machine struct {
 	open   func(context.Context, capture.Options) (capture.Source, error)
 	probe  func() capture.Report
@@ -25,7 +25,7 @@ func thisMachine() machine {
 // backends are the values of capture.backend.
 func backends() []string { return append([]string{capture.Auto}, capture.Backends()...) }
 
-// machineCommands are the commands about this machine.
+// machineCommands are the commands that concern this host.
 func (p program) machineCommands() []*cobra.Command {
 	return []*cobra.Command{p.checkCommand()}
 }

@@ -8,11 +8,14 @@ import (
 	"github.com/redis-observer/redis-observer/internal/cgroup"
 )
 
-// besideHeap is what the cgroup is charged for besides the heap and the ring: maps of the kernel, tables of pages, pages of the program.
+// besideHeap is the memory of the cgroup besides the heap and the ring, in bytes: kernel maps, page
+// tables, program pages.
 const besideHeap = 32 << 20
 
-// limitMemory returns how many bytes the runtime may use, and tells it so: what GOMEMLIMIT says, else what the memory cgroup leaves beside the ring
-// and as much in lanes; no less than half of it. It is math.MaxInt64 where nothing limits it. root is the root of the file system.
+// limitMemory sets the memory limit of the Go runtime and returns it, in bytes: GOMEMLIMIT if that
+// is set, otherwise the limit of the memory cgroup less the ring and the per-CPU rings, which can
+// be as large, but at least half of it. It returns math.MaxInt64 without a limit. root is the root
+// of the file system.
 func limitMemory(root fs.FS, ringSize int64) int64 {
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
 		return limit

@@ -13,41 +13,42 @@ import (
 	"github.com/redis-observer/redis-observer/internal/host"
 )
 
-// What the service manager is told.
+// States of the service manager protocol.
 const (
 	ready    = daemon.SdNotifyReady
 	stopping = daemon.SdNotifyStopping
 )
 
-// reloading carries the time because Type=notify-reload waits for a READY that is younger.
+// reloading contains the time, because Type=notify-reload waits for a later READY.
 func reloading() string {
 	return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
 }
 
-// notify tells the service manager, if there is one.
+// notify sends a state to the service manager, if there is one.
 func notify(logger *slog.Logger, state string) {
-	err := tellManager(state)
+	err := sendState(state)
 	for range notifyTries {
-		if !host.Shortage(err) || state == stopping { // nothing may hold the end up
+		if !host.Shortage(err) || state == stopping { // shutdown must not wait
 			break
 		}
 		time.Sleep(notifyPause)
-		err = tellManager(state)
+		err = sendState(state)
 	}
 	if err != nil {
 		logger.Warn("cannot notify the service manager", "state", state, "error", err)
 	}
 }
 
-// How often the service manager is told again after a shortage of descriptors, and how long it may take to take note: it may hang.
+// Retries after a shortage of descriptors, and the timeout of one message, because the service
+// manager may hang.
 const (
 	notifyTries    = 20
 	notifyPause    = 100 * time.Millisecond
 	notifyPatience = time.Second
 )
 
-// tellManager sends one message to the service manager. daemon.SdNotify would wait as long as that reads nothing.
-func tellManager(state string) error {
+// sendState sends one message to the service manager. daemon.SdNotify has no timeout.
+func sendState(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return nil
@@ -64,7 +65,7 @@ func tellManager(state string) error {
 	return err
 }
 
-// watchdog tells a service manager that asks for it that the observer is alive, as long as it is, until ctx ends.
+// watchdog notifies the watchdog of the service manager while check succeeds, until ctx ends.
 func watchdog(ctx context.Context, check func() error, logger *slog.Logger) {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// observe is the loop: read an event of the source, match what it carries, record what became of it.
-// It ends when the source is closed and drained, or at its end.
-func (s *stages) observe(source event.Source, alive *pulse) error {
+// observe is the loop: read an event from the source, match its contents, record the results. It
+// returns when the source is closed and drained, or at its end.
+func (s *stages) observe(source event.Source, alive *heartbeat) error {
 	var e event.Event
 	named := s.names.Version()
 	for {
@@ -23,7 +23,7 @@ func (s *stages) observe(source event.Source, alive *pulse) error {
 			}
 			return fmt.Errorf("read events: %w", err)
 		}
-		// The tracker belongs to this goroutine: a reload and the resolution of host names only leave word.
+		// Only this goroutine uses the tracker. Reloads and DNS updates change the version.
 		if version := s.names.Version(); version != named {
 			named = version
 			s.tracker.Rename()
@@ -39,7 +39,7 @@ func (s *stages) observe(source event.Source, alive *pulse) error {
 	}
 }
 
-// relist asks for the connections that are there, if the source can tell.
+// relist requests a listing of the existing connections, if the source can list them.
 func relist(source event.Source) {
 	if lister, ok := source.(interface{ Relist() }); ok {
 		lister.Relist()

@@ -14,7 +14,7 @@ import (
 
 const progressInterval = 500 * time.Millisecond
 
-// progress shows how far a replay is, on a terminal.
+// progress shows the progress of a replay on a terminal.
 type progress struct {
 	done chan struct{}
 	wait sync.WaitGroup
@@ -47,7 +47,7 @@ func (p *progress) show(source *packet.Replay, out io.Writer) {
 	}
 }
 
-// stop removes what was shown.
+// stop removes the progress line.
 func (p *progress) stop() {
 	close(p.done)
 	p.wait.Wait()

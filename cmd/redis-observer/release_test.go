@@ -201,7 +201,7 @@ func TestReloadsReleaseWhatWasNeverUsed(t *testing.T) {
 	l.close(1)
 	_, before := l.series()
 
-	require.NoError(t, l.observe(&reloadingSource{l, 100}, new(pulse)))
+	require.NoError(t, l.observe(&reloadingSource{l, 100}, new(heartbeat)))
 	counted, after := l.series()
 	assert.Equal(t, map[string]int{"used": 1}, counted)
 	assert.Equal(t, before["used"]-2, after["used"], "all but the pool of a name that is no longer configured")

@@ -14,29 +14,29 @@ import (
 	"github.com/redis-observer/redis-observer/internal/naming"
 )
 
-// reloader puts a new configuration in place of the running one. Counters and connections stay what and where they are.
+// reloader replaces the running configuration. Counters and connections are kept.
 type reloader struct {
 	config.Loader
 	running  *config.Config
-	text     []byte // of the file that is running
+	text     []byte // text of the running file
 	names    *naming.Names
 	source   capture.Source
 	recorder *metrics.Recorder
 	level    *slog.LevelVar
 	logger   *slog.Logger
 
-	unwatched bool // the file could not be watched when last tried
+	unwatched bool // the last attempt to watch the file failed
 }
 
-// again is how long what failed for a shortage, such as of descriptors, waits until it is tried again.
-const again = time.Second
+// retryDelay is the delay before a retry after a shortage, for example of descriptors.
+const retryDelay = time.Second
 
-// run reloads on every hangup and whenever the file changes, until ctx ends.
+// run reloads on each SIGHUP and on each change of the file, until ctx ends.
 func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 	changed := make(chan struct{}, 1)
 	var retry, rewatch <-chan time.Time
 	if !r.watch(ctx, changed) {
-		rewatch = time.After(again)
+		rewatch = time.After(retryDelay)
 	}
 	for {
 		select {
@@ -47,19 +47,19 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 		case <-retry:
 		case <-rewatch:
 			if rewatch = nil; !r.watch(ctx, changed) {
-				rewatch = time.After(again)
+				rewatch = time.After(retryDelay)
 				continue
 			}
-			// It may have changed meanwhile.
+			// The file may have changed meanwhile.
 		}
 		retry = nil
 		if host.Shortage(r.reload(ctx)) {
-			retry = time.After(again)
+			retry = time.After(retryDelay)
 		}
 	}
 }
 
-// watch has changes of the file noticed. It returns false if that is to be tried again.
+// watch starts to watch the file. It returns false if the caller should retry.
 func (r *reloader) watch(ctx context.Context, changed chan<- struct{}) bool {
 	if r.Path == "" {
 		return true
@@ -67,7 +67,7 @@ func (r *reloader) watch(ctx context.Context, changed chan<- struct{}) bool {
 	err := config.Watch(ctx, r.Path, r.text, func() {
 		select {
 		case changed <- struct{}{}:
-		default: // one reload is to come anyway, and will read the file as it is then
+		default: // a reload is pending, and will read the current file
 		}
 	})
 	if err != nil && !r.unwatched {
@@ -77,7 +77,7 @@ func (r *reloader) watch(ctx context.Context, changed chan<- struct{}) bool {
 	return !host.Shortage(err)
 }
 
-// reload reads the configuration and applies it, or refuses it as a whole and returns why.
+// reload reads the configuration and applies it, or rejects it as a whole and returns the reason.
 func (r *reloader) reload(ctx context.Context) error {
 	notify(r.logger, reloading())
 	defer notify(r.logger, ready)
@@ -103,7 +103,8 @@ func (r *reloader) reload(ctx context.Context) error {
 	return nil
 }
 
-// apply changes the names before the ports, so that no event of a new port comes before its name.
+// apply changes the names before the ports, so that connections of a new port have their name from
+// the first event.
 func (r *reloader) apply(ctx context.Context, next *config.Config) error {
 	r.names.Apply(ctx, rulesOf(next))
 	err := r.source.SetPorts(r.names.ClientPorts(), r.names.ServerPorts())

@@ -34,7 +34,7 @@ func (p program) replayCommand() *cobra.Command {
 	return replay
 }
 
-// replay is the observer over what was captured before.
+// replay counts the commands of captures.
 type replay struct {
 	*stages
 	source *packet.Replay
@@ -46,7 +46,7 @@ func (p program) openReplay(ctx context.Context, load config.Loader, files []str
 		return nil, err
 	}
 	logger, level := newLogger(stderr, c.Log)
-	level.Set(max(c.Log.Level, slog.LevelWarn)) // what a daemon tells of its life is of no interest here
+	level.Set(max(c.Log.Level, slog.LevelWarn)) // a replay has no use for the info messages of the daemon
 	stages, err := p.newStages(ctx, c, 0, logger)
 	if err != nil {
 		return nil, err
@@ -65,12 +65,13 @@ func (p program) openReplay(ctx context.Context, load config.Loader, files []str
 	return &replay{stages, source}, nil
 }
 
-// run reads the captures, then prints what was found, the losses apart. Damaged captures are an error, after what they held was counted.
+// run reads the captures and prints the result, with losses on stderr. For damaged captures it
+// prints what they contain and returns an error.
 func (r *replay) run(ctx context.Context, write writer, stdout, stderr io.Writer) error {
 	stop := context.AfterFunc(ctx, func() { _ = r.source.Close() })
 	defer stop()
 	progress := showProgress(r.source, stderr)
-	err := r.observe(r.source, new(pulse))
+	err := r.observe(r.source, new(heartbeat))
 	progress.stop()
 	if err != nil {
 		return err

@@ -18,16 +18,16 @@ import (
 // writer prints the result of a replay.
 type writer func(w io.Writer, r result) error
 
-// result is what a replay found.
+// result is the result of a replay.
 type result struct {
 	families    []*dto.MetricFamily
 	source      *packet.Replay
-	outstanding int // commands whose replies came after the end, if at all
+	outstanding int // commands without a reply in the captures
 }
 
 var writers = map[string]writer{"prometheus": writePrometheus, "table": writeTable, "json": writeJSON}
 
-// writePrometheus prints what a scrape would return, without what it says of this process.
+// writePrometheus prints the metrics of a scrape, without those of the process.
 func writePrometheus(w io.Writer, r result) error {
 	for _, family := range r.families {
 		if !strings.HasPrefix(family.GetName(), "redis_") {
@@ -40,7 +40,7 @@ func writePrometheus(w io.Writer, r result) error {
 	return nil
 }
 
-// rows are those of the whole replay: nothing was counted before it.
+// rows returns the rows of the whole replay. The previous scrape is empty.
 func (r result) rows() []report.Row {
 	return report.Rows(r.families, []*dto.MetricFamily{}, max(r.source.Span(), 1))
 }
@@ -49,12 +49,13 @@ func writeTable(w io.Writer, r result) error {
 	return report.Print(w, r.rows())
 }
 
-// outcome is the JSON form of a result, which is part of the command's contract. Durations are in seconds.
+// outcome is the JSON form of a result, part of the interface of the command. Durations are in
+// seconds.
 type outcome struct {
 	Seconds     float64         `json:"seconds"`
 	Packets     uint64          `json:"packets"`
 	Commands    []commandResult `json:"commands"`
-	Outstanding int             `json:"outstanding"` // commands not counted, because the capture ended before their replies
+	Outstanding int             `json:"outstanding"` // commands without a reply in the captures, not counted
 	Losses      []lossResult    `json:"losses"`
 }
 
@@ -67,7 +68,7 @@ type commandResult struct {
 	P50     float64  `json:"p50"`
 	P90     float64  `json:"p90"`
 	P99     float64  `json:"p99"`
-	Max     *float64 `json:"max"` // the bound of the highest bucket in use; null if that has none
+	Max     *float64 `json:"max"` // bound of the highest bucket in use; null for +Inf
 }
 
 func writeJSON(w io.Writer, r result) error {
@@ -92,14 +93,14 @@ func writeJSON(w io.Writer, r result) error {
 	return encoder.Encode(printed)
 }
 
-// lossResult is a counter of loss that is not zero.
+// lossResult is a loss counter that is not zero.
 type lossResult struct {
-	What   string  `json:"what"` // the metric family, without the prefix that all have
+	What   string  `json:"what"` // metric family without the common prefix
 	Labels string  `json:"labels,omitempty"`
 	Count  float64 `json:"count"`
 }
 
-// lossFamilies are the counters that say that a number may not be exact.
+// lossFamilies are the counters of losses that can make results inexact.
 var lossFamilies = map[string]bool{
 	"redis_observer_capture_lost_events_total": true,
 	"redis_observer_unpaired_commands_total":   true,
@@ -111,7 +112,7 @@ var lossFamilies = map[string]bool{
 	"redis_observer_unexecuted_commands_total": true,
 }
 
-// harmless is the label of gaps inside a value, which no number depends on.
+// harmless is the label of gaps inside a value, which do not affect results.
 const harmless = "effect=skipped"
 
 func losses(families []*dto.MetricFamily) []lossResult {
@@ -135,7 +136,8 @@ func losses(families []*dto.MetricFamily) []lossResult {
 	return found
 }
 
-// writeLoss prints what was read and what was lost. It goes to standard error, where a failure to write cannot be told.
+// writeLoss prints the amount of input and the losses. It ignores write errors, because stderr is
+// the last resort.
 func writeLoss(w io.Writer, r result) {
 	packets, octets, _ := r.source.Progress()
 	fmt.Fprintf(w, "%d packets, %d bytes, %s from the first to the last\n", packets, octets, r.source.Span())

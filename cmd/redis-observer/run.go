@@ -12,7 +12,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/naming"
 )
 
-// program is what the commands need from the world, so that tests can give them another.
+// program holds the external functions of the commands. Tests replace them.
 type program struct {
 	resolver naming.Resolver
 	machine
@@ -29,7 +29,7 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
-		last := newLogWriter(stderr) // a full pipe must not keep it
+		last := newLogWriter(stderr) // a full pipe must not block the exit
 		fmt.Fprintf(last, "redis-observer: %v\n", err)
 		last.close()
 		return 1
@@ -57,8 +57,8 @@ func (p program) root() *cobra.Command {
 	return root
 }
 
-// loader returns what loads the configuration of a command line.
+// loader returns the loader of the configuration of a command.
 func loader(cmd *cobra.Command) config.Loader {
-	path, _ := cmd.Flags().GetString("config") // defined above for every command
+	path, _ := cmd.Flags().GetString("config") // defined in root
 	return config.Loader{Path: path, Flags: cmd.Flags(), Backends: backends()}
 }

@@ -266,13 +266,13 @@ func TestCrowdsAreLoggedInAFewLines(t *testing.T) {
 	r.end()
 }
 
-func TestPulse(t *testing.T) {
-	var p pulse
+func TestHeartbeat(t *testing.T) {
+	var p heartbeat
 	assert.ErrorIs(t, p.check(), errNotAttached)
 	p.beat()
 	assert.NoError(t, p.check())
 	assert.WithinDuration(t, time.Now(), p.at(), time.Second)
-	p.last.Store(int64(time.Since(began) - 2*silence))
+	p.last.Store(int64(time.Since(began) - 2*staleAfter))
 	assert.ErrorContains(t, p.check(), "last read 20s ago")
-	assert.WithinDuration(t, time.Now().Add(-2*silence), p.at(), time.Second)
+	assert.WithinDuration(t, time.Now().Add(-2*staleAfter), p.at(), time.Second)
 }

@@ -2,7 +2,7 @@ package main
 
 import "github.com/redis-observer/redis-observer/internal/metrics"
 
-// sources are what the recorder reads at every scrape, besides the tracker.
+// sources returns the counters that scrapes read besides those of the tracker.
 func (o *observer) sources() metrics.Sources {
 	return metrics.Sources{
 		Backend:        o.source.Backend(),

@@ -15,22 +15,24 @@ import (
 	"github.com/redis-observer/redis-observer/internal/naming"
 )
 
-// What a stream of packets may hold while a lost one is sent again: about what is under way on a fast network.
+// Reorder limits of a packet stream: about the data in flight on a fast network during a
+// retransmission.
 const (
 	packetBytesHeld = 4 << 20
 	packetsHeld     = 1024
 )
 
-// stages are what stands behind a source, live or of captures: they name, follow and count what it delivers.
+// stages are the stages after a source, live or replayed: naming, tracking, counting.
 type stages struct {
 	commands *command.Table
 	names    *naming.Names
 	recorder *metrics.Recorder
-	tracker  *correlate.Tracker // nil before follow
-	memory   int64              // bytes that the process may use
+	tracker  *correlate.Tracker // set by follow
+	memory   int64              // memory limit of the process, in bytes
 }
 
-// newStages makes the stages that do not depend on the source, which needs the names. ringSize is the memory in bytes of its ring, 0 without one.
+// newStages creates the stages that do not depend on the source. ringSize is the size of the ring
+// of the source in bytes, 0 without one.
 func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64, logger *slog.Logger) (*stages, error) {
 	commands, err := command.New(c.ExtraCommands, c.RenamedCommands)
 	if err != nil {
@@ -51,7 +53,7 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 	return &stages{commands: commands, names: names, recorder: recorder, memory: memory}, nil
 }
 
-// rulesOf returns the part of a configuration that concerns names.
+// rulesOf returns the naming rules of a configuration.
 func rulesOf(c *config.Config) *naming.Rules {
 	rules := &naming.Rules{DefaultName: c.DefaultName, ResolveInterval: c.ResolveInterval}
 	for _, endpoint := range c.Endpoints {
@@ -63,8 +65,8 @@ func rulesOf(c *config.Config) *naming.Rules {
 	return rules
 }
 
-// follow makes the tracker, of sockets or of packets, and adds it and what the source counts to the metrics. Packets get lost and come
-// again, so that the tracker of packets waits longer.
+// follow creates the tracker, for sockets or packets, and registers it and sources with the
+// metrics. A tracker for packets waits longer, because lost packets are retransmitted.
 func (s *stages) follow(packets bool, sources metrics.Sources) {
 	options := correlate.Options{Commands: s.commands, Resolve: s.names.Resolve, Spill: s.record}
 	options.Fit(s.memory)
@@ -78,14 +80,16 @@ func (s *stages) follow(packets bool, sources metrics.Sources) {
 	s.recorder.Watch(sources)
 }
 
-// named reports whether a connection is observed at an end. Sources of packets ask, from a goroutine of their own.
+// named reports whether a connection is observed at an end. Packet sources call it from a goroutine
+// of their own.
 func (s *stages) named(role event.Role, e *event.Endpoints) bool {
 	_, found := s.names.Resolve(role, e)
 	return found
 }
 
-// livePools returns the pools of the names that had a connection since the start. An alert on a pool without a free connection must
-// neither fire on a machine that never used the name, nor on after the name was taken out of the configuration.
+// livePools returns the pools of the names that had a connection, without empty pools of names that
+// are no longer configured. An alert on a pool without a free connection must not fire on a host
+// that never used the name, nor after the name was removed.
 func (s *stages) livePools() []correlate.Pool {
 	return slices.DeleteFunc(s.tracker.Pools(), func(p correlate.Pool) bool {
 		return p.Available == 0 && p.InUse == 0 && !s.names.Configured(p.Identity)

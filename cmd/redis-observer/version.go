@@ -27,7 +27,8 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// sourceRevision returns what the linker was given, else what the Go tool found in the repository.
+// sourceRevision returns the revision of the linker flag, otherwise that of the Go build
+// information.
 func sourceRevision() string {
 	if revision != "" {
 		return revision
