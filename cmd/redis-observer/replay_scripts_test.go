@@ -7,6 +7,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // script makes one of the captures of testdata/replay.
@@ -29,7 +30,7 @@ func (s script) file() []byte {
 
 var (
 	set  = capturetest.Command("SET", "k", "v")
-	bulk = capturetest.Bulk("v")
+	bulk = resp.Bulk("v")
 )
 
 const (
@@ -148,7 +149,7 @@ var scripts = []script{
 	{name: "snapped", make: func(c *capturetest.Capture) {
 		k := c.Connect(40000)
 		k.Exchange(capturetest.Command("SET", "k", strings.Repeat("x", 4000)), ok)
-		k.Exchange(get, capturetest.Bulk(strings.Repeat("x", 300)))
+		k.Exchange(get, resp.Bulk(strings.Repeat("x", 300)))
 		k.Close()
 		c.Snap(120)
 	}},

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // player feeds a tracker with the events of one connection, written as a script:
@@ -172,14 +173,8 @@ func (p *player) parse(line string) (event.Direction, []byte) {
 	return 0, nil
 }
 
-// request returns a multibulk request.
-func request(args ...string) []byte {
-	b := fmt.Appendf(nil, "*%d\r\n", len(args))
-	for _, arg := range args {
-		b = fmt.Appendf(b, "$%d\r\n%s\r\n", len(arg), arg)
-	}
-	return b
-}
+// request encodes a command.
+var request = resp.Request
 
 func (p *player) event(e event.Event) {
 	e.Conn, e.Role, e.Reach = p.conn, p.role, max(e.Reach, p.reach)

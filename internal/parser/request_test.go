@@ -6,28 +6,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 func newRequests() stream { return new(requests) }
 
-func bulk(s string) string {
-	return "$" + itoa(len(s)) + "\r\n" + s + "\r\n"
-}
+var bulk = resp.Bulk
 
-func command(args ...string) string {
-	text := "*" + itoa(len(args)) + "\r\n"
-	for _, arg := range args {
-		text += bulk(arg)
-	}
-	return text
-}
-
-func itoa(n int) string {
-	if n < 10 {
-		return string(rune('0' + n))
-	}
-	return itoa(n/10) + itoa(n%10)
-}
+func command(args ...string) string { return string(resp.Request(args...)) }
 
 var long = strings.Repeat("0123456789", 10)
 

@@ -23,7 +23,7 @@ var layers = map[string][]string{
 	"internal/plainfile":               {},
 	"internal/privilege":               {},
 	"internal/report":                  {},
-	"internal/capture/capturetest":     {},
+	"internal/capture/capturetest":     {"test/kit/resp"},
 	"internal/capture/packet/frame":    {},
 	"internal/capture/packet/pcap":     {},
 	"internal/capture/packet/sockets":  {},

@@ -14,6 +14,7 @@ import (
 	"github.com/google/gopacket/pcapgo"
 
 	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 const (
@@ -38,7 +39,7 @@ func (l load) request() string {
 	return strings.Repeat(capturetest.Command("GET", "key:000000000042"), l.pipeline)
 }
 
-func (l load) reply() string { return strings.Repeat(capturetest.Bulk(l.value), l.pipeline) }
+func (l load) reply() string { return strings.Repeat(resp.Bulk(l.value), l.pipeline) }
 
 func (l load) commands() int { return conns * l.rounds * l.pipeline }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/metrics"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // load is traffic on 50 connections in turn, like that of redis-benchmark.
@@ -44,14 +45,14 @@ func load(pipeline, rounds int, request, reply string) (file []byte, commands in
 // BenchmarkReplay measures the whole path, from the bytes of a capture to the metrics.
 func BenchmarkReplay(b *testing.B) {
 	get := capturetest.Command("GET", "key:000000000042")
-	value := capturetest.Bulk(strings.Repeat("x", 1<<20))
+	value := resp.Bulk(strings.Repeat("x", 1<<20))
 	for _, bench := range []struct {
 		name             string
 		pipeline, rounds int
 		request, reply   string
 	}{
-		{"small", 1, 1000, get, capturetest.Bulk("xxx")},
-		{"small_pipelined_16", 16, 100, get, capturetest.Bulk("xxx")},
+		{"small", 1, 1000, get, resp.Bulk("xxx")},
+		{"small_pipelined_16", 16, 100, get, resp.Bulk("xxx")},
 		{"values_1MB", 1, 2, get, value},
 	} {
 		b.Run(bench.name, func(b *testing.B) {

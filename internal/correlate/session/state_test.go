@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
 // step is a change of state.
@@ -81,11 +82,7 @@ func TestModesThatSurvive(t *testing.T) {
 func requests(lines ...string) []byte {
 	var b []byte
 	for _, line := range lines {
-		words := strings.Fields(line)
-		b = fmt.Appendf(b, "*%d\r\n", len(words))
-		for _, word := range words {
-			b = fmt.Appendf(b, "$%d\r\n%s\r\n", len(word), word)
-		}
+		b = append(b, resp.Request(strings.Fields(line)...)...)
 	}
 	return b
 }
