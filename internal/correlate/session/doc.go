@@ -23,6 +23,9 @@
 //	Paired, Desynced, Replica ── Recognised ───────► Foreign
 //	any state ────────────────── ConnectionEnded ──► Ended
 //
+// UnsolicitedReply may find the session Desynced already, by an overflow while the same frame was
+// read.
+//
 // The state decides what happens to bytes:
 //
 //	           a request is                      a reply
