@@ -132,7 +132,7 @@ func TestTapAttachedLate(t *testing.T) {
 			case <-stop:
 				rounds <- n
 				return
-			case <-time.After(100 * time.Microsecond):
+			case <-time.After(300 * time.Microsecond):
 				if !assert.NoError(t, echo(busy)) {
 					rounds <- n
 					return

@@ -72,7 +72,7 @@ func (s *stages) follow(packets bool, sources metrics.Sources) {
 	options.Fit(s.memory)
 	options.Sockets = !packets
 	if packets {
-		options.HoldFor = packet.Patience
+		options.HoldFor = packet.ReorderTimeout
 		options.MaxHeld, options.MaxSegments = packetBytesHeld, packetsHeld
 	}
 	s.tracker = correlate.New(options)

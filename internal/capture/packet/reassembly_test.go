@@ -63,7 +63,7 @@ func outcomes(t *testing.T, file []byte) (succeeded, others int) {
 	})
 	require.NoError(t, err)
 	tracker := correlate.New(correlate.Options{
-		HoldFor: packet.Patience,
+		HoldFor: packet.ReorderTimeout,
 		Resolve: func(event.Role, *event.Endpoints) (identity.ID, bool) { return 0, true },
 	})
 	count := func(exchanges []session.Exchange) {

@@ -16,10 +16,10 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// Patience is how long to wait, in the time of the packets, for bytes out of order: a lost segment
-// is sent again after 200 ms at the earliest, and after twice that the next time. Acknowledged
-// bytes are not waited for.
-const Patience = time.Second
+// ReorderTimeout is how long to wait, in the time of the packets, for bytes out of order: a lost
+// segment is sent again after 200 ms at the earliest, and after twice that the next time.
+// Acknowledged bytes are not waited for.
+const ReorderTimeout = time.Second
 
 // ReplayOptions are the settings of OpenReplay. All but Stdin are required.
 type ReplayOptions struct {
