@@ -26,7 +26,7 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 		// Only this goroutine uses the tracker. Reloads and DNS updates change the version.
 		if version := s.names.Version(); version != named {
 			named = version
-			s.tracker.Rename()
+			s.record(s.tracker.Rename())
 			s.releaseUnused()
 		}
 		s.record(s.tracker.Track(&e))

@@ -140,7 +140,7 @@ func TestReleasedSlotCountsForItsNewName(t *testing.T) {
 			counted, _ := l.series()
 			assert.Equal(t, map[string]int{"old": 1}, counted)
 
-			l.tracker.Rename()
+			l.record(l.tracker.Rename())
 			l.answer(1)
 			held := l.tracker.Pools() // as of a scrape that is still under way
 			l.release(old)
@@ -150,7 +150,7 @@ func TestReleasedSlotCountsForItsNewName(t *testing.T) {
 
 			next := l.resolved()
 			l.apply(everything("last"))
-			l.tracker.Rename()
+			l.record(l.tracker.Rename())
 			last := l.resolved()
 			assert.Equal(t, old.Slot(), last.Slot())
 			l.ask(1)

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -86,8 +87,10 @@ func (t *Tracker) sweep(since int64) {
 
 // Rename resolves the identity of every connection again, after Resolve's answers changed. No state
 // is lost: connections move between pools, and outstanding commands will count under the new
-// identity. Of many connections most are resolved with the events that follow.
-func (t *Tracker) Rename() {
+// identity. Of many connections most are resolved with the events that follow. It returns the
+// exchanges of the errands that it advances; the next call reuses the slice.
+func (t *Tracker) Rename() []session.Exchange {
+	t.shared.Out.List = t.shared.Out.List[:0]
 	if t.gate != nil {
 		t.gate.ReadmitAll()
 	}
@@ -95,6 +98,7 @@ func (t *Tracker) Rename() {
 	t.begin(reconsidering, newErrand(t.ignored, t.reconsider))
 	t.begin(renaming, newErrand(t.conns, func(_ uint64, c *conn) { t.rename(c) }))
 	t.pools.publish()
+	return t.shared.Out.List
 }
 
 // reconsider begins to track a connection that was not observed, if it is now.

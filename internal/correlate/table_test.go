@@ -207,6 +207,23 @@ func TestErrandsAreDoneByAndBy(t *testing.T) {
 	}
 }
 
+// An errand that goes on within Rename loses none of its results.
+func TestRenameReturnsResults(t *testing.T) {
+	const n = 10 * stepsOfEvent
+	w := newCrowd(t, Options{})
+	for conn := range uint64(n) {
+		w.open(conn)
+		w.send(conn, event.Request, pingRequest)
+	}
+	w.now++
+	w.event(event.Event{Kind: event.Listed, Time: w.now}) // all are gone
+	w.take(0, w.tracker.Rename())
+	for w.tracker.errant {
+		w.pass(time.Millisecond)
+	}
+	assert.Equal(t, n, w.unpaired[session.LostClose])
+}
+
 func BenchmarkErrand(b *testing.B) {
 	w := newCrowd(b, Options{})
 	for conn := range uint64(w.tracker.options.MaxConnections) {
