@@ -137,13 +137,8 @@ func scrape(client *http.Client, base string) (time.Duration, error) {
 	return time.Since(begin), nil
 }
 
-// mustCrowd keeps connections open until the returned function is called; in place of one that the server closes comes another.
-func mustCrowd(t *testing.T, at string, many int, behave func(net.Conn)) (end func()) {
-	t.Helper()
-	return mustCrowdOf(t, at, many, func(int) string { return hostileAddress }, 2*time.Second, behave)
-}
-
-// mustCrowdOf does the same from several addresses. What is closed comes again after a pause.
+// mustCrowdOf keeps connections from some addresses open until the returned function is called. In
+// place of a connection that was closed another one comes after a pause.
 func mustCrowdOf(t *testing.T, at string, many int, from func(int) string, pause time.Duration, behave func(net.Conn)) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -241,19 +236,23 @@ func testCrowd(t *testing.T, many int, encrypted bool, behave func(net.Conn), fr
 		webConfig, scheme = mustTLSConfig(t), "https://"
 	}
 	at, pid := mustServeApart(t, webConfig)
-	defer mustCrowd(t, at, many, func(c net.Conn) {
+	client := clientFrom(from)
+	defer client.CloseIdleConnections()
+	alone, err := scrape(client, scheme+at)
+	require.NoError(t, err, from)
+	client.CloseIdleConnections()         // beside the crowd it connects anew
+	pause := max(2*time.Second, 20*alone) // on a slow machine the crowd alone would need all CPU time
+	defer mustCrowdOf(t, at, many, func(int) string { return hostileAddress }, pause, func(c net.Conn) {
 		_ = c.(*net.TCPConn).SetReadBuffer(4096) // a larger buffer makes no difference
 		if encrypted {
 			c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 		}
 		behave(c)
 	})()
-	client := clientFrom(from)
-	defer client.CloseIdleConnections()
 	for range 3 {
 		took, err := scrape(client, scheme+at)
 		require.NoError(t, err, from)
-		t.Logf("a scrape from %s beside %d took %s", from, many, took.Round(time.Millisecond))
+		t.Logf("a scrape from %s beside %d took %s, alone %s", from, many, took.Round(time.Millisecond), alone.Round(time.Millisecond))
 		time.Sleep(200 * time.Millisecond)
 	}
 	assertBounded(t, pid)
