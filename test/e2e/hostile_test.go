@@ -50,16 +50,25 @@ func assertNoCommands(t *testing.T, o *observer, resident int) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	port := mustListen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	const connections = 5
+	arrived := make(chan struct{}, connections)
+	port := mustListen(t, func(conn net.Conn) {
+		_, _ = conn.Read(make([]byte, 1))
+		arrived <- struct{}{}
+		_, _ = io.Copy(io.Discard, conn)
+	})
 	o := mustObserver(t, observing(port))
 	resident := o.mustResident()
-	const connections = 5
 	for range connections {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		go func() {
+			<-arrived
+			cancel()
+		}()
 		dialer := tls.Dialer{Config: &tls.Config{ServerName: "localhost"}}
 		_, err := dialer.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		cancel()
 		require.Error(t, err, "nobody answers the handshake")
+		require.ErrorIs(t, ctx.Err(), context.Canceled, "the server has read the client's hello")
 	}
 	o.mustSee("encrypted connections", func(s snapshot) bool {
 		return s.value("redis_observer_connections_total", "kind=tls") == connections
