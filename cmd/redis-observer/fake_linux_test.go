@@ -22,7 +22,7 @@ import (
 	"github.com/redis-observer/redis-observer/test/kit"
 )
 
-// fakeLive delivers the events that a test sends, and a Tick every 20 ms.
+// fakeLive delivers the events of a test, and a Tick every 20 ms.
 type fakeLive struct {
 	events chan event.Event
 	closed chan struct{}
@@ -187,7 +187,7 @@ func (r *running) awaitMetric(line string) {
 	r.await(func() bool { _, body := r.get("/metrics"); return containsLine(body, line) }, line)
 }
 
-// end stops the observer as a signal would, and expects it to have gone well within two seconds.
+// end stops the observer like a signal, and checks that it exits within two seconds.
 func (r *running) end() {
 	r.tb.Helper()
 	begin := time.Now()

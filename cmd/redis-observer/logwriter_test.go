@@ -36,7 +36,7 @@ func TestLogWriterWritesAllBeforeItCloses(t *testing.T) {
 	assert.EqualValues(t, 1, w.dropped())
 }
 
-// A full pipe keeps neither those who log, nor the end; and memory is bounded.
+// A full pipe blocks neither callers nor close, and memory stays bounded.
 func TestLogWriterNeverBlocks(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	require.NoError(t, err)

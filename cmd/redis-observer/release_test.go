@@ -28,7 +28,7 @@ func (noHosts) LookupNetIP(context.Context, string, string) ([]netip.Addr, error
 	return nil, errors.New("no such host")
 }
 
-// lifetimes plays connections to names, a tracker and a recorder, as the loop does.
+// lifetimes feeds connections to the stages, as the loop does.
 type lifetimes struct {
 	*stages
 	tb  testing.TB
@@ -48,7 +48,8 @@ func newLifetimes(tb testing.TB, native bool, name string) *lifetimes {
 	return l
 }
 
-// everything are rules that give one name to all that is at port 6379, and further ones to nothing that a test connects to.
+// everything returns rules with one name for port 6379 at any address, and further names without
+// connections.
 func everything(name string, further ...string) *naming.Rules {
 	rules := &naming.Rules{DefaultName: "default", Endpoints: []naming.Endpoint{{Name: name, Addresses: []address.Address{{Port: 6379}}}}}
 	for _, name := range further {
@@ -88,7 +89,7 @@ func (l *lifetimes) apply(rules *naming.Rules) {
 	l.names.Apply(l.tb.Context(), rules)
 }
 
-// resolved is the identity that connections have now.
+// resolved returns the current identity of connections.
 func (l *lifetimes) resolved() identity.ID {
 	e := event.Endpoints{Remote: netip.MustParseAddr("10.0.0.2").As16(), RemotePort: 6379}
 	id, found := l.names.Resolve(event.Client, &e)
@@ -96,7 +97,7 @@ func (l *lifetimes) resolved() identity.ID {
 	return id
 }
 
-// series returns the commands that were counted by name, and how many series of any family have each name.
+// series returns the commands and the number of series by name.
 func (l *lifetimes) series() (counted, series map[string]int) {
 	l.event(0, event.Tick, event.Request, "")
 	families, err := l.recorder.Gather()
@@ -118,7 +119,8 @@ func (l *lifetimes) series() (counted, series map[string]int) {
 	return counted, series
 }
 
-// A slot goes to another name when neither the tracker nor the recorder can hold its old one, and what comes counts under the new one alone.
+// A slot is reused only after the tracker and the recorder have dropped its old identity. From then
+// on everything counts under the new name.
 func TestReleasedSlotCountsForItsNewName(t *testing.T) {
 	for _, native := range []bool{false, true} {
 		t.Run(fmt.Sprintf("native=%t", native), func(t *testing.T) {
@@ -142,7 +144,7 @@ func TestReleasedSlotCountsForItsNewName(t *testing.T) {
 
 			l.record(l.tracker.Rename())
 			l.answer(1)
-			held := l.tracker.Pools() // as of a scrape that is still under way
+			held := l.tracker.Pools() // of a scrape in progress
 			l.release(old)
 			counted, series = l.series()
 			assert.Equal(t, map[string]int{"next": 1}, counted)
@@ -175,7 +177,7 @@ func TestReleasedSlotCountsForItsNewName(t *testing.T) {
 	}
 }
 
-// reloadingSource is a source that has the names replaced before each event.
+// reloadingSource replaces the rules before each event.
 type reloadingSource struct {
 	l      *lifetimes
 	rounds int
@@ -192,7 +194,8 @@ func (r *reloadingSource) Read(e *event.Event) error {
 func (*reloadingSource) Stats() event.Stats { return event.Stats{} }
 func (*reloadingSource) Close() error       { return nil }
 
-// Names that come and go with reloads take no room for ever; one that was used keeps its series.
+// Reloads with ever new names do not use ever more slots. A name that had connections keeps its
+// series.
 func TestReloadsReleaseWhatWasNeverUsed(t *testing.T) {
 	l := newLifetimes(t, false, "used")
 	l.open(1)

@@ -105,12 +105,12 @@ var scripts = []script{
 		k.Reply(bulk)
 		k.Exchange(set, ok)
 		k.Close()
-		k = c.FastOpen(40001, get, 0) // the server takes nothing of it
+		k = c.FastOpen(40001, get, 0) // the server ignores the payload
 		k.Exchange(get, bulk)
 		k.Close()
 	}},
 	{name: "midstream", make: func(c *capturetest.Capture) {
-		k := c.Join(40000, 1<<32-10, 1<<32-20) // its offsets wrap around soon
+		k := c.Join(40000, 1<<32-10, 1<<32-20) // offsets close to wrapping
 		k.Reply(bulk)
 		k.Exchange(get, bulk)
 		c.Pause(time.Second)
@@ -130,7 +130,7 @@ var scripts = []script{
 		k.Exchange(get, bulk)
 		k.Request(get)
 		k.Reply(bulk)
-		c.Packets = c.Packets[:len(c.Packets)-2] // neither of which was captured
+		c.Packets = c.Packets[:len(c.Packets)-2] // neither was captured
 		k.Exchange(set, ok)
 		c.Pause(time.Second)
 		k.Exchange(get, bulk)
@@ -171,7 +171,7 @@ var scripts = []script{
 		k.Exchange(get, bulk)
 		k.Close()
 		for _, p := range c.Packets {
-			p.Data[24], p.Data[50] = p.Data[24]^0xff, p.Data[50]^0xff // as offloading to the network card leaves them
+			p.Data[24], p.Data[50] = p.Data[24]^0xff, p.Data[50]^0xff // as checksum offloading leaves them
 		}
 	}},
 	{name: "hostile_garbage", make: func(c *capturetest.Capture) {

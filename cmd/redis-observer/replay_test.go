@@ -24,7 +24,8 @@ func replayFile(tb testing.TB, args ...string) (status int, stdout, stderr strin
 	return status, out.String(), errs.String()
 }
 
-// golden is the part of the output that does not differ between two builds: the series that are not zero, and the losses.
+// golden returns the part of the output that is stable across builds: series that are not zero, and
+// losses.
 func golden(status int, stdout, stderr string) string {
 	var b strings.Builder
 	for line := range strings.Lines(stdout) {
@@ -40,8 +41,8 @@ func golden(status int, stdout, stderr string) string {
 	return b.String() + stderr
 }
 
-// TestGoldenCaptures holds each capture of testdata/replay against what is to come of it. With -update both are written anew;
-// the golden file is then to be read before it is committed.
+// TestGoldenCaptures compares the results of testdata/replay with golden files. -update rewrites
+// captures and golden files; review them before committing.
 func TestGoldenCaptures(t *testing.T) {
 	t.Chdir(filepath.Join("testdata", "replay"))
 	for _, script := range scripts {

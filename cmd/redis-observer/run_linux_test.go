@@ -49,7 +49,7 @@ func TestObserve(t *testing.T) {
 	assert.Equal(t, 200, status)
 	assert.Contains(t, page, "redis-observer")
 
-	// What was captured before the end is still read.
+	// Events from before the end are still read.
 	for range 100 {
 		c.exchange("$-1\r\n")
 	}
@@ -79,14 +79,14 @@ func TestReloadKeepsCountersAndConnections(t *testing.T) {
 	r.await(func() bool { return strings.Contains(r.stderr.String(), "take effect after a restart") }, "restart keys")
 	assert.Contains(t, r.stderr.String(), "metrics")
 
-	// Invalid: refused as a whole.
+	// Invalid: rejected as a whole.
 	r.write("endpoints: [{name: newest, addresses: ['10.0.0.1:6379']}]\nports: [0]\n")
 	r.awaitMetric("redis_observer_config_last_reload_successful 0")
 	c.exchange("$-1\r\n")
 	r.awaitMetric(`redis_commands_total{command="get",name="new",status="success"} 2`)
 	assert.Contains(t, r.stderr.String(), "ports[0]: 0 is not a port")
 
-	// Ports that the source refuses: the names go back too.
+	// If the source rejects the ports, the names are restored too.
 	r.source.failPorts(errors.New("refused"))
 	r.write("endpoints: [{name: newest, addresses: ['10.0.0.1:6379']}]\n")
 	r.await(func() bool { return strings.Contains(r.stderr.String(), "set observed ports: refused") }, "refusal")
@@ -108,7 +108,7 @@ func TestReloadOnSymlinkSwap(t *testing.T) {
 	r.end()
 }
 
-// What an accident leaves of the file is refused, and what blocks or has no end is not even read.
+// A truncated file is rejected, and a file that blocks or does not end is not read.
 func TestReloadRefusesAccidents(t *testing.T) {
 	const whole = "ports: [6379]\nendpoints:\n  - name: first\n    addresses: ['10.0.0.1:6379']\n  - name: last\n    addresses: ['10.0.0.2:6400']\n"
 	r := mustRun(t, 21106, "ports: [6379]\n")
@@ -133,7 +133,7 @@ func TestReloadRefusesAccidents(t *testing.T) {
 		r.awaitMetric("redis_observer_config_last_reload_successful 0")
 		r.await(func() bool { return strings.Contains(r.stderr.String(), accident.log) }, accident.name)
 		assert.Equal(t, []uint16{6379, 6400}, r.source.ports(), accident.name)
-		if accident.name != "FIFO" { // with it comes the end
+		if accident.name != "FIFO" { // shut down while it is there
 			r.write(whole)
 			r.awaitMetric("redis_observer_config_last_reload_successful 1")
 		}
@@ -143,7 +143,7 @@ func TestReloadRefusesAccidents(t *testing.T) {
 	defer signal.Stop(received)
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	r.end()
-	<-received // delivered later, when nothing catches it any more, it would end the tests
+	<-received // a later delivery would end the test process
 }
 
 func TestServiceManager(t *testing.T) {
@@ -248,12 +248,12 @@ func TestCheck(t *testing.T) {
 	assert.Positive(t, v.Configuration.Series.Total)
 }
 
-// Whoever opens connections to the endpoint without end fills no disk.
+// A client that opens connections without end does not fill the disk with log lines.
 func TestCrowdsAreLoggedInAFewLines(t *testing.T) {
 	r := mustRun(t, 21130, "log: {level: debug}\nendpoints: [{name: sessions, addresses: ['10.0.0.1:6379']}]")
 	const displaced = 300
 	begin := time.Now()
-	for range displaced + 100 { // 100 of them stay
+	for range displaced + 100 { // 100 of them stay open
 		conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
 		require.NoError(t, err)
 		defer conn.Close()

@@ -70,7 +70,7 @@ func TestNothingObserved(t *testing.T) {
 	assert.ErrorContains(t, err, "ports: no port to observe")
 }
 
-// What is no file with an end is refused at once.
+// Anything but a regular file is rejected at once.
 func TestLoadWhatIsNoFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "observer.yaml")
 	require.NoError(t, unix.Mkfifo(path, 0o600))
@@ -85,7 +85,7 @@ func TestLoadWhatIsNoFile(t *testing.T) {
 	assert.ErrorContains(t, err, "web_config: ")
 }
 
-// A small file must not become a large one in memory.
+// A small file must not expand to a large value in memory.
 func TestLoadBombs(t *testing.T) {
 	doubling := "a: &a [x,x,x,x,x,x,x,x]\n"
 	for c := 'b'; c < 'z'; c++ {

@@ -27,10 +27,10 @@ func mustWrite(tb testing.TB, text string) string {
 
 var testBackends = []string{"auto", "fentry", "kprobe", "tracepoint"}
 
-// load loads a configuration that has no flags.
+// load loads a configuration without flags.
 func load(path string) (*Config, error) { return Loader{Path: path, Backends: testBackends}.Load() }
 
-// mustLoad loads a configuration that has to be valid.
+// mustLoad loads a valid configuration.
 func mustLoad(tb testing.TB, text string) *Config {
 	tb.Helper()
 	config, err := load(mustWrite(tb, text))
@@ -162,7 +162,7 @@ func TestFlags(t *testing.T) {
 	assert.Equal(t, Log{Level: slog.LevelWarn, Format: JSONFormat}, config.Log)
 }
 
-// A flag that is not given stands for nothing: neither for its key, nor for what the file says.
+// A flag that is not set overrides neither the default nor the file.
 func TestFlagsThatAreNotGiven(t *testing.T) {
 	config, err := Loader{Flags: mustFlags(t)}.Load()
 	require.NoError(t, err)
@@ -173,7 +173,7 @@ func TestFlagsThatAreNotGiven(t *testing.T) {
 	assert.Equal(t, slog.LevelDebug, config.Log.Level)
 }
 
-// A system without backends, which only replays, reads the configuration of one that has them.
+// A system without backends accepts the configuration of an observer.
 func TestAnyBackendWhereThereAreNone(t *testing.T) {
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	AddFlags(flags, nil)

@@ -86,7 +86,7 @@ func TestWatchConfigMap(t *testing.T) {
 	assertNoChange(t, changes)
 }
 
-// The probes take a while to attach, and the file may change meanwhile.
+// Attaching the probes takes a while, and the file may change meanwhile.
 func TestWatchNoticesWhatChangedBefore(t *testing.T) {
 	path := mustWrite(t, "b")
 	changes := make(chan struct{}, 10)
@@ -144,8 +144,9 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// settleBeside settles while somebody writes to the file for 300 ms, by a clock that was set: its times are old, or to come. It returns how long
-// both took, and whether the writer left the file alone for less than it has to be.
+// settleBeside settles while another goroutine writes to the file for 300 ms, with modification
+// times in the past or the future. It returns the durations of both, and whether the writer ever
+// left the file unchanged for less than settleTime.
 func settleBeside(t *testing.T, path string, set time.Duration) (settled, written time.Duration, steady bool) {
 	t.Helper()
 	begin := time.Now()

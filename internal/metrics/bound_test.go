@@ -12,7 +12,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// A configuration that was used to the full has as many series as its bound.
+// If every name uses every command, the number of series equals the bound.
 func TestBound(t *testing.T) {
 	options := testOptions()
 	r := newPedantic(options)

@@ -42,12 +42,13 @@ func identitiesOf(names ...string) *identity.Registry {
 	return identities
 }
 
-// newPedantic returns a Recorder that refuses to serve anything inconsistent.
+// newPedantic returns a Recorder that rejects inconsistent metrics.
 func newPedantic(options Options) *Recorder {
 	return newRecorder(options, prometheus.NewPedanticRegistry())
 }
 
-// mustFlatten gathers the families whose names begin with prefix into a map of series to values. A histogram becomes its count and sum.
+// mustFlatten returns the series of the families with a prefix and their values. A histogram
+// becomes its count and sum.
 func mustFlatten(tb testing.TB, r *Recorder, prefix string) map[string]float64 {
 	tb.Helper()
 	families, err := r.Gather()
@@ -82,7 +83,7 @@ func flattenLabels(metric *dto.Metric) string {
 	return "{" + strings.Join(pairs, ",") + "}"
 }
 
-// zeroLoss are the series that a name has as soon as it is seen.
+// zeroLoss are the series that a name has after its first Exchange.
 func zeroLoss(name string) map[string]float64 {
 	zero := map[string]float64{"redis_observer_silent_commands_total{name=" + name + "}": 0}
 	for _, reason := range []string{"mid_stream", "gap", "unsolicited", "malformed", "transaction", "overflow", "lost_close", "evicted"} {
@@ -192,7 +193,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// With several labels, the series of one identity end and those of its neighbours stay.
+// End removes the series of one identity, also with several labels, and keeps all others.
 func TestEnd(t *testing.T) {
 	for _, native := range []bool{false, true} {
 		options := testOptions()
@@ -233,7 +234,8 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// Two commands may share a label, as OBJECT ENCODING and OBJECT FREQ do in redis-py's names: then they share the series.
+// Commands with equal labels, like OBJECT ENCODING and OBJECT FREQ in the names of redis-py, share
+// series.
 func TestRecordSharedLabel(t *testing.T) {
 	options := testOptions()
 	options.Style = command.RedisPy

@@ -86,7 +86,8 @@ func TestWatch(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
-// A scrape may hold the pool of an identity that was released since: it is left out, and not shown under the name that has its slot now.
+// A scrape may read a pool just before its identity is released. It skips the pool, and does not
+// show it under the next name of the slot.
 func TestPoolOfReleasedIdentity(t *testing.T) {
 	options := testOptions()
 	r := newPedantic(options)
@@ -99,7 +100,7 @@ func TestPoolOfReleasedIdentity(t *testing.T) {
 	}, mustFlatten(t, r, "redis_pool_"))
 }
 
-// A recorder without sources, as a replay has before it reads, serves what it has.
+// A recorder without sources serves its own metrics.
 func TestWatchNothing(t *testing.T) {
 	r := newPedantic(testOptions())
 	r.Watch(Sources{})
@@ -107,7 +108,7 @@ func TestWatchNothing(t *testing.T) {
 	assert.Empty(t, mustFlatten(t, r, "redis_pool_"))
 }
 
-// The alerts of the users name these series.
+// Alerts of users contain these series.
 func TestAlertSeries(t *testing.T) {
 	r := newPedantic(testOptions())
 	r.Watch(testSources())

@@ -20,7 +20,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// fakeDNS answers from a map; a name that is not in it does not resolve.
+// fakeDNS answers from a map. Other names do not resolve.
 type fakeDNS struct {
 	mu    sync.Mutex
 	hosts map[string][]string
@@ -70,7 +70,8 @@ func mustNames(tb testing.TB, text string, dns *fakeDNS) *Names {
 	return New(context.Background(), mustRules(tb, text), dns, quiet())
 }
 
-// nameOf resolves a connection whose server has the address, seen from the end that role says. "" is a connection that is not counted.
+// nameOf returns the name of a connection to a server address, observed in a role, or "" if it is
+// not counted.
 func nameOf(names *Names, role event.Role, server string) string {
 	address := netip.MustParseAddrPort(server)
 	e := event.Endpoints{Local: netip.MustParseAddr("192.0.2.1").As16(), LocalPort: 50000, Remote: address.Addr().As16(), RemotePort: address.Port()}
@@ -265,7 +266,7 @@ func BenchmarkResolve(b *testing.B) {
 	}
 }
 
-// Where endpoints of both roles match, the more specific one says at which end its commands count.
+// If endpoints of both roles match, the more specific one decides at which end commands count.
 func TestMoreSpecificRoleWins(t *testing.T) {
 	names := mustNames(t, `endpoints:
   - {name: c, addresses: ["*:6379", "10.1.0.1:6379", "late:6379"]}
@@ -283,7 +284,8 @@ func TestMoreSpecificRoleWins(t *testing.T) {
 	}
 }
 
-// Identities that no rule gives any more are retired; released, they are gone, unless a rule gives them again.
+// Identities that the rules cannot return are retired. A released identity is gone, and its name
+// gets a new one if rules return it again.
 func TestRelease(t *testing.T) {
 	names := mustNames(t, `endpoints: [{name: a, addresses: ["*:6379"]}]`, &fakeDNS{})
 	e := event.Endpoints{Remote: netip.MustParseAddr("10.0.0.1").As16(), RemotePort: 6379}

@@ -59,13 +59,13 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// /proc says that its files are empty, and they are not.
+// Files in /proc have size 0 but contents.
 func TestReadWhatHasNoSize(t *testing.T) {
 	_, err := Read("/proc/self/status")
 	assert.ErrorIs(t, err, errChanging)
 }
 
-// A file that is being written is read whole or not at all.
+// A file that is being written is read completely or not at all.
 func TestReadBesideAWriter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	halves := [2][]byte{make([]byte, Limit/4), make([]byte, Limit/2)}

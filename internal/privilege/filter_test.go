@@ -22,8 +22,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inChild runs a test in a process of its own, because what it does is final, and of a binary without cgo, because only there it works.
-// It returns true in that process, which finds a directory of its parent's in PRIVILEGE_TEST_DIR.
+// inChild runs a test in a child process, because its effect is final, and in a binary without cgo,
+// which it requires. It returns true in the child, which finds a directory of the parent in
+// PRIVILEGE_TEST_DIR.
 func inChild(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("PRIVILEGE_TEST") == t.Name() {
@@ -64,11 +65,11 @@ var buildStatic = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	_ = os.RemoveAll(staticDir) // what stays is in the folder for temporary files
+	_ = os.RemoveAll(staticDir) // leftovers are in the temporary directory
 	os.Exit(status)
 }
 
-// mustConfine gives everything up, as the observer does.
+// mustConfine drops all privileges, like the observer.
 func mustConfine(t *testing.T) {
 	t.Helper()
 	_, err := Drop(0)
@@ -76,7 +77,7 @@ func mustConfine(t *testing.T) {
 	require.NoError(t, Filter(false))
 }
 
-// What an observer does goes on, on threads old and new.
+// The work of an observer continues, on old and new threads.
 func TestFilterAllows(t *testing.T) {
 	if !inChild(t) {
 		return
@@ -125,7 +126,7 @@ func TestFilterAllows(t *testing.T) {
 	runtime.GC()
 }
 
-// What somebody who took it over would do does not work.
+// The actions of an attacker fail.
 func TestFilterRefuses(t *testing.T) {
 	if !inChild(t) {
 		return
@@ -159,7 +160,7 @@ func TestFilterRefuses(t *testing.T) {
 	}
 }
 
-// A process that runs another program was taken over, and ends.
+// Executing a program kills the process.
 func TestFilterKills(t *testing.T) {
 	if os.Getenv("PRIVILEGE_TEST") == t.Name() {
 		mustConfine(t)
@@ -173,7 +174,7 @@ func TestFilterKills(t *testing.T) {
 	assert.Equal(t, syscall.SIGSYS, status.Signal(), "%s", output)
 }
 
-// Every jump fits, whatever the rules: the program is made for both kinds of observers.
+// All jumps of the compiled filter are in range, for both kinds of observers.
 func TestAssemble(t *testing.T) {
 	for _, write := range []bool{false, true} {
 		program, err := assemble(rules(write))
@@ -205,9 +206,9 @@ func TestLeave(t *testing.T) {
 	}
 	err = Leave(read)
 	if errors.Is(err, unix.EPERM) {
-		t.Skip(err) // where root may not change users
+		t.Skip(err) // root may not change users here
 	}
-	// What another could not read is why root stays, as it was.
+	// If another user cannot read the file, the process stays root.
 	require.ErrorIs(t, err, os.ErrPermission)
 	assert.Zero(t, os.Getuid())
 	assert.Zero(t, os.Geteuid())

@@ -37,7 +37,7 @@ func TestWorks(t *testing.T) {
 	assert.Equal(t, before, after, "only the thread of the task is changed")
 }
 
-// Drop is final, so it is tested in a process of its own. Threads that run at the time are reached too.
+// Drop is final, so it is tested in a child process. It also applies to running threads.
 func TestDrop(t *testing.T) {
 	if os.Getenv("PRIVILEGE_TEST_DROP") == "" {
 		command := exec.Command(os.Args[0], "-test.run", "^TestDrop$", "-test.v")

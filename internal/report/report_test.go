@@ -56,7 +56,7 @@ func TestRows(t *testing.T) {
 			Name: "cache", Command: "get", Count: 100, Errors: 10, Rate: 20,
 			P50: time.Millisecond, P90: 1800 * time.Microsecond, P99: 1980 * time.Microsecond, Max: 2 * time.Millisecond,
 		},
-		// Beyond the last bucket the quantiles are its bound, as Prometheus has it.
+		// In the +Inf bucket, quantiles are its lower bound, as in Prometheus.
 		{
 			Name: "cache", Command: "set", Count: 4, Rate: 0,
 			P50: 2 * time.Millisecond, P90: 2 * time.Millisecond, P99: 2 * time.Millisecond, Max: -1,

@@ -26,15 +26,15 @@ import (
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
-// Where the scraper comes from, and where all others do.
+// Addresses of the scraper and of all other clients.
 const (
 	scraperAddress = "127.0.0.2"
 	hostileAddress = "127.0.0.3"
 	answerSize     = names * 3 << 20 / 20
-	mostMemory     = 96 << 20 // of the process that serves: half of what the manifests leave to it beside the observer
+	mostMemory     = 96 << 20 // of the serving process: half of the memory limit of the manifests besides the observer
 )
 
-// TestMain serves large answers where that is what the process was started for.
+// TestMain serves large responses if the process was started for that.
 func TestMain(m *testing.M) {
 	if webConfig, asked := os.LookupEnv("SERVER_TEST_WEB_CONFIG"); asked {
 		serveLarge(webConfig)
@@ -63,14 +63,15 @@ func serveLarge(webConfig string) {
 	if err != nil {
 		panic(err)
 	}
-	if raceDetector { // or a handshake behind those of the other connections would take longer than the server does
+	if raceDetector { // otherwise handshakes take longer than the timeouts of the server
 		server.http.ReadHeaderTimeout, server.http.ReadTimeout, server.http.WriteTimeout = scrapeTimeout, scrapeTimeout, scrapeTimeout
 	}
 	fmt.Println(server.Address())
 	panic(server.Serve())
 }
 
-// mustServeApart serves large answers from a process of its own, whose memory can be told, and returns its address.
+// mustServeApart serves large responses from a separate process, so that its memory can be
+// measured, and returns its address.
 func mustServeApart(tb testing.TB, webConfig string) (address string, pid int) {
 	tb.Helper()
 	command := exec.Command(os.Args[0])
@@ -91,7 +92,7 @@ func mustServeApart(tb testing.TB, webConfig string) (address string, pid int) {
 
 var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// assertBounded looks at the most memory that a process had so far.
+// assertBounded checks the peak memory of a process.
 func assertBounded(tb testing.TB, pid int) {
 	tb.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -101,7 +102,7 @@ func assertBounded(tb testing.TB, pid int) {
 	kib, err := strconv.Atoi(string(match[1]))
 	require.NoError(tb, err)
 	tb.Logf("at most %d MiB", kib>>10)
-	if !raceDetector { // which takes several times as much
+	if !raceDetector { // which needs several times the memory
 		assert.Less(tb, kib<<10, mostMemory)
 	}
 }
@@ -117,7 +118,7 @@ func clientFrom(from string) *http.Client {
 	}}
 }
 
-// scrape scrapes once, as Prometheus does, and returns how long it took.
+// scrape scrapes once, like Prometheus, and returns the duration.
 func scrape(client *http.Client, base string) (time.Duration, error) {
 	begin := time.Now()
 	response, err := client.Get(base + "/metrics")
@@ -137,8 +138,8 @@ func scrape(client *http.Client, base string) (time.Duration, error) {
 	return time.Since(begin), nil
 }
 
-// mustCrowdOf keeps connections from some addresses open until the returned function is called. In
-// place of a connection that was closed another one comes after a pause.
+// mustCrowdOf keeps connections from some addresses open until the returned function is called. It
+// replaces a connection that the server closes, after a pause.
 func mustCrowdOf(t *testing.T, at string, many int, from func(int) string, pause time.Duration, behave func(net.Conn)) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -156,7 +157,7 @@ func mustCrowdOf(t *testing.T, at string, many int, from func(int) string, pause
 					stop()
 					conn.Close()
 				}
-				select { // or their coming and going would be all that the machine does
+				select { // otherwise reconnecting uses all CPU time
 				case <-ctx.Done():
 				case <-time.After(pause):
 				}
@@ -174,7 +175,7 @@ func ask(c net.Conn, request string, times int) {
 	_, _ = io.WriteString(c, strings.Repeat(request+" HTTP/1.1\r\nHost: x\r\n\r\n", times)) // the server may close it
 }
 
-// behaviours are ways to hold a connection. Each ends when the connection does.
+// behaviours are ways to use a connection. Each returns when the connection ends.
 var behaviours = map[string]func(net.Conn){
 	"idle": func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
 	"idle after a request": func(c net.Conn) {
@@ -205,15 +206,15 @@ var behaviours = map[string]func(net.Conn){
 	},
 }
 
-// Whatever others do, Prometheus is served, and memory is bounded: from an address of its own whatever their number, from theirs
-// as long as they are not more than 50 who read slowly.
+// Prometheus is served and memory stays bounded: from an address of its own with any number of
+// other clients, from their address with up to 50 slow readers.
 func TestCrowds(t *testing.T) {
 	for _, encrypted := range []bool{false, true} {
 		many := 2000
 		if encrypted || testing.Short() {
 			many = 200
 		}
-		if raceDetector { // with which a handshake takes its time
+		if raceDetector { // which makes handshakes slow
 			many = 60
 		}
 		for name, behave := range behaviours {
@@ -258,7 +259,7 @@ func testCrowd(t *testing.T, many int, encrypted bool, behave func(net.Conn), fr
 	assertBounded(t, pid)
 }
 
-// With HTTP/2 one connection asks many times.
+// An HTTP/2 connection sends many requests.
 func TestCrowdOfStreams(t *testing.T) {
 	at, pid := mustServeApart(t, mustTLSConfig(t))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -274,7 +275,7 @@ func TestCrowdOfStreams(t *testing.T) {
 				assert.NoError(t, err)
 				if response, err := client.Do(request); err == nil {
 					assert.Equal(t, 2, response.ProtoMajor)
-					<-ctx.Done() // and reads nothing
+					<-ctx.Done() // without reading
 					response.Body.Close()
 				}
 			})

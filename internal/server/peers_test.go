@@ -15,8 +15,8 @@ import (
 // peerAddress is the address of one of many peers.
 func peerAddress(i int) string { return fmt.Sprintf("127.0.1.%d", i+1) }
 
-// Every place is held by a peer of its own whose request is being answered, and more of them knock: Prometheus, which comes anew each time
-// and has to shake hands first, is served every time.
+// Every connection belongs to another peer with a request in progress, and more peers connect.
+// Prometheus, which reconnects each time and has to finish a handshake first, is served every time.
 func TestCrowdOfPeers(t *testing.T) {
 	many := maxConnections + 50
 	if raceDetector {
@@ -26,7 +26,7 @@ func TestCrowdOfPeers(t *testing.T) {
 		t.Run(fmt.Sprintf("tls=%v", encrypted), func(t *testing.T) {
 			webConfig, scheme, pause := "", "http://", 50*time.Millisecond
 			if encrypted {
-				webConfig, scheme, pause = mustTLSConfig(t), "https://", time.Second // handshakes must not be all that the machine does
+				webConfig, scheme, pause = mustTLSConfig(t), "https://", time.Second // otherwise handshakes use all CPU time
 			}
 			at, pid := mustServeApart(t, webConfig)
 			var asked atomic.Int64
@@ -35,7 +35,7 @@ func TestCrowdOfPeers(t *testing.T) {
 				if encrypted {
 					c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 				}
-				ask(c, fmt.Sprintf("GET /metrics?name[]=redis_command_duration_seconds&name[]=%d", asked.Add(1)), 1) // for each another page
+				ask(c, fmt.Sprintf("GET /metrics?name[]=redis_command_duration_seconds&name[]=%d", asked.Add(1)), 1) // another page for each
 				one := make([]byte, 512)
 				for _, err := c.Read(one); err == nil; _, err = c.Read(one) {
 					time.Sleep(200 * time.Millisecond)

@@ -4,7 +4,7 @@ package server
 
 import "time"
 
-// With the race detector everything takes ten times as long.
+// The race detector makes everything ten times slower.
 const (
 	raceDetector  = true
 	names         = 2

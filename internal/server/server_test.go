@@ -136,7 +136,7 @@ func TestBasicAuthentication(t *testing.T) {
 	assert.Contains(t, body, "test_total 1")
 }
 
-// A web configuration that became a FIFO would block whoever reads it for ever.
+// Reading a web configuration that has become a FIFO would block.
 func TestWebConfigBecomesFIFO(t *testing.T) {
 	o := options()
 	o.WebConfig = filepath.Join(t.TempDir(), "web.yaml")
@@ -207,15 +207,15 @@ func TestShutdownEndsSlowRequests(t *testing.T) {
 	assert.Less(t, time.Since(begin), time.Second)
 }
 
-// The limit of the log tells messages apart by their text: what the HTTP server says of clients is one, whoever they are.
-func TestComplaintsAreOneMessage(t *testing.T) {
+// The log limits messages by their text, so errors about all clients are one message.
+func TestClientErrorsAreOneMessage(t *testing.T) {
 	var out kit.Output
 	o := options()
 	o.WebConfig = mustTLSConfig(t)
 	o.Logger = slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	url := mustServe(t, o)
-	const complaints = 20
-	for range complaints {
+	const clients = 20
+	for range clients {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 		require.NoError(t, err)
 		_, err = conn.Write([]byte("this is no handshake\n"))
@@ -223,6 +223,6 @@ func TestComplaintsAreOneMessage(t *testing.T) {
 		_, _ = io.Copy(io.Discard, conn) // until it is closed
 		conn.Close()
 	}
-	require.Eventually(t, func() bool { return strings.Count(out.String(), "TLS handshake error") == complaints }, 5*time.Second, 10*time.Millisecond)
-	assert.Equal(t, complaints, strings.Count(out.String(), `"msg":"HTTP client error","error":"http: TLS handshake error from 127.0.0.1:`))
+	require.Eventually(t, func() bool { return strings.Count(out.String(), "TLS handshake error") == clients }, 5*time.Second, 10*time.Millisecond)
+	assert.Equal(t, clients, strings.Count(out.String(), `"msg":"HTTP client error","error":"http: TLS handshake error from 127.0.0.1:`))
 }

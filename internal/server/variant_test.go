@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// What is asked for in one form is what was asked for.
+// The canonical request has the same variant.
 func TestVariant(t *testing.T) {
 	handler := options().Metrics
 	for _, accept := range []string{
