@@ -11,7 +11,7 @@ root=$PWD/.cache/$program
 [ -x "$root/$folder/$program" ] && exit 0
 if command -v "$program" >/dev/null; then exit 0; fi
 missing() {
-	echo "unpack.sh: missing: $program (what needs it is skipped; remedy$1)" >&2
+	echo "unpack.sh: missing: $program (tests that need it are skipped; remedy$1)" >&2
 	exit 1
 }
 command -v apt-get >/dev/null || missing ": install it"

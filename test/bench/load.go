@@ -55,7 +55,7 @@ type benchmark struct {
 }
 
 func (l benchmark) prepare(ctx context.Context, b *bench) error {
-	// The key that redis-benchmark uses when it is not told to use random ones.
+	// The key of redis-benchmark without random keys.
 	err := b.redis.client.Set(ctx, "key:__rand_int__", bytes.Repeat([]byte("x"), l.bytes), 0).Err()
 	if err != nil {
 		return fmt.Errorf("set the key that is read: %w", err)

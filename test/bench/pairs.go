@@ -112,7 +112,7 @@ func (b *bench) watched(ctx context.Context, w watcher, l load, n int) (o outcom
 	return o, w.account(&o, running, sent)
 }
 
-// timed runs a load and returns the processor time that a process used for it.
+// timed runs a load and returns the CPU time that a process used for it.
 func timed(ctx context.Context, p process, l load, n int) (s speed, used time.Duration, err error) {
 	if p == nil {
 		s, err = l.run(ctx, n)
@@ -144,7 +144,7 @@ func (w observing) account(o *outcome, p process, sent ledger) error {
 	return nil
 }
 
-// differences tells where two counts by command differ.
+// differences lists where two counts by command differ.
 func differences(sent, seen map[string]float64) []string {
 	names := maps.Clone(sent)
 	maps.Copy(names, seen)

@@ -14,7 +14,7 @@ import (
 	"github.com/redis-observer/redis-observer/test/kit"
 )
 
-// peer is another program that tells what passes.
+// peer is another program that shows the traffic.
 type peer struct {
 	command string
 	args    []string

@@ -104,7 +104,7 @@ func overTCP() (near, far end, err error) {
 	return near, far, nil
 }
 
-// runChild is the end that begins, if it is told how often, or the one that answers.
+// runChild is the end that begins, if an argument says how often, or the one that answers.
 func runChild(args []string) error {
 	if len(args) == 0 {
 		_, err := io.CopyBuffer(struct{ io.Writer }{os.Stdout}, struct{ io.Reader }{os.Stdin}, make([]byte, messageBytes))

@@ -15,19 +15,19 @@ import (
 // diesWithBench makes a child end if this program is killed.
 func diesWithBench() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} }
 
-// cpu returns the processor time that the threads of a process and of its children used so far: tshark has one that captures.
+// cpu returns the CPU time that the threads of a process and of its children used so far: a child of tshark captures.
 // Unlike /proc/PID/stat it counts nanoseconds.
 func cpu(pid int) (time.Duration, error) {
 	var files []string
 	for _, p := range append(children(pid), pid) {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p))
 		if err != nil {
-			return 0, fmt.Errorf("read processor time: %w", err)
+			return 0, fmt.Errorf("read CPU time: %w", err)
 		}
 		files = append(files, threads...)
 	}
 	if len(files) == 0 {
-		return 0, fmt.Errorf("read processor time: process %d has ended", pid)
+		return 0, fmt.Errorf("read CPU time: process %d has ended", pid)
 	}
 	var sum time.Duration
 	for _, file := range files {
@@ -36,12 +36,12 @@ func cpu(pid int) (time.Duration, error) {
 			continue // a thread that just ended
 		}
 		if err != nil {
-			return 0, fmt.Errorf("read processor time: %w", err)
+			return 0, fmt.Errorf("read CPU time: %w", err)
 		}
 		first, _, _ := strings.Cut(string(text), " ")
 		ns, err := strconv.ParseInt(first, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("read processor time of %s: %w", file, err)
+			return 0, fmt.Errorf("read CPU time of %s: %w", file, err)
 		}
 		sum += time.Duration(ns)
 	}
@@ -52,7 +52,7 @@ func cpu(pid int) (time.Duration, error) {
 func children(pid int) []int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {
-		return nil // it has ended, or the kernel does not tell
+		return nil // it has ended, or the kernel does not list them
 	}
 	var pids []int
 	for word := range strings.FieldsSeq(string(text)) {
@@ -63,7 +63,7 @@ func children(pid int) []int {
 	return pids
 }
 
-// settle waits until a process has read what is left for it to read: until it uses hardly any processor time.
+// settle waits until a process has read all that is left: until it uses hardly any CPU time.
 func settle(pid int) error {
 	const (
 		step  = 50 * time.Millisecond

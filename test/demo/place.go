@@ -16,13 +16,13 @@ import (
 // recording is what applications such as those of this program did to a Redis server, captured on loopback with tcpdump.
 const recording = "test/demo/traffic.pcap.gz"
 
-// place is what this machine, and the rights of whoever starts this program, allow.
+// place is what this machine and the privileges of this program allow.
 type place struct {
 	backend      string // "" if nothing can be captured
 	capabilities []string
 }
 
-// look lets the observer itself say what this machine lacks.
+// look asks the observer which backend works here.
 func look(ctx context.Context, observer *kit.Observer) (place, error) {
 	program := observer.Options.Program
 	output, err := exec.CommandContext(ctx, program, "check", "--config", observer.ConfigFile(), "--output", "json").Output()
@@ -40,7 +40,7 @@ func look(ctx context.Context, observer *kit.Observer) (place, error) {
 	return place{backend: check.Backend, capabilities: check.Kernel.Capabilities}, nil
 }
 
-// explain says in one line how the traffic is seen, what is missing for more, and the command that would give it.
+// explain prints how the traffic is observed, what is missing for more, and the command that gives it.
 func (p place) explain(out io.Writer) {
 	switch p.backend {
 	case "packet":
@@ -48,11 +48,11 @@ func (p place) explain(out io.Writer) {
 	case "":
 		fmt.Fprintf(out, "This is recorded traffic (%s), because nothing can be captured here: %s.\n\n", recording, p.missing("CAP_NET_RAW"))
 	default:
-		fmt.Fprintf(out, "redis-observer watches their sockets from the kernel (backend %s); neither they nor Redis know of it.\n\n", p.backend)
+		fmt.Fprintf(out, "redis-observer observes their sockets from the kernel (backend %s), without touching them or Redis.\n\n", p.backend)
 	}
 }
 
-// missing says which of the capabilities are not there, and which command gives them.
+// missing names the missing capabilities and a command that gives them.
 func (p place) missing(needed ...string) string {
 	if slices.Contains(p.capabilities, "CAP_SYS_ADMIN") {
 		needed = slices.DeleteFunc(needed, func(name string) bool { return name != "CAP_NET_RAW" })
@@ -68,7 +68,7 @@ func (p place) missing(needed ...string) string {
 	}
 }
 
-// replay shows what redis-observer makes of the recording: by the path that live traffic takes, behind the capture.
+// replay shows the metrics of the recording, which takes the same path as live traffic behind the capture.
 func replay(ctx context.Context, observer *kit.Observer, out io.Writer) error {
 	command := exec.CommandContext(ctx, observer.Options.Program, "replay", "--config", observer.ConfigFile(), "--output", "table", recording)
 	command.Stdout, command.Stderr = out, os.Stderr

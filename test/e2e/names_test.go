@@ -149,7 +149,7 @@ func TestReload(t *testing.T) {
 	o.mustSeePool("old", 0, 0)
 	o.mustSeePool("default", 1, 0) // the connection on the added port existed before
 	c.mustReceiveAfter(func() { r.mustControl("LPUSH", "list", "a") })
-	time.Sleep(200 * time.Millisecond) // the old connection is in step at its next request
+	time.Sleep(200 * time.Millisecond) // the old connection is synced at its next request
 	unobserved.mustDo("PING")
 	o.assertCommands("new", counts{"blpop": 1})
 	o.assertCommands("old", counts{"ping": 5})
@@ -176,7 +176,7 @@ func TestReloadOfRoles(t *testing.T) {
 		o.mustConfigure(named(role))
 		o.mustSignal(syscall.SIGHUP)
 		o.mustSeePool(role, 1, 0)
-		time.Sleep(200 * time.Millisecond) // it is in step at its next request
+		time.Sleep(200 * time.Millisecond) // it is synced at its next request
 		c.mustDo("PING")
 		o.assertCommands(role, counts{"ping": 1 + i})
 	}

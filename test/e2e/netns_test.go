@@ -142,7 +142,7 @@ func inPIDNamespace(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS}
 }
 
-// After events were lost the connections are listed, and those that are not there any more forgotten. What a listing cannot see is not.
+// After a loss the connections are listed, and those that are gone are removed, but not those that a listing cannot see.
 func TestHiddenConnectionsOutliveALoss(t *testing.T) {
 	var r *redis
 	var pool []*client
@@ -165,7 +165,7 @@ func TestHiddenConnectionsOutliveALoss(t *testing.T) {
 	o.mustSee("the pool", seen)
 
 	o.mustLoseEvents(near)
-	time.Sleep(3 * time.Second) // what is not listed by then is forgotten
+	time.Sleep(3 * time.Second) // connections that are not listed by then are removed
 	for range 10 {
 		for _, c := range pool {
 			c.mustDo("PING")

@@ -7,8 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A connection may be silent because its server was told to say nothing, before the observer could hear that. Then its replies are one off:
-// that is told, and ends.
+// A connection may be silent because of a CLIENT REPLY OFF that the observer did not see. Then its replies are one off: that is counted, and ends.
 func TestSilenceAskedForBeforeTheObserver(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t)
@@ -36,7 +35,7 @@ func TestSilenceAskedForBeforeTheObserver(t *testing.T) {
 	after := o.mustSee("what came after", func(s snapshot) bool {
 		return s.commands("default").since(before.commands("default"))["set"] >= n
 	})
-	assert.Equal(t, before.losses(), after.losses(), "in step")
+	assert.Equal(t, before.losses(), after.losses(), "synced")
 	assert.Equal(t, counts{"set": n, "lpush": n}, after.commands("default").since(before.commands("default")))
 	errors := func(command string) int {
 		return after.value("redis_command_errors_total", "name=default", "command="+command) - before.value("redis_command_errors_total", "name=default", "command="+command)

@@ -21,7 +21,7 @@ func TestRingOverflow(t *testing.T) {
 	output, err := benchmark(r, "set,get", 30000, 8, "-d", "180").CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	time.Sleep(2 * time.Second) // connections whose end was lost are found out
-	kept.mustDo("ECHO", "back in step, whatever was lost, after a pause")
+	kept.mustDo("ECHO", "synced again after a pause, whatever was lost")
 	s := o.mustSee("the end of the flood", func(s snapshot) bool {
 		return s.value("redis_observer_tracked_connections") == 1 && s.sum("redis_pool_connections") == 1 && s.commands("default")["echo"] == 1
 	})
@@ -42,7 +42,7 @@ func TestRingOverflow(t *testing.T) {
 	}
 	after := assertTruth(t, o, r, "default", counted)
 	assert.Equal(t, s.losses(), after.losses())
-	assert.Equal(t, 2, after.sum("redis_observer_tracked_connections"), "those whose end was lost are forgotten")
+	assert.Equal(t, 2, after.sum("redis_observer_tracked_connections"), "those whose end was lost are removed")
 }
 
 // mustLoseEvents makes an observer with a small ring lose some of those of a server.

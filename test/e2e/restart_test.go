@@ -44,7 +44,7 @@ func (l *load) run(c *client, batch []byte, replies int) {
 			l.errors <- err
 			return
 		}
-		time.Sleep(200 * time.Microsecond) // two processors are shared by all tests
+		time.Sleep(200 * time.Microsecond) // all tests share two CPUs
 	}
 }
 
@@ -86,7 +86,7 @@ func TestObserverKilledInTheMiddleOfALoad(t *testing.T) {
 	o.mustSee("commands paired again under load", func(s snapshot) bool { return s.sum("redis_commands_total") > 1000 })
 
 	require.Empty(t, l.finish(), "errors of clients")
-	time.Sleep(200 * time.Millisecond) // quiet: every connection is in step at its next request
+	time.Sleep(200 * time.Millisecond) // idle: every connection is synced at its next request
 	before := o.mustScrape()
 	r.mustResetStats()
 	l.mustAllDo(t)

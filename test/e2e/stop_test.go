@@ -20,7 +20,7 @@ func record(kind byte, length int) []byte {
 	return append([]byte{kind, 3, 3, byte(length >> 8), byte(length)}, bytes.Repeat([]byte{0xa5}, length)...)
 }
 
-// flood writes as fast as it can until it is told to end, and counts what it wrote.
+// flood writes as fast as it can until end is set, and counts the bytes.
 func flood(w io.Writer, chunk []byte, end *atomic.Bool, written *atomic.Int64) error {
 	for !end.Load() {
 		n, err := w.Write(chunk)
@@ -202,7 +202,7 @@ endpoints:
 
 	o.mustConfigure(named("client", "server")) // which is noticed: a signal too would make two reloads of it
 	require.Eventually(t, func() bool { return strings.Contains(o.Log(), "configuration reloaded") }, settled, 10*time.Millisecond)
-	ping(80) // so many rounds may it take to be in step
+	ping(80) // it may take so many rounds to be synced
 	before = copied()
 	between := o.mustScrape()
 	ping(100)

@@ -69,7 +69,7 @@ func (o *observer) overrun() bool {
 // assertTold asserts that what a full ring lost is missing, that no more was counted than took place, and that counters say so.
 func (o *observer) assertTold(r *redis) {
 	o.tb.Helper()
-	o.mustSeePool("default", 0, 0) // those whose end was lost are forgotten
+	o.mustSeePool("default", 0, 0) // those whose end was lost are removed
 	s := o.mustScrape()
 	truth, counted := r.mustStats(), s.commands("default")
 	o.tb.Logf("the ring was full: %d of %d commands are counted; %v", counted.total(), truth.total(), s.losses())

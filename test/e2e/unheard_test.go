@@ -94,7 +94,7 @@ func (m *mapping) mustTake(t *testing.T, n int) {
 	require.Zero(t, n)
 }
 
-// What a client receives by calls that nobody tells of is told of while it lives: as a connection that cannot be read.
+// Bytes that a client receives by calls that no probe sees are reported while it lives: as a connection that cannot be read.
 func TestRepliesOfNoCall(t *testing.T) {
 	RequireProbes(t, "packets show what is received in whatever way")
 	receiving := map[string]func(m *mapping, n int){
@@ -114,10 +114,10 @@ func TestRepliesOfNoCall(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 				s := o.mustScrape()
 				if s.value("redis_observer_connections_total", "kind=spliced") > 0 {
-					t.Logf("told of after %v and %d commands", time.Since(began).Round(time.Millisecond), n)
+					t.Logf("reported after %v and %d commands", time.Since(began).Round(time.Millisecond), n)
 					break
 				}
-				require.Less(t, time.Since(began), 15*time.Second, "nothing tells of it: %s", s)
+				require.Less(t, time.Since(began), 15*time.Second, "it is not reported: %s", s)
 			}
 			s := o.mustScrape()
 			assert.Empty(t, s.commands("default"))

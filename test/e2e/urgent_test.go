@@ -101,7 +101,7 @@ func (u urgent) mustTalk(t *testing.T, client, server *net.TCPConn, n int) {
 		u.mustSay(t, server, pong, u.sender == "server" && i%10 == 1)
 		u.mustHear(t, client, pong, u.sender == "server" && i%10 == 1)
 		if i%10 == 1 {
-			time.Sleep(2 * quietPause) // what was out of step is in step again
+			time.Sleep(2 * quietPause) // desynced connections are synced again
 		}
 	}
 }
@@ -109,7 +109,7 @@ func (u urgent) mustTalk(t *testing.T, client, server *net.TCPConn, n int) {
 // seen reports whether the observer of an end can know what a message is that has an urgent byte in it: where it is received in line, from the system.
 func (u urgent) seen(role string) bool { return u.inline && role != u.sender && !byPackets() }
 
-// torn returns how many of the messages of a conversation the observer of an end cannot know, which it has to tell of.
+// torn returns how many messages of a conversation the observer of an end cannot know, and has to report.
 func (u urgent) torn(role string, commands int) int {
 	if _, within := u.within(nil); within && !u.seen(role) {
 		return commands / 10
@@ -117,7 +117,7 @@ func (u urgent) torn(role string, commands int) int {
 	return 0
 }
 
-// quietPause is the pause after which a connection that was answered is known to be in step.
+// quietPause is the pause after which an answered connection is synced.
 const quietPause = 50 * time.Millisecond
 
 // A byte of MSG_OOB has an offset in its stream. Only an end that has SO_OOBINLINE receives it with the others; that it has, its own system knows.

@@ -45,7 +45,7 @@ func (c *memoryCgroup) command(program string, arguments ...string) *exec.Cmd {
 	return exec.Command("/bin/sh", append([]string{"-c", `echo $$ >"$0" && exec "$@"`, c.processesFile, program}, arguments...)...)
 }
 
-// peak returns the most that was charged, in bytes, 0 where the kernel does not tell.
+// peak returns the peak memory in bytes, 0 where the kernel does not report it.
 func (c *memoryCgroup) peak() int64 {
 	text, err := os.ReadFile(c.peakFile)
 	if err != nil {

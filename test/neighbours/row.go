@@ -204,7 +204,7 @@ func (s *scene) summary(truth map[string]kit.Count, last kit.Samples) string {
 		text += fmt.Sprintf(", at most %d MiB", peak>>20)
 	}
 	if lost := last.Losses(); len(lost) > 0 {
-		text += ", told: " + strings.ReplaceAll(strings.Join(lost, " "), "redis_observer_", "")
+		text += ", lost: " + strings.ReplaceAll(strings.Join(lost, " "), "redis_observer_", "")
 	}
 	return text
 }

@@ -62,7 +62,7 @@ func pool(s *scene) error {
 	return nil
 }
 
-// checkPool holds what was counted of the pool and what was told as lost against what its server did.
+// checkPool compares the counted and the lost commands of the pool with those of its server.
 func checkPool(s *scene, last kit.Samples) error {
 	calls, err := s.neighbour.Calls()
 	if err != nil {
@@ -73,9 +73,9 @@ func checkPool(s *scene, last kit.Samples) error {
 		truth += c.Calls
 	}
 	counted := last.Sum("redis_commands_total", "name=neighbour")
-	told := last.Sum("redis_observer_unpaired_commands_total", "name=neighbour")
-	if counted+told != truth {
-		return fmt.Errorf("the pool's server counted %.0f, the observer %.0f and %.0f as lost", truth, counted, told)
+	lost := last.Sum("redis_observer_unpaired_commands_total", "name=neighbour")
+	if counted+lost != truth {
+		return fmt.Errorf("the pool's server counted %.0f, the observer %.0f and %.0f as lost", truth, counted, lost)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-// Program replay measures what it costs to replay a capture: the processor time of the whole process, beside that of other
+// Program replay measures what it costs to replay a capture: the CPU time of the whole process, beside that of other
 // programs that read the same file. It makes the captures itself, runs all programs in turn, and prints for each the best and
 // the median of its runs. Everything runs with GOMAXPROCS=1 where that means anything.
 //

@@ -64,7 +64,7 @@ func metricValue(n int) string {
 	return fmt.Sprintf("%g", float64(n))
 }
 
-// run returns the processor time that the program used.
+// run returns the CPU time that the program used.
 func (p program) run(file string, l load) (time.Duration, error) {
 	command := p.command(file)
 	command.Env = append(os.Environ(), "GOMAXPROCS=1")

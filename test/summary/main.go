@@ -1,6 +1,5 @@
 // Program summary reads what `go test -json` writes. It prints the result of each package and the whole output of tests that failed,
-// and at the end which tests were skipped and why: on a machine that lacks something a green run says less than elsewhere, and must
-// not look the same. It fails if a test or a build failed.
+// and at the end which tests were skipped and why: a run that skips tests must not look like a complete one. It fails if a test or a build failed.
 //
 //	go test -json ./... | summary
 package main
@@ -100,10 +99,10 @@ func (s *summary) take(e *event) {
 	}
 }
 
-// place is where a test said something.
+// place is the position of a message of a test.
 var place = regexp.MustCompile(`(?m)^\s*\w+\.go:\d+: `)
 
-// reasonOf returns what a skipped test said.
+// reasonOf returns the reason that a skipped test gave.
 func reasonOf(output string) string {
 	var reason []string
 	for line := range strings.Lines(output) {
@@ -118,7 +117,7 @@ func reasonOf(output string) string {
 	return strings.Join(reason, " ")
 }
 
-// end prints what was skipped, and of a process that died what it said last.
+// end prints the skipped tests, and the output of tests that did not end.
 func (s *summary) end() {
 	for test, output := range s.output {
 		fmt.Fprintf(s.out, "%s did not end:\n%s", test, output)

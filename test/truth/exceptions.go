@@ -29,11 +29,11 @@ var (
 	waitTwice = except("wait-twice",
 		"WAIT is counted when it blocks and again when it is done, from Redis 7.2 on")
 	silentFailure = except("silent-failure",
-		"a command fails whose reply CLIENT REPLY withheld: nothing on the wire tells")
+		"a command fails whose reply CLIENT REPLY withheld: nothing on the wire shows it")
 	unanswered = except("unanswered",
 		"the server or the network ended the connection with the command outstanding: an error for its caller, whatever the server made of it")
 	unread = except("unread",
-		"the client closed without reading the reply: that it was an error nobody was told, and the observer does not know")
+		"the client closed without reading the reply: nobody received the error, and the observer does not know of it")
 	debugError = except("debug-error",
 		"DEBUG ERROR answers an error that no counter of the server counts, neither `failed_calls` nor `total_error_replies`; the caller saw one")
 	neverRead = except("never-read",

@@ -86,7 +86,7 @@ func hiredis(ctx context.Context, r *round) error {
 	return nil
 }
 
-// script runs a program that tells on stdout what it has scripts do.
+// script runs a program that prints what its scripts do.
 func (r *round) script(ctx context.Context, c *exec.Cmd) error {
 	out, err := r.execute(ctx, c, "")
 	if err != nil {

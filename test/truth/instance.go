@@ -125,7 +125,7 @@ func (a *admin) read() (ledger, error) {
 	return l, nil
 }
 
-// errorReplies returns how many errors the server sent, 0 where it does not tell.
+// errorReplies returns the number of errors that the server sent, 0 where it does not count them.
 func (a *admin) errorReplies() (int, error) {
 	r, err := a.do("INFO stats")
 	if err != nil {

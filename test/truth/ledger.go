@@ -58,7 +58,7 @@ func (l ledger) folded() ledger {
 	return out
 }
 
-// difference is a command of which the two ledgers tell different things.
+// difference is a command whose counts differ between the two ledgers.
 type difference struct {
 	label            string
 	server, observer count

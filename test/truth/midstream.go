@@ -19,7 +19,7 @@ type worker struct {
 }
 
 const (
-	settled      = 250 * time.Millisecond // longer than a connection must be silent to come into step
+	settled      = 250 * time.Millisecond // longer than the silence that syncs a connection
 	allCopied    = "1MiB"
 	littleCopied = "1KiB" // less than the writes of most workers
 )

@@ -77,7 +77,7 @@ func (r *round) served(helper *wire, requests ...string) error {
 	})
 }
 
-// halfClosedForGood says that it will ask no more, and waits: that the server closes then is told to it.
+// halfClosedForGood shuts down sending and waits, so it sees the server's close.
 func halfClosedForGood(w *wire) error {
 	return errors.Join(w.Conn.(*net.TCPConn).CloseWrite(), w.drain(patience), w.Close())
 }

@@ -207,7 +207,7 @@ func rawQuit(_ context.Context, r *round) error {
 	})
 }
 
-// rawFull opens more connections than the server takes: the others are told so without having asked.
+// rawFull opens more connections than the server takes: it refuses the others before they ask.
 func rawFull(_ context.Context, r *round) error {
 	var open []*wire
 	defer func() {

@@ -11,7 +11,7 @@ import (
 )
 
 // rawUnread opens thousands of connections side by side, each for one write, and closes them with the replies unread, while the server forks to
-// rewrite its file. The last event of such a socket may come in any interruption of any task, of which there are kernels that do not tell.
+// rewrite its file. The last event of such a socket may come in any interrupt of any task, and some kernels run no program there.
 func rawUnread(ctx context.Context, r *round) error {
 	const workers, connections = 100, 6000
 	if reply, err := r.admin.do("DEBUG POPULATE 10000 filler 16384"); err != nil || reply.Failed() {
@@ -42,7 +42,7 @@ func rawUnread(ctx context.Context, r *round) error {
 	return errors.Join(err, <-rewritten)
 }
 
-// forks tells whether a server may fork under load: Redis 8.0 with I/O threads was seen not to answer for ten seconds then.
+// forks reports whether a server may fork under load: Redis 8.0 with I/O threads was seen not to answer for ten seconds then.
 func (s *server) forks() bool { return len(s.options) == 0 }
 
 // rewriteAgainAndAgain has the server fork until ctx ends. A rewrite that is under way is an answer like any other.

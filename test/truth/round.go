@@ -216,7 +216,7 @@ func (r *round) forAWhile(d time.Duration, name, input string, args ...string) e
 	return err
 }
 
-// tail is the end of a long text, where programs tell what went wrong.
+// tail returns the end of a long text, where programs print their errors.
 func tail(text string) string {
 	const enough = 600
 	if len(text) > enough {

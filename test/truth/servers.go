@@ -66,7 +66,7 @@ func (s *server) since(redisVersion, valkeyVersion float64) bool {
 	return s.version >= redisVersion
 }
 
-// countsErrors: INFO commandstats tells failed and rejected calls.
+// countsErrors: INFO commandstats has failed and rejected calls.
 func (s *server) countsErrors() bool { return s.since(6.2, 0) }
 
 // hasDualChannels: the data set and the changes to it may take a connection each on their way to a replica.

@@ -74,7 +74,7 @@ func cliFinite(ctx context.Context, r *round) error {
 		{"", []string{"DEBUG", "SLEEP", "0.05"}},
 	} {
 		if _, err := r.tool(ctx, "cli", mode.input, mode.args...); err != nil && !strings.Contains(err.Error(), "exit status 1") {
-			return err // with status 1 it tells an error reply
+			return err // status 1 means an error reply
 		}
 	}
 	if r.server.since(6.0, 0) {

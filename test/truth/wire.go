@@ -85,7 +85,7 @@ func (w *wire) untilSilent(silence time.Duration, read func() error) error {
 			return err
 		}
 		if err := read(); err != nil {
-			return nil //nolint:nilerr // the end of what comes is what is waited for, whichever way it is told
+			return nil //nolint:nilerr // it waits for the end, however that is reported
 		}
 	}
 }

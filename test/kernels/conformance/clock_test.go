@@ -13,7 +13,7 @@ import (
 	"github.com/redis-observer/redis-observer/test/kit"
 )
 
-// TestClockIsSet sets the clock of the day by an hour, forward and back, while a command is outstanding: whoever counts with that clock
+// TestClockIsSet sets the clock of the day by an hour, forward and back, while a command is outstanding: an observer that counts with that clock
 // is not ready, takes what waits for expired, or makes a latency of an hour. It is for a machine of its own.
 func TestClockIsSet(t *testing.T) {
 	if os.Getenv("CONFORMANCE_ALONE") == "" || os.Geteuid() != 0 {

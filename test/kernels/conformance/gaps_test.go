@@ -15,11 +15,11 @@ import (
 	"github.com/redis-observer/redis-observer/test/kit"
 )
 
-// quiet is well over the pause after which an idle connection is known to be in step.
+// quiet is well over the pause after which an idle connection is synced.
 const quiet = 500 * time.Millisecond
 
 // testGaps passes bytes that a probe cannot read: they are not in user memory, or it does not know where. They must be
-// accounted for, and the connection must be in step again afterwards.
+// accounted for, and the connection must be synced again afterwards.
 func testGaps(t *testing.T, o *observer, server *redisServer) {
 	type passing struct {
 		name string

@@ -76,7 +76,7 @@ func builtNarrow(t *testing.T) string {
 		return given
 	}
 	if runtime.GOARCH != "amd64" {
-		t.Skip("no binary of 32 bits for this processor")
+		t.Skip("no binary of 32 bits for this CPU")
 	}
 	path := filepath.Join(t.TempDir(), "narrow.test")
 	build := exec.Command("go", "test", "-c", "-o", path, "github.com/redis-observer/redis-observer/test/kernels/conformance")

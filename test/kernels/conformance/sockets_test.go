@@ -52,22 +52,22 @@ func mustSocket(t *testing.T, protocol int) *client {
 }
 
 // testMultipath talks MPTCP to a server that does not: the client's socket stays another kind. It is either read or counted by its kind. Its
-// end has to be told of in either case: another connection may be on a socket at the same address next.
+// end has to be reported in either case: the next connection may have a socket at the same address.
 func testMultipath(t *testing.T, o *observer, server *redisServer) {
-	told := func() float64 { return o.mustScrape(t).Sum("redis_observer_connections_total", "kind=mptcp") }
+	counted := func() float64 { return o.mustScrape(t).Sum("redis_observer_connections_total", "kind=mptcp") }
 	tracked := func() float64 { return o.mustScrape(t).Sum("redis_observer_tracked_connections") }
 	time.Sleep(quiet) // what the tests before closed has ended by then
-	before, others := told(), tracked()
+	before, others := counted(), tracked()
 	c := mustSocket(t, unix.IPPROTO_MPTCP)
 	require.NoError(t, unix.Connect(c.fd, loopback(server.Port)))
 	time.Sleep(quiet)
-	if told() == before {
+	if counted() == before {
 		compare(t, o, server, func(t *testing.T) { testExchanges(t, c) })
 	} else {
 		assert.Equal(t, "client", server.role, "Redis accepts a TCP socket")
 		assert.NotEqual(t, "tracepoint", o.backend, "the socket layer sees every protocol")
 		t.Log("MPTCP is counted by its kind")
-		assert.Equal(t, before+1, told())
+		assert.Equal(t, before+1, counted())
 	}
 	c.close()
 	eventually(t, func() bool { return tracked() == others }, "the end of the connection was not seen")

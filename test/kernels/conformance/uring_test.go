@@ -20,7 +20,7 @@ type uring struct {
 	offsets     uringOffsets
 }
 
-// uringOffsets are where the kernel put the parts of the rings, as struct io_uring_params tells.
+// uringOffsets are the offsets of the parts of the rings, from struct io_uring_params.
 type uringOffsets struct {
 	submissionTail, submissionMask, submissionArray uint32
 	completionHead, completionTail, completionMask  uint32

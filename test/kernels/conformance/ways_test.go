@@ -27,7 +27,7 @@ var ways = []way{
 	{name: "not blocking", write: unix.Write, read: unix.Read, nonBlocking: true},
 }
 
-// ringed receives in memory that no system call's registers tell of, which the tracepoint backend needs.
+// ringed receives into memory whose address is in no system call's registers, where the tracepoint backend looks.
 var ringed = way{name: "io_uring", write: passThroughUring(uringSend), read: passThroughUring(uringReceive)}
 
 func send(fd int, p []byte) (int, error) {

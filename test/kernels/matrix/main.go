@@ -37,7 +37,7 @@ var withoutCX16 = []string{"-accel", "tcg,thread=multi", "-cpu", "max,-cx16"}
 
 // A clock that counts instructions, a nanosecond each, and leaps when there is nothing to do. By it the guest is as fast as a machine is,
 // however long the emulation takes. By the time of this machine, programs take many times as long between two ticks of the kernel,
-// and a kernel that may preempt them does so as much more often. 5.10 and 6.1 do not start their second processor with it.
+// and a kernel that may preempt them does so as much more often. 5.10 and 6.1 do not start their second CPU with it.
 var withVirtualTime = []string{"-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", "max"}
 
 // rows are the kernels of the matrix. The backends are the measured ones: none may get lost.
