@@ -109,7 +109,7 @@ func TestReloadOnSymlinkSwap(t *testing.T) {
 }
 
 // A truncated file is rejected, and a file that blocks or does not end is not read.
-func TestReloadRefusesAccidents(t *testing.T) {
+func TestReloadRejectsDamagedFiles(t *testing.T) {
 	const whole = "ports: [6379]\nendpoints:\n  - name: first\n    addresses: ['10.0.0.1:6379']\n  - name: last\n    addresses: ['10.0.0.2:6400']\n"
 	r := mustRun(t, 21106, "ports: [6379]\n")
 	fifo := func() {
@@ -119,7 +119,7 @@ func TestReloadRefusesAccidents(t *testing.T) {
 	huge := func() { require.NoError(t, os.Truncate(r.file, 200<<20)) }
 	r.write(whole)
 	r.await(func() bool { return slices.Equal(r.source.ports(), []uint16{6379, 6400}) }, "first reload")
-	for _, accident := range []struct {
+	for _, damage := range []struct {
 		name, log string
 		happen    func()
 	}{
@@ -129,11 +129,11 @@ func TestReloadRefusesAccidents(t *testing.T) {
 		{"huge", "is larger than", huge},
 		{"FIFO", "is a FIFO, not a regular file", fifo},
 	} {
-		accident.happen()
+		damage.happen()
 		r.awaitMetric("redis_observer_config_last_reload_successful 0")
-		r.await(func() bool { return strings.Contains(r.stderr.String(), accident.log) }, accident.name)
-		assert.Equal(t, []uint16{6379, 6400}, r.source.ports(), accident.name)
-		if accident.name != "FIFO" { // shut down while it is there
+		r.await(func() bool { return strings.Contains(r.stderr.String(), damage.log) }, damage.name)
+		assert.Equal(t, []uint16{6379, 6400}, r.source.ports(), damage.name)
+		if damage.name != "FIFO" { // shut down while it is there
 			r.write(whole)
 			r.awaitMetric("redis_observer_config_last_reload_successful 1")
 		}
