@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// StartTime is how long a program may take to start on a busy machine, or to end.
-const StartTime = 30 * time.Second
+// StartTime is how long a program may take to start, or to end, on a busy machine and on an emulated one.
+const StartTime = 90 * time.Second
 
 // Process is a program that runs beside its caller.
 type Process struct {
