@@ -7,7 +7,7 @@ time=${1:?usage: fuzz.sh TIME}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# Until Go 1.27 a fuzzer whose time is over while a worker is busy may fail without a finding (golang/go#75804).
+# Before Go 1.27 a fuzzer may fail without a finding if its time ends while a worker is busy (golang/go#75804).
 out_of_time() {
 	grep -q 'context deadline exceeded' "$log" && ! grep -q -e 'Failing input' -e 'panic:' "$log"
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs from Debian's packages what the tests and generators need, where it is missing.
+# Installs missing Debian packages for the tests and generators.
 #   install.sh redis|clang|kernels|places
 set -euo pipefail
 
@@ -21,11 +21,11 @@ have() {
 missing=$(packages "$1")
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" != 0 ] || ! have apt-get; then
-	echo "install.sh: missing: $missing (what needs them is skipped; remedy, as root: apt-get install $missing)" >&2
+	echo "install.sh: missing: $missing (tests that need them are skipped; as root: apt-get install $missing)" >&2
 	exit 1
 fi
 echo "installing $missing"
-# A service that a package would start is not wanted: the tests start their own.
+# Keep packages from starting their services: the tests start their own.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	printf '#!/bin/sh\nexit 101\n' >$policy

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Unpacks a program of Debian with libraries that it needs into .cache/PROGRAM, without installing it, unless the machine has it. Of what
-# it depends on, a machine with apt-get has the rest.
+# Unpacks a Debian program and some of its libraries into .cache/PROGRAM, without installing them, unless
+# the machine has the program. A machine with apt-get has its other libraries.
 #
 # usage: unpack.sh PROGRAM FOLDER PACKAGE...    FOLDER is the program's in its package, for example usr/bin
 set -eu
@@ -11,14 +11,14 @@ root=$PWD/.cache/$program
 [ -x "$root/$folder/$program" ] && exit 0
 if command -v "$program" >/dev/null; then exit 0; fi
 missing() {
-	echo "unpack.sh: missing: $program (tests that need it are skipped; remedy$1)" >&2
+	echo "unpack.sh: missing: $program (tests that need it are skipped; $1)" >&2
 	exit 1
 }
-command -v apt-get >/dev/null || missing ": install it"
+command -v apt-get >/dev/null || missing "install it"
 mkdir -p "$root"
 cd "$root"
 if [ "$(id -u)" = 0 ]; then apt-get update -qq; fi
-apt-get download -qq "$@" || missing ", as root: apt-get update && apt-get install $program"
+apt-get download -qq "$@" || missing "as root: apt-get update && apt-get install $program"
 for package in ./*.deb; do
 	dpkg -x "$package" .
 done

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Counts the instructions that a GET takes on Debian's kernels, without the observer and with each backend, at both ends of the connection
-# together. Guests whose clock counts instructions (-icount) make that exact, whatever else this machine does.
+# Counts the instructions of a GET on Debian's kernels, at both ends of the connection together, without the
+# observer and with each backend. The clock of the guests counts instructions (-icount), so other work on the
+# machine does not matter.
 #
 # usage: cost.sh [KERNEL...]    for example cost.sh 6.12
 set -eu

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Fetches Debian's kernels, each into a folder of its own with its vmlinuz, and with the modules of sockets that the conformance test tries. Nothing is installed: a package is downloaded
-# with package lists of our own, unpacked, and kept for the next run.
+# Fetches Debian's kernels, each into a folder of its own with its vmlinuz and the modules of sockets that the
+# conformance test tries. Packages are downloaded with package lists of our own, unpacked, not installed, and
+# kept for later runs.
 #
 # usage: fetch.sh CACHE SERIES...    for example fetch.sh .cache/kernels 5.10 6.1
 set -eu
@@ -45,10 +46,10 @@ newest() {
 	done | head -n 1
 }
 
-# The modules of kTLS with AES-GCM, of SMC and of SCTP behind those that they need, in the order in which they load. No kernel has all of them.
+# The modules of kTLS with AES-GCM, SMC and SCTP, each behind those that it needs. No kernel has all of them.
 modules='gf128mul crypto_null ctr ghash-generic gcm tls ib_core smc libcrc32c udp_tunnel ip6_udp_tunnel sctp'
 
-# unpack_modules FOLDER PACKAGE... packs the modules that packages hold into FOLDER/modules.cpio, which is to stand behind a root file system.
+# unpack_modules FOLDER PACKAGE... packs the modules of packages into FOLDER/modules.cpio, to be appended to a root file system.
 unpack_modules() {
 	folder=$1
 	shift

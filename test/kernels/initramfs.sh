@@ -1,5 +1,5 @@
 #!/bin/sh
-# Packs the root file system of a guest: busybox, the script that is its job, and programs, with their libraries.
+# Packs the root file system of a guest: busybox, its job script, and programs with their libraries.
 #
 # usage: initramfs.sh OUTPUT JOB PROGRAM...
 set -eu

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the conformance test on every kernel of the matrix and on this one, and prints the table of kernels and backends.
-# Everything is kept in .cache/kernels, which git ignores; the output of each kernel is there, too.
+# Files and the output of each kernel are kept in .cache/kernels.
 #
 # usage: run.sh [-only KERNEL,...]    for example run.sh -only 5.10,native
 set -eu

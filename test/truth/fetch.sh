@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fetches servers and client libraries as Debian packages, each into a root of its own: a server with every library that it
-# depends on, so that it runs whatever C library the machine has. Nothing is installed; what was fetched is kept for the next run.
+# Fetches servers and client libraries as Debian packages, each into a root of its own. A server gets every library
+# that it depends on, so it runs with any C library of the machine. Nothing is installed; later runs reuse the files.
 #
 # usage: fetch.sh CACHE NAME...    for example fetch.sh .cache/truth redis-7.0 python
 set -eu
@@ -9,7 +9,7 @@ cache=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
 libraries='lib[^/]*|gcc-[0-9]*-base|zlib1g|lua-[^/]*'
 
-# source_of NAME prints the suite, which of their dependencies are wanted (as a pattern), and the packages.
+# source_of NAME prints the suite, a pattern for the dependencies to fetch, and the packages.
 source_of() {
 	case $1 in
 	redis-6.0) echo bullseye $libraries redis-server redis-tools ;;
@@ -19,7 +19,7 @@ source_of() {
 	valkey-9) echo forky $libraries valkey-server valkey-tools ;;
 	hiredis) echo bookworm none libhiredis-dev libhiredis0.14 ;;
 	python) echo bookworm none python3-redis python3-async-timeout python3-packaging ;;
-	*) echo "fetch.sh: nothing is known of $1" >&2 && return 1 ;;
+	*) echo "fetch.sh: unknown name $1" >&2 && return 1 ;;
 	esac
 }
 
