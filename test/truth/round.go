@@ -15,7 +15,7 @@ import (
 
 const (
 	roundTime   = 5 * time.Minute        // what a client may take
-	settleTime  = 5 * time.Second        // what the observers may take to agree with the server
+	settleTime  = 15 * time.Second       // what the observers may take to agree with the server: an unreported end is found after 4 to 6 s
 	settlePause = 100 * time.Millisecond // longer than an event may wait in the ring
 )
 
