@@ -21,7 +21,7 @@ type unaskedCase struct {
 	want        []string
 	kinds       string // each kind as often as it was counted
 	unsolicited uint64
-	broken      bool // a gap is counted that put the connection out of step
+	broken      bool // a gap is counted that desynced the connection
 }
 
 // play plays the script at both ends, from sockets and from packets.
@@ -94,7 +94,7 @@ func TestReplyToALostRequest(t *testing.T) {
 			{"a request behind it", []string{"open", "lose C: GET a", reply, "C: GET b", "S: $-1", "+60ms"}, []string{"unpaired 1 gap"}, "redis", 0, true},
 			{"a request behind it, later", []string{"open", "lose C: GET a", reply, "+60ms", "C: GET b", "S: $-1", "+60ms"}, []string{"unpaired 1 gap", "unpaired 1 gap"}, "redis", 0, true},
 			{"an inline request behind it", []string{"open", "lose C: GET a", reply, "+60ms", `c: PING\r\n`, "S: +PONG", "+60ms"}, []string{"unpaired 1 gap"}, shown, 0, true},
-			{"in step again", []string{"open", "lose C: GET a", reply, "+60ms", "gap C: GET b", "S: $-1", "+100ms", "C: GET c", "S: $-1"}, []string{"unpaired 1 gap", "get success"}, "redis", 0, true},
+			{"synced again", []string{"open", "lose C: GET a", reply, "+60ms", "gap C: GET b", "S: $-1", "+100ms", "C: GET c", "S: $-1"}, []string{"unpaired 1 gap", "get success"}, "redis", 0, true},
 			{"replies lost too", []string{"open", "lose C: GET a", reply, "+60ms", "gap S: +OK"}, []string{"unpaired 1 gap"}, shown, 0, true},
 		} {
 			test.name += "/" + reply[3:]

@@ -8,7 +8,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// A loop that blocks is in step after one wait that was seen whole.
+// A loop that blocks is synced after one wait that was seen whole.
 func TestLoopThatBlocksComesIntoStep(t *testing.T) {
 	for _, request := range []string{"BRPOP q 1", "XREAD BLOCK 1000 STREAMS s $", "BZPOPMIN z 1", "WAIT 1 1000"} {
 		p := newPlayer(t)
@@ -22,7 +22,7 @@ func TestLoopThatBlocksComesIntoStep(t *testing.T) {
 	}
 }
 
-// What is not one wait that was seen whole leaves a connection out of step: what is counted could be another's.
+// What is not one wait that was seen whole leaves a connection desynced: what is counted could be another's.
 func TestWhatIsNoWait(t *testing.T) {
 	const wait, reply = "C: BRPOP q 1", "S: *-1"
 	const line = `S: +1700000000.123456 [0 127.0.0.1:5000] "get" "a"`
