@@ -123,26 +123,33 @@ func (r *Recorder) ConfigRead(valid bool, at time.Time) {
 
 // of returns the series of an identity, and creates them if needed.
 func (r *Recorder) of(id identity.ID) *identitySeries {
+	if found := r.find(id); found != nil {
+		return found
+	}
+	return r.add(id)
+}
+
+// find returns the series of an identity, nil if there are none.
+func (r *Recorder) find(id identity.ID) *identitySeries {
 	if all, slot := *r.series.Load(), id.Slot(); slot < len(all) && all[slot] != nil && all[slot].id == id {
 		return all[slot]
 	}
-	return r.add(id)
+	return nil
 }
 
 // add creates the series of an identity.
 func (r *Recorder) add(id identity.ID) *identitySeries {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all, slot := *r.series.Load(), id.Slot()
-	if slot < len(all) && all[slot] != nil && all[slot].id == id {
-		return all[slot] // added concurrently
+	if found := r.find(id); found != nil {
+		return found // added concurrently
 	}
 	values, found := r.options.Identities.Values(id)
 	if !found {
 		panic("metrics: an exchange of an identity that was released")
 	}
 	added := newIdentitySeries(r, id, values)
-	r.put(slot, added)
+	r.put(id.Slot(), added)
 	return added
 }
 
@@ -160,10 +167,8 @@ func (r *Recorder) put(slot int, replacement *identitySeries) {
 func (r *Recorder) End(id identity.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all, slot := *r.series.Load(), id.Slot()
-	if slot >= len(all) || all[slot] == nil || all[slot].id != id {
-		return
+	if ended := r.find(id); ended != nil {
+		r.put(id.Slot(), nil)
+		r.families.end(ended)
 	}
-	r.put(slot, nil)
-	r.families.end(all[slot])
 }
