@@ -176,7 +176,6 @@ func (s *Session) Abandon(reason Reason) {
 
 // Release gives back the memory of the FIFOs.
 func (s *Session) Release() {
-	s.doubt.on = false
 	s.pending.release()
 	s.transaction.queue.release()
 }
@@ -193,8 +192,7 @@ func (s *Session) Fit() {
 // Surrender gives all places back for others. What is outstanding is lost.
 func (s *Session) Surrender() {
 	s.desync(Overflowed, event.Request, s.shared.Now)
-	s.pending.release()
-	s.transaction.queue.release()
+	s.Release()
 }
 
 const stalledAfter = int64(time.Second) // how long a request is unanswered when another one is sent
