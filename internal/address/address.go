@@ -8,19 +8,23 @@ import (
 	"strings"
 )
 
-// Address is one of an IP address, a network, a host name, or any address, together with a port.
-// Equal addresses match the same connections.
+// Address is one of an IP address, a network, a host name, or any address, together with a port; or
+// the path of a Unix socket. Equal addresses match the same connections.
 type Address struct {
 	Prefix netip.Prefix // for an IP address or a network, otherwise zero
 	Host   string       // lower case, for a host name
-	Port   uint16       // never 0; without Prefix and Host it matches any address
+	Port   uint16       // 0 only with Path; without Prefix and Host it matches any address
+	Path   string       // of a Unix socket, as the server bound it; an abstract name begins with @
 }
 
 // Forms lists the accepted forms, for error messages.
-const Forms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379"
+const Forms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379, unix:/path, unix:@name"
 
 // String returns the address as Parse accepts it.
 func (a Address) String() string {
+	if a.Path != "" {
+		return unixScheme + a.Path
+	}
 	port := strconv.Itoa(int(a.Port))
 	switch {
 	case a.Host != "":
@@ -49,6 +53,12 @@ func (e *Error) Error() string { return e.Cause + " (" + e.Allowed + ")" }
 
 // Parse parses one of Forms. Its error is an *Error.
 func Parse(text string) (Address, error) {
+	if path, ok := strings.CutPrefix(text, unixScheme); ok && !isNumber(path) {
+		if wrong := pathError(text, path); wrong != nil {
+			return Address{}, wrong
+		}
+		return Address{Path: path}, nil
+	}
 	if strings.Contains(text, "://") {
 		return Address{}, &Error{Cause: strconv.Quote(text) + " is a URL", Allowed: Forms}
 	}

@@ -1,6 +1,7 @@
 package address
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -20,6 +21,12 @@ func TestParse(t *testing.T) {
 		"Sessions.Example.com.:6379":   "sessions.example.com:6379",
 		"redis_1:65535":                "redis_1:65535",
 		"redis-0.redis.default.svc:80": "redis-0.redis.default.svc:80",
+		"unix:/run/redis/redis.sock":   "unix:/run/redis/redis.sock",
+		"unix:@redis":                  "unix:@redis",
+		"unix:6379":                    "unix:6379", // a host
+
+		"unix:/" + strings.Repeat("p", 106): "unix:/" + strings.Repeat("p", 106),
+		"unix:@" + strings.Repeat("n", 107): "unix:@" + strings.Repeat("n", 107),
 	} {
 		address, err := Parse(text)
 		require.NoError(t, err, text)
@@ -54,6 +61,17 @@ func TestParseInvalid(t *testing.T) {
 		"[fe80::1%eth0]:6379":    "has a zone",
 		"redis://10.0.0.1:6379":  "is a URL",
 		"10.0.0.1:6379,10.0.0.2": "has no valid port",
+		"unix:":                  "has no path",
+		"unix:@":                 "has no path",
+		"unix:redis.sock":        "is a relative path",
+		"unix:./redis.sock":      "is a relative path",
+		"unix:///run/redis.sock": "is a URL (write unix:/run/redis.sock)",
+		"unix:/run/redis/":       "is a directory",
+		"unix:/":                 "is a directory",
+		"unix:/run/\x00":         "contains a zero byte",
+
+		"unix:/" + strings.Repeat("p", 107): "is longer than the path of a socket can be (allowed up to 107 bytes)",
+		"unix:@" + strings.Repeat("n", 108): "is longer than the path of a socket can be",
 	} {
 		_, err := Parse(text)
 		require.Error(t, err, text)

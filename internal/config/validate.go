@@ -146,9 +146,10 @@ func validateEndpoints(endpoints []Endpoint, found *faultList) {
 		}
 		for j, a := range endpoint.Addresses {
 			at := fmt.Sprintf("%s.addresses[%d]", path, j)
-			if a.Port == 0 { // could not be decoded and is already reported
+			if a == (address.Address{}) { // could not be decoded and is already reported
 				continue
 			}
+			found.add(at, pathFault(a))
 			first, taken := owners[a]
 			switch {
 			case !taken:
@@ -160,6 +161,18 @@ func validateEndpoints(endpoints []Endpoint, found *faultList) {
 			}
 		}
 	}
+}
+
+// pathFault rejects the path of a directory. The socket itself need not exist: its server may start
+// later, or bind it in another mount namespace.
+func pathFault(a address.Address) *Fault {
+	if !strings.HasPrefix(a.Path, "/") {
+		return nil
+	}
+	if file, err := os.Stat(a.Path); err == nil && file.IsDir() {
+		return &Fault{Cause: a.String() + " is a directory", Allowed: "allowed the path of a socket, such as unix:/run/redis/redis.sock"}
+	}
+	return nil
 }
 
 func (m *Metrics) validate(found *faultList) {

@@ -1,6 +1,9 @@
 package event
 
-import "net/netip"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 // Source yields the socket events of the observed connections.
 // A Source is read by one goroutine; Stats and Close may be called from any.
@@ -152,6 +155,10 @@ type Event struct {
 
 // Endpoints are the two addresses of a connection as seen from the observed end.
 // IPv4 addresses are in their IPv4-mapped IPv6 form.
+//
+// Of a connection over a Unix socket both ports are 0. The address of the server's end begins with
+// the index of the configured path, in 4 bytes, and the other address distinguishes the connection
+// from earlier ones of the same Conn.
 type Endpoints struct {
 	Local, Remote         [16]byte
 	LocalPort, RemotePort uint16
@@ -161,6 +168,26 @@ type Endpoints struct {
 // compares byte by byte, which is slow after that.
 func (e *Endpoints) Equal(other *Endpoints) bool {
 	return e.LocalPort == other.LocalPort && e.RemotePort == other.RemotePort && e.Local == other.Local && e.Remote == other.Remote
+}
+
+// Path returns the index of the configured path of a connection over a Unix socket; false for other
+// connections.
+func (e *Endpoints) Path(role Role) (uint32, bool) {
+	if e.LocalPort|e.RemotePort != 0 {
+		return 0, false
+	}
+	server := &e.Remote
+	if role == Server {
+		server = &e.Local
+	}
+	return binary.NativeEndian.Uint32(server[:]), true
+}
+
+// Path is the path of a Unix socket to observe.
+type Path struct {
+	Text  string // as the server binds it; an abstract name begins with @
+	Index uint32 // by which Endpoints name it
+	Role  Role   // the end to observe
 }
 
 // LocalAddrPort returns the local address, IPv4-mapped ones as IPv4.

@@ -40,13 +40,14 @@ type Names struct {
 	mu       sync.Mutex // guards the fields below; not held during DNS lookups
 	rules    *Rules
 	hosts    hosts
+	paths    map[string]uint32 // the index of each path of a Unix socket, including those of earlier rules
 	failures map[string]uint64 // failed lookups by host name, including those of earlier rules
 }
 
 // New returns Names for rules. It waits for the host names to resolve, at most for the timeout of
 // one lookup.
 func New(ctx context.Context, rules *Rules, resolver Resolver, logger *slog.Logger) *Names {
-	n := &Names{registry: identity.NewRegistry("name"), failures: map[string]uint64{}, hosts: hosts{resolver: resolver, logger: logger}}
+	n := &Names{registry: identity.NewRegistry("name"), failures: map[string]uint64{}, paths: map[string]uint32{}, hosts: hosts{resolver: resolver, logger: logger}}
 	n.Apply(ctx, rules)
 	return n
 }
@@ -107,10 +108,21 @@ func (n *Names) update(answers map[string]answer) {
 	for _, host := range n.hosts.update(answers) {
 		n.failures[host]++
 	}
-	next := newTable(n.rules, n.registry, n.hosts.addresses)
+	next := newTable(n.rules, n.registry, n.hosts.addresses, n.indexOf)
 	if last := n.current.Swap(next); !next.equal(last) {
 		n.version.Add(1)
 	}
+}
+
+// indexOf returns the index of a path. It is never given to another path, because connections over
+// a path of earlier rules may live on.
+func (n *Names) indexOf(path string) uint32 {
+	index, known := n.paths[path]
+	if !known {
+		index = uint32(len(n.paths))
+		n.paths[path] = index
+	}
+	return index
 }
 
 // Version changes whenever Resolve may return another identity for a connection.
@@ -120,6 +132,9 @@ func (n *Names) Version() uint64 { return n.version.Load() }
 // not counted at that end. Only the goroutine that calls Release may store the identity: for others
 // it can be released at any time.
 func (n *Names) Resolve(role event.Role, e *event.Endpoints) (identity.ID, bool) {
+	if path, ok := e.Path(role); ok {
+		return n.current.Load().resolvePath(role, path)
+	}
 	server := e.RemoteAddrPort()
 	if role == event.Server {
 		server = e.LocalAddrPort()
@@ -156,6 +171,9 @@ func (n *Names) ClientPorts() []uint16 { return n.current.Load().ports(event.Cli
 
 // ServerPorts returns the observed local ports of connections counted at the server end, ascending.
 func (n *Names) ServerPorts() []uint16 { return n.current.Load().ports(event.Server) }
+
+// Paths returns the observed paths of Unix sockets, in the order of their indices.
+func (n *Names) Paths() []event.Path { return n.current.Load().paths() }
 
 // LookupFailures returns the number of failed lookups by host name. The caller owns the map.
 func (n *Names) LookupFailures() map[string]uint64 {

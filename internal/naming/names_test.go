@@ -2,6 +2,7 @@ package naming
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -305,4 +306,49 @@ func TestRelease(t *testing.T) {
 	again, _ := names.Resolve(event.Client, &e)
 	assert.NotEqual(t, a, again)
 	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"))
+}
+
+// pathName returns the name of a connection over a Unix socket, or "" if it is not counted.
+func pathName(names *Names, role event.Role, index uint32) string {
+	var e event.Endpoints
+	server := &e.Remote
+	if role == event.Server {
+		server = &e.Local
+	}
+	binary.NativeEndian.PutUint32(server[:], index)
+	id, found := names.Resolve(role, &e)
+	if !found {
+		return ""
+	}
+	values, _ := names.Registry().Values(id)
+	return values[0]
+}
+
+func TestResolvePath(t *testing.T) {
+	names := mustNames(t, `
+endpoints:
+  - {name: cache, addresses: ["unix:/run/a.sock", "unix:@a", "*:6379"]}
+  - {name: local, addresses: ["unix:/run/b.sock"], role: server}
+`, &fakeDNS{})
+	assert.Equal(t, []event.Path{
+		{Text: "/run/a.sock", Index: 0, Role: event.Client},
+		{Text: "@a", Index: 1, Role: event.Client},
+		{Text: "/run/b.sock", Index: 2, Role: event.Server},
+	}, names.Paths())
+	assert.Equal(t, []uint16{6379}, names.ClientPorts())
+	assert.Equal(t, "cache", pathName(names, event.Client, 0))
+	assert.Equal(t, "cache", pathName(names, event.Client, 1))
+	assert.Equal(t, "local", pathName(names, event.Server, 2))
+	assert.Empty(t, pathName(names, event.Client, 2), "the other end")
+	assert.Empty(t, pathName(names, event.Client, 3), "not configured")
+}
+
+func TestReloadPaths(t *testing.T) {
+	names := mustNames(t, `endpoints: [{name: a, addresses: ["unix:/a"]}, {name: b, addresses: ["unix:/b"]}]`, &fakeDNS{})
+	version := names.Version()
+	names.Apply(context.Background(), mustRules(t, `endpoints: [{name: c, addresses: ["unix:/b", "unix:/c"]}]`))
+	assert.Greater(t, names.Version(), version)
+	assert.Equal(t, []event.Path{{Text: "/b", Index: 1}, {Text: "/c", Index: 2}}, names.Paths(), "an index belongs to its path for ever")
+	assert.Empty(t, pathName(names, event.Client, 0))
+	assert.Equal(t, "c", pathName(names, event.Client, 1))
 }

@@ -1,6 +1,7 @@
 package naming
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -25,6 +26,13 @@ type side struct {
 	networks map[uint16][]network           // by port, longest prefix first
 	any      map[uint16]identity.ID
 	ports    map[uint16]bool
+	paths    map[uint32]path // by index
+}
+
+// path is the path of a Unix socket.
+type path struct {
+	text string
+	name identity.ID
 }
 
 type network struct {
@@ -32,8 +40,9 @@ type network struct {
 	name   identity.ID
 }
 
-// newTable builds the table of rules. hosts returns the addresses of a host name.
-func newTable(rules *Rules, registry *identity.Registry, hosts func(string) []netip.Addr) *table {
+// newTable builds the table of rules. hosts returns the addresses of a host name, and indexOf the
+// index of a path.
+func newTable(rules *Rules, registry *identity.Registry, hosts func(string) []netip.Addr, indexOf func(string) uint32) *table {
 	t := &table{defaultName: registry.Intern(rules.DefaultName), names: map[identity.ID]bool{}}
 	t.names[t.defaultName] = true
 	for role := range t.sides {
@@ -43,12 +52,17 @@ func newTable(rules *Rules, registry *identity.Registry, hosts func(string) []ne
 			networks: map[uint16][]network{},
 			any:      map[uint16]identity.ID{},
 			ports:    map[uint16]bool{},
+			paths:    map[uint32]path{},
 		}
 	}
 	for _, endpoint := range rules.Endpoints {
 		name := registry.Intern(endpoint.Name)
 		t.names[name] = true
 		for _, address := range endpoint.Addresses {
+			if address.Path != "" {
+				t.sides[endpoint.Role].paths[indexOf(address.Path)] = path{address.Path, name}
+				continue
+			}
 			t.sides[endpoint.Role].add(address, name)
 		}
 	}
@@ -128,6 +142,25 @@ func (t *table) resolve(role event.Role, address netip.AddrPort) (identity.ID, b
 	return 0, false // equal ranks, unless both are unmatched, are rejected by the validation of the configuration
 }
 
+// resolvePath looks up the path of a Unix socket. Connections over a path that is not configured do
+// not count under the default name.
+func (t *table) resolvePath(role event.Role, index uint32) (identity.ID, bool) {
+	path, found := t.sides[role].paths[index]
+	return path.name, found
+}
+
+// paths returns the observed paths, in the order of their indices.
+func (t *table) paths() []event.Path {
+	var all []event.Path
+	for role := range t.sides {
+		for index, path := range t.sides[role].paths {
+			all = append(all, event.Path{Text: path.text, Index: index, Role: event.Role(role)})
+		}
+	}
+	slices.SortFunc(all, func(a, b event.Path) int { return cmp.Compare(a.Index, b.Index) })
+	return all
+}
+
 // Ranks of a match, by specificity. A network ranks by its prefix length, which is less than the
 // rank of a host.
 const (
@@ -177,6 +210,7 @@ func (t *table) equal(other *table) bool {
 	for role := range t.sides {
 		a, b := &t.sides[role], &other.sides[role]
 		if !maps.Equal(a.exact, b.exact) || !maps.Equal(a.resolved, b.resolved) || !maps.Equal(a.any, b.any) || !maps.Equal(t.fallback[role], other.fallback[role]) ||
+			!maps.Equal(a.paths, b.paths) ||
 			!maps.EqualFunc(a.networks, b.networks, slices.Equal) {
 			return false
 		}
