@@ -18,6 +18,8 @@ type backend struct {
 	// further are optional programs for sockets that are not plain TCP. A kernel may lack their
 	// functions.
 	further []further
+	// unix are the programs for Unix sockets; none if the backend cannot observe them.
+	unix []hook
 	// missing returns an error if the kernel evidently lacks a requirement of the backend.
 	missing func() error
 	// preempted says that a preemptible kernel can preempt the programs, which is not so for
@@ -55,6 +57,10 @@ var backends = []backend{
 			{observerProgTracepointReceived, attachTracing},
 			{observerProgTracepointSent, attachTracing},
 			{observerProgTracepointSend, attachTracing},
+		},
+		unix: []hook{
+			{observerProgTracepointUnixReceived, attachTracing},
+			{observerProgTracepointUnixSent, attachTracing},
 		},
 		missing:   func() error { return missingTracepoints("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length") },
 		preempted: true, // measured on 7.2, but never on 6.18

@@ -168,6 +168,35 @@ static __always_inline void put_connection(struct event *e, struct sock *sk, __u
 }
 
 /*
+ * Sets socket, role and endpoints of an event of a Unix socket: the path at the server's end, and
+ * the generation at the other.
+ */
+static __always_inline void put_unix(struct event *e, struct sock *sk, __u8 role, struct unix_state *state)
+{
+	__u64 *server = (__u64 *)(role == ROLE_SERVER ? e->local : e->remote);
+	__u64 *client = (__u64 *)(role == ROLE_SERVER ? e->remote : e->local);
+
+	e->conn = (__u64)sk;
+	e->role = role;
+	e->local_port = 0;
+	e->remote_port = 0;
+	server[0] = state->path;
+	server[1] = 0;
+	client[0] = state->generation;
+	client[1] = 0;
+}
+
+/* Sets socket, role and endpoints of an event. state is a constant NULL but for Unix sockets. */
+static __always_inline void put_endpoints(struct event *e, struct sock *sk, __u8 role, struct unix_state *state,
+					  bool direct)
+{
+	if (state)
+		put_unix(e, sk, role, state);
+	else
+		put_connection(e, sk, role, direct);
+}
+
+/*
  * The kind of event by which the listing reports a connection in a state; 0 if the connection is
  * not established yet or has ended. Half-closed connections are reported too, so that a connection
  * that is not reported has ended.

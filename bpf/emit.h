@@ -384,7 +384,8 @@ static __always_inline void submit_to_ring(struct scratch *s, __u32 which, struc
 		submit_gap(s, missing, GAP_UNREADABLE);
 }
 
-static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struct sock *sk, __u8 role, bool direct)
+static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struct sock *sk, __u8 role,
+						   struct unix_state *state, bool direct)
 {
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &which);
 
@@ -393,7 +394,7 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
 	s->event.kind = kind;
 	s->event.reason = 0;
 	s->event.flags = 0;
-	put_connection(&s->event, sk, role, direct);
+	put_endpoints(&s->event, sk, role, state, direct);
 	return s;
 }
 
@@ -401,17 +402,18 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
  * Submits the payload of a call: n bytes at the cursor, from offset seq on of the stream given by
  * kind. early: the call began before its connection was established. Its payload goes to the ring
  * buffer, behind the event of the establishment, because its time alone would place it before that
- * event.
+ * event. state is that of a Unix socket, a constant NULL for others.
  */
 static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
-					struct cursor *cursor, __u32 n, bool early, bool direct)
+					struct cursor *cursor, __u32 n, bool early, struct unix_state *state,
+					bool direct)
 {
 	__u32 which = SCRATCH_COUNT * duplicate + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
 	struct scratch *s;
 
-	if (!early && submit_to_percpu_ring(sk, role, kind, time, seq, cursor, n, direct))
+	if (!early && submit_to_percpu_ring(sk, role, kind, time, seq, cursor, n, state, direct))
 		return;
-	s = scratch_for(which, kind, sk, role, direct);
+	s = scratch_for(which, kind, sk, role, state, direct);
 	if (!s)
 		return;
 	s->event.time = time;

@@ -21,19 +21,27 @@ func (p *Probes) List() error {
 		return fmt.Errorf("list connections: %w", os.ErrClosed)
 	}
 	defer p.giveBack()
-	iterators, err := o.listing.attach()
-	if err != nil {
+	if err := p.iterate(o.listing); err != nil {
 		return fmt.Errorf("list connections: %w", err)
+	}
+	if err := p.listUnix(o); err != nil {
+		return fmt.Errorf("list Unix sockets: %w", err)
+	}
+	return nil
+}
+
+// iterate attaches the iterators of a tap, and runs each to its end.
+func (p *Probes) iterate(listing *tap) error {
+	iterators, err := listing.attach()
+	if err != nil {
+		return err
 	}
 	for _, iterator := range iterators.links {
 		if err = p.run(iterator.(*link.Iter)); err != nil {
 			break
 		}
 	}
-	if err := errors.Join(err, iterators.detach()); err != nil {
-		return fmt.Errorf("list connections: %w", err)
-	}
-	return nil
+	return errors.Join(err, iterators.detach())
 }
 
 // ownNetwork returns the inode number of the observer's network namespace.

@@ -115,6 +115,58 @@ struct {
 	__type(value, __u64);
 } changes SEC(".maps");
 
+/* The name of a Unix socket: a path, or an abstract name behind a zero byte. Padded with zeros. */
+struct unix_name {
+	__u32 length; /* of an abstract name with its zero byte, because more of them may follow; 0 for a path */
+	char name[108];
+};
+
+/* The path of a Unix socket to observe, and the end. */
+struct unix_path {
+	__u32 index;
+	__u32 role;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, struct unix_name);
+	__type(value, struct unix_path);
+} unix_paths SEC(".maps");
+
+/*
+ * The state of a connected Unix socket. Its streams have no offsets of their own, so the calls are
+ * counted from the first one that was seen.
+ */
+struct unix_state {
+	__u64 generation;   /* when it was first seen, CLOCK_MONOTONIC in ns: no two sockets in a place have the same */
+	__u32 version;	    /* the unix_version for which the fields below hold */
+	__u32 path;	    /* the index of the path */
+	__u8 role;	    /* ROLE_NONE for nearly all sockets of a machine */
+	bool peer_observed; /* the other end is observed */
+	bool peer_ended;    /* the end of its stream has been reported */
+	bool begun;	    /* its beginning has been reported, or was not seen */
+	__u32 sent;	    /* bytes so far */
+	__u32 received;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct unix_state);
+} unix_sockets SEC(".maps");
+
+/* Changes with the observed paths. User space raises it. */
+__u32 unix_version = 0;
+/*
+ * The version for which all connections that exist have been listed. A socket that is first seen
+ * later is a new connection.
+ */
+__u32 unix_listed = 0;
+
 /* Constants: the loader sets them before it loads the programs. */
 const volatile __u32 max_bytes = 65536; /* payload copied of one call */
 /*

@@ -4,7 +4,7 @@
  * The programs. Each one fetches its arguments and calls a function of calls.h, which all backends
  * share. A tap is a set of these programs (tap.go).
  */
-#include "calls.h"
+#include "unix.h"
 
 #define __VMLINUX_H__ /* bpf_tracing.h: the registers have their kernel names */
 #include "headers/bpf_tracing.h"
@@ -349,5 +349,75 @@ int connection_list_held(struct bpf_iter__task_file *ctx)
 	sk = socket_of_file(file);
 	if (sk)
 		list_connection(sk);
+	return 0;
+}
+
+/* -- Unix sockets: a tap of their own, attached only while paths are observed -- */
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(tracepoint_unix_sent, struct sock *sk, int result)
+{
+	struct unix_state *state;
+	struct cursor cursor = {};
+
+	if (sk->__sk_common.skc_family != AF_UNIX)
+		return 0;
+	state = unix_state_of(sk);
+	if (!state)
+		return 0;
+	if (state->role != ROLE_NONE)
+		cursor_of_syscall(&cursor, result, true);
+	if (result > 0)
+		unix_sent(sk, state, &cursor, result);
+	else
+		unix_failed(sk, state, result, false);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(tracepoint_unix_received, struct sock *sk, int result, int flags)
+{
+	struct unix_state *state;
+	struct cursor cursor = {};
+
+	if (sk->__sk_common.skc_family != AF_UNIX || flags & NOT_A_READ)
+		return 0;
+	state = unix_state_of(sk);
+	if (!state)
+		return 0;
+	if (state->role != ROLE_NONE)
+		cursor_of_syscall(&cursor, result, false);
+	if (flags & MSG_TRUNC)
+		cursor.memory = MEMORY_NONE;
+	if (result > 0)
+		unix_received(sk, state, &cursor, result);
+	else
+		unix_failed(sk, state, result, true);
+	return 0;
+}
+
+/* The Unix sockets of the observer's network namespace, including those not accepted yet. */
+SEC("iter/unix")
+int unix_list(struct bpf_iter__unix *ctx)
+{
+	struct unix_sock *sk = ctx->unix_sk;
+
+	if (sk)
+		list_unix((struct sock *)sk);
+	return 0;
+}
+
+/* The Unix sockets held by processes, in any network namespace. */
+SEC("iter/task_file")
+int unix_list_held(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct socket *socket;
+
+	if (!file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (socket && socket->sk && socket->sk->__sk_common.skc_family == AF_UNIX)
+		list_unix(socket->sk);
 	return 0;
 }

@@ -191,66 +191,100 @@ type observerTaskCalls struct {
 	Pad         uint32
 }
 
+type observerUnixName struct {
+	_      structs.HostLayout
+	Length uint32
+	Name   [108]int8
+}
+
+type observerUnixPath struct {
+	_     structs.HostLayout
+	Index uint32
+	Role  uint32
+}
+
+type observerUnixState struct {
+	_            structs.HostLayout
+	Generation   uint64
+	Version      uint32
+	Path         uint32
+	Role         uint8
+	PeerObserved bool
+	PeerEnded    bool
+	Begun        bool
+	Sent         uint32
+	Received     uint32
+	Pad          uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	observerMapCalls                 = "calls"
-	observerMapCallsByThread         = "calls_by_thread"
-	observerMapChanges               = "changes"
-	observerMapElisions              = "elisions"
-	observerMapEvents                = "events"
-	observerMapGenerations           = "generations"
-	observerMapLost                  = "lost"
-	observerMapPercpuRings           = "percpu_rings"
-	observerMapScratches             = "scratches"
-	observerMapStops                 = "stops"
-	observerProgConnectionEnd        = "connection_end"
-	observerProgConnectionList       = "connection_list"
-	observerProgConnectionListHeld   = "connection_list_held"
-	observerProgConnectionState      = "connection_state"
-	observerProgFentryMptcpReceive   = "fentry_mptcp_receive"
-	observerProgFentryMptcpReceived  = "fentry_mptcp_received"
-	observerProgFentryMptcpSend      = "fentry_mptcp_send"
-	observerProgFentryMptcpSent      = "fentry_mptcp_sent"
-	observerProgFentryReceive        = "fentry_receive"
-	observerProgFentryReceived       = "fentry_received"
-	observerProgFentrySend           = "fentry_send"
-	observerProgFentrySent           = "fentry_sent"
-	observerProgFentrySockmap        = "fentry_sockmap"
-	observerProgKprobeMptcpReceive   = "kprobe_mptcp_receive"
-	observerProgKprobeMptcpReceived  = "kprobe_mptcp_received"
-	observerProgKprobeMptcpSend      = "kprobe_mptcp_send"
-	observerProgKprobeMptcpSent      = "kprobe_mptcp_sent"
-	observerProgKprobeReceive        = "kprobe_receive"
-	observerProgKprobeReceived       = "kprobe_received"
-	observerProgKprobeSend           = "kprobe_send"
-	observerProgKprobeSent           = "kprobe_sent"
-	observerProgKprobeSockmap        = "kprobe_sockmap"
-	observerProgTracepointReceived   = "tracepoint_received"
-	observerProgTracepointSend       = "tracepoint_send"
-	observerProgTracepointSent       = "tracepoint_sent"
-	observerVarClientPorts           = "client_ports"
-	observerVarConsumerState         = "consumer_state"
-	observerVarDuplicate             = "duplicate"
-	observerVarDuplicates            = "duplicates"
-	observerVarFillMark              = "fill_mark"
-	observerVarMaxBytes              = "max_bytes"
-	observerVarOwnNetwork            = "own_network"
-	observerVarPercpuRingSize        = "percpu_ring_size"
-	observerVarReadsMptcp            = "reads_mptcp"
-	observerVarRecvmsgParameters     = "recvmsg_parameters"
-	observerVarServerPorts           = "server_ports"
-	observerVarUnusedConsumer        = "unused_consumer"
-	observerVarUnusedFlag            = "unused_flag"
-	observerVarUnusedKind            = "unused_kind"
-	observerVarUnusedLoss            = "unused_loss"
-	observerVarUnusedPercpuRing      = "unused_percpu_ring"
-	observerVarUnusedPercpuRingSlack = "unused_percpu_ring_slack"
-	observerVarUnusedReason          = "unused_reason"
-	observerVarUnusedRole            = "unused_role"
-	observerVarUnusedStopDirection   = "unused_stop_direction"
-	observerVarUnusedStream          = "unused_stream"
+	observerMapCalls                   = "calls"
+	observerMapCallsByThread           = "calls_by_thread"
+	observerMapChanges                 = "changes"
+	observerMapElisions                = "elisions"
+	observerMapEvents                  = "events"
+	observerMapGenerations             = "generations"
+	observerMapLost                    = "lost"
+	observerMapPercpuRings             = "percpu_rings"
+	observerMapScratches               = "scratches"
+	observerMapStops                   = "stops"
+	observerMapUnixPaths               = "unix_paths"
+	observerMapUnixSockets             = "unix_sockets"
+	observerProgConnectionEnd          = "connection_end"
+	observerProgConnectionList         = "connection_list"
+	observerProgConnectionListHeld     = "connection_list_held"
+	observerProgConnectionState        = "connection_state"
+	observerProgFentryMptcpReceive     = "fentry_mptcp_receive"
+	observerProgFentryMptcpReceived    = "fentry_mptcp_received"
+	observerProgFentryMptcpSend        = "fentry_mptcp_send"
+	observerProgFentryMptcpSent        = "fentry_mptcp_sent"
+	observerProgFentryReceive          = "fentry_receive"
+	observerProgFentryReceived         = "fentry_received"
+	observerProgFentrySend             = "fentry_send"
+	observerProgFentrySent             = "fentry_sent"
+	observerProgFentrySockmap          = "fentry_sockmap"
+	observerProgKprobeMptcpReceive     = "kprobe_mptcp_receive"
+	observerProgKprobeMptcpReceived    = "kprobe_mptcp_received"
+	observerProgKprobeMptcpSend        = "kprobe_mptcp_send"
+	observerProgKprobeMptcpSent        = "kprobe_mptcp_sent"
+	observerProgKprobeReceive          = "kprobe_receive"
+	observerProgKprobeReceived         = "kprobe_received"
+	observerProgKprobeSend             = "kprobe_send"
+	observerProgKprobeSent             = "kprobe_sent"
+	observerProgKprobeSockmap          = "kprobe_sockmap"
+	observerProgTracepointReceived     = "tracepoint_received"
+	observerProgTracepointSend         = "tracepoint_send"
+	observerProgTracepointSent         = "tracepoint_sent"
+	observerProgTracepointUnixReceived = "tracepoint_unix_received"
+	observerProgTracepointUnixSent     = "tracepoint_unix_sent"
+	observerProgUnixList               = "unix_list"
+	observerProgUnixListHeld           = "unix_list_held"
+	observerVarClientPorts             = "client_ports"
+	observerVarConsumerState           = "consumer_state"
+	observerVarDuplicate               = "duplicate"
+	observerVarDuplicates              = "duplicates"
+	observerVarFillMark                = "fill_mark"
+	observerVarMaxBytes                = "max_bytes"
+	observerVarOwnNetwork              = "own_network"
+	observerVarPercpuRingSize          = "percpu_ring_size"
+	observerVarReadsMptcp              = "reads_mptcp"
+	observerVarRecvmsgParameters       = "recvmsg_parameters"
+	observerVarServerPorts             = "server_ports"
+	observerVarUnixListed              = "unix_listed"
+	observerVarUnixVersion             = "unix_version"
+	observerVarUnusedConsumer          = "unused_consumer"
+	observerVarUnusedFlag              = "unused_flag"
+	observerVarUnusedKind              = "unused_kind"
+	observerVarUnusedLoss              = "unused_loss"
+	observerVarUnusedPercpuRing        = "unused_percpu_ring"
+	observerVarUnusedPercpuRingSlack   = "unused_percpu_ring_slack"
+	observerVarUnusedReason            = "unused_reason"
+	observerVarUnusedRole              = "unused_role"
+	observerVarUnusedStopDirection     = "unused_stop_direction"
+	observerVarUnusedStream            = "unused_stream"
 )
 
 // loadObserver returns the embedded CollectionSpec for observer.
@@ -295,31 +329,35 @@ type observerSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type observerProgramSpecs struct {
-	ConnectionEnd       *ebpf.ProgramSpec `ebpf:"connection_end"`
-	ConnectionList      *ebpf.ProgramSpec `ebpf:"connection_list"`
-	ConnectionListHeld  *ebpf.ProgramSpec `ebpf:"connection_list_held"`
-	ConnectionState     *ebpf.ProgramSpec `ebpf:"connection_state"`
-	FentryMptcpReceive  *ebpf.ProgramSpec `ebpf:"fentry_mptcp_receive"`
-	FentryMptcpReceived *ebpf.ProgramSpec `ebpf:"fentry_mptcp_received"`
-	FentryMptcpSend     *ebpf.ProgramSpec `ebpf:"fentry_mptcp_send"`
-	FentryMptcpSent     *ebpf.ProgramSpec `ebpf:"fentry_mptcp_sent"`
-	FentryReceive       *ebpf.ProgramSpec `ebpf:"fentry_receive"`
-	FentryReceived      *ebpf.ProgramSpec `ebpf:"fentry_received"`
-	FentrySend          *ebpf.ProgramSpec `ebpf:"fentry_send"`
-	FentrySent          *ebpf.ProgramSpec `ebpf:"fentry_sent"`
-	FentrySockmap       *ebpf.ProgramSpec `ebpf:"fentry_sockmap"`
-	KprobeMptcpReceive  *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_receive"`
-	KprobeMptcpReceived *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_received"`
-	KprobeMptcpSend     *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_send"`
-	KprobeMptcpSent     *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_sent"`
-	KprobeReceive       *ebpf.ProgramSpec `ebpf:"kprobe_receive"`
-	KprobeReceived      *ebpf.ProgramSpec `ebpf:"kprobe_received"`
-	KprobeSend          *ebpf.ProgramSpec `ebpf:"kprobe_send"`
-	KprobeSent          *ebpf.ProgramSpec `ebpf:"kprobe_sent"`
-	KprobeSockmap       *ebpf.ProgramSpec `ebpf:"kprobe_sockmap"`
-	TracepointReceived  *ebpf.ProgramSpec `ebpf:"tracepoint_received"`
-	TracepointSend      *ebpf.ProgramSpec `ebpf:"tracepoint_send"`
-	TracepointSent      *ebpf.ProgramSpec `ebpf:"tracepoint_sent"`
+	ConnectionEnd          *ebpf.ProgramSpec `ebpf:"connection_end"`
+	ConnectionList         *ebpf.ProgramSpec `ebpf:"connection_list"`
+	ConnectionListHeld     *ebpf.ProgramSpec `ebpf:"connection_list_held"`
+	ConnectionState        *ebpf.ProgramSpec `ebpf:"connection_state"`
+	FentryMptcpReceive     *ebpf.ProgramSpec `ebpf:"fentry_mptcp_receive"`
+	FentryMptcpReceived    *ebpf.ProgramSpec `ebpf:"fentry_mptcp_received"`
+	FentryMptcpSend        *ebpf.ProgramSpec `ebpf:"fentry_mptcp_send"`
+	FentryMptcpSent        *ebpf.ProgramSpec `ebpf:"fentry_mptcp_sent"`
+	FentryReceive          *ebpf.ProgramSpec `ebpf:"fentry_receive"`
+	FentryReceived         *ebpf.ProgramSpec `ebpf:"fentry_received"`
+	FentrySend             *ebpf.ProgramSpec `ebpf:"fentry_send"`
+	FentrySent             *ebpf.ProgramSpec `ebpf:"fentry_sent"`
+	FentrySockmap          *ebpf.ProgramSpec `ebpf:"fentry_sockmap"`
+	KprobeMptcpReceive     *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_receive"`
+	KprobeMptcpReceived    *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_received"`
+	KprobeMptcpSend        *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_send"`
+	KprobeMptcpSent        *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_sent"`
+	KprobeReceive          *ebpf.ProgramSpec `ebpf:"kprobe_receive"`
+	KprobeReceived         *ebpf.ProgramSpec `ebpf:"kprobe_received"`
+	KprobeSend             *ebpf.ProgramSpec `ebpf:"kprobe_send"`
+	KprobeSent             *ebpf.ProgramSpec `ebpf:"kprobe_sent"`
+	KprobeSockmap          *ebpf.ProgramSpec `ebpf:"kprobe_sockmap"`
+	TracepointReceived     *ebpf.ProgramSpec `ebpf:"tracepoint_received"`
+	TracepointSend         *ebpf.ProgramSpec `ebpf:"tracepoint_send"`
+	TracepointSent         *ebpf.ProgramSpec `ebpf:"tracepoint_sent"`
+	TracepointUnixReceived *ebpf.ProgramSpec `ebpf:"tracepoint_unix_received"`
+	TracepointUnixSent     *ebpf.ProgramSpec `ebpf:"tracepoint_unix_sent"`
+	UnixList               *ebpf.ProgramSpec `ebpf:"unix_list"`
+	UnixListHeld           *ebpf.ProgramSpec `ebpf:"unix_list_held"`
 }
 
 // observerMapSpecs contains maps before they are loaded into the kernel.
@@ -336,6 +374,8 @@ type observerMapSpecs struct {
 	PercpuRings   *ebpf.MapSpec `ebpf:"percpu_rings"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Stops         *ebpf.MapSpec `ebpf:"stops"`
+	UnixPaths     *ebpf.MapSpec `ebpf:"unix_paths"`
+	UnixSockets   *ebpf.MapSpec `ebpf:"unix_sockets"`
 }
 
 // observerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -353,6 +393,8 @@ type observerVariableSpecs struct {
 	ReadsMptcp            *ebpf.VariableSpec `ebpf:"reads_mptcp"`
 	RecvmsgParameters     *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
 	ServerPorts           *ebpf.VariableSpec `ebpf:"server_ports"`
+	UnixListed            *ebpf.VariableSpec `ebpf:"unix_listed"`
+	UnixVersion           *ebpf.VariableSpec `ebpf:"unix_version"`
 	UnusedConsumer        *ebpf.VariableSpec `ebpf:"unused_consumer"`
 	UnusedFlag            *ebpf.VariableSpec `ebpf:"unused_flag"`
 	UnusedKind            *ebpf.VariableSpec `ebpf:"unused_kind"`
@@ -395,6 +437,8 @@ type observerMaps struct {
 	PercpuRings   *ebpf.Map `ebpf:"percpu_rings"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Stops         *ebpf.Map `ebpf:"stops"`
+	UnixPaths     *ebpf.Map `ebpf:"unix_paths"`
+	UnixSockets   *ebpf.Map `ebpf:"unix_sockets"`
 }
 
 func (m *observerMaps) Close() error {
@@ -409,6 +453,8 @@ func (m *observerMaps) Close() error {
 		m.PercpuRings,
 		m.Scratches,
 		m.Stops,
+		m.UnixPaths,
+		m.UnixSockets,
 	)
 }
 
@@ -427,6 +473,8 @@ type observerVariables struct {
 	ReadsMptcp            *ebpf.Variable `ebpf:"reads_mptcp"`
 	RecvmsgParameters     *ebpf.Variable `ebpf:"recvmsg_parameters"`
 	ServerPorts           *ebpf.Variable `ebpf:"server_ports"`
+	UnixListed            *ebpf.Variable `ebpf:"unix_listed"`
+	UnixVersion           *ebpf.Variable `ebpf:"unix_version"`
 	UnusedConsumer        *ebpf.Variable `ebpf:"unused_consumer"`
 	UnusedFlag            *ebpf.Variable `ebpf:"unused_flag"`
 	UnusedKind            *ebpf.Variable `ebpf:"unused_kind"`
@@ -443,31 +491,35 @@ type observerVariables struct {
 //
 // It can be passed to loadObserverObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observerPrograms struct {
-	ConnectionEnd       *ebpf.Program `ebpf:"connection_end"`
-	ConnectionList      *ebpf.Program `ebpf:"connection_list"`
-	ConnectionListHeld  *ebpf.Program `ebpf:"connection_list_held"`
-	ConnectionState     *ebpf.Program `ebpf:"connection_state"`
-	FentryMptcpReceive  *ebpf.Program `ebpf:"fentry_mptcp_receive"`
-	FentryMptcpReceived *ebpf.Program `ebpf:"fentry_mptcp_received"`
-	FentryMptcpSend     *ebpf.Program `ebpf:"fentry_mptcp_send"`
-	FentryMptcpSent     *ebpf.Program `ebpf:"fentry_mptcp_sent"`
-	FentryReceive       *ebpf.Program `ebpf:"fentry_receive"`
-	FentryReceived      *ebpf.Program `ebpf:"fentry_received"`
-	FentrySend          *ebpf.Program `ebpf:"fentry_send"`
-	FentrySent          *ebpf.Program `ebpf:"fentry_sent"`
-	FentrySockmap       *ebpf.Program `ebpf:"fentry_sockmap"`
-	KprobeMptcpReceive  *ebpf.Program `ebpf:"kprobe_mptcp_receive"`
-	KprobeMptcpReceived *ebpf.Program `ebpf:"kprobe_mptcp_received"`
-	KprobeMptcpSend     *ebpf.Program `ebpf:"kprobe_mptcp_send"`
-	KprobeMptcpSent     *ebpf.Program `ebpf:"kprobe_mptcp_sent"`
-	KprobeReceive       *ebpf.Program `ebpf:"kprobe_receive"`
-	KprobeReceived      *ebpf.Program `ebpf:"kprobe_received"`
-	KprobeSend          *ebpf.Program `ebpf:"kprobe_send"`
-	KprobeSent          *ebpf.Program `ebpf:"kprobe_sent"`
-	KprobeSockmap       *ebpf.Program `ebpf:"kprobe_sockmap"`
-	TracepointReceived  *ebpf.Program `ebpf:"tracepoint_received"`
-	TracepointSend      *ebpf.Program `ebpf:"tracepoint_send"`
-	TracepointSent      *ebpf.Program `ebpf:"tracepoint_sent"`
+	ConnectionEnd          *ebpf.Program `ebpf:"connection_end"`
+	ConnectionList         *ebpf.Program `ebpf:"connection_list"`
+	ConnectionListHeld     *ebpf.Program `ebpf:"connection_list_held"`
+	ConnectionState        *ebpf.Program `ebpf:"connection_state"`
+	FentryMptcpReceive     *ebpf.Program `ebpf:"fentry_mptcp_receive"`
+	FentryMptcpReceived    *ebpf.Program `ebpf:"fentry_mptcp_received"`
+	FentryMptcpSend        *ebpf.Program `ebpf:"fentry_mptcp_send"`
+	FentryMptcpSent        *ebpf.Program `ebpf:"fentry_mptcp_sent"`
+	FentryReceive          *ebpf.Program `ebpf:"fentry_receive"`
+	FentryReceived         *ebpf.Program `ebpf:"fentry_received"`
+	FentrySend             *ebpf.Program `ebpf:"fentry_send"`
+	FentrySent             *ebpf.Program `ebpf:"fentry_sent"`
+	FentrySockmap          *ebpf.Program `ebpf:"fentry_sockmap"`
+	KprobeMptcpReceive     *ebpf.Program `ebpf:"kprobe_mptcp_receive"`
+	KprobeMptcpReceived    *ebpf.Program `ebpf:"kprobe_mptcp_received"`
+	KprobeMptcpSend        *ebpf.Program `ebpf:"kprobe_mptcp_send"`
+	KprobeMptcpSent        *ebpf.Program `ebpf:"kprobe_mptcp_sent"`
+	KprobeReceive          *ebpf.Program `ebpf:"kprobe_receive"`
+	KprobeReceived         *ebpf.Program `ebpf:"kprobe_received"`
+	KprobeSend             *ebpf.Program `ebpf:"kprobe_send"`
+	KprobeSent             *ebpf.Program `ebpf:"kprobe_sent"`
+	KprobeSockmap          *ebpf.Program `ebpf:"kprobe_sockmap"`
+	TracepointReceived     *ebpf.Program `ebpf:"tracepoint_received"`
+	TracepointSend         *ebpf.Program `ebpf:"tracepoint_send"`
+	TracepointSent         *ebpf.Program `ebpf:"tracepoint_sent"`
+	TracepointUnixReceived *ebpf.Program `ebpf:"tracepoint_unix_received"`
+	TracepointUnixSent     *ebpf.Program `ebpf:"tracepoint_unix_sent"`
+	UnixList               *ebpf.Program `ebpf:"unix_list"`
+	UnixListHeld           *ebpf.Program `ebpf:"unix_list_held"`
 }
 
 func (p *observerPrograms) Close() error {
@@ -497,6 +549,10 @@ func (p *observerPrograms) Close() error {
 		p.TracepointReceived,
 		p.TracepointSend,
 		p.TracepointSent,
+		p.TracepointUnixReceived,
+		p.TracepointUnixSent,
+		p.UnixList,
+		p.UnixListHeld,
 	)
 }
 

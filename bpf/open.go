@@ -22,6 +22,7 @@ type Options struct {
 	MaxBytes                 uint32        // payload copied of one socket call
 	FlushInterval            time.Duration // the longest that an event waits
 	ClientPorts, ServerPorts []uint16      // the ports of the remote end of clients, and of the local end of servers
+	Paths                    []Path        // of the Unix sockets to observe; may be empty
 }
 
 // Open loads all taps, with the socket calls by the named backend, and attaches those of the socket
@@ -56,6 +57,9 @@ func Open(name string, options Options) (probes *Probes, err error) {
 		if _, err := p.attach(t); err != nil {
 			return nil, err
 		}
+	}
+	if err := p.SetPaths(options.Paths); err != nil && !errors.Is(err, ErrNoUnix) {
+		return nil, err
 	}
 	p.reader = &reader{o.merge, o.waiter, o.stops}
 	return p, nil
@@ -114,6 +118,7 @@ func (o *owned) loadTaps(b *backend, options Options) error {
 			return err
 		}
 	}
+	o.unix.load(b, object, o.shared.Maps, types)
 	return nil
 }
 
@@ -151,7 +156,7 @@ func (b *backend) mostDescriptors() int {
 	for _, f := range b.further {
 		socket += len(f.hooks)
 	}
-	return 2*(int(b.duplicates())*socket+int(lifeDuplicates())*len(lifeHooks)+len(listingHooks)) + spareDescriptors
+	return 2*(int(b.duplicates())*socket+int(lifeDuplicates())*len(lifeHooks)+len(listingHooks)+len(b.unix)+len(unixListingHooks)) + spareDescriptors
 }
 
 // constants is the name of the map with the variables that are set before loading.

@@ -14,6 +14,7 @@ import (
 type owned struct {
 	shared                *ebpf.Collection // the maps and the variables, without programs
 	socket, life, listing *tap
+	unix                  unixTaps
 	ring                  *ring
 	percpu                []byte // the memory of the per-CPU rings
 	merge                 *merge // of the ring buffer and the per-CPU rings
@@ -77,6 +78,7 @@ func (o *owned) free() {
 			t.close()
 		}
 	}
+	o.unix.close()
 	if o.shared != nil {
 		o.shared.Close()
 	}
@@ -98,7 +100,7 @@ func (o *owned) setPorts(client, server []uint16) error {
 // missedRuns returns how often the kernel skipped programs that have no duplicates.
 func (o *owned) missedRuns() (uint64, error) {
 	var sum uint64
-	for _, t := range o.taps() {
+	for _, t := range append(o.taps(), o.unix.loaded()...) {
 		missed, err := t.missedRuns()
 		if err != nil {
 			return sum, err

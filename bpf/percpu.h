@@ -17,7 +17,7 @@
  * the ring.
  */
 static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
-						  struct cursor *cursor, __u32 n, bool direct)
+						  struct cursor *cursor, __u32 n, struct unix_state *state, bool direct)
 {
 	__u32 which =
 	    SCRATCH_COUNT * bpf_get_smp_processor_id() + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
@@ -45,7 +45,7 @@ static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __
 		return false; /* never true; the verifier of 5.10 loses the bound of a spilled register */
 	if (bpf_probe_read_user(e + 1, wanted, (void *)cursor->base))
 		return false;
-	put_connection(e, sk, role, direct);
+	put_endpoints(e, sk, role, state, direct);
 	e->time = time;
 	e->seq = seq;
 	e->len = n;

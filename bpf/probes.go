@@ -27,7 +27,8 @@ type Probes struct {
 	lock     sync.Mutex // protects the fields below
 	ended    bool       // no tap may be attached any more
 	attached []*attached
-	missed   uint64 // calls missed by return probes that were detached since
+	paths    *attached // the tap of Unix sockets, nil while no path is observed
+	missed   uint64    // calls missed by return probes that were detached since
 }
 
 // reader is the state that the reader uses for each event.

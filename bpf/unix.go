@@ -1,0 +1,188 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+)
+
+// ErrNoUnix is in the error of SetPaths if the probes cannot observe Unix sockets on this machine.
+var ErrNoUnix = errors.New("cannot observe Unix sockets")
+
+// Path is the name of a Unix socket to observe.
+type Path struct {
+	Text   string // as the server binds it; an abstract name begins with @
+	Index  uint32 // by which the endpoints of its events name it
+	Server bool   // observe the server's end, not the client's
+}
+
+// unixTaps are the taps of Unix sockets: their calls, and their listing. A kernel may be able to
+// observe TCP but not these, so a failure to load them is kept until they are needed.
+type unixTaps struct {
+	calls, listing *tap
+	err            error // why they could not be loaded; matches ErrNoUnix
+}
+
+var unixListingHooks = []hook{
+	{observerProgUnixList, attachIterator},
+	{observerProgUnixListHeld, attachIterator},
+}
+
+var errUnixPreempted = errors.New("the kernel can preempt the probes (preempt=full or lazy)")
+
+// load loads the taps, or sets err.
+func (u *unixTaps) load(b *backend, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) {
+	if err := u.tryLoad(b, object, shared, types); err != nil {
+		u.close()
+		*u = unixTaps{err: fmt.Errorf("%w with backend %s: %w", ErrNoUnix, b.name, err)}
+	}
+}
+
+func (u *unixTaps) tryLoad(b *backend, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) error {
+	if len(b.unix) == 0 {
+		return errors.New("it has no programs for them")
+	}
+	// The probes of one CPU share a scratch and a ring, and those of Unix sockets have no duplicates.
+	if preemptibleHere() {
+		return errUnixPreempted
+	}
+	u.calls = &tap{hooks: b.unix, duplicates: 1}
+	u.listing = &tap{hooks: unixListingHooks, duplicates: 1}
+	for _, t := range u.loaded() {
+		if err := t.load(object, shared, types); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loaded returns the taps, none if they could not be loaded.
+func (u *unixTaps) loaded() []*tap {
+	if u.calls == nil {
+		return nil
+	}
+	return []*tap{u.calls, u.listing}
+}
+
+func (u *unixTaps) close() {
+	for _, t := range u.loaded() {
+		t.close()
+	}
+}
+
+// UnixLimit returns why Unix sockets cannot be observed on this machine; nil if they can.
+func (p *Probes) UnixLimit() error {
+	o := p.take()
+	if o == nil {
+		return os.ErrClosed
+	}
+	defer p.giveBack()
+	return o.unix.err
+}
+
+// SetPaths replaces the observed paths of Unix sockets, and attaches or detaches their tap. List
+// the connections afterwards: only then a new connection can be told from an older one. The error
+// matches ErrNoUnix if there are paths and this machine or backend cannot observe Unix sockets.
+// After Release it is os.ErrClosed. One goroutine may call it at a time.
+func (p *Probes) SetPaths(paths []Path) error {
+	o := p.take()
+	if o == nil {
+		return fmt.Errorf("set paths: %w", os.ErrClosed)
+	}
+	defer p.giveBack()
+	if len(o.unix.loaded()) == 0 {
+		if len(paths) == 0 {
+			return nil
+		}
+		return o.unix.err
+	}
+	if err := o.setPaths(paths); err != nil {
+		return fmt.Errorf("set paths: %w", err)
+	}
+	switch {
+	case len(paths) > 0 && p.paths == nil:
+		attached, err := p.attach(o.unix.calls)
+		if err != nil {
+			return fmt.Errorf("observe Unix sockets: %w", err)
+		}
+		p.paths = attached
+	case len(paths) == 0 && p.paths != nil:
+		attached := p.paths
+		p.paths = nil
+		return p.detach(attached)
+	}
+	return nil
+}
+
+// setPaths writes the paths to the map of the probes, and makes the verdict of every socket void.
+func (o *owned) setPaths(paths []Path) error {
+	m := o.shared.Maps[observerMapUnixPaths]
+	wanted := make(map[observerUnixName]observerUnixPath, len(paths))
+	for _, path := range paths {
+		value := observerUnixPath{Index: path.Index, Role: uint32(observerEventRoleROLE_CLIENT)}
+		if path.Server {
+			value.Role = uint32(observerEventRoleROLE_SERVER)
+		}
+		wanted[nameOf(path.Text)] = value
+	}
+	var old []observerUnixName
+	var name observerUnixName
+	var value observerUnixPath
+	for entries := m.Iterate(); entries.Next(&name, &value); {
+		if _, keep := wanted[name]; !keep {
+			old = append(old, name)
+		}
+	}
+	for _, name := range old {
+		if err := m.Delete(name); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return err
+		}
+	}
+	for name, value := range wanted {
+		if err := m.Put(name, value); err != nil {
+			return err
+		}
+	}
+	version, err := o.unixVersion()
+	if err != nil {
+		return err
+	}
+	return o.stops.renew(func() error { return o.shared.Variables[observerVarUnixVersion].Set(version + 1) })
+}
+
+func (o *owned) unixVersion() (version uint32, err error) {
+	err = o.shared.Variables[observerVarUnixVersion].Get(&version)
+	return version, err
+}
+
+// nameOf returns the name of a Unix socket as the kernel keeps it (struct unix_name).
+func nameOf(text string) observerUnixName {
+	var name observerUnixName
+	for i := range min(len(text), len(name.Name)) {
+		name.Name[i] = int8(text[i])
+	}
+	if text[0] == '@' {
+		name.Name[0] = 0
+		name.Length = uint32(len(text))
+	}
+	return name
+}
+
+// listUnix lists the observed Unix sockets. From its end on, one that the probes have not seen
+// before is a new connection.
+func (p *Probes) listUnix(o *owned) error {
+	if o.unix.listing == nil {
+		return nil
+	}
+	version, err := o.unixVersion()
+	if err != nil || version == 0 {
+		return err
+	}
+	if err := p.iterate(o.unix.listing); err != nil {
+		return err
+	}
+	return o.shared.Variables[observerVarUnixListed].Set(version)
+}
