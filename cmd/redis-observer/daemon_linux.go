@@ -105,6 +105,7 @@ func (o *observer) captureOptions() capture.Options {
 		Resolve:         o.named,
 		ClientPorts:     o.names.ClientPorts(),
 		ServerPorts:     o.names.ServerPorts(),
+		Paths:           o.names.Paths(),
 		Logger:          o.logger,
 	}
 }

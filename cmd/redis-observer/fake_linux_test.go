@@ -72,6 +72,8 @@ func (f *fakeLive) Close() error {
 	return nil
 }
 
+func (f *fakeLive) SetPaths([]event.Path) error { return nil }
+
 func (f *fakeLive) SetPorts(client, server []uint16) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

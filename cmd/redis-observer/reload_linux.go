@@ -112,5 +112,9 @@ func (r *reloader) apply(ctx context.Context, next *config.Config) error {
 		r.names.Apply(ctx, rulesOf(r.running))
 		return fmt.Errorf("set observed ports: %w", err)
 	}
+	if err := r.source.SetPaths(r.names.Paths()); err != nil {
+		r.names.Apply(ctx, rulesOf(r.running))
+		return fmt.Errorf("set observed paths: %w", err)
+	}
 	return nil
 }

@@ -22,6 +22,8 @@ type Source interface {
 	event.Source
 	// SetPorts replaces the observed ports. Any goroutine may call it.
 	SetPorts(client, server []uint16) error
+	// SetPaths replaces the observed paths of Unix sockets. Any goroutine may call it.
+	SetPaths(paths []event.Path) error
 	Backend() string
 	// Listed is closed when the events of all connections that existed at the start have been read.
 	Listed() <-chan struct{}
@@ -29,13 +31,14 @@ type Source interface {
 	Needed() privilege.Set
 }
 
-// Options are the settings of Open. All but Interfaces are required.
+// Options are the settings of Open. All but Interfaces and Paths are required.
 type Options struct {
 	Backend                  string                                  // Auto, or one of Backends
 	RingSize                 int                                     // bytes, a power of two and a multiple of the page size
 	FlushInterval            time.Duration                           // the longest that an event waits in the ring
 	MaxBytesPerCall          int                                     // payload copied of one socket call or packet; the rest is a Gap
 	ClientPorts, ServerPorts []uint16                                // ports of the remote end of clients, and of the local end of servers
+	Paths                    []event.Path                            // Unix sockets to observe
 	Interfaces               []string                                // capture packets only on these; all interfaces if empty
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name; used for packets
 	Logger                   *slog.Logger
@@ -73,6 +76,7 @@ func openSockets(name string, o Options) (Source, error) {
 		MaxBytesPerCall: o.MaxBytesPerCall,
 		ClientPorts:     o.ClientPorts,
 		ServerPorts:     o.ServerPorts,
+		Paths:           o.Paths,
 		Logger:          o.Logger,
 	})
 	if err != nil {
@@ -95,7 +99,7 @@ func openPackets(o Options) (Source, error) {
 	if err != nil {
 		return nil, err // not a nil *Live in the interface
 	}
-	return live, nil
+	return live, live.SetPaths(o.Paths)
 }
 
 // How long Open retries during a shortage, such as of descriptors, and the pause between two tries.

@@ -109,6 +109,14 @@ func (p *Live) Backend() string { return Backend }
 // Listed is closed when the connections that existed at the start have been listed.
 func (p *Live) Listed() <-chan struct{} { return p.listed }
 
+// SetPaths logs that the Unix sockets of the configuration are not observed: they have no packets.
+func (p *Live) SetPaths(paths []event.Path) error {
+	if len(paths) > 0 {
+		p.log.Warn("the Unix sockets of the configuration are not observed: they have no packets", "backend", Backend)
+	}
+	return nil
+}
+
 // SetPorts replaces the observed ports, and lists the connections on the new ones.
 func (p *Live) SetPorts(client, server []uint16) error {
 	if err := p.setPorts(union(client, server)); err != nil {

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -22,6 +23,7 @@ type Options struct {
 	FlushInterval            time.Duration // the longest that an event waits in the ring
 	MaxBytesPerCall          int           // payload copied of one socket call; the rest is a Gap
 	ClientPorts, ServerPorts []uint16      // ports of the remote end of clients, and of the local end of servers
+	Paths                    []event.Path  // Unix sockets to observe; may be empty
 	Logger                   *slog.Logger
 }
 
@@ -75,6 +77,7 @@ func Open(backend string, options Options) (*Live, error) {
 		FlushInterval: options.FlushInterval,
 		ClientPorts:   options.ClientPorts,
 		ServerPorts:   options.ServerPorts,
+		Paths:         pathsOf(options.Paths),
 	})
 	if err != nil {
 		if output, found := bpf.VerifierOutput(err); found {
@@ -84,6 +87,9 @@ func Open(backend string, options Options) (*Live, error) {
 	}
 	for _, limit := range probes.Limits() {
 		options.Logger.Warn("the probes are limited", "backend", backend, "limit", limit)
+	}
+	if limit := probes.UnixLimit(); limit != nil && len(options.Paths) > 0 {
+		options.Logger.Warn("the Unix sockets of the configuration are not observed", "error", limit)
 	}
 	return newLive(probes, options.Logger), nil
 }
@@ -115,6 +121,29 @@ func (l *Live) SetPorts(client, server []uint16) error {
 	}
 	l.lister.request()
 	return nil
+}
+
+// SetPaths replaces the observed paths of Unix sockets, and lists the connections on the new ones.
+// Where they cannot be observed it logs that.
+func (l *Live) SetPaths(paths []event.Path) error {
+	err := l.probes.SetPaths(pathsOf(paths))
+	if errors.Is(err, bpf.ErrNoUnix) {
+		l.log.Warn("the Unix sockets of the configuration are not observed", "error", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("change observed paths: %w", err)
+	}
+	l.lister.request()
+	return nil
+}
+
+func pathsOf(paths []event.Path) []bpf.Path {
+	var list []bpf.Path
+	for _, path := range paths {
+		list = append(list, bpf.Path{Text: path.Text, Index: path.Index, Server: path.Role == event.Server})
+	}
+	return list
 }
 
 // Relist lists the connections again. A Listed event follows when all have been read.

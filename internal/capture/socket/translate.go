@@ -97,6 +97,10 @@ func cutOf(flags uint8) event.Cut {
 // port, which is the remote port of an accepted connection and the local port of an opened one, has
 // the number of an observed port.
 func (l *Live) ignore(head *bpf.Event) bool {
+	if head.LocalPort|head.RemotePort == 0 { // a Unix socket
+		delete(l.foreign, head.Conn) // its place in memory was that of a TCP socket
+		return false
+	}
 	if head.Kind == bpf.Opened && (head.Flags&bpf.Accepted != 0) != (head.Role == bpf.RoleServer) {
 		l.foreign[head.Conn] = struct{}{}
 		return true
