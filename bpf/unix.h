@@ -116,23 +116,30 @@ static __always_inline void submit_unix(struct sock *sk, struct unix_state *stat
 	submit(&e, sizeof(e));
 }
 
-/* Reports a connection that is seen from its first call on. No tracepoint reports the connect(). */
-static __always_inline void begin_unix(struct sock *sk, struct unix_state *state, __u64 time)
+/*
+ * Reports a connection that is seen from its first call on, and returns true then. No tracepoint
+ * reports the connect().
+ */
+static __always_inline bool begin_unix(struct sock *sk, struct unix_state *state, __u64 time)
 {
 	if (state->begun)
-		return;
+		return false;
 	state->begun = true;
 	submit_unix(sk, state, EVENT_OPEN, time - 1, state->role == ROLE_SERVER ? FLAG_ACCEPTED : 0);
+	return true;
 }
 
-/* Submits n bytes of a call, or a gap if they are not in user memory. */
+/*
+ * Submits n bytes of a call, or a gap if they are not in user memory. The payload of the first call
+ * goes to the ring buffer, behind the event of the beginning.
+ */
 static __always_inline void submit_unix_call(struct sock *sk, struct unix_state *state, __u8 kind, __u64 time,
-					     __u32 seq, struct cursor *cursor, __u32 n)
+					     __u32 seq, struct cursor *cursor, __u32 n, bool first)
 {
 	struct event e = {};
 
 	if (cursor->memory != MEMORY_NONE) {
-		submit_call(sk, state->role, kind, time, seq, cursor, n, false, state, true);
+		submit_call(sk, state->role, kind, time, seq, cursor, n, first, state, true);
 		return;
 	}
 	put_unix(&e, sk, state->role, state);
@@ -148,31 +155,33 @@ static __always_inline void submit_unix_call(struct sock *sk, struct unix_state 
 static __always_inline void unix_sent(struct sock *sk, struct unix_state *state, struct cursor *cursor, __u32 n)
 {
 	__u64 time = bpf_ktime_get_ns();
+	bool first;
 	__u32 seq;
 
 	if (state->role == ROLE_NONE)
 		return;
-	begin_unix(sk, state, time);
+	first = begin_unix(sk, state, time);
 	seq = __sync_fetch_and_add(&state->sent, n);
 	if (!stopped(sk, STOP_SENT))
-		submit_unix_call(sk, state, EVENT_SENT, time, seq, cursor, n);
+		submit_unix_call(sk, state, EVENT_SENT, time, seq, cursor, n, first);
 }
 
 /* The end of a receive of n bytes. */
 static __always_inline void unix_received(struct sock *sk, struct unix_state *state, struct cursor *cursor, __u32 n)
 {
 	__u64 time = bpf_ktime_get_ns();
+	bool first;
 	__u32 seq;
 
 	if (state->role == ROLE_NONE)
 		return;
-	begin_unix(sk, state, time);
+	first = begin_unix(sk, state, time);
 	seq = __sync_fetch_and_add(&state->received, n);
 	if (stopped(sk, STOP_RECEIVED))
 		return;
 	if (n >= LONG_CALL && within_elided_value(address_of(sk), SCRATCH_RECEIVE, seq, n))
 		return;
-	submit_unix_call(sk, state, EVENT_RECEIVED, time, seq, cursor, n);
+	submit_unix_call(sk, state, EVENT_RECEIVED, time, seq, cursor, n, first);
 }
 
 /* Reports the end of a socket. */

@@ -7,10 +7,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -216,4 +219,40 @@ func TestUnixSocketReload(t *testing.T) {
 	a.mustDo(repeat(7, "GET", "key"), 7)
 	b.mustDo(request("SET", "key", "value"), 1)
 	o.assertPath(counts{"get": 1, "set": 1})
+}
+
+// The goroutines of go-redis share a pool, and pipeline.
+func TestUnixSocketGoRedis(t *testing.T) {
+	t.Parallel()
+	for _, role := range []string{"client", "server"} {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			r := mustRedis(t)
+			o := mustObserver(t, observingPath(role, r.Socket)+roomy)
+			r.mustResetStats()
+			db := goredis.NewClient(&goredis.Options{
+				Network: "unix", Addr: r.Socket, PoolSize: 10, DisableIdentity: true,
+				MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+			})
+			var group sync.WaitGroup
+			for range 50 {
+				group.Go(func() {
+					for i := range 100 {
+						assert.NoError(t, db.Set(t.Context(), "key", i, 0).Err())
+						_, err := db.Pipelined(t.Context(), func(p goredis.Pipeliner) error {
+							p.Incr(t.Context(), "counter")
+							p.Get(t.Context(), "key")
+							return nil
+						})
+						assert.NoError(t, err)
+					}
+				})
+			}
+			group.Wait()
+			want := r.mustStats()
+			o.assertPath(want)
+			require.NoError(t, db.Close())
+			o.mustSeePool("path", 0, 0)
+		})
+	}
 }
