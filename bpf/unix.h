@@ -76,6 +76,8 @@ static __always_inline struct unix_state *current_unix_state(struct sock *sk, bo
 		return 0;
 	if (!state) {
 		state = bpf_sk_storage_get(&unix_sockets, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (!state) /* two calls create the storage of one socket, and the second one fails */
+			state = bpf_sk_storage_get(&unix_sockets, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (!state) {
 			count_loss(LOST_NO_STORAGE);
 			return 0;
