@@ -21,6 +21,10 @@ build: $(BINARY) ## build the static binary
 $(BINARY):
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $@ ./cmd/redis-observer
 
+.PHONY: man
+man: ## write the manual pages to build/man (SOURCE_DATE_EPOCH sets their date)
+	$(GO) run -tags man -ldflags "$(LDFLAGS)" ./cmd/redis-observer man build/man
+
 .PHONY: demo
 demo: build ## observe real traffic for ten seconds (as root; otherwise recorded traffic)
 	$(GO) run ./test/demo $(BINARY)

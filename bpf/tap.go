@@ -46,9 +46,10 @@ func (t *tap) load(object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, typ
 		if err := setConstants(spec, map[string]any{observerVarDuplicates: t.duplicates, observerVarDuplicate: duplicate}); err != nil {
 			return err
 		}
-		loaded, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared, Cache: types})
+		options := ebpf.CollectionOptions{MapReplacements: shared, Cache: types}
+		loaded, err := ebpf.NewCollectionWithOptions(spec, options)
 		if err != nil {
-			return fmt.Errorf("load programs: %w", err)
+			return fmt.Errorf("load programs: %w", t.first(err, spec, options))
 		}
 		for _, m := range loaded.Maps {
 			_ = m.Close() // a descriptor; the programs hold the maps themselves
@@ -56,6 +57,21 @@ func (t *tap) load(object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, typ
 		t.loaded = append(t.loaded, loaded)
 	}
 	return nil
+}
+
+// first returns the error of the first program that cannot be loaded, in the order of the hooks, or
+// err. The library loads programs in a random order, and the reason must not change with each run.
+func (t *tap) first(err error, spec *ebpf.CollectionSpec, options ebpf.CollectionOptions) error {
+	for _, h := range t.hooks {
+		alone := spec.Copy()
+		maps.DeleteFunc(alone.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return name != h.program })
+		loaded, fault := ebpf.NewCollectionWithOptions(alone, options)
+		if fault != nil {
+			return fault
+		}
+		loaded.Close()
+	}
+	return err
 }
 
 func (t *tap) has(program string) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,9 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
-	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
-	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
 // verdict is the result of check. Its JSON form is part of the interface of the command.
@@ -24,29 +23,34 @@ type verdict struct {
 	OK            bool           `json:"ok"`
 }
 
-type configuration struct {
-	File    string         `json:"file"`
-	Valid   bool           `json:"valid"`
-	Faults  []string       `json:"faults"`
-	Backend string         `json:"backend"` // configured backend
-	Series  *metrics.Bound `json:"series,omitempty"`
-}
-
 // errUnfit is the error of a check that completed with a negative result. The output of the check
 // has the reason.
 var errUnfit = errors.New("check: this configuration cannot be used on this machine (see above)")
 
+// errFaulty is the error of a question about a configuration that has faults.
+var errFaulty = errors.New("check: the configuration has faults (see above)")
+
 func (p program) checkCommand() *cobra.Command {
-	var output string
+	var output, address string
 	check := &cobra.Command{
 		Use:   "check",
-		Short: "Validate the configuration and report which backends work on this host",
-		Args:  cobra.NoArgs,
+		Short: "Validate the configuration, show its meaning, and report which backends work on this host",
+		Long: `check verifies all that the daemon would use: the configuration with its file, variables and flags, the
+web configuration, the listen address, and the backends that this host allows. It shows the meaning of
+the configuration: names, resolved addresses, observed ports and the number of series.
+
+The exit status is 0 if the daemon would observe with this configuration on this host, otherwise 1.`,
+		Example: `  redis-observer check --config observer.yaml
+  redis-observer check --config observer.yaml --output json
+  redis-observer check --config observer.yaml --name-of 10.2.3.4:6379`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
 				return fmt.Errorf("check: unknown output %q (allowed text, json)", output)
 			}
-			v := p.check(loader(cmd))
+			if address != "" {
+				return p.answer(cmd, address, output)
+			}
+			v := p.check(cmd.Context(), loader(cmd))
 			if err := v.write(cmd.OutOrStdout(), output); err != nil {
 				return fmt.Errorf("write result: %w", err)
 			}
@@ -56,13 +60,31 @@ func (p program) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
-	check.Flags().StringVarP(&output, "output", "o", "text", "output format: text or json")
+	addConfigFlags(check, config.AddFlags)
+	check.Flags().StringVar(&address, "name-of", "", "print only the name that a server's `address:port` has, and the reason")
+	addOutputFlag(check, &output, "text", "json")
 	return check
 }
 
+// answer prints the name of an address, or the faults of the configuration.
+func (p program) answer(cmd *cobra.Command, address, output string) error {
+	c := p.checkConfiguration(cmd.Context(), loader(cmd))
+	if !c.Valid {
+		if err := write(cmd.OutOrStdout(), output, c, inColumns(c.write)); err != nil {
+			return fmt.Errorf("write result: %w", err)
+		}
+		return errFaulty
+	}
+	answers, err := p.nameOf(cmd.Context(), c.understood, address)
+	if err != nil {
+		return err
+	}
+	return write(cmd.OutOrStdout(), output, answers, inColumns(func(w io.Writer) { writeAnswers(w, answers) }))
+}
+
 // check continues after a fault, so that one run reports all of them.
-func (p program) check(load config.Loader) verdict {
-	v := verdict{Configuration: checkConfiguration(load), Kernel: p.probe()}
+func (p program) check(ctx context.Context, load config.Loader) verdict {
+	v := verdict{Configuration: p.checkConfiguration(ctx, load), Kernel: p.probe()}
 	for _, backend := range v.Kernel.Backends {
 		if backend.Usable && backend.Name == v.Configuration.Backend {
 			v.Backend = backend.Name
@@ -75,54 +97,30 @@ func (p program) check(load config.Loader) verdict {
 	return v
 }
 
-func checkConfiguration(load config.Loader) configuration {
-	result := configuration{File: load.Path, Backend: capture.Auto, Faults: []string{}}
-	c, err := load.Load()
-	if err != nil {
-		for _, fault := range config.Faults(err) {
-			result.Faults = append(result.Faults, fault.Error())
-		}
-		if len(result.Faults) == 0 {
-			result.Faults = append(result.Faults, err.Error())
-		}
-		return result
-	}
-	result.Valid, result.Backend = true, c.Capture.Backend
-	if table, err := command.New(c.ExtraCommands, c.RenamedCommands); err == nil {
-		series := metrics.NewBound(c.Names(), table.Labels(c.Metrics.Style()), len(c.Metrics.Buckets))
-		result.Series = &series
-	}
-	return result
-}
-
 func (v verdict) write(w io.Writer, output string) error {
-	if output == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(v)
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	v.writeConfiguration(table)
-	v.writeKernel(table)
-	return table.Flush()
+	return write(w, output, v, inColumns(v.Configuration.write, v.writeKernel))
 }
 
-func (v verdict) writeConfiguration(w io.Writer) {
-	file, state := v.Configuration.File, "valid"
-	if file == "" {
-		file = "none, all keys at their defaults"
+// inColumns returns a function that aligns the cells of several parts.
+func inColumns(parts ...func(io.Writer)) func(io.Writer) error {
+	return func(w io.Writer) error {
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, part := range parts {
+			part(table)
+		}
+		return table.Flush()
 	}
-	if !v.Configuration.Valid {
-		state = fmt.Sprintf("%d faults", len(v.Configuration.Faults))
+}
+
+// write prints a result as JSON, or as text.
+func write(w io.Writer, output string, result any, text func(io.Writer) error) error {
+	if output != "json" {
+		return text(w)
 	}
-	fmt.Fprintf(w, "configuration\t%s: %s\n", file, state)
-	for _, fault := range v.Configuration.Faults {
-		fmt.Fprintf(w, "\t%s\n", fault)
-	}
-	if v.Configuration.Series != nil {
-		fmt.Fprintf(w, "series\t%s\n", v.Configuration.Series)
-	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(result)
 }
 
 func (v verdict) writeKernel(w io.Writer) {

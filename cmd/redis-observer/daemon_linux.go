@@ -65,6 +65,9 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 		return nil, err
 	}
 	logger, level := newLogger(log, c.Log)
+	for _, fault := range config.UnknownVariables(os.Environ()) {
+		logger.Warn("ignoring an unknown environment variable", "fault", fault)
+	}
 	stages, err := p.newStages(ctx, c, int64(c.Capture.RingSize), logger)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,8 @@
 //	$ redis-observer replay --config observer.yaml capture.pcap
 //	$ redis-observer version
 //
+// With the build tag man it also writes its manual pages (man.go).
+//
 // observe.go is the loop. stages.go creates the stages that the daemon and a replay share.
 // daemon_linux.go adds the endpoint, reloads and the service manager. SIGINT and SIGTERM detach the
 // probes, read the remaining events, and end the process within two seconds; SIGHUP reloads the

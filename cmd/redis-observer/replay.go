@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/config"
@@ -30,7 +31,8 @@ func (p program) replayCommand() *cobra.Command {
 			return r.run(cmd.Context(), writers[output], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	replay.Flags().StringVarP(&output, "output", "o", "prometheus", "output format: prometheus, table or json")
+	addConfigFlags(replay, func(flags *pflag.FlagSet, _ []string) { config.AddCountFlags(flags) })
+	addOutputFlag(replay, &output, "prometheus", "table", "json")
 	return replay
 }
 

@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/naming"
+	"github.com/redis-observer/redis-observer/internal/spelling"
 )
 
 // program holds the external functions of the commands. Tests replace them.
@@ -40,25 +44,94 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 // root is the command that observes, and the parent of the others.
 func (p program) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "redis-observer",
-		Short:         "Observe Redis traffic with eBPF and serve Prometheus metrics",
-		Args:          cobra.NoArgs,
+		Use:   "redis-observer",
+		Short: "Observe Redis traffic with eBPF and serve Prometheus metrics",
+		Long: `redis-observer observes the Redis traffic of the programs on this host and serves Prometheus metrics of
+each command: its rate, duration and outcome. Without a command it observes until SIGINT or SIGTERM;
+SIGHUP reloads the configuration.
+
+Each key of the configuration has an environment variable, REDIS_OBSERVER_ and the path of the key in
+capitals, for example REDIS_OBSERVER_CAPTURE_BACKEND. Variables override the file, and flags override both.`,
+		Example: `  redis-observer --config observer.yaml
+  redis-observer check --config observer.yaml`,
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.observe(cmd.Context(), loader(cmd), cmd.ErrOrStderr())
 		},
 	}
-	root.PersistentFlags().StringP("config", "c", "", "configuration file (default: none, all keys at their defaults)")
-	config.AddFlags(root.PersistentFlags(), backends())
-	root.CompletionOptions.DisableDefaultCmd = true
+	addConfigFlags(root, config.AddFlags)
+	root.SetVersionTemplate(versionText())
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(p.replayCommand(), versionCommand())
 	root.AddCommand(p.machineCommands()...)
+	root.AddCommand(manCommands(root)...)
+	root.Args = verbs(root)
+	for _, command := range root.Commands() {
+		if command.Args == nil {
+			command.Args = cobra.NoArgs
+		}
+	}
 	return root
 }
 
-// loader returns the loader of the configuration of a command.
+// verbs rejects arguments of the root command, which can only be a misspelt command.
+func verbs(root *cobra.Command) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var names []string
+		for _, command := range root.Commands() {
+			if command.IsAvailableCommand() {
+				names = append(names, command.Name())
+			}
+		}
+		return fmt.Errorf("unknown command %q (%sallowed %s)", args[0], didYouMean(args[0], names), strings.Join(names, ", "))
+	}
+}
+
+// flagError adds the nearest flag to the error of one that does not exist.
+func flagError(cmd *cobra.Command, err error) error {
+	var missing *pflag.NotExistError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) { names = append(names, "--"+flag.Name) })
+	return fmt.Errorf("%w (%ssee %s --help)", err, didYouMean("--"+missing.GetSpecifiedName(), names), cmd.CommandPath())
+}
+
+func didYouMean(word string, candidates []string) string {
+	if near := spelling.Nearest(word, candidates); near != "" {
+		return "did you mean " + near + "? "
+	}
+	return ""
+}
+
+// addConfigFlags adds the flags of the configuration to a command that reads it.
+func addConfigFlags(cmd *cobra.Command, add func(*pflag.FlagSet, []string)) {
+	cmd.Flags().StringP("config", "c", "", "configuration `file` (default: none, all keys at their defaults)")
+	add(cmd.Flags(), backends())
+	for flag, values := range map[string][]string{
+		"backend": backends(), "log-level": {"debug", "info", "warn", "error"}, "log-format": {config.TextFormat, config.JSONFormat},
+	} {
+		if cmd.Flags().Lookup(flag) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+		}
+	}
+}
+
+// addOutputFlag adds --output. The first format is the default.
+func addOutputFlag(cmd *cobra.Command, output *string, formats ...string) {
+	last := len(formats) - 1
+	cmd.Flags().StringVarP(output, "output", "o", formats[0], "output format: "+strings.Join(formats[:last], ", ")+" or "+formats[last])
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+}
+
+// loader returns the loader of the configuration of a command that has addConfigFlags.
 func loader(cmd *cobra.Command) config.Loader {
-	path, _ := cmd.Flags().GetString("config") // defined in root
+	path, _ := cmd.Flags().GetString("config")
 	return config.Loader{Path: path, Flags: cmd.Flags(), Backends: backends()}
 }

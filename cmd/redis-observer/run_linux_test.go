@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -181,8 +180,12 @@ func TestRunFaults(t *testing.T) {
 		name, want string
 		args       []string
 	}{
-		{"unknown flag", "unknown flag: --bakend", []string{"--bakend", "auto"}},
-		{"unknown command", "observe", []string{"observe"}},
+		{"unknown flag", "unknown flag: --bakend (did you mean --backend? see redis-observer --help)", []string{"--bakend", "auto"}},
+		{"flag of another command", "unknown flag: --listen (see redis-observer replay --help)", []string{"replay", "--listen", ":1", "x"}},
+		{"flags of other commands", "unknown flag: --ports (see redis-observer version --help)", []string{"version", "--ports", "1"}},
+		{"unknown command", `unknown command "observe" (allowed check, completion, replay, version)`, []string{"observe"}},
+		{"misspelt command", `unknown command "chek" (did you mean check? allowed`, []string{"chek"}},
+		{"argument", `unknown command "x" for "redis-observer check"`, []string{"check", "x"}},
 		{"missing file", "/nonexistent.yaml", []string{"--config", "/nonexistent.yaml"}},
 		{"faulty configuration", "capture.backend: unknown value", []string{"--backend", "ebpf"}},
 		{"address in use", "listen on 127.0.0.1:21104: ", []string{"--listen", "127.0.0.1:21104"}},
@@ -205,47 +208,25 @@ func TestVersion(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	assert.Equal(t, 0, run(context.Background(), []string{"version"}, &stdout, &stderr))
 	assert.True(t, strings.HasPrefix(stdout.String(), "redis-observer "+version+" (go"))
+	text := stdout.String()
+	stdout.Reset()
+	assert.Equal(t, 0, run(context.Background(), []string{"--version"}, &stdout, &stderr))
+	assert.Equal(t, text, stdout.String())
 }
 
-func TestCheck(t *testing.T) {
-	report := capture.Report{Kernel: "6.18.0", Architecture: "amd64", Auto: "tracepoint", Backends: []capture.BackendReport{
-		{Name: "fentry", Reason: "operation not permitted"}, {Name: "tracepoint", Usable: true}, {Name: "kprobe", Usable: true}}}
-	bare := capture.Report{Kernel: "4.19.0"}
-	tests := []struct {
-		name   string
-		report capture.Report
-		args   []string
-		status int
-		want   []string
-	}{
-		{"auto", report, nil, 0, []string{"tracepoint (capture.backend: auto)", "not usable: operation not permitted", "at most"}},
-		{"explicit", report, []string{"--backend", "kprobe"}, 0, []string{"kprobe (capture.backend: kprobe)"}},
-		{"explicit that does not work", report, []string{"--backend", "fentry"}, 1, []string{"none works (capture.backend: fentry)"}},
-		{"nothing works", bare, nil, 1, []string{"4.19.0", "none works"}},
-		{"all faults", report, []string{"--backend", "x", "--ports", "0"}, 1, []string{"2 faults", "capture.backend: ", "ports[0]: ", "tracepoint"}},
-		{"output", report, []string{"--output", "xml"}, 1, nil},
+func TestCompletion(t *testing.T) {
+	for line, want := range map[string]string{
+		"check --backend=": "auto\n", "replay --output=": "prometheus\ntable\njson\n", "che": "check\t",
+	} {
+		var stdout, stderr bytes.Buffer
+		assert.Equal(t, 0, run(context.Background(), append([]string{"__complete"}, strings.Fields(line)...), &stdout, &stderr))
+		assert.Contains(t, stdout.String(), want, line)
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			var stdout, stderr bytes.Buffer
-			world := program{machine: machine{probe: func() capture.Report { return test.report }}}
-			assert.Equal(t, test.status, world.run(context.Background(), append([]string{"check"}, test.args...), &stdout, &stderr))
-			for _, want := range test.want {
-				assert.Contains(t, stdout.String(), want)
-			}
-			assert.Equal(t, test.status != 0, stderr.Len() > 0)
-		})
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		var stdout, stderr bytes.Buffer
+		assert.Equal(t, 0, run(context.Background(), []string{"completion", shell}, &stdout, &stderr))
+		assert.Contains(t, stdout.String(), "redis-observer", shell)
 	}
-
-	var stdout, stderr bytes.Buffer
-	world := program{machine: machine{probe: func() capture.Report { return report }}}
-	require.Equal(t, 0, world.run(context.Background(), []string{"check", "--output", "json"}, &stdout, &stderr))
-	var v verdict
-	require.NoError(t, json.Unmarshal(stdout.Bytes(), &v))
-	assert.True(t, v.OK)
-	assert.Equal(t, "tracepoint", v.Backend)
-	assert.Equal(t, report, v.Kernel)
-	assert.Positive(t, v.Configuration.Series.Total)
 }
 
 // A client that opens connections without end does not fill the disk with log lines.

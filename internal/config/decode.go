@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/spelling"
 )
 
 // decodeHook converts the values of YAML, the environment and flags to the types of Config. Weak
@@ -159,11 +160,25 @@ func decodeText(text string, to reflect.Type) (any, error) {
 		return reflect.Zero(to).Interface(), nil
 	}
 	if err := typeMismatch(reflect.TypeOf(value), to); err != nil {
-		return nil, &Fault{Cause: "must be " + kindName(to) + ", not " + strconv.Quote(text)}
+		return nil, &Fault{Cause: "must be " + kindName(to) + ", not " + strconv.Quote(text), Allowed: inSeconds(text, to)}
 	}
 	return value, nil
 }
 
+// inSeconds returns the remedy for a duration where a number is allowed; all such numbers are
+// seconds.
+func inSeconds(text string, to reflect.Type) string {
+	duration, err := time.ParseDuration(strings.TrimSpace(text))
+	if err != nil || to.Kind() != reflect.Float64 {
+		return ""
+	}
+	return "write " + strconv.FormatFloat(duration.Seconds(), 'g', -1, 64) + ", in seconds"
+}
+
 func unknownValue(value string, allowed ...string) *Fault {
-	return &Fault{Cause: "unknown value " + strconv.Quote(value), Allowed: "allowed " + strings.Join(allowed, ", ")}
+	hint := "allowed " + strings.Join(allowed, ", ")
+	if near := spelling.Nearest(strings.ToLower(value), allowed); near != "" {
+		hint = "did you mean " + near + "? " + hint
+	}
+	return &Fault{Cause: "unknown value " + strconv.Quote(value), Allowed: hint}
 }

@@ -2,15 +2,17 @@ package config
 
 import (
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
+
+	"github.com/redis-observer/redis-observer/internal/spelling"
 )
 
 // Fault is one error in a configuration.
 type Fault struct {
-	Path    string // path of the key, for example endpoints[0].role
+	At      string // where the value stands: file:line:column, a variable or a flag; may be empty
+	Path    string // path of the key, for example endpoints[0].role; may be empty
 	Cause   string
 	Allowed string // valid values, or a remedy; may be empty
 }
@@ -20,6 +22,9 @@ func (f *Fault) Error() string {
 	line := f.Cause
 	if f.Path != "" {
 		line = f.Path + ": " + line
+	}
+	if f.At != "" {
+		line = f.At + ": " + line
 	}
 	if f.Allowed != "" {
 		line += " (" + f.Allowed + ")"
@@ -88,6 +93,8 @@ func leaves(err error) []error {
 	return all
 }
 
+const unknownKeyCause = "unknown key"
+
 // unknownKey reports a key that does not exist, with the closest existing key and all keys of that
 // level.
 func unknownKey(parent, key string) *Fault {
@@ -96,40 +103,8 @@ func unknownKey(parent, key string) *Fault {
 		path = parent + "." + key
 	}
 	hint := "allowed " + strings.Join(allowed, ", ")
-	if near := nearest(key, allowed); near != "" {
+	if near := spelling.Nearest(key, allowed); near != "" {
 		hint = "did you mean " + near + "? " + hint
 	}
-	return &Fault{Path: path, Cause: "unknown key", Allowed: hint}
-}
-
-// nearest returns the candidate with the smallest edit distance to word, or "" if none is close.
-func nearest(word string, candidates []string) string {
-	best, bound := "", len(word)/3+1
-	for _, candidate := range slices.Sorted(slices.Values(candidates)) {
-		if d := distance(word, candidate); d <= bound {
-			best, bound = candidate, d-1
-		}
-	}
-	return best
-}
-
-// distance returns the Levenshtein distance of two words, in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return &Fault{Path: path, Cause: unknownKeyCause, Allowed: hint}
 }

@@ -50,6 +50,8 @@ func TestFaults(t *testing.T) {
 		{"role", "endpoints: [{name: a, addresses: ['*:1'], role: both}]", []string{`endpoints[0].role: unknown value "both" (allowed client, server)`}},
 		{"address", "endpoints: [{name: a, addresses: ['*:1', '10.0.0.1']}]", []string{`endpoints[0].addresses[1]: "10.0.0.1" has no port (` + address.Forms + ")"}},
 		{"address taken", "endpoints: [{name: a, addresses: ['*:1']}, {name: b, addresses: ['*:2', '*:1']}]", []string{`endpoints[1].addresses[1]: *:1 is also endpoints[0].addresses[0] of "a" (remove one of them)`}},
+		{"address twice", "endpoints: [{name: a, addresses: ['*:1', '*:1']}]", []string{`endpoints[0].addresses[1]: *:1 is also endpoints[0].addresses[0] (remove one of them)`}},
+		{"address twice under one name", "endpoints: [{name: a, addresses: ['h:1']}, {name: a, addresses: ['H:1']}]", []string{`endpoints[1].addresses[0]: h:1 is also endpoints[0].addresses[0] (remove one of them)`}},
 		{"address counted at both ends", "endpoints: [{name: a, addresses: ['*:1']}, {name: a, addresses: ['*:1'], role: server}]", []string{`endpoints[1].addresses[0]: *:1 of "a" is also endpoints[0].addresses[0] of "a" in the other role, so its commands would be counted twice (remove one of them)`}},
 		{"address counted at both ends under two names", "endpoints: [{name: a, addresses: ['*:1']}, {name: b, addresses: ['*:1'], role: server}]", []string{`endpoints[1].addresses[0]: *:1 of "b" is also endpoints[0].addresses[0] of "a" in the other role, so its commands would be counted twice (remove one of them)`}},
 		{"path of a directory", "endpoints: [{name: a, addresses: ['unix:/tmp']}]", []string{"endpoints[0].addresses[0]: unix:/tmp is a directory (allowed the path of a socket, such as unix:/run/redis/redis.sock)"}},
@@ -67,6 +69,11 @@ func TestFaults(t *testing.T) {
 		{"format", "log: {format: xml}", []string{`log.format: unknown value "xml" (allowed text, json)`}},
 		{"extra command", "extra_commands: [fine, 'a b']", []string{`extra_commands[1]: extra command "a b": must consist of letters, digits and _ . - | :, not ' '`}},
 		{"renamed command", "renamed_commands: {xget: got}", []string{`renamed_commands.xget: renamed command "xget": unknown command "got" (give the name before renaming, such as get)`}},
+		{"bucket with a unit", "metrics: {buckets: [1ms, 2500us]}", []string{
+			`metrics.buckets[0]: must be a number, not "1ms" (write 0.001, in seconds)`, `metrics.buckets[1]: must be a number, not "2500us" (write 0.0025, in seconds)`}},
+		{"value nearly right", "capture: {backend: trace-point}\nlog: {level: warning}", []string{
+			`capture.backend: unknown value "trace-point" (did you mean tracepoint? allowed auto, fentry, kprobe, tracepoint)`,
+			`log.level: unknown value "warning" (did you mean warn? allowed debug, info, warn, error)`}},
 		{"all at once", "listn: x\ncapture: {backend: ebpf, ring_size: 5x}\nports: [0]\nlog: {format: xml, levl: info}", []string{
 			"log.levl: unknown key (did you mean level? allowed level, format)",
 			"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, log)",
@@ -82,6 +89,8 @@ func TestFaults(t *testing.T) {
 			assert.Nil(t, config)
 			var got []string
 			for _, fault := range Faults(err) {
+				assert.Contains(t, fault.At, "observer.yaml")
+				fault.At = ""
 				got = append(got, fault.Error())
 			}
 			assert.ElementsMatch(t, test.want, got)
@@ -101,7 +110,7 @@ func TestVariableFaults(t *testing.T) {
 			t.Setenv("REDIS_OBSERVER_"+variable, "x")
 			_, err := load("")
 			require.Len(t, Faults(err), 1)
-			assert.Equal(t, want, Faults(err)[0].Error())
+			assert.Equal(t, "REDIS_OBSERVER_"+variable+": "+want, Faults(err)[0].Error())
 		})
 	}
 }

@@ -33,7 +33,7 @@ func leafKeys() []string {
 // Variable returns the environment variable of a key of the file, for example
 // REDIS_OBSERVER_CAPTURE_BACKEND for capture.backend.
 func Variable(key string) string {
-	return "REDIS_OBSERVER_" + strings.ToUpper(strings.NewReplacer(delimiter, "_", ".", "_").Replace(key))
+	return prefix + strings.ToUpper(strings.NewReplacer(delimiter, "_", ".", "_").Replace(key))
 }
 
 // siblings returns the valid keys below a path such as "capture" or "endpoints[2]".

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -28,6 +29,7 @@ var flagKeys = map[string]string{
 // AddFlags defines the flags that override the file and the environment. backends are those of a
 // Loader.
 func AddFlags(flags *pflag.FlagSet, backends []string) {
+	AddCountFlags(flags)
 	d := Default()
 	choice := ""
 	if len(backends) > 0 {
@@ -36,7 +38,12 @@ func AddFlags(flags *pflag.FlagSet, backends []string) {
 	flags.String("listen", d.Listen, "listen address of the HTTP endpoint")
 	flags.String("web-config", d.WebConfig, "web configuration file for TLS and basic authentication")
 	flags.String("backend", d.Capture.Backend, "capture backend"+choice)
-	flags.IntSlice("ports", d.Ports, "ports to observe in addition to those of the endpoints")
+}
+
+// AddCountFlags defines those of the flags that matter without an endpoint and a backend.
+func AddCountFlags(flags *pflag.FlagSet) {
+	d := Default()
+	flags.StringSlice("ports", texts(d.Ports), "ports to observe in addition to those of the endpoints")
 	flags.String("log-level", "info", "minimum log level: debug, info, warn or error")
 	flags.String("log-format", d.Log.Format, "log format: text or json")
 }
@@ -69,7 +76,7 @@ func (l Loader) LoadText() (*Config, []byte, error) {
 
 func loadError(path string, err error) error {
 	object, separator := "configuration", " "
-	if path != "" {
+	if path != "" && len(Faults(err)) == 0 { // faults name the file
 		object += " " + path
 	}
 	if len(leaves(err)) > 1 {
@@ -79,12 +86,24 @@ func loadError(path string, err error) error {
 }
 
 func (l Loader) parse(text []byte) (*Config, error) {
-	v := viper.NewWithOptions(viper.KeyDelimiter(delimiter))
-	if err := readText(v, text); err != nil {
-		return nil, err
+	root, err := parseText(text)
+	o := origin{l, root}
+	if root == nil && err != nil {
+		return nil, o.locate(err)
 	}
-	// Bind every variable by its full name. Unknown REDIS_OBSERVER_* variables are not errors:
-	// Kubernetes sets some in every pod if a Service is named redis-observer.
+	config, more := l.decode(text)
+	if err = errors.Join(err, more); err != nil {
+		return nil, o.locate(err)
+	}
+	return config, nil
+}
+
+func (l Loader) decode(text []byte) (*Config, error) {
+	v := viper.NewWithOptions(viper.KeyDelimiter(delimiter))
+	v.SetConfigType("yaml")
+	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
+		return nil, fmt.Errorf("read YAML: %w", errors.Unwrap(err))
+	}
 	for _, key := range leafKeys() {
 		if err := v.BindEnv(key, Variable(key)); err != nil {
 			return nil, err
@@ -132,22 +151,23 @@ func readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-func readText(v *viper.Viper, text []byte) error {
-	if err := tooComplex(text); err != nil {
-		return err
-	}
-	v.SetConfigType("yaml")
-	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
-		return fmt.Errorf("read YAML: %w", errors.Unwrap(err))
-	}
-	return nil
-}
-
 func bindFlags(v *viper.Viper, flags *pflag.FlagSet) error {
 	for name, key := range flagKeys {
-		if err := v.BindPFlag(key, flags.Lookup(name)); err != nil {
+		flag := flags.Lookup(name)
+		if flag == nil {
+			continue // the command does not have it
+		}
+		if err := v.BindPFlag(key, flag); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func texts(numbers []int) []string {
+	var list []string
+	for _, n := range numbers {
+		list = append(list, strconv.Itoa(n))
+	}
+	return list
 }

@@ -195,13 +195,4 @@ func TestLoadUnreadableFile(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	assert.Contains(t, err.Error(), "/nonexistent/observer.yaml")
 	assert.Contains(t, err.Error(), "--config")
-
-	for name, text := range map[string]string{"syntax": "listen: [", "list": "- a\n", "twice": "listen: a\nlisten: b\n"} {
-		t.Run(name, func(t *testing.T) {
-			_, err := load(mustWrite(t, text))
-			require.Error(t, err)
-			assert.Contains(t, err.Error(), "yaml")
-			assert.Empty(t, Faults(err))
-		})
-	}
 }

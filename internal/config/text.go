@@ -2,7 +2,11 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -40,9 +44,10 @@ func blank(text []byte) bool {
 	return true
 }
 
-// tooComplex returns an error if the text would expand to too many values in memory, before it is
-// decoded. It returns nil for invalid YAML, which the decoder reports.
-func tooComplex(text []byte) error {
+// parseText returns the tree of a text, nil for an empty one, and its faults. With an error that
+// makes the text meaningless the tree is nil. It runs before the text is decoded, because a small text can expand to very
+// many values in memory.
+func parseText(text []byte) (*yaml.Node, error) {
 	separators := 0
 	for _, c := range text {
 		switch c {
@@ -51,16 +56,93 @@ func tooComplex(text []byte) error {
 		}
 	}
 	if separators > maxNodes {
-		return fmt.Errorf("the file holds more than %d values", maxNodes)
+		return nil, fmt.Errorf("the file holds more than %d values", maxNodes)
 	}
-	var root yaml.Node
-	if yaml.Unmarshal(text, &root) != nil {
-		return nil
+	root, second := onlyDocument(text)
+	if root == nil {
+		return nil, second
 	}
-	if countNodes(&root, map[*yaml.Node]int{}) > maxNodes {
-		return fmt.Errorf("the file holds more than %d values after aliases are expanded", maxNodes)
+	if countNodes(root, map[*yaml.Node]int{}) > maxNodes {
+		return nil, fmt.Errorf("the file holds more than %d values after aliases are expanded", maxNodes)
 	}
-	return nil
+	if root.Kind != yaml.MappingNode && root.Tag != "!!null" {
+		return nil, &Fault{At: positionOf(root), Cause: "the file must be a map of keys, not " + nodeName(root), Allowed: "write `key: value` lines, as in config.example.yaml"}
+	}
+	if repeated := repeatedKeys(root); len(repeated) > 0 {
+		return nil, errors.Join(append(repeated, second)...)
+	}
+	return root, second
+}
+
+// onlyDocument returns the first document of a text. A further one would be ignored, so it is a
+// fault.
+func onlyDocument(text []byte) (*yaml.Node, error) {
+	var first, second yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	switch err := decoder.Decode(&first); {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, syntaxFault(text, err)
+	}
+	switch err := decoder.Decode(&second); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		return nil, syntaxFault(text, err)
+	case second.Content[0].Tag != "!!null":
+		return first.Content[0], &Fault{At: positionOf(second.Content[0]), Cause: "a second YAML document begins", Allowed: "keep one: remove the line --- above"}
+	}
+	return first.Content[0], nil
+}
+
+// syntaxFault converts an error of the YAML parser, which has a line at most.
+func syntaxFault(text []byte, err error) *Fault {
+	cause, at := strings.TrimPrefix(err.Error(), "yaml: "), "1"
+	if rest, found := strings.CutPrefix(cause, "line "); found {
+		at, cause, _ = strings.Cut(rest, ": ")
+	}
+	row := 0
+	for line := range strings.Lines(string(text)) {
+		row++
+		indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+		if tab := strings.IndexByte(indent, '\t'); tab >= 0 && strings.TrimSpace(line) != "" {
+			return &Fault{At: fmt.Sprintf("%d:%d", row, tab+1), Cause: "the line is indented with a tab", Allowed: "YAML allows only spaces"}
+		}
+	}
+	return &Fault{At: at, Cause: "not valid YAML: " + cause}
+}
+
+// repeatedKeys returns a fault for each key that a map has twice. Upper and lower case are equal.
+func repeatedKeys(node *yaml.Node) []error {
+	var faults []error
+	if node.Kind == yaml.MappingNode {
+		first := map[string]*yaml.Node{}
+		for i := 0; i < len(node.Content); i += 2 {
+			key := node.Content[i]
+			name := strings.ToLower(key.Value)
+			if earlier := first[name]; earlier != nil {
+				faults = append(faults, &Fault{At: positionOf(key), Path: key.Value, Cause: fmt.Sprintf("the same key stands in line %d", earlier.Line), Allowed: "remove one of them"})
+				continue
+			}
+			first[name] = key
+		}
+	}
+	for _, inner := range node.Content {
+		faults = append(faults, repeatedKeys(inner)...)
+	}
+	return faults
+}
+
+// nodeName names the kind of a node in YAML terms.
+func nodeName(node *yaml.Node) string {
+	switch node.Kind {
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		return strconv.Quote(node.Value)
+	default:
+		return "an alias"
+	}
 }
 
 // countNodes counts the values that a node expands to, and stops soon after maxNodes. YAML allows a

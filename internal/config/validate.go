@@ -158,6 +158,8 @@ func validateEndpoints(endpoints []Endpoint, found *faultList) {
 				found.add(at, &Fault{Cause: fmt.Sprintf("%s of %q is also %s of %q in the other role, so its commands would be counted twice", a, endpoint.Name, first.path, first.name), Allowed: "remove one of them"})
 			case first.name != endpoint.Name:
 				found.add(at, &Fault{Cause: a.String() + " is also " + first.path + " of " + strconv.Quote(first.name), Allowed: "remove one of them"})
+			default:
+				found.add(at, &Fault{Cause: a.String() + " is also " + first.path, Allowed: "remove one of them"})
 			}
 		}
 	}

@@ -25,7 +25,7 @@ const (
 // host holds the addresses of one host name.
 type host struct {
 	addresses map[netip.Addr]int // lookups since DNS last returned it
-	failed    bool
+	failure   error              // of the last lookup; nil if it succeeded
 }
 
 // hosts are the host names of the rules. Not safe for concurrent use.
@@ -110,16 +110,16 @@ func (h *hosts) update(answers map[string]answer) (failed []string) {
 		known := h.known[name]
 		if got.err != nil {
 			failed = append(failed, name)
-			if !known.failed {
+			if known.failure == nil {
 				h.logger.Warn("cannot resolve the host name of an endpoint; keeping its last addresses", "host", name, "error", got.err)
 			}
-			known.failed = true
+			known.failure = got.err
 			continue
 		}
-		if known.failed {
+		if known.failure != nil {
 			h.logger.Info("host name of an endpoint resolves again", "host", name)
 		}
-		known.failed = false
+		known.failure = nil
 		known.update(got.addresses)
 	}
 	return failed
