@@ -62,6 +62,7 @@ func (b *blocks) next(packet *Packet) error {
 		}
 		b.take(int(length))
 		if found {
+			b.packets = true
 			return nil
 		}
 	}
@@ -150,9 +151,32 @@ func (b *blocks) packet(kind uint32, content []byte, packet *Packet) error {
 		return b.damaged(fmt.Sprintf("a packet has a length of %d bytes in a block of %d", kept, len(content)))
 	}
 	from := &b.interfaces[index]
-	b.last = from.nanoseconds(uint64(b.order.Uint32(content[4:]))<<32 | uint64(b.order.Uint32(content[8:])))
-	*packet = Packet{Time: b.last, Link: from.link, Length: max(int(length), int(kept)), Data: content[head : head+int(kept)]}
+	stamp := uint64(b.order.Uint32(content[4:]))<<32 | uint64(b.order.Uint32(content[8:]))
+	if stamp != 0 {
+		b.last = from.nanoseconds(stamp)
+	}
+	*packet = Packet{Time: b.last, Link: from.link, Length: max(int(length), int(kept)), Data: content[head : head+int(kept)], Untimed: stamp == 0}
+	b.countDrops(from, kind, content, (head+int(kept)+3)&^3)
 	return nil
+}
+
+// countDrops adds the packets that were lost between the last packet of an interface and this one.
+func (b *blocks) countDrops(from *iface, kind uint32, content []byte, options int) {
+	if kind == blockPacket {
+		const unknown = 0xffff
+		if n := b.order.Uint16(content[2:]); n != unknown {
+			from.between += uint64(n)
+		}
+		return
+	}
+	if options+4 > len(content) {
+		return
+	}
+	eachOption(b.order, content[options:], func(code uint16, value []byte) {
+		if code == optionDroppedBefore && len(value) >= 8 {
+			from.between += b.order.Uint64(value)
+		}
+	})
 }
 
 // simple parses a simple packet block: it has no time, and belongs to the first interface.
@@ -166,10 +190,10 @@ func (b *blocks) simple(content []byte, packet *Packet) error {
 	if from.snap > 0 {
 		kept = min(kept, int(from.snap))
 	}
-	*packet = Packet{Time: b.last, Link: from.link, Length: length, Data: content[4 : 4+kept]}
+	*packet = Packet{Time: b.last, Link: from.link, Length: length, Data: content[4 : 4+kept], Untimed: true}
 	return nil
 }
 
 func (b *blocks) damaged(cause string) error {
-	return b.fault(cause, "the file is damaged from here on; the packets before were read")
+	return b.fault(cause, "the file is damaged from here on; "+b.remainder())
 }

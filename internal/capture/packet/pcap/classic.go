@@ -19,6 +19,7 @@ type classic struct {
 	swapped bool  // the numbers are big-endian
 	unit    int64 // of the fractions of a second, in ns
 	link    Link
+	last    int64 // time of the last packet, for packets without a time
 }
 
 func newClassic(w *window, swapped bool, unit int64) (*classic, error) {
@@ -63,7 +64,7 @@ func (c *classic) next(packet *Packet) error {
 		kept, length = bits.ReverseBytes32(kept), bits.ReverseBytes32(length)
 	}
 	if kept > MaxPacket {
-		return c.fault(fmt.Sprintf("a packet has a length of %d bytes", kept), "the file is damaged from here on; the packets before were read")
+		return c.fault(fmt.Sprintf("a packet has a length of %d bytes", kept), "the file is damaged from here on; "+c.remainder())
 	}
 	size := recordHeader + int(kept)
 	if len(record) < size {
@@ -72,10 +73,15 @@ func (c *classic) next(packet *Packet) error {
 		}
 		record = c.ahead()
 	}
-	packet.Time = int64(seconds)*1e9 + int64(fraction)*c.unit
+	packet.Untimed = seconds|fraction == 0
+	if !packet.Untimed {
+		c.last = int64(seconds)*1e9 + int64(fraction)*c.unit
+	}
+	packet.Time = c.last
 	packet.Link = c.link
 	packet.Length = int(max(length, kept))
 	packet.Data = record[recordHeader:size]
+	c.packets = true
 	c.take(size)
 	return nil
 }

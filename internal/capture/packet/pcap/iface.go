@@ -6,9 +6,10 @@ import (
 	"math/bits"
 )
 
-// The options of an interface and of its statistics that are used.
+// The options of an interface, of its statistics and of a packet that are used.
 const (
 	optionEnd             = 0
+	optionDroppedBefore   = 4 // of a packet: lost since the one before it
 	optionDroppedByDevice = 5
 	optionDroppedBySystem = 7
 	optionResolution      = 9
@@ -21,7 +22,8 @@ type iface struct {
 	snap    uint32
 	units   uint64 // time stamp units per second
 	offset  int64  // seconds added to each time stamp
-	dropped uint64
+	dropped uint64 // according to its statistics
+	between uint64 // according to its packets
 }
 
 // nanoseconds converts a time stamp. An absurd one gives an absurd result, but does not panic.
@@ -94,7 +96,7 @@ func (b *blocks) statistics(content []byte) {
 func (b *blocks) dropped() uint64 {
 	sum := b.lost
 	for i := range b.interfaces {
-		sum += b.interfaces[i].dropped
+		sum += max(b.interfaces[i].dropped, b.interfaces[i].between) // both count the same losses
 	}
 	return sum
 }

@@ -2,6 +2,7 @@ package pcap
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/bits"
@@ -16,6 +17,10 @@ type Packet struct {
 	Link   Link   // the header that Data begins with
 	Length int    // bytes on the wire; more than len(Data) if the capture cut off the packet
 	Data   []byte // valid until the next call of Next
+
+	// Untimed: the file has no time for the packet, or has 0 for it. Time is then that of the
+	// packet before it.
+	Untimed bool
 }
 
 // MaxPacket is the longest packet that is read, in bytes: four times the maximum of tcpdump, and
@@ -73,6 +78,9 @@ func NewReader(name string, input io.Reader) (*Reader, error) {
 
 func identify(w *window) (format, error) {
 	magic, err := w.peek(4)
+	if errors.Is(err, io.EOF) {
+		return nil, w.fault("is empty", "no packet was captured, or the capture has not been written yet")
+	}
 	if err != nil {
 		return nil, w.cut(err, "begins with no header of a capture file")
 	}

@@ -185,8 +185,8 @@ func TestInterfaces(t *testing.T) {
 		{Time: second*1e9 + 1, Link: 276, Length: 2, Data: []byte("bc")},
 		{Time: second*1e9 + 5e8, Link: 101, Length: 3, Data: []byte("def")},
 		{Time: 1<<32*1e9 + 5e6, Link: 0, Length: 0, Data: []byte{}},
-		{Time: 1<<32*1e9 + 5e6, Link: 1, Length: 2, Data: []byte("xy")},
-		{Time: 0, Link: 113, Length: 1, Data: []byte("z")},
+		{Time: 1<<32*1e9 + 5e6, Link: 1, Length: 2, Data: []byte("xy"), Untimed: true},
+		{Time: 1<<32*1e9 + 5e6, Link: 113, Length: 1, Data: []byte("z"), Untimed: true},
 	}, packets)
 
 	r, err := NewReader("", bytes.NewReader(file))
@@ -331,6 +331,84 @@ func TestDamage(t *testing.T) {
 				assert.Len(t, packets, test.packets)
 			}
 		})
+	}
+}
+
+// TestDropsBetweenPackets: packets may say how many were lost before them, and the statistics of
+// their interface count the same losses.
+func TestDropsBetweenPackets(t *testing.T) {
+	dropped := func(of uint32, n byte) []byte {
+		packet := enhanced(of, 7, []byte("abcde")) // with padding before the options
+		content := append(packet[8:len(packet)-4:len(packet)-4], option(optionDroppedBefore, n, 0, 0, 0, 0, 0, 0, 0)...)
+		return block(blockEnhancedPacket, content)
+	}
+	obsolete := block(blockPacket, append([]byte{0, 0, 5, 0}, enhanced(0, 9, []byte("abcd"))[12:32]...))
+	unknown := block(blockPacket, append([]byte{0, 0, 255, 255}, enhanced(0, 9, []byte("abcd"))[12:32]...))
+	statistics := block(blockStatistics, append(make([]byte, 12), option(optionDroppedBySystem, 6, 0, 0, 0, 0, 0, 0, 0)...))
+	for name, test := range map[string]struct {
+		blocks [][]byte
+		want   uint64
+	}{
+		"enhanced":               {[][]byte{dropped(0, 3), dropped(0, 4), dropped(1, 1)}, 8},
+		"obsolete":               {[][]byte{obsolete, unknown, obsolete}, 10},
+		"and statistics":         {[][]byte{dropped(0, 3), statistics}, 6},
+		"more than statistics":   {[][]byte{statistics, dropped(0, 200)}, 200},
+		"none":                   {[][]byte{enhanced(0, 7, []byte("a"))}, 0},
+		"of an earlier section":  {[][]byte{dropped(0, 3), section(), described(1), dropped(0, 2)}, 5},
+		"of an interface beside": {[][]byte{dropped(1, 9), statistics}, 15},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := bytes.Join(append([][]byte{section(), described(1), described(1)}, test.blocks...), nil)
+			r, err := NewReader("", bytes.NewReader(file))
+			require.NoError(t, err)
+			var p Packet
+			for err == nil {
+				err = r.Next(&p)
+			}
+			require.ErrorIs(t, err, io.EOF)
+			assert.Equal(t, test.want, r.Dropped())
+		})
+	}
+}
+
+// TestPacketsWithoutTime: a simple packet has no time, and 0 is the time of no capture.
+func TestPacketsWithoutTime(t *testing.T) {
+	pcap := sample().Pcap()
+	for at := fileHeader; at < len(pcap); at += recordHeader + int(binary.LittleEndian.Uint32(pcap[at+8:])) {
+		clear(pcap[at : at+8])
+	}
+	simple := block(blockSimplePacket, append(binary.LittleEndian.AppendUint32(nil, 2), 'x', 'y'))
+	for name, file := range map[string][]byte{
+		"pcap":     pcap,
+		"enhanced": bytes.Join([][]byte{section(), described(1), enhanced(0, 0, []byte("a"))}, nil),
+		"simple":   bytes.Join([][]byte{section(), described(1), simple}, nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			packets, err := read(t, file)
+			require.NoError(t, err)
+			require.NotEmpty(t, packets)
+			for _, p := range packets {
+				assert.True(t, p.Untimed)
+				assert.Zero(t, p.Time)
+			}
+		})
+	}
+}
+
+// TestFaultsSayWhatWasRead: no packet comes before the damage of an empty file.
+func TestFaultsSayWhatWasRead(t *testing.T) {
+	pcap := sample().Pcap()
+	for name, test := range map[string]struct {
+		file  []byte
+		words string
+	}{
+		"empty":       {nil, "is empty"},
+		"header only": {pcap[:20], "no packet of it was read"},
+		"first cut":   {pcap[:30], "no packet of it was read"},
+		"last cut":    {pcap[:len(pcap)-1], "the packets before were read"},
+	} {
+		_, err := read(t, test.file)
+		assert.ErrorContains(t, err, test.words, name)
 	}
 }
 

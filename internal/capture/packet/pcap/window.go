@@ -21,6 +21,7 @@ type window struct {
 	buffer     []byte
 	start, end int   // the bytes ahead: read, but not taken yet
 	base       int64 // offset of the buffer in the file
+	packets    bool  // a packet was read
 }
 
 func newWindow(name string, input io.Reader) *window {
@@ -84,7 +85,15 @@ func (w *window) fault(cause, remedy string) error {
 // cut converts the error of a read to a Fault.
 func (w *window) cut(err error, where string) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return w.fault(where, "the capture was cut off; the packets before were read")
+		return w.fault(where, "the capture was cut off; "+w.remainder())
 	}
-	return w.fault(fmt.Sprintf("cannot be read further: %s", err), "the file is damaged; the packets before were read")
+	return w.fault(fmt.Sprintf("cannot be read further: %s", err), "the file is damaged; "+w.remainder())
+}
+
+// remainder says which packets of a damaged file were read.
+func (w *window) remainder() string {
+	if w.packets {
+		return "the packets before were read"
+	}
+	return "no packet of it was read"
 }
