@@ -9,8 +9,8 @@
 //
 // It does not verify checksums, because the network card computes those of outgoing packets after
 // the capture. It verifies lengths; a packet with contradictory lengths is Malformed. A packet that
-// was cut off by the capture is decoded as far as possible, and Segment.Missing is the length of
-// the missing payload.
+// was cut off by the capture, or sliced by a device before it, is decoded as far as possible, and
+// Segment.Missing is the length of the missing payload.
 //
 // Ownership: a Segment's payload aliases the packet, or the decoder's buffer if it was fragmented,
 // until the next call. Only one goroutine may use a Decoder. Its memory is bounded by the constants

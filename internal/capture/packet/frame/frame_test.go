@@ -90,6 +90,18 @@ func TestLinks(t *testing.T) {
 	assert.Equal(t, Unsupported, new(Decoder).Decode(127, make([]byte, 64), 64, 0, &s))
 }
 
+// TestSliced: switches and packet brokers cut packets off before the capture, so that the capture
+// does not record their length. The IP header has it.
+func TestSliced(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		whole := ip(t, v6)
+		cut := whole[:len(whole)-10]
+		s := mustDecode(t, linkRaw, cut, len(cut))
+		assert.Equal(t, payload[:len(payload)-10], string(s.Payload))
+		assert.EqualValues(t, 10, s.Missing)
+	}
+}
+
 func TestOffloaded(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		data := ip(t, v6)
@@ -217,7 +229,7 @@ func TestRejects(t *testing.T) {
 		{"header of IP cut by the capture", whole[:15], len(whole), Snapped},
 		{"header of IP cut by the sender", whole[:15], 0, Malformed},
 		{"header of TCP cut by the capture", whole[:30], len(whole), Snapped},
-		{"total length beyond the packet", change(2, 0xff, 0xff), 0, Malformed},
+		{"total length beyond the packet, within the header", change(2, 0xff, 0xff)[:30], 0, Snapped},
 		{"total length below the header", change(2, 0, 19), 0, Malformed},
 		{"header length of IP too small", change(0, 0x44), 0, Malformed},
 		{"header length of TCP too small", change(32, 0x40), 0, Malformed},

@@ -46,14 +46,15 @@ func (d *Decoder) ipv4(data []byte, length int, time int64, segment *Segment) Ve
 	if total == 0 {
 		total = length // 0 before the network card splits the packet (segmentation offload)
 	}
-	if data[0]>>4 != 4 || header < headerIPv4 || total < header || total > length {
+	if data[0]>>4 != 4 || header < headerIPv4 || total < header {
 		return Malformed
 	}
+	length = max(length, total) // a longer packet was sliced before the capture saw it
 	if data[9] != protocolTCP {
 		return Other
 	}
 	if len(data) < header {
-		return Snapped
+		return short(data, length)
 	}
 	mapIPv4(&segment.Source, data[12:16])
 	mapIPv4(&segment.Destination, data[16:20])
@@ -83,7 +84,7 @@ func (d *Decoder) ipv6(data []byte, length int, time int64, segment *Segment) Ve
 	if total == headerIPv6 {
 		total = length // a jumbogram, or as above
 	}
-	if data[0]>>4 != 6 || total > length {
+	if data[0]>>4 != 6 {
 		return Malformed
 	}
 	copy(segment.Source[:], data[8:24])
