@@ -29,6 +29,7 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 			s.record(s.tracker.Rename())
 			s.releaseUnused()
 		}
+		s.untimed = e.Untimed
 		s.record(s.tracker.Track(&e))
 		if e.Kind == event.Tick {
 			alive.beat()
@@ -48,6 +49,9 @@ func relist(source event.Source) {
 
 func (s *stages) record(exchanges []session.Exchange) {
 	for i := range exchanges {
+		if s.untimed {
+			exchanges[i].Duration = session.NoDuration
+		}
 		s.recorder.Record(&exchanges[i])
 	}
 }

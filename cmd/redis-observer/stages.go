@@ -29,6 +29,7 @@ type stages struct {
 	recorder *metrics.Recorder
 	tracker  *correlate.Tracker // set by follow
 	memory   int64              // memory limit of the process, in bytes
+	untimed  bool               // the event that is tracked has no time
 }
 
 // newStages creates the stages that do not depend on the source. ringSize is the size of the ring

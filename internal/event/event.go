@@ -134,6 +134,7 @@ type Event struct {
 	Reach     Reach  // exact in Open and Existing, as far as it is known; a lower bound in other events
 	Left      bool   // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more
 	Cut       Cut    // of PeerClosed: how
+	Untimed   bool   // of packets: the capture has no time for it, so Time measures no latency
 	Unread    uint8  // of Closed: received bytes that the program did not read, 255 for so many or more; 0 where that is not known
 	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte
 	// of the request stream (the others), modulo 2^32.

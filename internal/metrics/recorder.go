@@ -108,7 +108,9 @@ func (r *Recorder) Record(e *session.Exchange) {
 		}
 		series.fail(n)
 	}
-	series.duration.observe(e.Duration, e.Count)
+	if e.Duration >= 0 {
+		series.duration.observe(e.Duration, e.Count)
+	}
 }
 
 // ConfigRead records the time and the success of a read of the configuration.

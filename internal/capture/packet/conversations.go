@@ -39,6 +39,8 @@ type conversations struct {
 	events  eventQueue
 	listing *listing // the one under way, or nil; for packets on this machine only
 	lost    *losses
+	added   uint64    // conversations since the beginning
+	oneWay  [2]uint64 // those removed of which only one direction was seen, by Direction
 }
 
 // portSets are the observed ports.
@@ -84,12 +86,13 @@ type conversation struct {
 	active    int64
 	removeAt  int64 // 0 until both ends have closed
 	start     opening
-	opened    bool // start is known
-	reopening bool // there is an opening for the same endpoints
-	foreign   bool // the end with the observed port is the one that connected, so it is not a server
-	closed    bool // its end was queued
-	gone      bool // it was removed from the table
-	listed    bool // one of its sockets was found on this machine
+	opened    bool    // start is known
+	reopening bool    // there is an opening for the same endpoints
+	foreign   bool    // the end with the observed port is the one that connected, so it is not a server
+	closed    bool    // its end was queued
+	gone      bool    // it was removed from the table
+	listed    bool    // one of its sockets was found on this machine
+	seen      [2]bool // segments were seen, by Direction
 }
 
 // stream is one direction of a conversation.
@@ -115,12 +118,17 @@ func newConversations(client, server []uint16, resolve func(event.Role, *event.E
 	return c
 }
 
-// segment handles a segment, and queues its events.
-func (t *conversations) segment(s *frame.Segment, now int64) {
+// segment handles a segment, and queues its events. It reports whether a port of it is observed.
+func (t *conversations) segment(s *frame.Segment, now int64) bool {
 	direction, observed := t.orient(s)
-	if !observed {
-		return
+	if observed {
+		t.observe(s, direction, now)
 	}
+	return observed
+}
+
+// observe handles a segment of an observed port.
+func (t *conversations) observe(s *frame.Segment, direction event.Direction, now int64) {
 	if s.Flags&frame.SYN != 0 {
 		t.handshake(keyOf(s, direction), direction, s, now)
 		return
@@ -139,6 +147,7 @@ func (t *conversations) segment(s *frame.Segment, now int64) {
 		st = &c.streams[direction&1]
 	}
 	c.active = now
+	c.seen[direction&1] = true
 	if c.closed {
 		return
 	}
@@ -304,6 +313,7 @@ func (t *conversations) add(key event.Endpoints, now int64) *conversation {
 		t.evict(now)
 	}
 	t.ids++
+	t.added++
 	c := &conversation{key: key, id: t.ids}
 	c.role, _ = t.roleOf(&key)
 	c.endpoints = key
@@ -346,7 +356,18 @@ func (t *conversations) discard(c *conversation, now int64) {
 
 func (t *conversations) remove(c *conversation) {
 	c.gone = true
+	if way, one := c.oneWay(); one {
+		t.oneWay[way]++
+	}
 	if t.table[c.key] == c {
 		delete(t.table, c.key)
 	}
+}
+
+// oneWay returns the only direction of which segments were seen, false if there is none or both.
+func (c *conversation) oneWay() (d event.Direction, one bool) {
+	if c.seen[event.Reply] {
+		d = event.Reply
+	}
+	return d, c.seen[event.Request] != c.seen[event.Reply]
 }

@@ -1,18 +1,14 @@
 package packet
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
-	"github.com/redis-observer/redis-observer/internal/capture/packet/pcap"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
@@ -21,31 +17,34 @@ import (
 // Acknowledged bytes are not waited for.
 const ReorderTimeout = time.Second
 
-// ReplayOptions are the settings of OpenReplay. All but Stdin are required.
+// ReplayOptions are the settings of OpenReplay. All but Stdin and IsRequest are required.
 type ReplayOptions struct {
 	Files                    []string // capture files; "-" is Stdin
 	Stdin                    io.Reader
 	ClientPorts, ServerPorts []uint16                                // as in Options
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name
+	// IsRequest reports whether a payload begins with a Redis request. It finds the ports that
+	// could be observed.
+	IsRequest func(payload []byte) bool
 }
 
 // Replay is the Source of capture files. Its clock is that of the captures.
 type Replay struct {
-	stdin         io.Reader
-	files         []input // not read yet
-	file          *os.File
-	reader        *pcap.Reader
+	inputs        inputs
+	isRequest     func([]byte) bool
 	conversations *conversations
 	decoder       frame.Decoder
-	packet        pcap.Packet
+	now, shift    int64 // time of the current packet by its file's clock, and what makes it go on when that was set back
+	untimed       bool
 	segment       frame.Segment
-	faults        []error
 	lost          losses
-	dropped       uint64 // as reported by the current file
+	dropped       uint64 // as reported by the files
 	discarded     uint64
 	events, bytes uint64 // published every publishEvery packets
 	packets       uint64
 	first, last   int64
+	began         bool // the first event was read
+	tally         tally
 
 	closed                  atomic.Bool
 	readEvents, readBytes   atomic.Uint64
@@ -53,115 +52,90 @@ type Replay struct {
 	size                    int64
 }
 
-// input is a file and the time of its first packet.
-type input struct {
-	name  string
-	begin int64
-}
-
 var _ event.Source = (*Replay)(nil)
 
 // publishEvery is how many packets are read between two updates of Stats and Progress.
 const publishEvery = 4096
 
-// OpenReplay opens the files, and sorts them by time. It returns an error if a file cannot be read
-// at all. Damage that is found later ends that file only, and is reported by Fault.
+// OpenReplay opens the files. It returns an error if none of them can be read at all. Any other
+// damage ends one file only, and is reported by Fault.
 func OpenReplay(options ReplayOptions) (*Replay, error) {
-	r := &Replay{stdin: options.Stdin}
+	r := &Replay{isRequest: options.IsRequest}
+	r.inputs.stdin, r.inputs.octets = options.Stdin, &r.readOctets
 	r.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &r.lost)
-	var errs []error
+	found := false
 	for _, name := range options.Files {
-		begin, size, err := beginning(name)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		r.files = append(r.files, input{name, begin})
+		size, readable := r.inputs.add(name)
 		r.size += size
+		found = found || readable
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	if !found {
+		return nil, r.Fault()
 	}
-	slices.SortStableFunc(r.files, func(a, b input) int { return cmp.Compare(a.begin, b.begin) })
 	return r, nil
 }
 
-// beginning returns the time of the first packet of a file, and its size in bytes. Both are 0 for a
-// stream that can be read only once.
-func beginning(name string) (begin, size int64, err error) {
-	if name == "-" {
-		return 0, 0, nil
-	}
-	info, err := os.Stat(name)
-	if err != nil {
-		return 0, 0, fmt.Errorf("open capture: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return 0, 0, nil
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return 0, 0, fmt.Errorf("open capture: %w", err)
-	}
-	defer file.Close()
-	reader, err := pcap.NewReader(name, file)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer reader.Close()
-	var packet pcap.Packet
-	_ = reader.Next(&packet) // Read reports damage
-	return packet.Time, info.Size(), nil
-}
-
-// Read implements Source. It returns io.EOF after the last file, even if a file was damaged.
+// Read implements Source. Its first event is a Tick of the time of the first packet: what has been
+// silent since then was silent for that long. It returns io.EOF after the last file, even if a file
+// was damaged.
 func (r *Replay) Read(e *event.Event) error {
+	if !r.began {
+		r.began = true
+		if first := r.inputs.peek(); first != nil {
+			*e = event.Event{Kind: event.Tick, Time: first.time()}
+			return nil
+		}
+	}
 	events := &r.conversations.events
 	for events.begin(e); !events.filled; {
 		if r.closed.Load() {
-			r.closeFile()
+			r.inputs.closeAll()
 			return os.ErrClosed
 		}
-		if r.conversations.expire(r.packet.Time) {
+		if r.conversations.expire(r.now) {
 			continue
 		}
-		if r.reader == nil {
-			if len(r.files) == 0 {
-				if r.conversations.expire(math.MaxInt64) {
-					continue
-				}
-				r.publish()
-				return io.EOF
+		in := r.inputs.next()
+		if in == nil {
+			if r.conversations.expire(math.MaxInt64) {
+				continue
 			}
-			r.openFile()
-			continue
+			r.publish()
+			return io.EOF
 		}
-		if err := r.reader.Next(&r.packet); err != nil {
-			if !errors.Is(err, io.EOF) {
-				r.faults = append(r.faults, err)
-			}
-			r.closeFile()
-			continue
-		}
-		r.decode()
+		r.decode(in)
 	}
 	r.events++
 	r.bytes += uint64(len(e.Data))
+	e.Time += r.shift
+	e.Untimed = r.untimed
 	return nil
 }
 
-// decode turns the current packet into events.
-func (r *Replay) decode() {
-	p := &r.packet
+// decode turns the next packet of a file into events.
+func (r *Replay) decode(in *input) {
+	p := &in.packet
+	r.now, r.shift, r.untimed = p.Time, in.shift, p.Untimed
+	now := in.time()
 	if r.packets == 0 {
-		r.first, r.last = p.Time, p.Time
+		r.first, r.last = now, now
 	}
-	r.last = max(r.last, p.Time)
+	r.last = max(r.last, now)
 	if r.packets++; r.packets%publishEvery == 0 {
 		r.publish()
 	}
+	if p.Untimed {
+		r.tally.untimed++
+	}
 	switch r.decoder.Decode(uint16(p.Link), p.Data, p.Length, p.Time, &r.segment) {
 	case frame.Whole:
-		r.conversations.segment(&r.segment, p.Time)
+		if r.conversations.segment(&r.segment, p.Time) {
+			r.tally.observed++
+			return
+		}
+		r.tally.count(&r.segment, r.isRequest)
+	case frame.Other:
+		r.tally.notTCP++
 	case frame.Malformed:
 		r.lost.add(lostMalformed, 1)
 	case frame.Snapped:
@@ -169,42 +143,6 @@ func (r *Replay) decode() {
 	case frame.Unsupported:
 		r.lost.add(lostLink, 1)
 	}
-}
-
-// openFile opens the next file.
-func (r *Replay) openFile() {
-	name := r.files[0].name
-	r.files = r.files[1:]
-	stream := r.stdin
-	if name == "-" {
-		name = "standard input"
-	} else {
-		file, err := os.Open(name)
-		if err != nil {
-			r.faults = append(r.faults, fmt.Errorf("open capture: %w", err))
-			return
-		}
-		r.file, stream = file, file
-	}
-	reader, err := pcap.NewReader(name, counted{stream, &r.readOctets})
-	if err != nil {
-		r.faults = append(r.faults, err)
-		r.closeFile()
-		return
-	}
-	r.reader = reader
-}
-
-// closeFile closes the current file.
-func (r *Replay) closeFile() {
-	r.publish()
-	if r.reader != nil {
-		r.reader.Close()
-	}
-	if r.file != nil {
-		_ = r.file.Close() // it was only read
-	}
-	r.reader, r.file, r.dropped = nil, nil, 0
 }
 
 // publish updates the counters that other goroutines read.
@@ -215,9 +153,8 @@ func (r *Replay) publish() {
 	given := r.decoder.Discarded()
 	r.lost.add(lostFragments, given-r.discarded)
 	r.discarded = given
-	if r.reader != nil {
-		dropped := r.reader.Dropped()
-		r.lost.add(lostByCapture, dropped-min(dropped, r.dropped))
+	if dropped := r.inputs.lost(); dropped > r.dropped {
+		r.lost.add(lostByCapture, dropped-r.dropped)
 		r.dropped = dropped
 	}
 }
@@ -233,27 +170,16 @@ func (r *Replay) Progress() (packets, octets, size uint64) {
 	return r.readPackets.Load(), r.readOctets.Load(), uint64(r.size)
 }
 
-// Span returns the time from the first packet to the last. Only the reading goroutine may call it.
+// Span returns the time from the first packet to the last, without steps back of the clock. Only the
+// reading goroutine may call it.
 func (r *Replay) Span() time.Duration { return time.Duration(r.last - r.first) }
 
 // Fault returns the damage found in the files, nil if all were read to their end. Only the reading
 // goroutine may call it.
-func (r *Replay) Fault() error { return errors.Join(r.faults...) }
+func (r *Replay) Fault() error { return errors.Join(r.inputs.faults...) }
 
 // Close implements Source.
 func (r *Replay) Close() error {
 	r.closed.Store(true)
 	return nil
-}
-
-// counted counts the bytes that are read from a file.
-type counted struct {
-	input io.Reader
-	bytes *atomic.Uint64
-}
-
-func (c counted) Read(p []byte) (int, error) {
-	n, err := c.input.Read(p)
-	c.bytes.Add(uint64(n))
-	return n, err
 }

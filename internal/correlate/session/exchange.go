@@ -27,8 +27,11 @@ type Exchange struct {
 	Reason   Reason
 	Prefix   command.Prefix
 	Count    uint32 // commands
-	Duration int64  // of each, in nanoseconds
+	Duration int64  // of each, in nanoseconds; NoDuration if it is not known
 }
+
+// NoDuration is the Duration of commands whose times were not captured.
+const NoDuration = -1
 
 // mergeable reports whether two exchanges differ in their Count at most.
 func (x *Exchange) mergeable(y *Exchange) bool {
