@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
+	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
@@ -21,6 +23,9 @@ func (p program) replayCommand() *cobra.Command {
 		Short: "Count the commands in packet captures (pcap or pcapng, also .gz or .zst; - reads standard input)",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
+			if !cmd.Flags().Changed("output") && isTerminal(cmd.OutOrStdout()) {
+				output = "table"
+			}
 			if writers[output] == nil {
 				return fmt.Errorf("replay: unknown output %q (allowed prometheus, table, json)", output)
 			}
@@ -33,6 +38,7 @@ func (p program) replayCommand() *cobra.Command {
 	}
 	addConfigFlags(replay, func(flags *pflag.FlagSet, _ []string) { config.AddCountFlags(flags) })
 	addOutputFlag(replay, &output, "prometheus", "table", "json")
+	replay.Flags().Lookup("output").DefValue = "prometheus, on a terminal table"
 	return replay
 }
 
@@ -59,6 +65,7 @@ func (p program) openReplay(ctx context.Context, load config.Loader, files []str
 		ClientPorts: stages.names.ClientPorts(),
 		ServerPorts: stages.names.ServerPorts(),
 		Resolve:     stages.named,
+		IsRequest:   stages.isRequest,
 	})
 	if err != nil {
 		return nil, err
@@ -82,13 +89,31 @@ func (r *replay) run(ctx context.Context, write writer, stdout, stderr io.Writer
 	if err != nil {
 		return fmt.Errorf("gather metrics: %w", err)
 	}
-	found := result{families: families, source: r.source, outstanding: r.tracker.Outstanding()}
+	found := result{
+		families: families, summary: r.source.Summary(), span: r.source.Span(), kinds: r.tracker.Stats().Connections,
+		outstanding: r.tracker.Outstanding(), ports: append(r.names.ClientPorts(), r.names.ServerPorts()...),
+	}
+	_, found.octets, _ = r.source.Progress()
 	if err := write(stdout, found); err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
-	writeLoss(stderr, found)
+	writeSummary(stderr, found)
 	if ctx.Err() != nil {
 		return fmt.Errorf("replay: %w (the result covers the packets read until then)", context.Cause(ctx))
 	}
-	return r.source.Fault()
+	if err := r.source.Fault(); err != nil {
+		return err
+	}
+	if cause := found.nothing(); cause != "" {
+		return nothingRead{cause}
+	}
+	return nil
+}
+
+// isRequest reports whether a payload begins with a request for a known command.
+func (s *stages) isRequest(payload []byte) bool {
+	count, rest, _ := bytes.Cut(payload, []byte("\r\n"))
+	length, rest, _ := bytes.Cut(rest, []byte("\r\n"))
+	name, _, found := bytes.Cut(rest, []byte("\r\n"))
+	return found && len(count) > 1 && count[0] == '*' && string(length) == fmt.Sprintf("$%d", len(name)) && s.commands.Lookup(name, nil) != command.Other
 }

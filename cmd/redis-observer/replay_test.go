@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,7 @@ func golden(status int, stdout, stderr string) string {
 		b.WriteString(line)
 	}
 	if status != 0 {
-		b.WriteString("exit status 1\n")
+		fmt.Fprintf(&b, "exit status %d\n", status)
 	}
 	return b.String() + stderr
 }
@@ -81,7 +82,8 @@ func TestReplayOutputs(t *testing.T) {
 	assert.NotZero(t, result.Packets)
 	require.NotEmpty(t, result.Commands)
 	assert.Equal(t, "default", result.Commands[0].Name)
-	assert.Positive(t, result.Commands[0].P50)
+	require.NotNil(t, result.Commands[0].P50)
+	assert.Positive(t, *result.Commands[0].P50)
 }
 
 func TestReplayTellsWhatIsOutstanding(t *testing.T) {

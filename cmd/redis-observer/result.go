@@ -2,16 +2,17 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/report"
 )
 
@@ -21,8 +22,12 @@ type writer func(w io.Writer, r result) error
 // result is the result of a replay.
 type result struct {
 	families    []*dto.MetricFamily
-	source      *packet.Replay
-	outstanding int // commands without a reply in the captures
+	summary     packet.Summary
+	octets      uint64 // bytes read
+	span        time.Duration
+	kinds       [session.Kinds]uint64 // connections, by what they turned out to be
+	outstanding int                   // commands without a reply in the captures
+	ports       []uint16              // observed
 }
 
 var writers = map[string]writer{"prometheus": writePrometheus, "table": writeTable, "json": writeJSON}
@@ -42,7 +47,7 @@ func writePrometheus(w io.Writer, r result) error {
 
 // rows returns the rows of the whole replay. The previous scrape is empty.
 func (r result) rows() []report.Row {
-	return report.Rows(r.families, []*dto.MetricFamily{}, max(r.source.Span(), 1))
+	return report.Rows(r.families, []*dto.MetricFamily{}, max(r.span, 1))
 }
 
 func writeTable(w io.Writer, r result) error {
@@ -57,6 +62,8 @@ type outcome struct {
 	Commands    []commandResult `json:"commands"`
 	Outstanding int             `json:"outstanding"` // commands without a reply in the captures, not counted
 	Losses      []lossResult    `json:"losses"`
+	Summary     summaryResult   `json:"summary"`
+	Nothing     string          `json:"nothing,omitempty"` // why no command was read, and the remedy
 }
 
 type commandResult struct {
@@ -65,25 +72,26 @@ type commandResult struct {
 	Count   float64  `json:"count"`
 	Errors  float64  `json:"errors"`
 	Rate    float64  `json:"rate"`
-	P50     float64  `json:"p50"`
-	P90     float64  `json:"p90"`
-	P99     float64  `json:"p99"`
+	P50     *float64 `json:"p50"` // null, like the next ones, if no command had a duration
+	P90     *float64 `json:"p90"`
+	P99     *float64 `json:"p99"`
 	Max     *float64 `json:"max"` // bound of the highest bucket in use; null for +Inf
 }
 
 func writeJSON(w io.Writer, r result) error {
-	packets, _, _ := r.source.Progress()
 	printed := outcome{
-		Seconds: r.source.Span().Seconds(), Packets: packets, Commands: []commandResult{}, Outstanding: r.outstanding, Losses: losses(r.families),
+		Seconds: r.span.Seconds(), Packets: r.summary.Packets, Commands: []commandResult{}, Outstanding: r.outstanding, Losses: losses(r.families),
+		Summary: r.summarise(), Nothing: r.nothing(),
 	}
 	for _, row := range r.rows() {
 		command := commandResult{
 			Name: row.Name, Command: row.Command, Count: row.Count, Errors: row.Errors, Rate: math.Round(row.Rate*1e3) / 1e3,
-			P50: row.P50.Seconds(), P90: row.P90.Seconds(), P99: row.P99.Seconds(),
 		}
-		if row.Max >= 0 {
-			bound := row.Max.Seconds()
-			command.Max = &bound
+		if row.Timed {
+			command.P50, command.P90, command.P99 = seconds(row.P50), seconds(row.P90), seconds(row.P99)
+			if row.Max >= 0 {
+				command.Max = seconds(row.Max)
+			}
 		}
 		printed.Commands = append(printed.Commands, command)
 	}
@@ -91,6 +99,11 @@ func writeJSON(w io.Writer, r result) error {
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(printed)
+}
+
+func seconds(d time.Duration) *float64 {
+	s := d.Seconds()
+	return &s
 }
 
 // lossResult is a loss counter that is not zero.
@@ -134,21 +147,4 @@ func losses(families []*dto.MetricFamily) []lossResult {
 		}
 	}
 	return found
-}
-
-// writeLoss prints the amount of input and the losses. It ignores write errors, because stderr is
-// the last resort.
-func writeLoss(w io.Writer, r result) {
-	packets, octets, _ := r.source.Progress()
-	fmt.Fprintf(w, "%d packets, %d bytes, %s from the first to the last\n", packets, octets, r.source.Span())
-	if r.outstanding > 0 {
-		fmt.Fprintf(w, "commands whose replies the captures do not hold, not counted: %d\n", r.outstanding)
-	}
-	found := losses(r.families)
-	if len(found) == 0 {
-		fmt.Fprintln(w, "nothing was lost")
-	}
-	for _, loss := range found {
-		fmt.Fprintf(w, "%s %s %.0f\n", loss.What, loss.Labels, loss.Count)
-	}
 }

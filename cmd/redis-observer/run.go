@@ -36,6 +36,10 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 		last := newLogWriter(stderr) // a full pipe must not block the exit
 		fmt.Fprintf(last, "redis-observer: %v\n", err)
 		last.close()
+		var status interface{ ExitStatus() int }
+		if errors.As(err, &status) {
+			return status.ExitStatus()
+		}
 		return 1
 	}
 	return 0

@@ -17,6 +17,7 @@ type Row struct {
 	Name, Command string
 	Count, Errors float64
 	Rate          float64 // per second since the previous scrape; NaN without one
+	Timed         bool    // a command had a duration; without one, the fields below are 0
 	P50, P90, P99 time.Duration
 	Max           time.Duration // upper bound of the highest bucket in use; negative for the +Inf bucket
 }
@@ -41,6 +42,10 @@ func Rows(families, before []*dto.MetricFamily, elapsed time.Duration) []Row {
 	}
 	for k, metrics := range grouped(families, "redis_command_duration_seconds") {
 		r, h := row(k), metrics[0].GetHistogram()
+		if h.GetSampleCount() == 0 {
+			continue
+		}
+		r.Timed = true
 		r.P50, r.P90, r.P99 = quantile(h, 0.5), quantile(h, 0.9), quantile(h, 0.99)
 		r.Max = highest(h)
 	}
@@ -135,8 +140,11 @@ func Print(w io.Writer, rows []Row) error {
 		if !math.IsNaN(r.Rate) {
 			rate = fmt.Sprintf("%.0f", r.Rate)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%.0f\t%s\t%s\t%s\t%s\t%s\t%.0f\t\n",
-			r.Name, r.Command, r.Count, rate, short(r.P50), short(r.P90), short(r.P99), bound(r.Max), r.Errors)
+		p50, p90, p99, highest := "-", "-", "-", "-"
+		if r.Timed {
+			p50, p90, p99, highest = short(r.P50), short(r.P90), short(r.P99), bound(r.Max)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%.0f\t%s\t%s\t%s\t%s\t%s\t%.0f\t\n", r.Name, r.Command, r.Count, rate, p50, p90, p99, highest, r.Errors)
 	}
 	return table.Flush()
 }

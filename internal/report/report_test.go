@@ -53,15 +53,36 @@ func TestRows(t *testing.T) {
 
 	assert.Equal(t, []Row{
 		{
-			Name: "cache", Command: "get", Count: 100, Errors: 10, Rate: 20,
+			Name: "cache", Command: "get", Count: 100, Errors: 10, Rate: 20, Timed: true,
 			P50: time.Millisecond, P90: 1800 * time.Microsecond, P99: 1980 * time.Microsecond, Max: 2 * time.Millisecond,
 		},
 		// In the +Inf bucket, quantiles are its lower bound, as in Prometheus.
 		{
-			Name: "cache", Command: "set", Count: 4, Rate: 0,
+			Name: "cache", Command: "set", Count: 4, Rate: 0, Timed: true,
 			P50: 2 * time.Millisecond, P90: 2 * time.Millisecond, P99: 2 * time.Millisecond, Max: -1,
 		},
 	}, rows)
+}
+
+// TestRowsWithoutDurations: commands without a reply (CLIENT REPLY OFF) have no duration, so there
+// are no quantiles.
+func TestRowsWithoutDurations(t *testing.T) {
+	rows := Rows(mustParse(t, `
+# TYPE redis_commands_total counter
+redis_commands_total{name="cache",command="set",status="success"} 4
+# TYPE redis_command_duration_seconds histogram
+redis_command_duration_seconds_bucket{name="cache",command="set",le="0.00005"} 0
+redis_command_duration_seconds_bucket{name="cache",command="set",le="10"} 0
+redis_command_duration_seconds_bucket{name="cache",command="set",le="+Inf"} 0
+redis_command_duration_seconds_sum{name="cache",command="set"} 0
+redis_command_duration_seconds_count{name="cache",command="set"} 0
+`), nil, 0)
+	require.Len(t, rows, 1)
+	assert.False(t, rows[0].Timed)
+	assert.Zero(t, rows[0].P99)
+	var text strings.Builder
+	require.NoError(t, Print(&text, rows))
+	assert.Equal(t, strings.Fields("cache set 4 - - - - - 0"), strings.Fields(strings.Split(text.String(), "\n")[1]))
 }
 
 func TestRowsWithoutEarlierScrape(t *testing.T) {

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket/layers"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture/capturetest"
+)
+
+// The captures that people bring. Each test is the smallest of a kind.
+
+func mustSave(tb testing.TB, file []byte) string {
+	tb.Helper()
+	name := filepath.Join(tb.TempDir(), "capture.pcap")
+	require.NoError(tb, os.WriteFile(name, file, 0o600))
+	return name
+}
+
+// replayJSON returns the result of a replay.
+func replayJSON(tb testing.TB, args ...string) (status int, result outcome, stderr string) {
+	tb.Helper()
+	status, text, stderr := replayFile(tb, append([]string{"--output", "json"}, args...)...)
+	require.NoError(tb, json.Unmarshal([]byte(text), &result), stderr)
+	return status, result, stderr
+}
+
+// total returns the commands of a result and their errors.
+func (o outcome) total() (commands, errors float64) {
+	for _, c := range o.Commands {
+		commands, errors = commands+c.Count, errors+c.Errors
+	}
+	return commands, errors
+}
+
+// assertTotal checks the commands of a result and their errors.
+func assertTotal(tb testing.TB, o outcome, commands, errors float64) {
+	tb.Helper()
+	gotCommands, gotErrors := o.total()
+	assert.Equal(tb, [2]float64{commands, errors}, [2]float64{gotCommands, gotErrors})
+}
+
+func TestUnreadableFilesBesideGoodOnes(t *testing.T) {
+	c := capturetest.New()
+	c.Connect(40000).Exchange(set, ok)
+	good, empty := mustSave(t, c.Pcap()), mustSave(t, nil)
+	for _, args := range [][]string{{good, empty}, {empty, good}, {good, mustSave(t, []byte("no capture"))}, {good, "/does/not/exist"}} {
+		status, result, stderr := replayJSON(t, args...)
+		assert.Equal(t, 1, status)
+		assertTotal(t, result, 1, 0)
+		assert.NotContains(t, stderr, "the packets before were read", "there were none")
+	}
+	status, _, stderr := replayJSON(t, good, empty)
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stderr, "is empty")
+	status, stdout, stderr := replayFile(t, empty, "/does/not/exist")
+	assert.Equal(t, 1, status)
+	assert.Empty(t, stdout)
+	assert.Contains(t, stderr, "is empty")
+	assert.Contains(t, stderr, "no such file")
+}
+
+func TestNoQuantilesWithoutDurations(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Exchange("PING\r\n", "+PONG\r\n")
+	k.Request(capturetest.Command("CLIENT", "REPLY", "OFF"))
+	k.Request(set)
+	k.Close()
+	file := mustSave(t, c.Pcap())
+	_, result, _ := replayJSON(t, file)
+	i := slices.IndexFunc(result.Commands, func(c commandResult) bool { return c.Command == "set" })
+	require.GreaterOrEqual(t, i, 0)
+	assert.Nil(t, result.Commands[i].P50)
+	assert.Nil(t, result.Commands[i].P99)
+	assert.Nil(t, result.Commands[i].Max)
+	_, table, _ := replayFile(t, "--output", "table", file)
+	assert.NotContains(t, table, "10.00s")
+}
+
+// directions returns the packets of either direction as files of their own.
+func directions(c *capturetest.Capture) (requests, replies *capturetest.Capture) {
+	requests, replies = capturetest.New(), capturetest.New()
+	for _, p := range c.Packets {
+		if binary.BigEndian.Uint16(p.Data[14+20+2:]) == capturetest.Port {
+			requests.Packets = append(requests.Packets, p)
+		} else {
+			replies.Packets = append(replies.Packets, p)
+		}
+	}
+	return requests, replies
+}
+
+func TestFilesOfOneDirection(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	for range 300 {
+		k.Exchange(set, ok)
+		c.Pause(10 * time.Millisecond)
+	}
+	k.Exchange(capturetest.Command("LPUSH", "k", "v"), "-WRONGTYPE x\r\n")
+	k.Close()
+	requests, replies := directions(c)
+	a, b := mustSave(t, requests.Pcap()), mustSave(t, replies.PcapNG())
+	for _, files := range [][]string{{a, b}, {b, a}} {
+		status, result, stderr := replayJSON(t, files...)
+		assert.Zero(t, status, stderr)
+		assertTotal(t, result, 301, 1)
+		assert.Empty(t, result.Losses)
+		assert.InDelta(t, 0.00005, *result.Commands[0].P50, 0.0001)
+	}
+
+	for file, only := range map[string]string{a: "requests", b: "replies"} {
+		status, result, stderr := replayJSON(t, file)
+		assert.Equal(t, 3, status)
+		assert.Contains(t, stderr, only+" only (capture both directions")
+		assert.EqualValues(t, 1, result.Summary.OneWay[only])
+		assert.NotContains(t, stderr, "nothing was lost")
+	}
+}
+
+func TestSlicedPackets(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Exchange(set, ok)
+	k.Exchange(capturetest.Command("SET", "k", strings.Repeat("x", 1000)), ok)
+	k.Exchange(get, bulk)
+	k.Close()
+	c.Snap(14 + 20 + 20 + 128)
+	for i := range c.Packets {
+		c.Packets[i].Length = len(c.Packets[i].Data) // the switch that sliced them leaves no trace
+	}
+	status, result, stderr := replayJSON(t, mustSave(t, c.Pcap()))
+	assert.Zero(t, status, stderr)
+	assertTotal(t, result, 3, 0)
+	assert.Empty(t, result.Losses)
+}
+
+func TestPacketsWithoutTime(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Exchange(set, ok)
+	k.Exchange(get, bulk)
+	for i := range c.Packets {
+		c.Packets[i].Time = time.Unix(0, 0)
+	}
+	status, result, stderr := replayJSON(t, mustSave(t, c.Pcap()))
+	assert.Zero(t, status, stderr)
+	assertTotal(t, result, 2, 0)
+	for _, row := range result.Commands {
+		assert.Nil(t, row.P50, row.Command)
+	}
+	assert.EqualValues(t, len(c.Packets), result.Summary.PacketsOf.Untimed)
+	assert.Contains(t, stderr, "without a time")
+}
+
+func TestClockThatStepsBack(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	for i := range 20 {
+		if i == 10 {
+			c.Pause(-time.Hour)
+		}
+		k.Exchange(set, ok)
+		c.Pause(500 * time.Millisecond)
+	}
+	status, result, stderr := replayJSON(t, mustSave(t, c.Pcap()))
+	assert.Zero(t, status, stderr)
+	assertTotal(t, result, 20, 0)
+	assert.InDelta(t, 2, result.Commands[0].Rate, 0.3, "20 commands in ten seconds")
+	assert.Equal(t, 1, result.Summary.ClockSteps)
+	assert.Contains(t, stderr, "set back 1 times")
+}
+
+// TestClockThatStepsBackInMidStream: after the step the silence counts again.
+func TestClockThatStepsBackInMidStream(t *testing.T) {
+	c := capturetest.New()
+	k := c.Join(40000, 100, 200)
+	k.Exchange(set, ok)
+	c.Pause(-time.Hour)
+	k.Exchange(set, ok)
+	c.Pause(time.Second)
+	k.Exchange(set, ok)
+	_, result, _ := replayJSON(t, mustSave(t, c.Pcap()))
+	assertTotal(t, result, 1, 0)
+}
+
+// TestSilentSinceTheBeginning: a connection of which nothing was captured for seconds awaits no
+// reply.
+func TestSilentSinceTheBeginning(t *testing.T) {
+	c := capturetest.New()
+	c.Add(c.Frame(true, &layers.TCP{SrcPort: 50000, DstPort: 443, ACK: true}, nil))
+	c.Pause(5 * time.Second)
+	for port := range 51 {
+		c.Join(40000+port, uint32(port)<<20, 77).Exchange(set, ok)
+	}
+	_, result, _ := replayJSON(t, mustSave(t, c.Pcap()))
+	assertTotal(t, result, 51, 0)
+	assert.Empty(t, result.Losses)
+}
+
+func TestDropsOfTheCapture(t *testing.T) {
+	c := capturetest.New()
+	c.Connect(40000).Exchange(set, ok)
+	file := c.PcapNG()
+	// An option behind the last packet: 7 were lost before it.
+	at := len(file) - 4
+	length := binary.LittleEndian.Uint32(file[at:]) + 12
+	start := at + 4 - int(length) + 12
+	file = append(file[:at:at], 4, 0, 8, 0, 7, 0, 0, 0, 0, 0, 0, 0)
+	file = binary.LittleEndian.AppendUint32(file, length)
+	binary.LittleEndian.PutUint32(file[start+4:], length)
+	status, result, stderr := replayJSON(t, mustSave(t, file))
+	assert.Zero(t, status, stderr)
+	assertTotal(t, result, 1, 0)
+	assert.Contains(t, result.Losses, lossResult{"capture_lost_events_total", "reason=dropped_by_capture", 7})
+	assert.NotContains(t, stderr, "nothing was lost")
+}
+
+func TestNothingOfAnObservedPort(t *testing.T) {
+	redis := capturetest.New()
+	redis.Connect(40000).Exchange(set, ok)
+	http := capturetest.New()
+	http.Connect(40000).Exchange("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n")
+	headers := capturetest.New()
+	headers.Connect(40000).Exchange(set, ok)
+	headers.Snap(14 + 20 + 20)
+	tls := capturetest.New()
+	tls.Connect(40000).Exchange("\x16\x03\x01\x02\x00\x01\x00", "\x15\x03\x03\x00\x02\x02\x28")
+	arp := capturetest.New()
+	arp.Add(append(make([]byte, 12), 0x08, 0x06, 0, 1))
+	for name, test := range map[string]struct {
+		capture *capturetest.Capture
+		ports   string
+		words   string
+	}{
+		"other port":       {redis, "6380", "(--ports 6379)"},
+		"other protocol":   {http, "6379", "another protocol"},
+		"other port, HTTP": {http, "6380", "name the ports of Redis with --ports"},
+		"headers":          {headers, "6379", "tcpdump -s 0"},
+		"TLS":              {tls, "6379", "TLS"},
+		"no TCP":           {arp, "6379", "none is TCP"},
+		"no packet":        {capturetest.New(), "6379", "no packets"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, result, stderr := replayJSON(t, "--ports", test.ports, mustSave(t, test.capture.Pcap()))
+			assert.Equal(t, 3, status)
+			assert.Contains(t, stderr, test.words)
+			assert.Contains(t, result.Nothing, test.words)
+			assert.NotContains(t, stderr, "nothing was lost")
+		})
+	}
+}
+
+func TestSummaryOfOtherPorts(t *testing.T) {
+	c := capturetest.New()
+	c.Connect(40000).Exchange(set, ok)
+	for port, segments := range map[int]int{443: 3, 80: 2, 6380: 1, 22: 1, 5432: 4} {
+		for i := range segments {
+			payload := "x"
+			if port == 6380 {
+				payload = set
+			}
+			c.Add(c.Frame(true, &layers.TCP{SrcPort: layers.TCPPort(50000 + i), DstPort: layers.TCPPort(port), ACK: true}, []byte(payload)))
+		}
+	}
+	status, result, stderr := replayJSON(t, mustSave(t, c.Pcap()))
+	assert.Zero(t, status, stderr)
+	assert.Equal(t, []portResult{{6380, 1, true}, {5432, 4, false}, {443, 3, false}}, result.Summary.OtherPorts)
+	assert.EqualValues(t, 11, result.Summary.PacketsOf.OtherPorts)
+	assert.EqualValues(t, 5, result.Summary.PacketsOf.ObservedPorts)
+	assert.Contains(t, stderr, "5 of observed ports, 11 of other TCP ports (6380: 1, speaks RESP; 5432: 4; 443: 3)")
+	assert.Equal(t, map[string]uint64{"redis": 1}, result.Summary.Connections)
+}
