@@ -7,12 +7,16 @@ import (
 
 // closing is what is known of the end of a connection that has not ended yet.
 type closing struct {
-	reason   session.Reason // why it ends; NoReason while neither end has closed
 	since    int64          // when the first end closed
+	reason   session.Reason // why it ends; NoReason while neither end has closed
 	cut      bool           // it was reset by the other end, or broken
-	ends     bool           // the server has closed its stream,
-	replyEnd uint32         // at this offset
-	period   uint32         // in which an end closed its stream, 0 for none (endings.go)
+	ends     bool           // the server has closed its stream, at replyEnd,
+	read     bool           // and it was read up to there
+	placed   bool           // requestEnd is set
+	replyEnd uint32
+	// The offset that the requests had reached when an end closed, by the socket's own count.
+	requestEnd uint32
+	period     uint32 // in which an end closed its stream, 0 for none (endings.go)
 }
 
 // halfClose notes that one end closed its stream. The server's has an offset at which no more
@@ -24,6 +28,12 @@ func (c *conn) halfClose(e *event.Event) {
 	byServer := (e.Kind == event.PeerClosed) == (c.role == event.Client)
 	if byServer && !c.closing.ends {
 		c.closing.ends, c.closing.replyEnd = true, e.ReplySeq
+		if e.Kind == event.PeerClosed || e.Left { // it may read on if it has only said that it will answer no more
+			c.session.NoteServerClosed(e.Time)
+		}
+	}
+	if c.role == event.Client || e.Kind == event.HalfClosed { // else the program need not have read so far
+		c.closing.placed, c.closing.requestEnd = true, e.Seq
 	}
 	c.closing.cut = c.closing.cut || e.Cut != event.Finished
 	if c.closing.reason == session.NoReason {
@@ -54,21 +64,21 @@ func closedBy(role event.Role) session.Reason {
 	return session.ServerClosed
 }
 
-// checkEnd ends the connection when the last reply has been read that its server sent. If missing
-// requests would change the verdict on the connection, it waits for the close of the socket, whose
-// offsets show whether any are missing; and if requests are held, until they have been read.
+// checkEnd reports the outstanding commands when the last reply has been read that the server sent;
+// if requests are held, when they have been read too. The close of the socket may be long in
+// coming. Its offsets show whether requests are missing.
 func (c *conn) checkEnd() {
 	b := &c.buffers[event.Reply]
-	if c.closing.ends && c.session.Decided() && c.buffers[event.Request].Empty() && (c.session.Ignores(event.Reply) || b.Started() && b.Empty() && b.Distance(c.closing.replyEnd) <= 0) {
-		c.end(c.tracker.shared.Now, 0)
+	if c.closing.ends && c.buffers[event.Request].Empty() && (c.session.Ignores(event.Reply) || b.Started() && b.Empty() && b.Distance(c.closing.replyEnd) <= 0) {
+		c.closing.read = true
+		c.session.RepliesEnded(c.ending(c.tracker.shared.Now, 0))
 	}
 }
 
-// end ends the session at a time. Unread is how many bytes the client left unread.
-func (c *conn) end(time int64, unread uint8) {
-	c.session.Close(session.Ending{Reason: c.closing.reason, Time: time, Since: c.closing.since, Unread: unread, Cut: c.closing.cut})
-	c.clearHeld()
-	c.closing.ends = false
+// ending returns how the connection ended at a time. Unread is how many bytes the client left
+// unread.
+func (c *conn) ending(time int64, unread uint8) session.Ending {
+	return session.Ending{Reason: c.closing.reason, Time: time, Since: c.closing.since, Unread: unread, Cut: c.closing.cut}
 }
 
 // close ends the connection: its socket is gone. A client that left unread bytes that the server
@@ -85,7 +95,7 @@ func (c *conn) close(e *event.Event) {
 	if c.closing.reason == session.NoReason || c.closing.reason == session.ServerClosed && unread > 0 && !c.closing.cut {
 		c.closing.reason, c.closing.since = closedBy(c.role), e.Time
 	}
-	c.end(e.Time, unread)
+	c.session.Close(c.ending(e.Time, unread))
 	c.tracker.remove(c)
 }
 
@@ -102,13 +112,15 @@ func (c *conn) checkTail(d event.Direction, end uint32) {
 }
 
 // loseEnd ends the tracking of a connection whose socket is gone without an event that said so.
-// Where an end closed its stream while synced, that event would have added only that now all is
-// over.
+// Where an end closed its stream while synced, or all replies were read, that event would have
+// added little: that now all is over, and the offsets, which are known as of that close.
 func (c *conn) loseEnd() {
-	if c.gone && c.session.State() != session.Desynced {
-		c.close(&event.Event{
-			Kind: event.Closed, Time: c.active, Seq: c.buffers[event.Request].Next(), ReplySeq: c.buffers[event.Reply].Next(),
-		})
+	if c.gone && (c.session.State() != session.Desynced || c.closing.read) {
+		seq := c.buffers[event.Request].Next()
+		if c.closing.placed {
+			seq = c.closing.requestEnd
+		}
+		c.close(&event.Event{Kind: event.Closed, Time: c.active, Seq: seq, ReplySeq: c.buffers[event.Reply].Next()})
 		return
 	}
 	c.tracker.stats.lostConnections.Add(1)

@@ -29,8 +29,8 @@ var lastEvents = []event.Event{
 	{Kind: event.PeerClosed, Cut: event.Reset}, {Kind: event.PeerClosed, Cut: event.Broken}, {Kind: event.Vanished},
 }
 
-// FuzzEnd ends connections in every way with anything outstanding: each request is reported exactly once, as a command, as unpaired or as never run,
-// and who ended the connection is the same for all of them.
+// FuzzEnd ends connections in every way with anything outstanding, and with requests that are sent or reported after the first end closed: each
+// request is reported exactly once, as a command, as unpaired or as never run, and who ended the connection is the same for all of them.
 func FuzzEnd(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0}, uint8(0), uint8(36), false)
 	f.Add([]byte{8, 0, 9, 0, 10, 4, 9}, uint8(1), uint8(12), false)
@@ -43,6 +43,7 @@ func FuzzEnd(f *testing.F) {
 		}
 		d := dice(script)
 		pause := time.Duration(d.roll(3)) * 40 * time.Millisecond
+		behind, before := d.roll(4), d.roll(2) == 0 // requests behind the first end; they were sent before it
 		ends := []event.Event{lastEvents[d.roll(len(lastEvents))], lastEvents[d.roll(len(lastEvents))]}
 		var requests, replies strings.Builder
 		var m model
@@ -63,7 +64,10 @@ func FuzzEnd(f *testing.F) {
 		reported := uint32(0)
 		reasons := map[session.Reason]bool{}
 		play := func(e event.Event) {
-			e.Conn, e.Role, e.Time = p.conn, p.role, p.now
+			e.Conn, e.Role = p.conn, p.role
+			if e.Time == 0 {
+				e.Time = p.now
+			}
 			for _, x := range p.tracker.Track(&e) {
 				reported += x.Count
 				if x.Outcome == session.Unanswered {
@@ -79,9 +83,20 @@ func FuzzEnd(f *testing.F) {
 		play(event.Event{Kind: event.Data, Direction: event.Reply, Seq: replySeq, Data: []byte(replies.String())})
 		replySeq += uint32(replies.Len())
 		p.now += int64(pause)
-		for _, e := range append(ends, event.Event{Kind: event.Closed, Unread: unread}) {
+		for i, e := range append(ends, event.Event{Kind: event.Closed, Unread: unread}) {
 			e.Seq, e.ReplySeq = seq, replySeq
+			sent := p.now
+			p.now += int64(time.Millisecond)
 			play(e)
+			if !before {
+				sent = p.now
+			}
+			for ; i == 0 && behind > 0 && len(p.tracker.conns) > 0; behind-- {
+				text := request(lastWords[(asked+behind)%len(lastWords)].args...)
+				play(event.Event{Kind: event.Data, Direction: event.Request, Seq: seq, Data: text, Time: sent})
+				seq += uint32(len(text))
+				asked++
+			}
 		}
 		assert.EqualValues(t, asked, uint64(reported)+p.tracker.Stats().Unexecuted)
 		assert.LessOrEqual(t, len(reasons), 1, "%v", reasons)

@@ -50,7 +50,7 @@ var (
 	heldOverflowDesc   = desc("held_overflow_total", "Out-of-order segments that did not fit into the reorder buffers.")
 	unsolicitedDesc    = desc("unsolicited_replies_total", "Replies on connections that sent no request, for example when the server refuses a connection.")
 	protocolErrorsDesc = desc("protocol_errors_total", "Malformed requests (not RESP), after which the server closes the connection.")
-	unexecutedDesc     = desc("unexecuted_commands_total", "Outstanding commands not counted because the server cannot have run them, or because the connection is not Redis.")
+	unexecutedDesc     = desc("unexecuted_commands_total", "Requests not counted as commands because the server cannot have run them, or because the connection is not Redis.")
 
 	logDroppedDesc     = desc("log_lines_dropped_total", "Log lines dropped because the log was not read fast enough, or not at all.")
 	lookupFailuresDesc = desc("host_lookup_failures_total", "Failed DNS lookups of the host names of endpoints, by host name.", "host")

@@ -23,9 +23,7 @@ type closing struct {
 	reported uint32 // commands whose outcome was reported
 }
 
-// Close reports the outstanding commands as unanswered. Those that the server can never have run do
-// not count: those that wait behind a command that blocks, or by which the client had its own
-// connection or the server ended, and those queued without an EXEC.
+// Close ends the session, and reports the outstanding commands as unanswered.
 func (s *Session) Close(e Ending) {
 	switch {
 	case s.Closed():
@@ -35,21 +33,42 @@ func (s *Session) Close(e Ending) {
 	case s.evidence.asked, s.opening.banner != 0:
 		s.recognise(KindNotRedis)
 	}
+	s.reportUnanswered(e)
+	s.to(ConnectionEnded)
+	s.Release()
+}
+
+// RepliesEnded reports the outstanding commands as unanswered, before the connection ends: the
+// server has closed, and its last reply was read. Requests that were sent before that may still
+// come; call it again then. Whether the connection is Redis at all may not be known before its end.
+func (s *Session) RepliesEnded(e Ending) {
+	if s.Closed() || !s.evidence.resp {
+		return
+	}
+	s.noteAnswer() // as Close does
+	s.reportUnanswered(e)
+	s.end(outstanding | inDoubt) // but no transaction: its EXEC may still come
+	s.Release()
+}
+
+// reportUnanswered reports the outstanding commands as unanswered. Those that the server can never
+// have run do not count: those that wait behind a command that blocks, or by which the client had
+// its own connection or the server ended, and those queued without an EXEC.
+func (s *Session) reportUnanswered(e Ending) {
 	outstanding := s.Outstanding()
 	if s.probation.stage == mute && s.pending.count > 0 {
 		s.reportFalseProof()
 	}
 	c := closing{Ending: e}
-	if !(s.killedSelf && e.Reason == ServerClosed) {
-		s.reportOutstanding(&c)
+	if s.killedSelf && e.Reason == ServerClosed || !s.reportOutstanding(&c) {
+		s.endRequests()
 	}
 	s.shared.Counters.Unexecuted.Add(uint64(outstanding - c.reported))
-	s.to(ConnectionEnded)
-	s.Release()
 }
 
-// reportOutstanding reports the commands that the server has run or may have run.
-func (s *Session) reportOutstanding(c *closing) {
+// reportOutstanding reports the commands that the server has run or may have run. It returns false
+// if it cannot have run commands behind one of them, or nobody can say whether it did.
+func (s *Session) reportOutstanding(c *closing) bool {
 	first := uint32(0) // of those in the FIFO that are queued
 	for i := range s.pending.runs {
 		p := s.pending.at(i)
@@ -71,9 +90,10 @@ func (s *Session) reportOutstanding(c *closing) {
 			s.transaction.end()
 		}
 		if !s.unanswerRun(p, i, c) || p.verb == shutdown || p.verb == quit {
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // unanswerRun reports the commands of the i-th run. It returns false if the server cannot have run

@@ -46,7 +46,7 @@
 //	                of CLIENT TRACKING; MONITOR
 //	RESP version    HELLO                                             reply.go
 //	(RESET          ends all of the above                             state.go, WasReset)
-//	requests closed QUIT, protocol errors                             request.go
+//	requests closed QUIT, protocol errors, the server's close         request.go
 //	unknown past    part of the history was missed                    state.go
 //	doubt           a command without a reply may be refused          doubt.go
 //	probation       the proof of a boundary may be false              probation.go

@@ -42,7 +42,11 @@ func (s *Session) Elide(d event.Direction, n uint32, reason event.Reason, a Arri
 	switch {
 	case s.state == Desynced && !s.resync.trial.on && (d == event.Reply || !s.resync.follows):
 		return false
-	case s.Closed(), s.Ignores(d), s.requestsClosed && d == event.Request:
+	case s.requestsClosed && d == event.Request:
+		s.closeRequests()
+		s.shared.Counters.gap(reason, n, true)
+		return true
+	case s.Closed(), s.Ignores(d):
 		s.shared.Counters.gap(reason, n, true)
 		return true
 	case s.mayBeUrgent(d, n, reason):

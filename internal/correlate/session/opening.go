@@ -87,12 +87,6 @@ func (s *Session) loseUnasked() {
 	s.opening.unasked = 0
 }
 
-// Decided reports whether missing requests would change nothing in how the connection and its
-// replies are counted.
-func (s *Session) Decided() bool {
-	return s.opening.unasked == 0 && (s.evidence.resp || !s.evidence.asked)
-}
-
 // IsGreeting reports whether a frame with this first byte, if it answers nothing, is none that a
 // Redis server sends: before it is asked it only refuses to serve.
 func IsGreeting(kind byte) bool { return kind != '-' && kind != '>' && kind != '\n' }

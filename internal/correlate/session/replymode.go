@@ -120,11 +120,11 @@ func (s *Session) suppressedEffect(p *pending) {
 	}
 }
 
-// quit closes the requests: the server runs no more than the n oldest of those that it has.
+// quit ends the requests: the server runs no more than the n oldest of those that it has.
 func (s *Session) quit(n uint32) {
 	s.shared.Counters.Unexecuted.Add(uint64(s.pending.count - n))
 	s.pending.truncate(n)
-	s.closeRequests()
+	s.endRequests()
 }
 
 // resetSuppressed takes a RESET off the FIFO that the reply behind it does not answer: the server

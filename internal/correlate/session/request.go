@@ -1,6 +1,8 @@
 package session
 
 import (
+	"math"
+
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/parser"
@@ -14,6 +16,9 @@ func (s *Session) Request(data []byte, a Arrival) {
 	switch {
 	case s.state == Desynced:
 		s.requestDesynced(data, a)
+		return
+	case a.Time >= s.requestsEnd:
+		s.countUnexecuted(data)
 		return
 	case s.requestsClosed:
 		return
@@ -54,17 +59,54 @@ func (s *Session) readRequests(time int64) {
 		s.take(&r)
 		s.requestTime = time
 	}
-	if s.state == Desynced && !s.requestsClosed {
-		s.countRequests() // the rest of the chunk
-		return
+	switch { // the rest of the chunk
+	case s.requestsEnd == math.MinInt64:
+		s.countUnexecuted(nil)
+	case s.state == Desynced && !s.requestsClosed:
+		s.countRequests()
+	default:
+		s.requests.Reset()
 	}
+}
+
+// closeRequests: the server reads no more requests of this connection, and where those that still
+// come begin and end is not known.
+func (s *Session) closeRequests() {
+	s.requestsClosed, s.requestsEnd = true, math.MaxInt64
 	s.requests.Reset()
 }
 
-// closeRequests: the server reads no more requests of this connection, and no more of them count.
-func (s *Session) closeRequests() {
+// endRequests: the server reads no more requests of this connection. Those that still come count as
+// unexecuted.
+func (s *Session) endRequests() {
+	s.NoteServerClosed(math.MinInt64)
 	s.requestsClosed = true
-	s.requests.Reset()
+}
+
+// NoteServerClosed notes that the server closed at a time: it reads no request that was sent later.
+func (s *Session) NoteServerClosed(time int64) {
+	if !s.requestsClosed {
+		s.requestsEnd = time
+	}
+}
+
+// countUnexecuted reads a chunk of requests that the server does not read; nil for the rest of one.
+func (s *Session) countUnexecuted(data []byte) {
+	if data != nil {
+		s.requests.Feed(data)
+	}
+	var r parser.Request
+	for {
+		switch s.requests.Next(&r) {
+		case nil:
+			s.shared.Counters.Unexecuted.Add(1)
+		case parser.ErrMalformed:
+			s.closeRequests()
+			return
+		default:
+			return
+		}
+	}
 }
 
 // take puts a request into the FIFO, as the server will execute it.

@@ -47,8 +47,9 @@ type Session struct {
 	subscriptions  subscriptions
 	resp           uint8 // version of the protocol, 2 or 3
 	monitors       bool
-	requestsClosed bool // the server reads no more requests
-	unknownPast    bool // part of its history was missed: it may be subscribed, monitoring or in a transaction
+	requestsClosed bool  // the server reads no more requests
+	unknownPast    bool  // part of its history was missed: it may be subscribed, monitoring or in a transaction
+	requestsEnd    int64 // the server reads none that was sent at this time or later
 	probation      probation
 	doubt          doubt
 
@@ -63,7 +64,7 @@ type Session struct {
 // time. If that is long enough, its first words are the whole answer or the only request: a client
 // that awaited a reply would have to wait for it.
 func (s *Session) Init(shared *Shared, places Places, role event.Role, silentSince int64) {
-	*s = Session{shared: shared, places: places, role: role, state: Desynced, unknownPast: true, resp: 2}
+	*s = Session{shared: shared, places: places, role: role, state: Desynced, unknownPast: true, resp: 2, requestsEnd: math.MaxInt64}
 	s.pending.owner, s.transaction.queue.owner = s, s
 	s.resync = newResync(MidStream, event.Request, shared.Now)
 	if shared.Now-silentSince >= shared.Quiet {

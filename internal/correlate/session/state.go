@@ -1,5 +1,7 @@
 package session
 
+import "math"
+
 // State is what the bytes of the connection mean at present.
 type State uint8
 
@@ -148,7 +150,7 @@ func (s *Session) end(m modes) {
 		s.monitors = false
 	}
 	if m&requestsClosed != 0 {
-		s.requestsClosed = false
+		s.requestsClosed, s.requestsEnd = false, math.MaxInt64
 	}
 	if m&historyKnown != 0 {
 		s.unknownPast = true
