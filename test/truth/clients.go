@@ -43,6 +43,7 @@ var clients = []client{
 	{name: "raw-huge", run: rawHuge},
 	{name: "raw-midstream", wants: (*server).countsErrors, run: rawMidstream},
 	{name: "raw-endings", run: rawEndings},
+	{name: "raw-behind", run: rawBehind},
 	{name: "raw-left", run: rawLeft},
 	{name: "raw-crowd", run: rawCrowd},
 	{name: "raw-unread", wants: (*server).forks, run: rawUnread},

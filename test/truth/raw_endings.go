@@ -119,7 +119,7 @@ func rawEndings(_ context.Context, r *round) error {
 		"half a request": func(w *wire) error {
 			return errors.Join(w.send("*2\r\n$3\r\nGET\r\n$10\r\nhal"), w.Close())
 		},
-		"killed": func(w *wire) error { return r.kill(w) },
+		"killed": func(w *wire) error { return errors.Join(r.kill(w), w.Close()) },
 		"kills itself": func(w *wire) error {
 			return errors.Join(w.send(commands("CLIENT KILL "+w.LocalAddr().String(), "GET never")), w.drain(patience), w.Close())
 		},
@@ -152,6 +152,30 @@ func rawEndings(_ context.Context, r *round) error {
 	return errors.Join(all...)
 }
 
+// rawBehind sends on connections that the server has closed, as pools do whose connections were idle for too long. The server never reads
+// what comes behind its FIN.
+func rawBehind(_ context.Context, r *round) error {
+	closes := []func(*wire) error{
+		r.kill,
+		func(w *wire) error { _, err := w.ask("QUIT"); return errors.Join(err, w.drain(patience)) },
+	}
+	var all []error
+	for _, closed := range closes {
+		all = append(all, r.times(20, func(w *wire) error {
+			_, err := w.ask("SET a 1", "GET a")
+			if err := errors.Join(err, closed(w)); err != nil {
+				return err
+			}
+			for range 3 { // the first is answered by a reset
+				_ = w.send(commands("INCR n", "GET n"))
+				time.Sleep(pace)
+			}
+			return nil
+		}))
+	}
+	return errors.Join(all...)
+}
+
 // kill has the server end a connection.
 func (r *round) kill(w *wire) error {
 	id, err := w.ask("PING")
@@ -167,7 +191,7 @@ func (r *round) kill(w *wire) error {
 	if _, err := helper.ask("CLIENT KILL " + w.LocalAddr().String()); err != nil {
 		return err
 	}
-	return errors.Join(w.drain(patience), w.Close())
+	return w.drain(patience)
 }
 
 // rawAccess is refused in every way: before it has said who it is, by access rules, and between being queued and run.
