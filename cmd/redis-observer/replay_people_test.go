@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -280,4 +283,205 @@ func TestSummaryOfOtherPorts(t *testing.T) {
 	assert.EqualValues(t, 5, result.Summary.PacketsOf.ObservedPorts)
 	assert.Contains(t, stderr, "5 of observed ports, 11 of other TCP ports (6380: 1, speaks RESP; 5432: 4; 443: 3)")
 	assert.Equal(t, map[string]uint64{"redis": 1}, result.Summary.Connections)
+}
+
+// TestReplyBeforeItsRequest: two queues of a network card can swap a request and its reply.
+func TestReplyBeforeItsRequest(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	for range 3 {
+		k.Exchange(set, ok)
+	}
+	p := c.Packets
+	p[5].Data, p[6].Data = p[6].Data, p[5].Data
+	p[5].Length, p[6].Length = p[6].Length, p[5].Length
+	status, result, stderr := replayJSON(t, mustSave(t, c.Pcap()))
+	assert.Zero(t, status, stderr)
+	assertTotal(t, result, 3, 0)
+	assert.Empty(t, result.Losses)
+	assert.Contains(t, stderr, "by at least 100µs")
+	assert.InDelta(t, 0.0001, result.Summary.ClockSkew, 1e-9)
+	_, text, _ := replayFile(t, mustSave(t, c.Pcap()))
+	assert.Contains(t, text, `redis_command_duration_seconds_sum{command="set",name="default"} 0.0002`)
+}
+
+// busy is traffic of several connections at once, with errors and pipelines. The handshakes are
+// optional.
+func busy(handshakes bool) (c *capturetest.Capture, commands, errors float64) {
+	c = capturetest.New()
+	var conns []*capturetest.Conn
+	for i := range 5 {
+		if handshakes {
+			conns = append(conns, c.ConnectAt(40000+i, uint32(i+1)<<28, uint32(i+7)<<27))
+		} else {
+			conns = append(conns, c.Join(40000+i, uint32(i+1)<<28, uint32(i+7)<<27))
+		}
+	}
+	c.Pause(3 * time.Second)
+	for round := range 200 {
+		for i, k := range conns {
+			switch (round + i) % 4 {
+			case 0, 1:
+				k.Exchange(set, ok)
+				commands++
+			case 2:
+				k.Request(strings.Repeat(get, 5))
+				k.Reply(strings.Repeat(bulk, 5))
+				commands += 5
+			case 3:
+				k.Exchange(capturetest.Command("LPUSH", "k", "v"), "-WRONGTYPE x\r\n")
+				commands, errors = commands+1, errors+1
+			}
+		}
+		c.Pause(3 * time.Millisecond)
+	}
+	if handshakes {
+		for _, k := range conns {
+			k.Close()
+		}
+	}
+	return c, commands, errors
+}
+
+// TestClocksThatDiffer: the clocks of the two directions differ, in two files or in one.
+func TestClocksThatDiffer(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Second, -300 * time.Millisecond, -time.Millisecond, 0, time.Millisecond, 300 * time.Millisecond, time.Second} {
+		c, commands, errors := busy(true)
+		requests, replies := directions(c)
+		for i := range replies.Packets {
+			replies.Packets[i].Time = replies.Packets[i].Time.Add(skew)
+		}
+		both := capturetest.New()
+		both.Packets = slices.Concat(requests.Packets, replies.Packets)
+		slices.SortStableFunc(both.Packets, func(a, b capturetest.Packet) int { return a.Time.Compare(b.Time) })
+		for name, files := range map[string][]string{
+			"two files": {mustSave(t, requests.Pcap()), mustSave(t, replies.Pcap())},
+			"one file":  {mustSave(t, both.Pcap())},
+		} {
+			t.Run(name+" "+skew.String(), func(t *testing.T) {
+				status, result, stderr := replayJSON(t, files...)
+				assert.Zero(t, status, stderr)
+				assertTotal(t, result, commands, errors)
+				assert.Empty(t, result.Losses)
+				for _, row := range result.Commands {
+					assert.LessOrEqual(t, *row.P99, 0.0005+max(0, skew.Seconds())*1.1+0.005, row.Command)
+				}
+				switch skew {
+				case 0:
+					assert.NotContains(t, stderr, "clocks")
+				case time.Millisecond: // the clients think for longer, so nothing shows it
+				default:
+					assert.InDelta(t, skew.Abs().Seconds(), result.Summary.ClockSkew, 0.004)
+					assert.Contains(t, stderr, "clocks")
+				}
+			})
+		}
+	}
+}
+
+// TestClocksThatDifferInMidStream: the same where no beginning was captured. What passes before both
+// directions are seen may be lost, but that is told.
+func TestClocksThatDifferInMidStream(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Second, -time.Millisecond, time.Millisecond, time.Second} {
+		c, commands, errors := busy(false)
+		requests, replies := directions(c)
+		for i := range replies.Packets {
+			replies.Packets[i].Time = replies.Packets[i].Time.Add(skew)
+		}
+		t.Run(skew.String(), func(t *testing.T) {
+			_, result, stderr := replayJSON(t, mustSave(t, requests.Pcap()), mustSave(t, replies.Pcap()))
+			gotCommands, gotErrors := result.total()
+			assert.LessOrEqual(t, gotCommands, commands)
+			assert.LessOrEqual(t, gotErrors, errors)
+			if gotCommands < commands {
+				assert.NotEmpty(t, result.Losses, stderr)
+			}
+		})
+	}
+}
+
+// disturbance is how a capture differs from the traffic.
+type disturbance struct {
+	skew                   time.Duration // of the replies
+	lost, twice, reordered float64       // shares of the packets
+	far                    int           // by how many packets they are reordered at most
+}
+
+func (d disturbance) apply(c *capturetest.Capture, dice *rand.Rand) *capturetest.Capture {
+	disturbed := capturetest.New()
+	for _, p := range c.Packets {
+		if dice.Float64() < d.lost {
+			continue
+		}
+		if binary.BigEndian.Uint16(p.Data[14+20:]) == capturetest.Port {
+			p.Time = p.Time.Add(d.skew)
+		}
+		disturbed.Packets = append(disturbed.Packets, p)
+		if dice.Float64() < d.twice {
+			p.Time = p.Time.Add(3 * time.Microsecond)
+			disturbed.Packets = append(disturbed.Packets, p)
+		}
+	}
+	all := disturbed.Packets
+	slices.SortStableFunc(all, func(a, b capturetest.Packet) int { return a.Time.Compare(b.Time) })
+	for i := range all {
+		if j := i + 1 + dice.IntN(d.far+1); dice.Float64() < d.reordered && j < len(all) {
+			all[i], all[j] = all[j], all[i]
+			all[i].Time, all[j].Time = all[j].Time, all[i].Time
+		}
+	}
+	return disturbed
+}
+
+// TestDisturbedCaptures: no form of a capture shows more than there was, and what is lost is told.
+func TestDisturbedCaptures(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("REDIS_OBSERVER_TEST_SEED"); text != "" {
+		_, err := fmt.Sscan(text, &seed)
+		require.NoError(t, err)
+	}
+	t.Logf("REDIS_OBSERVER_TEST_SEED=%d", seed)
+	dice := rand.New(rand.NewPCG(seed, 0))
+	for round := range 60 {
+		c, commands, errors := busy(round%3 > 0)
+		_, undisturbed, _ := replayJSON(t, mustSave(t, c.Pcap()))
+		d := disturbance{}
+		if round%2 == 0 {
+			d.skew = time.Duration(dice.Int64N(int64(2*time.Second))) - time.Second
+		}
+		if round%5 > 1 {
+			d.lost = dice.Float64() * 0.05
+		}
+		if round%5 < 3 {
+			d.twice, d.reordered, d.far = dice.Float64(), dice.Float64()*0.2, dice.IntN(4)
+		}
+		disturbed := d.apply(c, dice).Pcap()
+		_, result, stderr := replayJSON(t, mustSave(t, disturbed))
+		gotCommands, gotErrors := result.total()
+		assert.LessOrEqual(t, gotCommands, commands, "%+v", d)
+		assert.LessOrEqual(t, gotErrors, errors, "%+v", d)
+		if lost, _ := undisturbed.total(); gotCommands < min(commands, lost) {
+			assert.True(t, len(result.Losses) > 0 || result.Outstanding > 0, "%+v: %v of %v\n%s", d, gotCommands, commands, stderr)
+		}
+		if most := latencies(t, c.Pcap()) + gotCommands*max(0, d.skew.Seconds()); d.reordered == 0 {
+			assert.LessOrEqual(t, latencies(t, disturbed), most+1e-9)
+		}
+		if t.Failed() {
+			t.Fatalf("round %d: %+v\n%s", round, d, stderr)
+		}
+	}
+}
+
+// latencies returns the sum of all latencies in seconds.
+func latencies(tb testing.TB, file []byte) (sum float64) {
+	tb.Helper()
+	_, text, _ := replayFile(tb, mustSave(tb, file))
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "redis_command_duration_seconds_sum") {
+			one, err := strconv.ParseFloat(strings.Fields(line)[1], 64)
+			require.NoError(tb, err)
+			sum += one
+		}
+	}
+	return sum
 }

@@ -19,6 +19,7 @@ type summaryResult struct {
 	OneWay      map[string]uint64 `json:"one_way"`     // connections of which only "requests" or "replies" were captured
 	ClockSteps  int               `json:"clock_steps"` // times that the clock of a capture was set back
 	LargestStep float64           `json:"largest_clock_step"`
+	ClockSkew   float64           `json:"clock_skew"` // by how much clocks of the captures differ at least, 0 if nothing shows that
 }
 
 type packetsResult struct {
@@ -44,6 +45,7 @@ func (r result) summarise() summaryResult {
 		PacketsOf:  packetsResult{s.Observed, s.OtherTCP, s.NotTCP, s.Unusable, s.Untimed},
 		OtherPorts: []portResult{}, Connections: r.connections(), OneWay: map[string]uint64{},
 		ClockSteps: s.Steps, LargestStep: s.LargestStep.Seconds(),
+		ClockSkew: s.Skew.Seconds(),
 	}
 	for _, p := range s.Ports {
 		printed.OtherPorts = append(printed.OtherPorts, portResult{p.Number, p.Packets, p.RESP})
@@ -101,6 +103,9 @@ func writeSummary(w io.Writer, r result) {
 	}
 	if s.Steps > 0 {
 		fmt.Fprintf(w, "the clock was set back %d times, by %s at most\n", s.Steps, s.LargestStep)
+	}
+	if s.Skewed > 0 {
+		fmt.Fprintf(w, "the clocks of the captures, or of their directions, differ by at least %s: %d packets were captured before what they acknowledge; latencies may be wrong by that\n", s.Skew, s.Skewed)
 	}
 	if s.Untimed > 0 {
 		fmt.Fprintln(w, "packets without a time have no latency")

@@ -34,13 +34,22 @@ type conversations struct {
 	recent  [recents]*conversation            // a cache of the table, by the client's port
 	opening map[event.Endpoints]opening
 	early   map[event.Endpoints]early
-	ending  []*conversation // ended ones that are still in the table, the first to be removed first
+	syns    map[event.Endpoints]uint32 // the client's first offset, where the answer has not been read
+	ending  []*conversation            // ended ones that are still in the table, the first to be removed first
 	ids     uint64
 	events  eventQueue
 	listing *listing // the one under way, or nil; for packets on this machine only
 	lost    *losses
-	added   uint64    // conversations since the beginning
-	oneWay  [2]uint64 // those removed of which only one direction was seen, by Direction
+	untimed bool // the packet has no time
+	steps   int  // times that the clock was set back
+
+	waiting      []*conversation // those of which segments wait, or did, by when the first does no longer
+	waitingBytes int             // of all of them
+	due          *conversation   // one of which segments may come next
+	skewed       uint64          // segments that were captured before what they acknowledge,
+	skew         int64           // by how much at most, in ns
+	added        uint64          // conversations since the beginning
+	oneWay       [2]uint64       // those removed of which only one direction was seen, by Direction
 }
 
 // portSets are the observed ports.
@@ -93,13 +102,19 @@ type conversation struct {
 	gone      bool    // it was removed from the table
 	listed    bool    // one of its sockets was found on this machine
 	seen      [2]bool // segments were seen, by Direction
+	oneSided  bool    // waiting for the other direction was in vain
+	steps     int     // of the clock, when it was added
+	waits     *waits  // segments that wait; nil if there are none
+	waiting   bool    // it is in the list of those that have some
 }
 
 // stream is one direction of a conversation.
 type stream struct {
 	end      uint32 // offset behind the last byte seen
 	known    bool   // end is set
+	assumed  bool   // so far, end follows from what the other end acknowledged
 	finished bool
+	last     int64  // time of the last segment that was delivered
 	holes    []hole // ranges before end that were not seen, in order
 }
 
@@ -112,6 +127,7 @@ func newConversations(client, server []uint16, resolve func(event.Role, *event.E
 		table:   make(map[event.Endpoints]*conversation),
 		opening: make(map[event.Endpoints]opening),
 		early:   make(map[event.Endpoints]early),
+		syns:    make(map[event.Endpoints]uint32),
 		lost:    lost,
 	}
 	c.ports.Store(newPortSets(client, server))
@@ -141,13 +157,27 @@ func (t *conversations) observe(s *frame.Segment, direction event.Direction, now
 		return
 	}
 	st := &c.streams[direction&1] // &1 avoids a bounds check
-	if s.Seq != st.end && c.isOver(st, s, now) {
+	if s.Seq != st.end && c.isOver(st, s, t.steps) {
 		t.discard(c, now)
 		c = t.add(c.key, now)
-		st = &c.streams[direction&1]
 	}
 	c.active = now
 	c.seen[direction&1] = true
+	if c.closed {
+		return
+	}
+	if carries(s) && (c.isEarly(direction, s) || c.waits != nil && (len(c.waits.queues[direction]) > 0 || s.Flags&frame.RST != 0)) {
+		t.wait(c, direction, s, now)
+		return
+	}
+	t.deliver(c, direction, s, now)
+	if c.waits != nil {
+		t.due = c
+	}
+}
+
+// deliver queues the events of a segment whose turn has come.
+func (t *conversations) deliver(c *conversation, direction event.Direction, s *frame.Segment, now int64) {
 	if c.closed {
 		return
 	}
@@ -162,11 +192,18 @@ func (t *conversations) observe(s *frame.Segment, direction event.Direction, now
 		t.reset(c, direction, s, now)
 		return
 	}
+	if st := &c.streams[direction&1]; st.assumed && carries(s) {
+		t.begin(c, st, direction, s, now)
+	}
 	if len(c.streams[direction&1^1].holes) > 0 && s.Flags&frame.ACK != 0 {
 		t.acknowledged(c, 1-direction, s.Ack, now)
 	}
 	if len(s.Payload) > 0 || s.Missing > 0 {
-		t.payload(c, st, direction, s, now)
+		if other := &c.streams[direction&1^1]; !other.known && s.Flags&frame.ACK != 0 {
+			other.end, other.known, other.assumed = s.Ack, true, true
+		}
+		now = t.causal(c, direction, s, now)
+		t.payload(c, &c.streams[direction&1], direction, s, now)
 	}
 	if s.Flags&frame.FIN != 0 {
 		t.finish(c, direction, s.Seq+uint32(len(s.Payload))+s.Missing, now)
@@ -282,7 +319,12 @@ func (t *conversations) lookUp(d event.Direction, s *frame.Segment, now int64) *
 	}
 	if o, found := t.opening[key]; found && s.Flags&frame.RST == 0 && s.Seq-o.offsets[d] < 1<<30 {
 		delete(t.opening, key)
-		return t.open(c, key, o, now)
+		c = t.open(c, key, o, now)
+		c.seen[event.Reply] = true // its SYN
+		return c
+	}
+	if first, found := t.syns[key]; found && d == event.Request && s.Seq == first && s.Flags&(frame.RST|frame.ACK) == frame.ACK && (c == nil || c.removeAt != 0) {
+		return t.open(c, key, opening{[2]uint32{event.Request: first, event.Reply: s.Ack}}, now) // the answer to the SYN comes later, or never
 	}
 	if c == nil && s.Flags&frame.RST == 0 && uint64(len(s.Payload))+uint64(s.Missing) > 1 { // a single byte may be a keep-alive, which repeats an old one
 		return t.add(key, now)
@@ -291,10 +333,10 @@ func (t *conversations) lookUp(d event.Direction, s *frame.Segment, now int64) *
 }
 
 // isOver reports whether a segment with payload must belong to a later connection between the same
-// ports, whose beginning was not seen. In a capture that goes back in time, old offsets are
-// repetitions instead.
-func (c *conversation) isOver(st *stream, s *frame.Segment, now int64) bool {
-	if !st.known || now < c.active || uint64(len(s.Payload))+uint64(s.Missing) <= 1 || s.Flags&frame.RST != 0 {
+// ports, whose beginning was not seen. In a capture that has gone back in time since, old offsets
+// are repetitions instead.
+func (c *conversation) isOver(st *stream, s *frame.Segment, steps int) bool {
+	if !st.known || c.steps != steps || uint64(len(s.Payload))+uint64(s.Missing) <= 1 || s.Flags&frame.RST != 0 {
 		return false
 	}
 	off := int32(s.Seq - st.end)
@@ -314,7 +356,7 @@ func (t *conversations) add(key event.Endpoints, now int64) *conversation {
 	}
 	t.ids++
 	t.added++
-	c := &conversation{key: key, id: t.ids}
+	c := &conversation{key: key, id: t.ids, steps: t.steps}
 	c.role, _ = t.roleOf(&key)
 	c.endpoints = key
 	if c.role == event.Server {
@@ -356,6 +398,7 @@ func (t *conversations) discard(c *conversation, now int64) {
 
 func (t *conversations) remove(c *conversation) {
 	c.gone = true
+	t.forget(c)
 	if way, one := c.oneWay(); one {
 		t.oneWay[way]++
 	}

@@ -67,3 +67,36 @@ func TestMemoryOfSYNs(t *testing.T) {
 	}
 	assert.NotZero(t, lost.byReason()["handshake"])
 }
+
+// TestMemoryOfWaitingSegments: the same for segments that acknowledge bytes that never come.
+func TestMemoryOfWaitingSegments(t *testing.T) {
+	var lost losses
+	c := newConversations([]uint16{6379}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)
+	var e event.Event
+	settle := func() (events int) {
+		for c.events.begin(&e); c.expire(1); c.events.begin(&e) {
+			events++
+		}
+		return events
+	}
+	payload := make([]byte, 1400)
+	events := 0
+	for n := range uint32(4 * maxWaiting / 1400) {
+		request := frame.Segment{SourcePort: uint16(1 + n%5000), DestinationPort: 6379, Seq: 1 + n/5000*1400, Ack: 1 + n/5000*7, Flags: frame.ACK, Payload: payload}
+		events += c.drain(&request) + settle()
+		if n%5000 == 77 { // its segments come and go
+			answer := frame.Segment{SourcePort: 6379, DestinationPort: request.SourcePort, Seq: request.Ack - 7, Ack: request.Seq, Flags: frame.ACK, Payload: payload[:7]}
+			events += c.drain(&answer) + settle()
+		}
+		if c.waitingBytes > maxWaiting+2000 || len(c.waiting) > 5000 {
+			t.Fatalf("%d bytes of %d conversations wait", c.waitingBytes, len(c.waiting))
+		}
+	}
+	assert.NotZero(t, c.waitingBytes)
+	for c.events.begin(&e); c.expire(1 << 62); c.events.begin(&e) {
+		events++
+	}
+	assert.GreaterOrEqual(t, events, 4*maxWaiting/1400, "none is dropped")
+	assert.Zero(t, c.waitingBytes)
+	assert.Empty(t, c.waiting)
+}

@@ -17,6 +17,9 @@ func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *fra
 		if d == event.Request && len(s.Payload) > 0 && len(s.Payload) <= maxEarlyBytes {
 			t.keep(key, early{seq: s.Seq + 1, data: slices.Clone(s.Payload), time: now})
 		}
+		if d == event.Request {
+			t.noteSYN(key, s.Seq+1)
+		}
 		return
 	}
 	c := t.table[key]
@@ -43,6 +46,18 @@ func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *fra
 	}
 }
 
+// noteSYN stores the first offset of a client. If the answer to its SYN is read later than what the
+// client sends next, or never, the acknowledgement number of that is the server's first offset.
+func (t *conversations) noteSYN(key event.Endpoints, first uint32) {
+	if len(t.syns) >= maxOpenings {
+		clear(t.syns) // of no consequence where packets are in order
+	}
+	t.syns[key] = first
+	if c := t.table[key]; c != nil && c.removeAt != 0 {
+		c.reopening = true
+	}
+}
+
 // keep stores the payload of a SYN until its handshake is complete.
 func (t *conversations) keep(key event.Endpoints, e early) {
 	if len(t.early) >= maxEarly {
@@ -60,10 +75,10 @@ func (t *conversations) open(earlier *conversation, key event.Endpoints, o openi
 	}
 	c := t.add(key, now)
 	c.start, c.opened = o, true
-	c.seen[event.Reply] = true // its SYN
 	for d := range c.streams {
 		c.streams[d] = stream{end: o.offsets[d], known: true}
 	}
+	delete(t.syns, key)
 	e := t.early[key]
 	delete(t.early, key)
 	// The server accepted all of it, or its first bytes, or none; the client sends the rest again.
@@ -141,8 +156,10 @@ func (t *conversations) close(c *conversation, now int64) {
 }
 
 // expire removes conversations that ended long enough ago, until it has queued the end of one. It
-// reports whether it queued an event.
-func (t *conversations) expire(now int64) bool { return len(t.ending) > 0 && t.removeEnded(now) }
+// reports whether it queued an event. Before, it delivers segments that waited.
+func (t *conversations) expire(now int64) bool {
+	return (t.due != nil || len(t.waiting) > 0) && t.release(now) || len(t.ending) > 0 && t.removeEnded(now)
+}
 
 func (t *conversations) removeEnded(now int64) bool {
 	for len(t.ending) > 0 {

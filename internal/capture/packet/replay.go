@@ -34,8 +34,7 @@ type Replay struct {
 	isRequest     func([]byte) bool
 	conversations *conversations
 	decoder       frame.Decoder
-	now, shift    int64 // time of the current packet by its file's clock, and what makes it go on when that was set back
-	untimed       bool
+	now           int64 // time of the current packet
 	segment       frame.Segment
 	lost          losses
 	dropped       uint64 // as reported by the files
@@ -107,16 +106,15 @@ func (r *Replay) Read(e *event.Event) error {
 	}
 	r.events++
 	r.bytes += uint64(len(e.Data))
-	e.Time += r.shift
-	e.Untimed = r.untimed
 	return nil
 }
 
 // decode turns the next packet of a file into events.
 func (r *Replay) decode(in *input) {
 	p := &in.packet
-	r.now, r.shift, r.untimed = p.Time, in.shift, p.Untimed
 	now := in.time()
+	r.now = now
+	r.conversations.untimed, r.conversations.steps = p.Untimed, r.inputs.steps
 	if r.packets == 0 {
 		r.first, r.last = now, now
 	}
@@ -127,9 +125,9 @@ func (r *Replay) decode(in *input) {
 	if p.Untimed {
 		r.tally.untimed++
 	}
-	switch r.decoder.Decode(uint16(p.Link), p.Data, p.Length, p.Time, &r.segment) {
+	switch r.decoder.Decode(uint16(p.Link), p.Data, p.Length, now, &r.segment) {
 	case frame.Whole:
-		if r.conversations.segment(&r.segment, p.Time) {
+		if r.conversations.segment(&r.segment, now) {
 			r.tally.observed++
 			return
 		}

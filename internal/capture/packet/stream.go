@@ -126,7 +126,7 @@ func (t *conversations) event(c *conversation, kind event.Kind, now int64) *even
 	e := t.events.push()
 	*e = event.Event{}
 	e.Kind, e.Role, e.Conn, e.Time = kind, c.role, c.id, now
-	e.Endpoints = c.endpoints
+	e.Endpoints, e.Untimed = c.endpoints, t.untimed
 	return e
 }
 
