@@ -31,7 +31,10 @@ demo: build ## observe real traffic for ten seconds (as root; otherwise recorded
 
 # Tests that lack a package skip, and fail with CI=1. The output ends with the skipped tests and the reasons.
 # Choose tests by TEST='-run TestReload ./test/e2e'.
-TEST ?= -race ./...
+# The end-to-end tests mostly wait, so they come first and run beside the others.
+TEST ?= -race ./test/e2e ./...
+# Without the profile of the main package, tests share what the compiler made of other packages.
+TESTFLAGS := -json -pgo=off -count=1
 # 1: no test may skip; packets: no test that needs only CAP_NET_RAW may skip.
 REQUIRE ?= $(CI)
 TCPDUMP := ./test/unpack.sh tcpdump usr/bin tcpdump libpcap0.8
@@ -41,13 +44,13 @@ test: ## install what the tests need; run unit and end-to-end tests with the rac
 	./test/install.sh redis || test -z "$(CI)"
 	$(TCPDUMP) || test -z "$(CI)"
 	$(HAPROXY) || test -z "$(CI)"
-	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test -json -timeout 20m -count=1 $(TEST) | $(GO) run ./test/summary
+	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test $(TESTFLAGS) -timeout 20m -parallel 4 $(TEST) | $(GO) run ./test/summary
 
 # Packages whose tests need neither root, nor the network beyond loopback, nor other programs.
 UNIT := ./bpf/... ./cmd/... ./internal/... ./test/bench ./test/kit/... ./test/layers ./test/summary ./test/truth
 .PHONY: unit
 unit: ## run the unit tests: neither root nor network needed; prints the tests that skip for want of a privilege
-	set -o pipefail; $(GO) test -json -timeout 10m -count=1 $(UNIT) | $(GO) run ./test/summary
+	set -o pipefail; $(GO) test $(TESTFLAGS) -timeout 10m $(UNIT) | $(GO) run ./test/summary
 
 .PHONY: test-places
 test-places: ## run demo and tests in a container with Docker's default rights, and as an ordinary user (as root)
@@ -61,7 +64,7 @@ SIGNALS ?= 500
 .PHONY: test-lifetimes
 test-lifetimes: ## send signals at random moments of the listing beside 20,000 open files, 500 of each (as root)
 	./test/install.sh redis
-	REDIS_OBSERVER_TEST_REQUIRE=1 REDIS_OBSERVER_TEST_SIGNALS=$(SIGNALS) $(GO) test -count=1 -timeout 60m -run TestSignalsAtAnyMoment ./test/e2e
+	REDIS_OBSERVER_TEST_REQUIRE=1 REDIS_OBSERVER_TEST_SIGNALS=$(SIGNALS) $(GO) test -pgo=off -count=1 -timeout 60m -run TestSignalsAtAnyMoment ./test/e2e
 
 # Choose rows by TRUTH='-servers redis-7.0,valkey-9 -clients go-redis,raw -count 5'; see docs/accuracy.md.
 .PHONY: test-truth
@@ -107,7 +110,7 @@ lint: ## run the linters
 	clang-format-14 --dry-run --Werror bpf/*.c bpf/*.h
 	shellcheck -S warning .ci/run $$(git ls-files '*.sh')
 	shellcheck -S warning -s sh test/kernels/init test/kernels/*.job
-	$(GO) vet ./...
+	$(GO) vet -pgo=off ./...
 	$(GO) run $(GOLANGCI_LINT) run ./...
 
 # SOAK_TIME=30m for a long run.
@@ -152,7 +155,7 @@ profile: ## collect the profile for the compiler anew: the path from events to m
 
 .PHONY: bench-smoke
 bench-smoke: ## run each Go benchmark once
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+	$(GO) test -pgo=off -run '^$$' -bench . -benchtime 1x ./...
 
 .PHONY: clean
 clean: ## remove everything built and fetched

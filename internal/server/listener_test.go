@@ -202,7 +202,7 @@ var behaviours = map[string]func(net.Conn){
 	"reads none of many": func(c net.Conn) {
 		ask(c, "GET /", 1000)
 		ask(c, "GET /metrics", 1000)
-		time.Sleep(3 * time.Second)
+		time.Sleep(time.Second)
 	},
 }
 

@@ -23,6 +23,7 @@ func mustConnections(tb testing.TB) int {
 
 // Every connection says something and is reset, so that it leaves no port behind that has to wait.
 func TestConnectionsComeAndGo(t *testing.T) {
+	t.Parallel()
 	r := mustRedis(t, "--maxclients", "2000")
 	o := mustObserver(t, observing(r.Port)+roomy)
 	connections := mustConnections(t)

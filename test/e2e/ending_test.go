@@ -153,6 +153,7 @@ func (e *ending) seenByPackets() {
 
 // What the client gave up by closing raised nothing: it is no error, at either end. What the other end or the network broke is one.
 func TestEndings(t *testing.T) {
+	t.Parallel()
 	r := mustRedis(t)
 	atClient := mustObserver(t, observing(r.Port))
 	atServer := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: server, addresses: [\"*:%d\"]}]\n", r.Port))
@@ -205,6 +206,7 @@ func (e *ending) assertCounted(t *testing.T, o *observer, before snapshot, reaso
 
 // A program that is killed gives up what it waited for.
 func TestKilledClientIsNoError(t *testing.T) {
+	t.Parallel()
 	r := mustRedis(t)
 	o := mustObserver(t, observing(r.Port))
 	command := exec.Command("redis-cli", "-p", strconv.Itoa(r.Port), "BRPOP", "empty", "0")

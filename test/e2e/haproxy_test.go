@@ -59,6 +59,7 @@ func mustHAProxy(t *testing.T, from, to int, options ...string) {
 // HAProxy that may splice does so within values, which costs nothing. If it has to, it splices all of what follows the first bytes: then its own
 // ends are connections that cannot be read, which are counted once and not with each command, and the other ends are exact.
 func TestHAProxy(t *testing.T) {
+	t.Parallel()
 	const connections, pings, gets = 2, 100, 5
 	all := counts{"ping": connections * pings, "set": connections, "get": connections * gets}
 	for _, options := range [][]string{{"option splice-auto"}, {"option splice-request", "option splice-response"}} {

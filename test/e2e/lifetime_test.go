@@ -14,11 +14,12 @@ import (
 )
 
 // signalRounds is how often a signal comes at a random moment: REDIS_OBSERVER_TEST_SIGNALS, which `make test-lifetimes` sets to 500.
+// By default each binary gets each signal once in each of the observers that run side by side.
 func signalRounds(tb testing.TB) int {
 	tb.Helper()
 	text := os.Getenv("REDIS_OBSERVER_TEST_SIGNALS")
 	if text == "" {
-		return 25
+		return 8
 	}
 	rounds, err := strconv.Atoi(text)
 	require.NoError(tb, err)

@@ -32,7 +32,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	raceBinary, plainBinary = filepath.Join(dir, "redis-observer-race"), filepath.Join(dir, "redis-observer")
-	if err := errors.Join(build(raceBinary, raceFlags...), build(plainBinary)); err != nil {
+	// -trimpath and -pgo as in the Makefile, so that the cache has what `make build` and the tests compiled.
+	if err := errors.Join(build(raceBinary, append(raceFlags, "-pgo=off")...), build(plainBinary, "-trimpath")); err != nil {
 		fmt.Fprintln(os.Stderr, "build the observer:", err)
 		return 1
 	}

@@ -144,6 +144,7 @@ func inPIDNamespace(command *exec.Cmd) {
 
 // After a loss the connections are listed, and those that are gone are removed, but not those that a listing cannot see.
 func TestHiddenConnectionsOutliveALoss(t *testing.T) {
+	t.Parallel()
 	var r *redis
 	var pool []*client
 	RequireProbes(t, "packets are of one network namespace")

@@ -39,6 +39,7 @@ func mustFill(tb testing.TB, writer *os.File) {
 
 // Whoever reads the log hangs: everything goes on, the reading of events after a loss that is to be logged too, and the end.
 func TestLogThatNobodyReads(t *testing.T) {
+	t.Parallel()
 	_, writer := mustPipe(t)
 	mustFill(t, writer)
 	r := mustRedis(t)
@@ -63,6 +64,7 @@ func TestLogThatNobodyReads(t *testing.T) {
 
 // Whoever read the log is gone: that ends nothing, and what is not written is counted.
 func TestLogWhoseReaderIsGone(t *testing.T) {
+	t.Parallel()
 	reader, writer := mustPipe(t)
 	r := mustRedis(t)
 	o := mustPreparedObserver(t, raceBinary, observing(r.Port), func(command *exec.Cmd) { command.Stderr = writer })
@@ -93,6 +95,7 @@ func (o *observer) mustLimit(files uint64) {
 // Too few descriptors at the start are no reason to capture packets for life: a shortage that stays is an error that says what to do. One that
 // passes is waited for (TestShortageAtTheStart in internal/capture).
 func TestFewDescriptorsAtTheStart(t *testing.T) {
+	t.Parallel()
 	RequireProbes(t, "what would be captured otherwise are packets")
 	o := mustObserver(t, observing(mustPort(t)))
 	assert.Equal(t, 0, o.mustStop(syscall.SIGTERM))
@@ -106,6 +109,7 @@ func TestFewDescriptorsAtTheStart(t *testing.T) {
 
 // A configuration that changes while nothing can be opened is read when something can.
 func TestFewDescriptorsAtAChange(t *testing.T) {
+	t.Parallel()
 	first, second := mustRedis(t), mustRedis(t)
 	c := mustDial(t, second.Address())
 	c.mustDo("PING")

@@ -101,6 +101,7 @@ func requireKernel(tb testing.TB, domain, protocol int) {
 
 // An end that speaks MPTCP to one that does not falls back to TCP, and stays another kind of socket if it is the client's.
 func TestMultipathTCP(t *testing.T) {
+	t.Parallel()
 	requireKernel(t, unix.AF_INET, unix.IPPROTO_MPTCP)
 	e := mustEnds(t, 6)
 	for _, at := range []struct {
@@ -160,6 +161,7 @@ func mustSet(tb testing.TB, name, value string) {
 
 // What a client sends with its SYN is in the stream before the connection is open. Whether the server takes it or not, it gets there.
 func TestFastOpen(t *testing.T) {
+	t.Parallel()
 	RequireProbes(t, "packets are those of one network namespace")
 	e := mustEnds(t, 4)
 	for _, way := range []string{"sendto", "connect"} {
@@ -192,6 +194,7 @@ func TestFastOpen(t *testing.T) {
 
 // A server that does not take a SYN leaves the client with data that it has sent and a connection that is not open.
 func TestFastOpenBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
 	e := mustEnds(t, 1)
 	port := e.port()
 	mustElsewhere(t, func() { mustNewNamespace(t) }, func() {

@@ -96,6 +96,7 @@ func (m *mapping) mustTake(t *testing.T, n int) {
 
 // Bytes that a client receives by calls that no probe sees are reported while it lives: as a connection that cannot be read.
 func TestRepliesOfNoCall(t *testing.T) {
+	t.Parallel()
 	RequireProbes(t, "packets show what is received in whatever way")
 	receiving := map[string]func(m *mapping, n int){
 		"TCP_ZEROCOPY_RECEIVE": func(m *mapping, n int) { m.mustTake(t, n) },

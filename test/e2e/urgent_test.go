@@ -122,6 +122,7 @@ const quietPause = 50 * time.Millisecond
 
 // A byte of MSG_OOB has an offset in its stream. Only an end that has SO_OOBINLINE receives it with the others; that it has, its own system knows.
 func TestUrgentByte(t *testing.T) {
+	t.Parallel()
 	var all []urgent
 	for _, sender := range []string{"client", "server"} {
 		for _, inline := range []bool{false, true} {

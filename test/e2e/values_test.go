@@ -20,6 +20,7 @@ func serving(port int) string {
 // The bodies of long values are copied at neither end, in whatever pieces of memory they are written: Redis gives the kernel the header of
 // a reply, its body and what follows in a list, and a long reply in many lists.
 func TestLongValuesAreNotCopied(t *testing.T) {
+	t.Parallel()
 	RequireProbes(t, "packets are copied whole")
 	for _, end := range []struct {
 		name   string
