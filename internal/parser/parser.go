@@ -1,16 +1,20 @@
 package parser
 
-import (
-	"errors"
-	"math"
-)
+import "math"
 
-// The outcomes of Next besides nil.
+// Outcome is an outcome of Next besides nil. As its type is not error, it is compared with an error
+// without a call, which happens once for each chunk.
+type Outcome struct{ text string }
+
+// Error implements error.
+func (o *Outcome) Error() string { return o.text }
+
+// The outcomes.
 var (
 	// ErrShort: the bytes so far are valid and end inside a message; Feed more.
-	ErrShort = errors.New("parser: short")
+	ErrShort = &Outcome{"parser: short"}
 	// ErrMalformed: the bytes are not RESP. It is sticky until Reset.
-	ErrMalformed = errors.New("parser: malformed")
+	ErrMalformed = &Outcome{"parser: malformed"}
 )
 
 // How much of its strings a message keeps.
