@@ -33,9 +33,8 @@ type conn struct {
 // stamp lets the exchanges that the session completes from now on count under the connection's identity.
 func (c *conn) stamp() { c.tracker.shared.Out.Identity = c.identity }
 
-// event takes one event of the connection.
+// event takes one event of the connection, which is stamped.
 func (c *conn) event(e *event.Event) {
-	c.stamp()
 	c.active = max(c.active, e.Time) // that of a send is when its call began
 	switch e.Kind {
 	case event.Data:
@@ -66,7 +65,9 @@ func (c *conn) event(e *event.Event) {
 		return
 	}
 	c.seen = true
-	c.checkEnd()
+	if c.closing.ends {
+		c.checkEnd()
+	}
 	c.settleUse()
 	if c.session.InDoubt() {
 		c.tracker.wait(c, c.session.DoubtUntil())

@@ -57,7 +57,7 @@ func (c *conn) repeated(d event.Direction, seq, n uint32, time int64) {
 
 // elide passes over a hole if the session needs none of its bytes.
 func (c *conn) elide(d event.Direction, hole uint32, time int64) bool {
-	elided := c.session.Elide(d, hole, 0, c.arrival(d, time, 0))
+	elided := c.session.Elide(d, hole, 0, c.arrival(d, time))
 	c.settle()
 	return elided
 }
@@ -152,7 +152,7 @@ func (c *conn) deliver(d event.Direction, p *reorder.Segment, how session.How) (
 		return true
 	}
 	taken = true
-	switch a := c.arrival(d, p.Time, how); {
+	switch a := (session.Arrival{Time: p.Time, End: c.buffers[d].Next(), How: how | c.beside(d, p.Time)}); {
 	case p.Data == nil || p.Reason == event.Urgent && c.session.StandsApart(d, p.Data[0]):
 		c.session.Gap(d, p.Len, p.Reason, a)
 	case d == event.Request:
@@ -175,11 +175,16 @@ func (c *conn) putBack(p *reorder.Segment, rest []byte) {
 }
 
 // arrival returns how bytes come to be read that end at the next offset.
-func (c *conn) arrival(d event.Direction, time int64, how session.How) session.Arrival {
-	if !c.buffers[d^1].Empty() {
-		how |= c.besideHeld(d, time)
+func (c *conn) arrival(d event.Direction, time int64) session.Arrival {
+	return session.Arrival{Time: time, End: c.buffers[d].Next(), How: c.beside(d, time)}
+}
+
+// beside returns How for bytes as to the segments of the other direction that are held.
+func (c *conn) beside(d event.Direction, time int64) session.How {
+	if c.buffers[d^1].Empty() {
+		return 0
 	}
-	return session.Arrival{Time: time, End: c.buffers[d].Next(), How: how}
+	return c.besideHeld(d, time)
 }
 
 // besideHeld returns How for bytes that are read while segments of the other direction are held. A
@@ -227,7 +232,7 @@ func (c *conn) jump(d event.Direction, missing uint32, time int64) {
 		return
 	}
 	c.buffers[d].Miss(missing)
-	c.session.Gap(d, missing, 0, c.arrival(d, time, 0))
+	c.session.Gap(d, missing, 0, c.arrival(d, time))
 	c.settle()
 }
 

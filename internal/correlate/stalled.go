@@ -72,6 +72,6 @@ func (c *conn) giveUpMark(d event.Direction, mark *reorder.Segment) {
 	hole := b.Hole(mark.Seq)
 	c.tracker.suspect.proven()
 	b.Miss(hole)
-	c.session.Overlooked(d, hole, mark.Reason, c.arrival(d, mark.Time, 0))
+	c.session.Overlooked(d, hole, mark.Reason, c.arrival(d, mark.Time))
 	c.settle()
 }

@@ -171,6 +171,7 @@ func (t *Tracker) Track(e *event.Event) []session.Exchange {
 		return out.List
 	}
 	if c := t.find(e); c != nil {
+		c.stamp()
 		c.event(e)
 	}
 	return out.List
