@@ -106,6 +106,7 @@ func (o *observer) captureOptions() capture.Options {
 		MaxBytesPerCall: int(c.MaxBytesPerCall),
 		Interfaces:      c.Interfaces,
 		Resolve:         o.named,
+		HasName:         o.names.HasName, // a reload may add some
 		ClientPorts:     o.names.ClientPorts(),
 		ServerPorts:     o.names.ServerPorts(),
 		Paths:           o.names.Paths(),

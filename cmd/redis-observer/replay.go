@@ -13,6 +13,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
@@ -65,6 +66,7 @@ func (p program) openReplay(ctx context.Context, load config.Loader, files []str
 		ClientPorts: stages.names.ClientPorts(),
 		ServerPorts: stages.names.ServerPorts(),
 		Resolve:     stages.named,
+		HasName:     stages.hasName(c),
 		IsRequest:   stages.isRequest,
 	})
 	if err != nil {
@@ -108,6 +110,15 @@ func (r *replay) run(ctx context.Context, write writer, stdout, stderr io.Writer
 		return nothingRead{cause}
 	}
 	return nil
+}
+
+// hasName returns whether a connection has the name of an endpoint; nil if no endpoint is
+// configured.
+func (s *stages) hasName(c *config.Config) func(event.Role, *event.Endpoints) bool {
+	if len(c.Endpoints) == 0 {
+		return nil
+	}
+	return s.names.HasName
 }
 
 // isRequest reports whether a payload begins with a request for a known command.

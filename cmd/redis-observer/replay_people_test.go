@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -484,4 +485,150 @@ func latencies(tb testing.TB, file []byte) (sum float64) {
 		}
 	}
 	return sum
+}
+
+// delayed is translated by two places whose copies are far apart.
+func delayed(c *capturetest.Capture) *capturetest.Capture {
+	both := capturetest.New()
+	for _, p := range c.Packets {
+		both.Packets = append(both.Packets, p, readdressed(p, service, pod, 150*time.Millisecond))
+	}
+	slices.SortStableFunc(both.Packets, func(a, b capturetest.Packet) int { return a.Time.Compare(b.Time) })
+	return both
+}
+
+// readdressed returns a packet with another address of one end.
+func readdressed(p capturetest.Packet, from, to string, after time.Duration) capturetest.Packet {
+	data := slices.Clone(p.Data)
+	for _, at := range []int{14 + 12, 14 + 16} {
+		if netip.AddrFrom4([4]byte(data[at:])).String() == from {
+			copy(data[at:], netip.MustParseAddr(to).AsSlice())
+		}
+	}
+	return capturetest.Packet{Time: p.Time.Add(after), Data: data, Length: p.Length}
+}
+
+const (
+	service = "10.0.0.2" // that of capturetest
+	pod     = "10.244.2.7"
+)
+
+// translated shows each packet twice: requests first with the address of the service, replies first
+// with that of the pod.
+func translated(c *capturetest.Capture) *capturetest.Capture {
+	both := capturetest.New()
+	for _, p := range c.Packets {
+		first, second := p, readdressed(p, service, pod, 5*time.Microsecond)
+		if binary.BigEndian.Uint16(p.Data[14+20:]) == capturetest.Port {
+			first, second = readdressed(p, service, pod, 0), p
+			second.Time = second.Time.Add(5 * time.Microsecond)
+		}
+		both.Packets = append(both.Packets, first, second)
+	}
+	return both
+}
+
+func mustConfigure(tb testing.TB, text string) string {
+	tb.Helper()
+	name := filepath.Join(tb.TempDir(), "observer.yaml")
+	require.NoError(tb, os.WriteFile(name, []byte(text), 0o600))
+	return name
+}
+
+// TestSeenTwiceUnderTwoAddresses: such a connection counts once, under the address that has a name.
+func TestSeenTwiceUnderTwoAddresses(t *testing.T) {
+	one := func(handshake bool) (*capturetest.Capture, float64, float64) {
+		c := capturetest.New()
+		k := c.Join(40000, 123456, 654321)
+		if handshake {
+			k = c.ConnectAt(40000, 123456, 654321)
+		}
+		k.Exchange(set, ok)
+		if handshake {
+			k.Close()
+		}
+		return c, 1, 0
+	}
+	for name, test := range map[string]struct {
+		make      func(handshakes bool) (*capturetest.Capture, float64, float64)
+		handshake bool
+		merged    uint64
+		show      func(*capturetest.Capture) *capturetest.Capture
+	}{
+		"one command":                        {one, true, 1, translated},
+		"five connections":                   {busy, true, 5, translated},
+		"five connections in mid-stream":     {busy, false, 5, translated},
+		"five connections, copies far apart": {busy, true, 5, delayed},
+	} {
+		c, _, _ := test.make(test.handshake)
+		_, undisturbed, _ := replayJSON(t, mustSave(t, c.Pcap()))
+		commands, errors := undisturbed.total()
+		file := mustSave(t, test.show(c).Pcap())
+		t.Run(name, func(t *testing.T) {
+			for of, configuration := range map[string]string{
+				"default": "ports: [6379]\n",
+				"cache":   "endpoints: [{name: cache, addresses: [\"" + service + ":6379\"]}]\n",
+				"pods":    "endpoints: [{name: pods, addresses: [\"10.244.0.0/16:6379\"]}]\n",
+			} {
+				status, result, stderr := replayJSON(t, "--config", mustConfigure(t, configuration), file)
+				assert.Zero(t, status, stderr)
+				assertTotal(t, result, commands, errors)
+				for _, row := range result.Commands {
+					assert.Equal(t, of, row.Name)
+				}
+				assert.Equal(t, len(undisturbed.Losses), len(result.Losses), stderr)
+				assert.Equal(t, test.merged, result.Summary.Merged)
+				assert.Contains(t, stderr, "under a second address")
+				assert.Equal(t, undisturbed.Summary.Connections, result.Summary.Connections)
+			}
+		})
+	}
+}
+
+// TestConnectionsThatLookAlike: equal streams are two connections, unless the offsets of both
+// directions are equal too and the packets come in step.
+func TestConnectionsThatLookAlike(t *testing.T) {
+	other := func(c *capturetest.Capture, after time.Duration) *capturetest.Capture {
+		both := capturetest.New()
+		for _, p := range c.Packets {
+			both.Packets = append(both.Packets, p, readdressed(p, service, pod, after))
+		}
+		slices.SortStableFunc(both.Packets, func(a, b capturetest.Packet) int { return a.Time.Compare(b.Time) })
+		return both
+	}
+	c, commands, errors := busy(true)
+	shifted, _, _ := busy(true)
+	for i := range shifted.Packets { // other initial offsets
+		data := shifted.Packets[i].Data
+		for _, at := range []int{14 + 20 + 4, 14 + 20 + 8} {
+			if i > 0 || at == 14+20+4 {
+				binary.BigEndian.PutUint32(data[at:], binary.BigEndian.Uint32(data[at:])+77777)
+			}
+		}
+	}
+	beside := capturetest.New()
+	for i, p := range c.Packets {
+		beside.Packets = append(beside.Packets, p, readdressed(shifted.Packets[i], service, pod, 5*time.Microsecond))
+	}
+	midStream, _, _ := busy(false)
+	_, undisturbed, _ := replayJSON(t, mustSave(t, midStream.Pcap()))
+	lost, lostErrors := undisturbed.total()
+	for name, test := range map[string]struct {
+		capture          *capturetest.Capture
+		alike            bool
+		commands, errors float64
+	}{
+		"equal bytes, other offsets":         {beside, false, 2 * commands, 2 * errors},
+		"beginning not seen, not in step":    {other(midStream, 150*time.Microsecond), true, 2 * lost, 2 * lostErrors},
+		"equal in all, one behind the other": {other(c, 10*time.Minute), false, 2 * commands, 2 * errors},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, result, stderr := replayJSON(t, mustSave(t, test.capture.Pcap()))
+			assert.Zero(t, status, stderr)
+			assertTotal(t, result, test.commands, test.errors)
+			assert.Zero(t, result.Summary.Merged)
+			assert.Equal(t, test.alike, result.Summary.Alike > 0)
+			assert.Equal(t, test.alike, strings.Contains(stderr, "count separately"))
+		})
+	}
 }

@@ -17,6 +17,8 @@ type summaryResult struct {
 	OtherPorts  []portResult      `json:"other_ports"` // the busiest, those that speak RESP first
 	Connections map[string]uint64 `json:"connections"` // by kind
 	OneWay      map[string]uint64 `json:"one_way"`     // connections of which only "requests" or "replies" were captured
+	Merged      uint64            `json:"merged"`      // connections that were seen under a second address too, and count once
+	Alike       uint64            `json:"alike"`       // connections that look like others under another address, and count separately
 	ClockSteps  int               `json:"clock_steps"` // times that the clock of a capture was set back
 	LargestStep float64           `json:"largest_clock_step"`
 	ClockSkew   float64           `json:"clock_skew"` // by how much clocks of the captures differ at least, 0 if nothing shows that
@@ -44,7 +46,7 @@ func (r result) summarise() summaryResult {
 	printed := summaryResult{
 		PacketsOf:  packetsResult{s.Observed, s.OtherTCP, s.NotTCP, s.Unusable, s.Untimed},
 		OtherPorts: []portResult{}, Connections: r.connections(), OneWay: map[string]uint64{},
-		ClockSteps: s.Steps, LargestStep: s.LargestStep.Seconds(),
+		Merged: s.Merged, Alike: s.Alike, ClockSteps: s.Steps, LargestStep: s.LargestStep.Seconds(),
 		ClockSkew: s.Skew.Seconds(),
 	}
 	for _, p := range s.Ports {
@@ -100,6 +102,12 @@ func writeSummary(w io.Writer, r result) {
 	}
 	if text := counts(list...); text != "" {
 		fmt.Fprintf(w, "connections: %s\n", text)
+	}
+	if s.Merged > 0 {
+		fmt.Fprintf(w, "%d connections were seen under a second address too, and count once\n", s.Merged)
+	}
+	if s.Alike > 0 {
+		fmt.Fprintf(w, "%d connections have the sequence numbers and bytes of others under another address, but not in step with them; they count separately\n", s.Alike)
 	}
 	if s.Steps > 0 {
 		fmt.Fprintf(w, "the clock was set back %d times, by %s at most\n", s.Steps, s.LargestStep)

@@ -41,6 +41,7 @@ type Options struct {
 	Paths                    []event.Path                            // Unix sockets to observe
 	Interfaces               []string                                // capture packets only on these; all interfaces if empty
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name; used for packets
+	HasName                  func(event.Role, *event.Endpoints) bool // whether that is a name of its own; used for packets
 	Logger                   *slog.Logger
 }
 
@@ -94,6 +95,7 @@ func openPackets(o Options) (Source, error) {
 		ServerPorts:     o.ServerPorts,
 		Interfaces:      o.Interfaces,
 		Resolve:         o.Resolve,
+		HasName:         o.HasName,
 		Logger:          o.Logger,
 	})
 	if err != nil {

@@ -145,6 +145,13 @@ func (n *Names) Resolve(role event.Role, e *event.Endpoints) (identity.ID, bool)
 // Configured reports whether the current rules can return an identity.
 func (n *Names) Configured(id identity.ID) bool { return n.current.Load().names[id] }
 
+// HasName reports whether a connection observed at one end gets the name of an endpoint, and not the
+// default one.
+func (n *Names) HasName(role event.Role, e *event.Endpoints) bool {
+	id, found := n.Resolve(role, e)
+	return found && id != n.current.Load().defaultName
+}
+
 // Registry returns the registry of all identities, including those of earlier rules.
 func (n *Names) Registry() *identity.Registry { return n.registry }
 

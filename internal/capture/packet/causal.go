@@ -36,6 +36,8 @@ type waiting struct {
 	time    int64
 	until   int64
 	untimed bool
+	// nameUntil is how long it waits for a copy whose address has a name; 0: it does not.
+	nameUntil int64
 }
 
 func (w *waiting) cost() int { return waitingCost + len(w.segment.Payload) }
@@ -61,18 +63,29 @@ func (t *conversations) wait(c *conversation, d event.Direction, s *frame.Segmen
 	if c.waits == nil {
 		c.waits = new(waits)
 	}
-	if !c.waiting {
-		c.waiting = true
-		t.waiting = append(t.waiting, c)
-	}
+	t.watch(c)
 	w := waiting{segment: *s, time: now, until: now + causalWait, untimed: t.untimed}
 	w.segment.Payload = slices.Clone(s.Payload)
+	if t.awaitsName(c) {
+		w.nameUntil = now + nameWithin
+		if c.expected {
+			w.nameUntil = now + causalWait
+		}
+	}
 	c.waits.read++
 	w.number = c.waits.read
 	c.waits.queues[d] = append(c.waits.queues[d], w)
 	c.waits.bytes += w.cost()
 	t.waitingBytes += w.cost()
 	t.due = c
+}
+
+// watch puts a conversation on the list of those of which segments wait.
+func (t *conversations) watch(c *conversation) {
+	if !c.waiting {
+		c.waiting = true
+		t.waiting = append(t.waiting, c)
+	}
 }
 
 // release delivers segments that need not wait any more, until it has queued an event. It reports
@@ -113,6 +126,9 @@ func (c *conversation) deadline() int64 {
 	for _, q := range c.waits.queues {
 		if len(q) > 0 {
 			first = min(first, q[0].until)
+			if name := q[0].nameUntil; name != 0 {
+				first = min(first, name)
+			}
 		}
 	}
 	return first
@@ -125,6 +141,9 @@ func (t *conversations) releaseNext(c *conversation, now int64) bool {
 		return false
 	}
 	for d := range event.Direction(len(c.waits.queues)) {
+		if q := c.waits.queues[d]; len(q) > 0 && q[0].nameUntil <= now {
+			q[0].nameUntil = 0
+		}
 		if len(c.waits.queues[d]) > 0 && c.mayFollow(d) {
 			t.deliverFirst(c, d)
 			return true
@@ -149,6 +168,9 @@ func (t *conversations) releaseNext(c *conversation, now int64) bool {
 // behind it.
 func (c *conversation) mayFollow(d event.Direction) bool {
 	w, others := &c.waits.queues[d][0], c.waits.queues[1-d]
+	if w.nameUntil != 0 {
+		return false
+	}
 	if w.segment.Flags&frame.RST != 0 {
 		return len(others) == 0 || others[0].number > w.number
 	}

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"hash/maphash"
 	"sync/atomic"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
@@ -48,8 +49,15 @@ type conversations struct {
 	due          *conversation   // one of which segments may come next
 	skewed       uint64          // segments that were captured before what they acknowledge,
 	skew         int64           // by how much at most, in ns
-	added        uint64          // conversations since the beginning
-	oneWay       [2]uint64       // those removed of which only one direction was seen, by Direction
+
+	hasName func(event.Role, *event.Endpoints) bool // whether an end has a name of its own; nil: none has
+	started map[opening]*conversation               // those that began lately, by their initial offsets; for hasName only
+	glances [glances]glance
+	seed    maphash.Seed
+	merged  uint64    // conversations that were copies of others under another address
+	alike   uint64    // those with the offsets and bytes of others that were not in step with them
+	added   uint64    // conversations since the beginning
+	oneWay  [2]uint64 // those removed of which only one direction was seen, by Direction
 }
 
 // portSets are the observed ports.
@@ -95,17 +103,22 @@ type conversation struct {
 	active    int64
 	removeAt  int64 // 0 until both ends have closed
 	start     opening
-	opened    bool    // start is known
-	reopening bool    // there is an opening for the same endpoints
-	foreign   bool    // the end with the observed port is the one that connected, so it is not a server
-	closed    bool    // its end was queued
-	gone      bool    // it was removed from the table
-	listed    bool    // one of its sockets was found on this machine
-	seen      [2]bool // segments were seen, by Direction
-	oneSided  bool    // waiting for the other direction was in vain
-	steps     int     // of the clock, when it was added
-	waits     *waits  // segments that wait; nil if there are none
-	waiting   bool    // it is in the list of those that have some
+	opened    bool          // start is known
+	reopening bool          // there is an opening for the same endpoints
+	foreign   bool          // the end with the observed port is the one that connected, so it is not a server
+	closed    bool          // its end was queued
+	gone      bool          // it was removed from the table
+	listed    bool          // one of its sockets was found on this machine
+	seen      [2]bool       // segments were seen, by Direction
+	oneSided  bool          // waiting for the other direction was in vain
+	steps     int           // of the clock, when it was added
+	waits     *waits        // segments that wait; nil if there are none
+	delivered bool          // a segment of it was delivered
+	young     uint8         // segments that were compared with those of others
+	expected  bool          // a copy whose address has a name is likely to follow
+	twin      *conversation // the one that this is a copy of
+	copies    []*conversation
+	waiting   bool // it is in the list of those that have some
 }
 
 // stream is one direction of a conversation.
@@ -127,7 +140,9 @@ func newConversations(client, server []uint16, resolve func(event.Role, *event.E
 		table:   make(map[event.Endpoints]*conversation),
 		opening: make(map[event.Endpoints]opening),
 		early:   make(map[event.Endpoints]early),
+		started: make(map[opening]*conversation),
 		syns:    make(map[event.Endpoints]uint32),
+		seed:    maphash.MakeSeed(),
 		lost:    lost,
 	}
 	c.ports.Store(newPortSets(client, server))
@@ -156,6 +171,9 @@ func (t *conversations) observe(s *frame.Segment, direction event.Direction, now
 		}
 		return
 	}
+	if c.twin != nil {
+		c = c.twin
+	}
 	st := &c.streams[direction&1] // &1 avoids a bounds check
 	if s.Seq != st.end && c.isOver(st, s, t.steps) {
 		t.discard(c, now)
@@ -166,7 +184,12 @@ func (t *conversations) observe(s *frame.Segment, direction event.Direction, now
 	if c.closed {
 		return
 	}
-	if carries(s) && (c.isEarly(direction, s) || c.waits != nil && (len(c.waits.queues[direction]) > 0 || s.Flags&frame.RST != 0)) {
+	wait := false
+	if c.young < youngSegments && len(s.Payload) > 1 {
+		c = t.compareSegment(c, direction, s, now)
+		wait = t.awaitsName(c)
+	}
+	if carries(s) && (wait || c.isEarly(direction, s) || c.waits != nil && (len(c.waits.queues[direction]) > 0 || s.Flags&frame.RST != 0)) {
 		t.wait(c, direction, s, now)
 		return
 	}
@@ -181,6 +204,7 @@ func (t *conversations) deliver(c *conversation, direction event.Direction, s *f
 	if c.closed {
 		return
 	}
+	c.delivered = c.delivered || len(s.Payload) > 0
 	if c.foreign {
 		if s.Flags&(frame.RST|frame.FIN) != 0 {
 			c.closed = true
@@ -399,6 +423,9 @@ func (t *conversations) discard(c *conversation, now int64) {
 func (t *conversations) remove(c *conversation) {
 	c.gone = true
 	t.forget(c)
+	for _, copied := range c.copies {
+		t.remove(copied)
+	}
 	if way, one := c.oneWay(); one {
 		t.oneWay[way]++
 	}
@@ -412,5 +439,5 @@ func (c *conversation) oneWay() (d event.Direction, one bool) {
 	if c.seen[event.Reply] {
 		d = event.Reply
 	}
-	return d, c.seen[event.Request] != c.seen[event.Reply]
+	return d, c.twin == nil && c.seen[event.Request] != c.seen[event.Reply]
 }

@@ -75,6 +75,7 @@ func (t *conversations) open(earlier *conversation, key event.Endpoints, o openi
 	}
 	c := t.add(key, now)
 	c.start, c.opened = o, true
+	t.expectName(c)
 	for d := range c.streams {
 		c.streams[d] = stream{end: o.offsets[d], known: true}
 	}

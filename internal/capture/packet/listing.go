@@ -100,7 +100,7 @@ func (t *conversations) compare(l *listing) {
 	for key, c := range t.table {
 		_, found := l.present[key]
 		switch {
-		case c.removeAt != 0:
+		case c.removeAt != 0 || c.twin != nil:
 		case !found && c.active < l.begun && (c.listed || onLoopback(&key)):
 			l.missing = append(l.missing, c)
 		case !c.foreign:

@@ -74,6 +74,7 @@ func TestListing(t *testing.T) {
 	passing := segment
 	passing.Source[15], passing.Destination[12] = 9, 10 // 10.0.0.1
 	passing.Source[12] = 10
+	passing.Seq = 5001 // with equal offsets it would be a copy
 	require.Equal(t, 1, c.drain(&passing), "passing through")
 	closed.close()
 

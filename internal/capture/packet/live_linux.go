@@ -19,7 +19,7 @@ import (
 // Backend is the name of the backend that captures packets, for machines on which no probes work.
 const Backend = "packet"
 
-// Options are the settings of Open. All but Interfaces are required.
+// Options are the settings of Open. All but Interfaces and HasName are required.
 type Options struct {
 	RingSize                 int                                     // bytes, a power of two and a multiple of the page size
 	FlushInterval            time.Duration                           // the longest that a packet waits in the ring
@@ -27,6 +27,7 @@ type Options struct {
 	ClientPorts, ServerPorts []uint16                                // ports of the remote end of clients, and of the local end of servers
 	Interfaces               []string                                // capture only on these; all interfaces if empty
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name
+	HasName                  func(event.Role, *event.Endpoints) bool // as in ReplayOptions
 	Logger                   *slog.Logger
 }
 
@@ -83,6 +84,7 @@ func Open(options Options) (*Live, error) {
 	p.listDue.Store(true)
 	p.clock = newWallClock(p.flush + handover)
 	p.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &p.lost)
+	p.conversations.hasName = options.HasName
 	options.Logger.Info("packet capture started", "interfaces", options.Interfaces)
 	return p, nil
 }

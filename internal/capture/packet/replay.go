@@ -17,12 +17,15 @@ import (
 // Acknowledged bytes are not waited for.
 const ReorderTimeout = time.Second
 
-// ReplayOptions are the settings of OpenReplay. All but Stdin and IsRequest are required.
+// ReplayOptions are the settings of OpenReplay. All but Stdin, HasName and IsRequest are required.
 type ReplayOptions struct {
 	Files                    []string // capture files; "-" is Stdin
 	Stdin                    io.Reader
 	ClientPorts, ServerPorts []uint16                                // as in Options
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name
+	// HasName reports whether an end of a connection has a name of its own, and not the default
+	// one. Of two addresses of a connection, the one with a name counts. Nil: none has.
+	HasName func(event.Role, *event.Endpoints) bool
 	// IsRequest reports whether a payload begins with a Redis request. It finds the ports that
 	// could be observed.
 	IsRequest func(payload []byte) bool
@@ -62,6 +65,7 @@ func OpenReplay(options ReplayOptions) (*Replay, error) {
 	r := &Replay{isRequest: options.IsRequest}
 	r.inputs.stdin, r.inputs.octets = options.Stdin, &r.readOctets
 	r.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &r.lost)
+	r.conversations.hasName = options.HasName
 	found := false
 	for _, name := range options.Files {
 		size, readable := r.inputs.add(name)

@@ -20,6 +20,8 @@ type Summary struct {
 	Payload     uint64        // bytes of payload of observed ports
 	Connections uint64        // on observed ports, by their packets
 	OneWay      [2]uint64     // those of which only one direction was captured, by event.Direction
+	Merged      uint64        // connections that were seen under a second address too
+	Alike       uint64        // connections with the offsets and bytes of others, but not in step with them: they count
 	Steps       int           // times that the clock of a file was set back by more than a second
 	Skewed      uint64        // segments that were captured before those that they acknowledge
 	Skew        time.Duration // by how much at most: the clocks differ by as much, or more
@@ -42,7 +44,7 @@ func (r *Replay) Summary() Summary {
 	s := Summary{
 		Packets: r.packets, Observed: r.tally.observed, OtherTCP: r.tally.otherTCP, NotTCP: r.tally.notTCP, Untimed: r.tally.untimed,
 		Ports: r.tally.busiest(), Payload: r.bytes, Connections: r.conversations.added, OneWay: r.conversations.oneWay,
-		Steps: r.inputs.steps, LargestStep: time.Duration(r.inputs.step),
+		Merged: r.conversations.merged, Alike: r.conversations.alike, Steps: r.inputs.steps, LargestStep: time.Duration(r.inputs.step),
 		Skewed: r.conversations.skewed, Skew: time.Duration(r.conversations.skew),
 	}
 	for _, reason := range [...]loss{lostMalformed, lostSnapped, lostLink} {
