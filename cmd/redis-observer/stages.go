@@ -48,7 +48,7 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 		Style:            c.Metrics.Style(),
 		Identities:       names.Registry(),
 		Version:          version,
-		Revision:         sourceRevision(),
+		Revision:         revision,
 		Logger:           logger,
 	})
 	return &stages{commands: commands, names: names, recorder: recorder, memory: memory}, nil

@@ -5,15 +5,45 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-// version and revision are set by the linker: -X main.version=1.2.3.
-var (
-	version  = "development"
-	revision = ""
-)
+// version and revision are those of the linker's flags (-X main.version=1.2.3), or else of Go's build
+// information.
+var version, revision string
+
+func init() {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		build = &debug.BuildInfo{}
+	}
+	if version == "" {
+		version = moduleVersion(build)
+	}
+	if revision == "" {
+		revision = buildRevision(build)
+	}
+}
+
+// moduleVersion returns the version that `go install …@version` or a clone stamps, without the "v" of
+// Go's versions.
+func moduleVersion(build *debug.BuildInfo) string {
+	if v := strings.TrimPrefix(build.Main.Version, "v"); v != "" && v != "(devel)" {
+		return v
+	}
+	return "development"
+}
+
+func buildRevision(build *debug.BuildInfo) string {
+	for _, setting := range build.Settings {
+		if setting.Key == "vcs.revision" {
+			return setting.Value
+		}
+	}
+	return "unknown"
+}
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -27,21 +57,5 @@ func versionCommand() *cobra.Command {
 }
 
 func versionText() string {
-	return fmt.Sprintf("redis-observer %s (%s, %s/%s, revision %s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH, sourceRevision())
-}
-
-// sourceRevision returns the revision of the linker flag, otherwise that of the Go build
-// information.
-func sourceRevision() string {
-	if revision != "" {
-		return revision
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, setting := range info.Settings {
-			if setting.Key == "vcs.revision" {
-				return setting.Value
-			}
-		}
-	}
-	return "unknown"
+	return fmt.Sprintf("redis-observer %s (%s, %s/%s, revision %s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH, revision)
 }
