@@ -14,6 +14,7 @@ import (
 	"helm.sh/helm/v3/pkg/lint/support"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -91,12 +92,104 @@ affinity: {nodeAffinity: {}}
 	assert.Equal(t, all["Service"].(*core.Service).Spec.Selector, monitor.Spec.Selector.MatchLabels)
 }
 
+// The names of a release and its objects are the user's; nothing may depend on them.
+func TestChartNames(t *testing.T) {
+	all := mustTemplate(t, "fullnameOverride: other\nnameOverride: another\npodMonitor: {create: true}\nserviceMonitor: {create: true}\n")
+	for kind, object := range all {
+		assert.Equal(t, "other", object.(interface{ GetName() string }).GetName(), kind)
+	}
+	assertJob(t, all["PodMonitor"].(*monitoring.PodMonitor).Spec.PodMetricsEndpoints[0].RelabelConfigs)
+	assertJob(t, all["ServiceMonitor"].(*monitoring.ServiceMonitor).Spec.Endpoints[0].RelabelConfigs)
+}
+
+// What clusters ask for beside the defaults.
+func TestChartExtras(t *testing.T) {
+	const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	all := mustTemplate(t, `
+image: {digest: "`+digest+`"}
+extraArgs: [--log-level=debug]
+extraEnv: [{name: REDIS_OBSERVER_CAPTURE_BACKEND, value: kprobe}]
+extraVolumes: [{name: tracing, hostPath: {path: /sys/kernel/tracing}}]
+extraVolumeMounts: [{name: tracing, mountPath: /sys/kernel/tracing}]
+priorityClassName: system-node-critical
+updateStrategy: {rollingUpdate: {maxUnavailable: 1}}
+securityContext: {seLinuxOptions: {type: spc_t}, appArmorProfile: {type: Unconfined}}
+namespace: {create: true}
+securityContextConstraints: {create: true}
+networkPolicy: {create: true, from: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}
+`)
+	pod := all["DaemonSet"].(*apps.DaemonSet).Spec.Template.Spec
+	container := pod.Containers[0]
+	assert.Equal(t, "ghcr.io/redis-observer/redis-observer@"+digest, container.Image)
+	assert.Equal(t, "--log-level=debug", container.Args[len(container.Args)-1])
+	assert.Equal(t, "kprobe", container.Env[0].Value)
+	assert.Equal(t, "tracing", pod.Volumes[1].Name)
+	assert.Equal(t, "/sys/kernel/tracing", container.VolumeMounts[1].MountPath)
+	assert.Equal(t, "system-node-critical", pod.PriorityClassName)
+	assert.Equal(t, "1", all["DaemonSet"].(*apps.DaemonSet).Spec.UpdateStrategy.RollingUpdate.MaxUnavailable.String())
+	assert.Equal(t, "spc_t", container.SecurityContext.SELinuxOptions.Type)
+	assert.Equal(t, core.AppArmorProfileTypeUnconfined, container.SecurityContext.AppArmorProfile.Type)
+	assert.Equal(t, "privileged", all["Namespace"].(*core.Namespace).Labels["pod-security.kubernetes.io/enforce"])
+	scc := all["SecurityContextConstraints"].(*constraints)
+	assert.Equal(t, container.SecurityContext.Capabilities.Add, scc.AllowedCapabilities)
+	assert.Equal(t, pod.HostPID, scc.AllowHostPID)
+	assert.False(t, scc.AllowPrivilegedContainer)
+	assert.Equal(t, []string{"system:serviceaccount:monitoring:test-redis-observer"}, scc.Users)
+	policy := all["NetworkPolicy"].(*networking.NetworkPolicy).Spec
+	assert.Equal(t, all["DaemonSet"].(*apps.DaemonSet).Spec.Selector.MatchLabels, policy.PodSelector.MatchLabels)
+	assert.Equal(t, "metrics", policy.Ingress[0].Ports[0].Port.String())
+	assert.Len(t, policy.Ingress[0].From, 1)
+}
+
+func TestChartDashboard(t *testing.T) {
+	want := string(mustRead(t, deployRoot, "grafana/redis-observer.json"))
+	assert.Equal(t, want, string(mustRead(t, chartRoot, "dashboard.json")), "a chart cannot refer to files outside, so it has a copy")
+	manifest, err := template(t, "dashboard: {create: true}")
+	require.NoError(t, err)
+	for document := range strings.SplitSeq(manifest, "\n---\n") {
+		var object core.ConfigMap
+		if strings.Contains(document, "-dashboard\n") {
+			require.NoError(t, yaml.UnmarshalStrict([]byte(document), &object))
+			assert.Equal(t, "1", object.Labels["grafana_dashboard"])
+			assert.JSONEq(t, want, object.Data["redis-observer.json"])
+			return
+		}
+	}
+	assert.Fail(t, "no dashboard", manifest)
+}
+
+// mustChartVersion returns the version of the chart, which is that of the observer.
+func mustChartVersion(tb testing.TB) string {
+	tb.Helper()
+	chart, err := loader.Load(chartRoot)
+	require.NoError(tb, err)
+	require.Equal(tb, chart.Metadata.Version, chart.Metadata.AppVersion)
+	return chart.Metadata.Version
+}
+
+// The chart and the manifests give the memory for which docs/security.md gives the bounds.
+func TestMemoryLimit(t *testing.T) {
+	for name, all := range map[string]objects{"chart": mustTemplate(t, ""), "manifests": mustDecode(t, mustKustomize(t, deployRoot+"/kubernetes"))} {
+		container := all["DaemonSet"].(*apps.DaemonSet).Spec.Template.Spec.Containers[0]
+		assert.EqualValues(t, 256<<20, container.Resources.Limits.Memory().Value(), name)
+		assert.Empty(t, container.Env, "%s: no GOMEMLIMIT, which the observer sets from the limit", name)
+	}
+	assert.Contains(t, string(mustRead(t, root, "docs/security.md")), "bound | at 256 MiB |")
+}
+
 func TestChartRefuses(t *testing.T) {
 	for name, values := range map[string]string{
 		"a misspelt value":    "hostpid: true",
 		"a port out of range": "port: 70000",
 		"a wrong type":        "tolerations: all",
 		"a misspelt monitor":  "podMonitor: {enabled: true}",
+		"a misspelt key":      "config: {prots: [6379]}",
+		"a key below another": "config: {capture: {ringsize: 1MiB}}",
+		"an unknown backend":  "config: {capture: {backend: ebpf}}",
+		"a misspelt endpoint": "config: {endpoints: [{name: a, adresses: ['*:1']}]}",
+		"another listener":    "config: {listen: ':80'}",
+		"a web configuration": "config: {web_config: web.yml}",
+		"half a digest":       "image: {digest: 'sha256:12'}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := template(t, values)

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -59,9 +61,38 @@ func emptyObject(kind string) any {
 		return new(monitoring.ServiceMonitor)
 	case "monitoring.coreos.com/v1 PrometheusRule":
 		return new(monitoring.PrometheusRule)
+	case "networking.k8s.io/v1 NetworkPolicy":
+		return new(networking.NetworkPolicy)
+	case "security.openshift.io/v1 SecurityContextConstraints":
+		return new(constraints)
 	}
 	return nil
 }
+
+// constraints is what the chart uses of OpenShift's SecurityContextConstraints, whose library asks for other versions of Kubernetes' than
+// Helm's does.
+type constraints struct {
+	meta.TypeMeta            `json:",inline"`
+	meta.ObjectMeta          `json:"metadata"`
+	AllowHostDirVolumePlugin bool              `json:"allowHostDirVolumePlugin"`
+	AllowHostIPC             bool              `json:"allowHostIPC"`
+	AllowHostNetwork         bool              `json:"allowHostNetwork"`
+	AllowHostPID             bool              `json:"allowHostPID"`
+	AllowHostPorts           bool              `json:"allowHostPorts"`
+	AllowPrivilegeEscalation *bool             `json:"allowPrivilegeEscalation"`
+	AllowPrivilegedContainer bool              `json:"allowPrivilegedContainer"`
+	AllowedCapabilities      []core.Capability `json:"allowedCapabilities"`
+	DefaultAddCapabilities   []core.Capability `json:"defaultAddCapabilities"`
+	RequiredDropCapabilities []core.Capability `json:"requiredDropCapabilities"`
+	ReadOnlyRootFilesystem   bool              `json:"readOnlyRootFilesystem"`
+	FSGroup, RunAsUser       strategy
+	SELinuxContext           strategy `json:"seLinuxContext"`
+	SupplementalGroups       strategy
+	SeccompProfiles          []string `json:"seccompProfiles"`
+	Volumes, Groups, Users   []string
+}
+
+type strategy struct{ Type string }
 
 func mustKustomize(tb testing.TB, path string) []byte {
 	tb.Helper()
@@ -78,6 +109,8 @@ func TestKubernetes(t *testing.T) {
 	assertDaemonSet(t, all)
 	assert.Equal(t, "redis-observer", all["Service"].(*core.Service).Spec.Selector["app.kubernetes.io/name"])
 	assert.Contains(t, all["ConfigMap"].(*core.ConfigMap).Data, "observer.yaml")
+	assert.Equal(t, "ghcr.io/redis-observer/redis-observer:"+mustChartVersion(t), all["DaemonSet"].(*apps.DaemonSet).Spec.Template.Spec.Containers[0].Image)
+	assert.Equal(t, "privileged", all["Namespace"].(*core.Namespace).Labels["pod-security.kubernetes.io/enforce"])
 	for kind, object := range all {
 		if kind != "Namespace" {
 			assert.Equal(t, "redis-observer", object.(interface{ GetNamespace() string }).GetNamespace(), kind)
@@ -88,7 +121,9 @@ func TestKubernetes(t *testing.T) {
 func TestKubernetesMonitoring(t *testing.T) {
 	all := mustDecode(t, mustKustomize(t, deployRoot+"/kubernetes/monitoring"))
 	assert.Len(t, all, 2)
-	assert.Equal(t, "metrics", *all["PodMonitor"].(*monitoring.PodMonitor).Spec.PodMetricsEndpoints[0].Port)
+	endpoint := all["PodMonitor"].(*monitoring.PodMonitor).Spec.PodMetricsEndpoints[0]
+	assert.Equal(t, "metrics", *endpoint.Port)
+	assertJob(t, endpoint.RelabelConfigs)
 	assertRules(t, all["PrometheusRule"].(*monitoring.PrometheusRule))
 }
 
@@ -131,4 +166,15 @@ func assertDaemonSet(tb testing.TB, all objects) {
 	for _, volume := range pod.Volumes {
 		assert.Nil(tb, volume.HostPath, volume.Name)
 	}
+}
+
+// assertJob says that the alert for an absent observer finds the job, whatever the release or the monitor is called.
+func assertJob(tb testing.TB, relabelings []monitoring.RelabelConfig) {
+	tb.Helper()
+	require.NotEmpty(tb, relabelings)
+	assert.Equal(tb, "job", relabelings[0].TargetLabel)
+	require.NotNil(tb, relabelings[0].Replacement)
+	assert.Equal(tb, "redis-observer", *relabelings[0].Replacement)
+	assert.Empty(tb, relabelings[0].SourceLabels)
+	assert.Contains(tb, string(mustRead(tb, deployRoot, "prometheus/alerts.yaml")), `up{job=~".*redis-observer.*"} == 0`)
 }

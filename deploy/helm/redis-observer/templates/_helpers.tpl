@@ -44,9 +44,20 @@ httpGet:
 {{- end -}}
 {{- end -}}
 
+{{- define "redis-observer.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- /* The job has the same name in every release: the alert for an absent observer selects by it. */ -}}
 {{- define "redis-observer.endpoint" -}}
 - port: metrics
   relabelings:
+    - targetLabel: job
+      replacement: redis-observer
     - sourceLabels: [__meta_kubernetes_pod_node_name]
       targetLabel: instance
 {{- with .Values.monitorEndpoint }}
