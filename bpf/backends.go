@@ -18,8 +18,12 @@ type backend struct {
 	// further are optional programs for sockets that are not plain TCP. A kernel may lack their
 	// functions.
 	further []further
-	// unix are the programs for Unix sockets; none if the backend cannot observe them.
+	// unix are the programs for Unix sockets.
 	unix []hook
+	// furtherUnix are optional programs for Unix sockets, as further are for TCP.
+	furtherUnix []further
+	// unixByAddress says that the programs keep the state of Unix sockets by address.
+	unixByAddress bool
 	// missing returns an error if the kernel evidently lacks a requirement of the backend.
 	missing func() error
 	// preempted says that a preemptible kernel can preempt the programs, which is not so for
@@ -48,6 +52,22 @@ var backends = []backend{
 			{"mptcp_sendmsg", []hook{{observerProgFentryMptcpSent, attachTracing}, {observerProgFentryMptcpSend, attachTracing}}},
 			{"tcp_bpf_sendmsg", []hook{{observerProgFentrySockmap, attachTracing}}},
 		},
+		unix: []hook{
+			{observerProgFentryUnixFree, attachTracing},
+			{observerProgFentryUnixRelease, attachTracing},
+			{observerProgFentryUnixShutdown, attachTracing},
+			{observerProgFentryUnixReceived, attachTracing},
+			{observerProgFentryUnixReceive, attachTracing},
+			{observerProgFentryUnixSent, attachTracing},
+			{observerProgFentryUnixSend, attachTracing},
+		},
+		furtherUnix: []further{
+			{"unix_seqpacket_sendmsg", []hook{{observerProgFentryUnixSequenced, attachTracing}}},
+			{"unix_stream_splice_read", []hook{{observerProgFentryUnixSpliced, attachTracing}, {observerProgFentryUnixSplice, attachTracing}}},
+			{"unix_stream_sendpage", []hook{{observerProgFentryUnixSentpage, attachTracing}, {observerProgFentryUnixSendpage, attachTracing}}},
+		},
+		unixByAddress: true,
+
 		missing:   func() error { return missingFunctions("tcp_sendmsg_locked", "tcp_recvmsg") },
 		preempted: true,
 	},
@@ -84,7 +104,28 @@ var backends = []backend{
 			}},
 			{"tcp_bpf_sendmsg", []hook{{observerProgKprobeSockmap, attachKprobe("tcp_bpf_sendmsg")}}},
 		},
-		missing: missingKprobes,
+		unix: []hook{
+			{observerProgKprobeUnixFree, attachKprobe("unix_sock_destructor")},
+			{observerProgKprobeUnixRelease, attachKprobe("unix_release")},
+			{observerProgKprobeUnixShutdown, attachKprobe("unix_shutdown")},
+			{observerProgKprobeUnixReceived, attachKretprobe("unix_stream_recvmsg")},
+			{observerProgKprobeUnixReceive, attachKprobe("unix_stream_recvmsg")},
+			{observerProgKprobeUnixSent, attachKretprobe("unix_stream_sendmsg")},
+			{observerProgKprobeUnixSend, attachKprobe("unix_stream_sendmsg")},
+		},
+		furtherUnix: []further{
+			{"unix_seqpacket_sendmsg", []hook{{observerProgKprobeUnixSequenced, attachKprobe("unix_seqpacket_sendmsg")}}},
+			{"unix_stream_splice_read", []hook{
+				{observerProgKprobeUnixSpliced, attachKretprobe("unix_stream_splice_read")},
+				{observerProgKprobeUnixSplice, attachKprobe("unix_stream_splice_read")},
+			}},
+			{"unix_stream_sendpage", []hook{
+				{observerProgKprobeUnixSentpage, attachKretprobe("unix_stream_sendpage")},
+				{observerProgKprobeUnixSendpage, attachKprobe("unix_stream_sendpage")},
+			}},
+		},
+		unixByAddress: true,
+		missing:       missingKprobes,
 	},
 }
 
@@ -167,13 +208,19 @@ func find(kernel *btf.Spec, name string, result any, none error) error {
 }
 
 // socketTap returns the tap of the socket calls.
-func (b *backend) socketTap() *tap {
+func (b *backend) socketTap() *tap { return b.tap(b.hooks, b.further) }
+
+// unixTap returns the tap of the calls of Unix sockets.
+func (b *backend) unixTap() *tap { return b.tap(b.unix, b.furtherUnix) }
+
+// tap returns the tap of hooks, and of the optional ones that this kernel supports.
+func (b *backend) tap(hooks []hook, optional []further) *tap {
 	t := &tap{duplicates: b.duplicates()}
-	for _, f := range b.further {
+	for _, f := range optional {
 		if f.usable() {
 			t.hooks = append(t.hooks, f.hooks...)
 		}
 	}
-	t.hooks = append(t.hooks, b.hooks...)
+	t.hooks = append(t.hooks, hooks...)
 	return t
 }

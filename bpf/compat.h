@@ -33,6 +33,7 @@ enum bpf_map_type {
 };
 enum {
 	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
 	BPF_F_NO_PREALLOC = 1,
 	BPF_F_MMAPABLE = 1 << 10,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
@@ -114,6 +115,15 @@ struct sock_common {
 	unsigned long skc_flags;
 };
 
+struct sk_buff {
+	char cb[48];
+};
+
+struct sk_buff_head {
+	struct sk_buff *next;
+	__u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
@@ -121,6 +131,7 @@ struct sock {
 	void *sk_user_data;
 	__u8 sk_shutdown;
 	__u16 sk_type;
+	struct sk_buff_head sk_receive_queue;
 };
 
 struct sockaddr_un {
@@ -132,9 +143,16 @@ struct unix_address {
 	struct sockaddr_un name[1];
 };
 
+/* inq_len was added in 6.17. */
 struct unix_sock {
 	struct unix_address *addr;
 	struct sock *peer;
+	unsigned int inq_len;
+};
+
+/* The cb of a buffer in the queue of a Unix socket. */
+struct unix_skb_parms {
+	__u32 consumed;
 };
 
 struct file {
@@ -269,6 +287,7 @@ enum {
 	AF_INET = 2,
 	AF_INET6 = 10,
 	SOCK_STREAM = 1,
+	SOCK_SEQPACKET = 5,
 	IPPROTO_TCP = 6,
 	IPPROTO_SCTP = 132,
 	IPPROTO_MPTCP = 262,
@@ -290,6 +309,7 @@ enum {
 	EPIPE = 32,
 	ENOSYS = 38,
 	ECONNRESET = 104,
+	SHUT_RD = 0,
 	RCV_SHUTDOWN = 1,
 	SHUTDOWN_MASK = 3,
 	SOCK_DEAD_BIT = 0,	/* enum sock_flags: set when the application has closed the socket */
@@ -403,6 +423,10 @@ static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs)
 {
 	return regs->dx;
 }
+static __always_inline __u64 syscall_argument_4(const struct pt_regs *regs)
+{
+	return regs->r10;
+}
 /* A 32-bit program has other call numbers and argument registers (TS_COMPAT). */
 static __always_inline bool compat_task(const struct task_struct *task)
 {
@@ -428,6 +452,10 @@ static __always_inline __u64 syscall_argument_2(const struct pt_regs *regs)
 static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs)
 {
 	return regs->regs[2];
+}
+static __always_inline __u64 syscall_argument_4(const struct pt_regs *regs)
+{
+	return regs->regs[3];
 }
 /* A 32-bit program has other call numbers and argument registers (TIF_32BIT). */
 static __always_inline bool compat_task(const struct task_struct *task)
@@ -487,6 +515,19 @@ static __always_inline enum syscall_shape syscall_shape(const struct task_struct
 	if (compat_task(task) || !in_syscall(regs))
 		return SYSCALL_OTHER;
 	return sending ? sending_shape(syscall_number(regs)) : receiving_shape(syscall_number(regs));
+}
+
+/* The flags of a send: write and writev have none. */
+static __always_inline __u32 syscall_send_flags(const struct pt_regs *regs)
+{
+	switch (syscall_number(regs)) {
+	case NR_SENDMSG:
+		return syscall_argument_3(regs);
+	case NR_SENDTO:
+	case NR_SENDMMSG:
+		return syscall_argument_4(regs);
+	}
+	return 0;
 }
 
 static __always_inline const struct pt_regs *task_registers(struct task_struct *task)

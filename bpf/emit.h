@@ -411,6 +411,8 @@ static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, _
 	__u32 which = SCRATCH_COUNT * duplicate + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
 	struct scratch *s;
 
+	if (state)
+		which += unix_scratch;
 	if (!early && submit_to_percpu_ring(sk, role, kind, time, seq, cursor, n, state, direct))
 		return;
 	s = scratch_for(which, kind, sk, role, state, direct);

@@ -34,11 +34,12 @@ const (
 
 // The kinds of streams that cannot be read: the Reason of OtherStream.
 const (
-	StreamMPTCP   = uint8(observerStreamSTREAM_MPTCP)
-	StreamKTLS    = uint8(observerStreamSTREAM_KTLS)
-	StreamSockmap = uint8(observerStreamSTREAM_SOCKMAP)
-	StreamSMC     = uint8(observerStreamSTREAM_SMC)
-	StreamSCTP    = uint8(observerStreamSTREAM_SCTP)
+	StreamMPTCP     = uint8(observerStreamSTREAM_MPTCP)
+	StreamKTLS      = uint8(observerStreamSTREAM_KTLS)
+	StreamSockmap   = uint8(observerStreamSTREAM_SOCKMAP)
+	StreamSMC       = uint8(observerStreamSTREAM_SMC)
+	StreamSCTP      = uint8(observerStreamSTREAM_SCTP)
+	StreamSeqpacket = uint8(observerStreamSTREAM_SEQPACKET)
 )
 
 // Flags of events.

@@ -64,6 +64,7 @@ enum stream {
 	STREAM_SOCKMAP,	  /* BPF passes the bytes from socket to socket */
 	STREAM_SMC,
 	STREAM_SCTP,
+	STREAM_SEQPACKET, /* of a Unix socket */
 };
 
 /* The counters of lost events: indices of the map "lost". */

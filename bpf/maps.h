@@ -13,7 +13,9 @@ struct call {
 	__u32 seq;    /* stream offset of the first byte */
 	bool urgent;  /* the last byte is that of MSG_OOB */
 	bool early;   /* the connection was not open yet, so seq is not known */
-	__u16 pad;
+	__u8
+	    unix_duplicate; /* behind the duplicate that ran for the latest call on a Unix socket (unix.h); 0 if none */
+	__u8 pad;
 	struct cursor cursor;
 };
 
@@ -127,9 +129,9 @@ struct unix_path {
 	__u32 role;
 };
 
+/* Preallocated: kernels before 6.1 allow probes nothing else. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1024);
 	__type(key, struct unix_name);
 	__type(value, struct unix_path);
@@ -149,7 +151,12 @@ struct unix_state {
 	bool begun;	    /* its beginning has been reported, or was not seen */
 	__u32 sent;	    /* bytes so far */
 	__u32 received;
-	__u32 pad;
+	bool sequenced; /* SOCK_SEQPACKET: its messages are no stream */
+	bool whole;	/* all calls since its beginning have been counted */
+	bool listed;	/* a listing found it, new and without a call */
+	__u8 pad;
+	__u32 orphaned_at; /* the latest listing found the other end closed: received + 1 at that time; else 0 */
+	__u32 pad2;
 };
 
 struct {
@@ -158,6 +165,30 @@ struct {
 	__type(key, int);
 	__type(value, struct unix_state);
 } unix_sockets SEC(".maps");
+
+/*
+ * Replaces socket storage for the backends fentry and kprobe, because kprobes cannot use it, nor
+ * can fentry before 5.11. It has both ends of each observed connection, by the address of the
+ * socket, until the socket is freed.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct unix_state);
+} unix_sockets_by_address SEC(".maps");
+
+/*
+ * The latest foreign sockets, one word for each slot: the lower 48 bits of the address, then the
+ * lower 16 bits of the unix_version for which the socket is foreign.
+ */
+enum { UNIX_FOREIGN_SLOTS = 8192 };
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, UNIX_FOREIGN_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} unix_foreign SEC(".maps");
 
 /* Changes with the observed paths. User space raises it. */
 __u32 unix_version = 0;
@@ -181,6 +212,13 @@ const volatile __u32 own_network = 0;	   /* inode of the observer's network name
  * "net: remove noblock parameter from recvmsg() entities"); 7.2 has no addr_len behind them.
  */
 const volatile __u32 recvmsg_parameters = 5;
+const volatile bool unix_by_address = false;	   /* the listing of Unix sockets uses unix_sockets_by_address */
+const volatile bool unix_listed_by_network = true; /* the kernel has iter/unix (5.15) */
+/*
+ * The first of the scratches of the programs for Unix sockets. They have scratches of their own
+ * where other programs can preempt them.
+ */
+const volatile __u32 unix_scratch = 0;
 const volatile bool reads_mptcp = false; /* backend and kernel can read MPTCP streams */
 /*
  * Duplicate attachments. While a program is preempted, the kernel skips it for the other tasks of
@@ -213,6 +251,16 @@ static __always_inline void count_loss(__u32 kind)
 
 	if (counter)
 		(*counter)++;
+}
+
+/* The state of the current task; NULL if it has none. */
+static __always_inline struct task_calls *existing_calls(void)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_storage_get))
+		return bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0);
+	return bpf_map_lookup_elem(&calls_by_thread, &thread);
 }
 
 /* The state of the current task; NULL if there is no memory for it. */

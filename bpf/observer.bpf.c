@@ -354,45 +354,188 @@ int connection_list_held(struct bpf_iter__task_file *ctx)
 
 /* -- Unix sockets: a tap of their own, attached only while paths are observed -- */
 
+SEC("fentry/unix_stream_sendmsg")
+int BPF_PROG(fentry_unix_send, struct socket *socket, struct msghdr *msg)
+{
+	unix_send_started(socket->sk, msg, true);
+	return 0;
+}
+
+SEC("fexit/unix_stream_sendmsg")
+int BPF_PROG(fentry_unix_sent, struct socket *socket, struct msghdr *msg, unsigned long size, int result)
+{
+	unix_returned(socket->sk, result, true, true);
+	return 0;
+}
+
+SEC("fentry/unix_stream_recvmsg")
+int BPF_PROG(fentry_unix_receive, struct socket *socket, struct msghdr *msg, unsigned long size, int flags)
+{
+	unix_receive_started(socket->sk, msg, flags, true);
+	return 0;
+}
+
+SEC("fexit/unix_stream_recvmsg")
+int BPF_PROG(fentry_unix_received, struct socket *socket, struct msghdr *msg, unsigned long size, int flags, int result)
+{
+	unix_returned(socket->sk, result, false, true);
+	return 0;
+}
+
+SEC("fentry/unix_release")
+int BPF_PROG(fentry_unix_release, struct socket *socket)
+{
+	unix_released(socket->sk);
+	return 0;
+}
+
+SEC("fentry/unix_shutdown")
+int BPF_PROG(fentry_unix_shutdown, struct socket *socket, int how)
+{
+	unix_shut_down(socket->sk, how);
+	return 0;
+}
+
+SEC("fentry/unix_sock_destructor")
+int BPF_PROG(fentry_unix_free, struct sock *sk)
+{
+	unix_freed(sk);
+	return 0;
+}
+
+SEC("fentry/unix_seqpacket_sendmsg")
+int BPF_PROG(fentry_unix_sequenced, struct socket *socket)
+{
+	unix_message_sent(socket->sk);
+	return 0;
+}
+
+SEC("fentry/unix_stream_splice_read")
+int BPF_PROG(fentry_unix_splice, struct socket *socket)
+{
+	unix_splice_started(socket->sk, false);
+	return 0;
+}
+
+SEC("fexit/unix_stream_splice_read")
+int BPF_PROG(fentry_unix_spliced, struct socket *socket, void *position, void *pipe, unsigned long size,
+	     unsigned int flags, long result)
+{
+	unix_returned(socket->sk, result, false, false);
+	return 0;
+}
+
+SEC("fentry/unix_stream_sendpage")
+int BPF_PROG(fentry_unix_sendpage, struct socket *socket)
+{
+	unix_splice_started(socket->sk, true);
+	return 0;
+}
+
+SEC("fexit/unix_stream_sendpage")
+int BPF_PROG(fentry_unix_sentpage, struct socket *socket, void *page, int offset, unsigned long size, int flags,
+	     long result)
+{
+	unix_returned(socket->sk, result, true, false);
+	return 0;
+}
+
+SEC("kprobe/unix_stream_sendmsg")
+int BPF_KPROBE(kprobe_unix_send, struct socket *socket, struct msghdr *msg)
+{
+	unix_send_started(BPF_CORE_READ(socket, sk), msg, false);
+	return 0;
+}
+
+SEC("kretprobe/unix_stream_sendmsg")
+int BPF_KRETPROBE(kprobe_unix_sent, int result)
+{
+	unix_returned(0, result, true, true);
+	return 0;
+}
+
+SEC("kprobe/unix_stream_recvmsg")
+int BPF_KPROBE(kprobe_unix_receive, struct socket *socket, struct msghdr *msg, unsigned long size, int flags)
+{
+	unix_receive_started(BPF_CORE_READ(socket, sk), msg, flags, false);
+	return 0;
+}
+
+SEC("kretprobe/unix_stream_recvmsg")
+int BPF_KRETPROBE(kprobe_unix_received, int result)
+{
+	unix_returned(0, result, false, true);
+	return 0;
+}
+
+SEC("kprobe/unix_release")
+int BPF_KPROBE(kprobe_unix_release, struct socket *socket)
+{
+	unix_released(BPF_CORE_READ(socket, sk));
+	return 0;
+}
+
+SEC("kprobe/unix_shutdown")
+int BPF_KPROBE(kprobe_unix_shutdown, struct socket *socket, int how)
+{
+	unix_shut_down(BPF_CORE_READ(socket, sk), how);
+	return 0;
+}
+
+SEC("kprobe/unix_sock_destructor")
+int BPF_KPROBE(kprobe_unix_free, struct sock *sk)
+{
+	unix_freed(sk);
+	return 0;
+}
+
+SEC("kprobe/unix_seqpacket_sendmsg")
+int BPF_KPROBE(kprobe_unix_sequenced, struct socket *socket)
+{
+	unix_message_sent(BPF_CORE_READ(socket, sk));
+	return 0;
+}
+
+SEC("kprobe/unix_stream_splice_read")
+int BPF_KPROBE(kprobe_unix_splice, struct socket *socket)
+{
+	unix_splice_started(BPF_CORE_READ(socket, sk), false);
+	return 0;
+}
+
+SEC("kretprobe/unix_stream_splice_read")
+int BPF_KRETPROBE(kprobe_unix_spliced, int result)
+{
+	unix_returned(0, result, false, false);
+	return 0;
+}
+
+SEC("kprobe/unix_stream_sendpage")
+int BPF_KPROBE(kprobe_unix_sendpage, struct socket *socket)
+{
+	unix_splice_started(BPF_CORE_READ(socket, sk), true);
+	return 0;
+}
+
+SEC("kretprobe/unix_stream_sendpage")
+int BPF_KRETPROBE(kprobe_unix_sentpage, int result)
+{
+	unix_returned(0, result, true, false);
+	return 0;
+}
+
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(tracepoint_unix_sent, struct sock *sk, int result)
 {
-	struct unix_state *state;
-	struct cursor cursor = {};
-
-	if (sk->__sk_common.skc_family != AF_UNIX)
-		return 0;
-	state = unix_state_of(sk);
-	if (!state)
-		return 0;
-	if (state->role != ROLE_NONE)
-		cursor_of_syscall(&cursor, result, true);
-	if (result > 0)
-		unix_sent(sk, state, &cursor, result);
-	else
-		unix_failed(sk, state, result, false);
+	unix_call_ended(sk, result, 0, true);
 	return 0;
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(tracepoint_unix_received, struct sock *sk, int result, int flags)
 {
-	struct unix_state *state;
-	struct cursor cursor = {};
-
-	if (sk->__sk_common.skc_family != AF_UNIX || flags & NOT_A_READ)
-		return 0;
-	state = unix_state_of(sk);
-	if (!state)
-		return 0;
-	if (state->role != ROLE_NONE)
-		cursor_of_syscall(&cursor, result, false);
-	if (flags & MSG_TRUNC)
-		cursor.memory = MEMORY_NONE;
-	if (result > 0)
-		unix_received(sk, state, &cursor, result);
-	else
-		unix_failed(sk, state, result, true);
+	if (!(flags & NOT_A_READ))
+		unix_call_ended(sk, result, flags, false);
 	return 0;
 }
 
@@ -402,8 +545,12 @@ int unix_list(struct bpf_iter__unix *ctx)
 {
 	struct unix_sock *sk = ctx->unix_sk;
 
-	if (sk)
-		list_unix((struct sock *)sk);
+	if (!sk)
+		return 0;
+	if (unix_by_address)
+		list_unix_by_address((struct sock *)sk);
+	else
+		list_unix_by_storage((struct sock *)sk);
 	return 0;
 }
 
@@ -413,11 +560,18 @@ int unix_list_held(struct bpf_iter__task_file *ctx)
 {
 	struct file *file = ctx->file;
 	struct socket *socket;
+	struct sock *sk;
 
 	if (!file)
 		return 0;
+	if (unix_by_address) {
+		sk = socket_of_file(file);
+		if (sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
+			list_unix_by_address(sk);
+		return 0;
+	}
 	socket = bpf_sock_from_file(file);
 	if (socket && socket->sk && socket->sk->__sk_common.skc_family == AF_UNIX)
-		list_unix(socket->sk);
+		list_unix_by_storage(socket->sk);
 	return 0;
 }

@@ -141,25 +141,27 @@ const (
 type observerStream uint32
 
 const (
-	observerStreamSTREAM_MPTCP   observerStream = 1
-	observerStreamSTREAM_KTLS    observerStream = 2
-	observerStreamSTREAM_SOCKMAP observerStream = 3
-	observerStreamSTREAM_SMC     observerStream = 4
-	observerStreamSTREAM_SCTP    observerStream = 5
+	observerStreamSTREAM_MPTCP     observerStream = 1
+	observerStreamSTREAM_KTLS      observerStream = 2
+	observerStreamSTREAM_SOCKMAP   observerStream = 3
+	observerStreamSTREAM_SMC       observerStream = 4
+	observerStreamSTREAM_SCTP      observerStream = 5
+	observerStreamSTREAM_SEQPACKET observerStream = 6
 )
 
 type observerTaskCalls struct {
 	_    structs.HostLayout
 	Send struct {
-		_      structs.HostLayout
-		Sk     uint64
-		Time   uint64
-		Length uint64
-		Seq    uint32
-		Urgent bool
-		Early  bool
-		Pad    uint16
-		Cursor struct {
+		_             structs.HostLayout
+		Sk            uint64
+		Time          uint64
+		Length        uint64
+		Seq           uint32
+		Urgent        bool
+		Early         bool
+		UnixDuplicate uint8
+		Pad           uint8
+		Cursor        struct {
 			_        structs.HostLayout
 			Base     uint64
 			Offset   uint64
@@ -168,15 +170,16 @@ type observerTaskCalls struct {
 		}
 	}
 	Receive struct {
-		_      structs.HostLayout
-		Sk     uint64
-		Time   uint64
-		Length uint64
-		Seq    uint32
-		Urgent bool
-		Early  bool
-		Pad    uint16
-		Cursor struct {
+		_             structs.HostLayout
+		Sk            uint64
+		Time          uint64
+		Length        uint64
+		Seq           uint32
+		Urgent        bool
+		Early         bool
+		UnixDuplicate uint8
+		Pad           uint8
+		Cursor        struct {
 			_        structs.HostLayout
 			Base     uint64
 			Offset   uint64
@@ -214,7 +217,12 @@ type observerUnixState struct {
 	Begun        bool
 	Sent         uint32
 	Received     uint32
-	Pad          uint32
+	Sequenced    bool
+	Whole        bool
+	Listed       bool
+	Pad          uint8
+	OrphanedAt   uint32
+	Pad2         uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -231,8 +239,10 @@ const (
 	observerMapPercpuRings             = "percpu_rings"
 	observerMapScratches               = "scratches"
 	observerMapStops                   = "stops"
+	observerMapUnixForeign             = "unix_foreign"
 	observerMapUnixPaths               = "unix_paths"
 	observerMapUnixSockets             = "unix_sockets"
+	observerMapUnixSocketsByAddress    = "unix_sockets_by_address"
 	observerProgConnectionEnd          = "connection_end"
 	observerProgConnectionList         = "connection_list"
 	observerProgConnectionListHeld     = "connection_list_held"
@@ -246,6 +256,18 @@ const (
 	observerProgFentrySend             = "fentry_send"
 	observerProgFentrySent             = "fentry_sent"
 	observerProgFentrySockmap          = "fentry_sockmap"
+	observerProgFentryUnixFree         = "fentry_unix_free"
+	observerProgFentryUnixReceive      = "fentry_unix_receive"
+	observerProgFentryUnixReceived     = "fentry_unix_received"
+	observerProgFentryUnixRelease      = "fentry_unix_release"
+	observerProgFentryUnixSend         = "fentry_unix_send"
+	observerProgFentryUnixSendpage     = "fentry_unix_sendpage"
+	observerProgFentryUnixSent         = "fentry_unix_sent"
+	observerProgFentryUnixSentpage     = "fentry_unix_sentpage"
+	observerProgFentryUnixSequenced    = "fentry_unix_sequenced"
+	observerProgFentryUnixShutdown     = "fentry_unix_shutdown"
+	observerProgFentryUnixSplice       = "fentry_unix_splice"
+	observerProgFentryUnixSpliced      = "fentry_unix_spliced"
 	observerProgKprobeMptcpReceive     = "kprobe_mptcp_receive"
 	observerProgKprobeMptcpReceived    = "kprobe_mptcp_received"
 	observerProgKprobeMptcpSend        = "kprobe_mptcp_send"
@@ -255,6 +277,18 @@ const (
 	observerProgKprobeSend             = "kprobe_send"
 	observerProgKprobeSent             = "kprobe_sent"
 	observerProgKprobeSockmap          = "kprobe_sockmap"
+	observerProgKprobeUnixFree         = "kprobe_unix_free"
+	observerProgKprobeUnixReceive      = "kprobe_unix_receive"
+	observerProgKprobeUnixReceived     = "kprobe_unix_received"
+	observerProgKprobeUnixRelease      = "kprobe_unix_release"
+	observerProgKprobeUnixSend         = "kprobe_unix_send"
+	observerProgKprobeUnixSendpage     = "kprobe_unix_sendpage"
+	observerProgKprobeUnixSent         = "kprobe_unix_sent"
+	observerProgKprobeUnixSentpage     = "kprobe_unix_sentpage"
+	observerProgKprobeUnixSequenced    = "kprobe_unix_sequenced"
+	observerProgKprobeUnixShutdown     = "kprobe_unix_shutdown"
+	observerProgKprobeUnixSplice       = "kprobe_unix_splice"
+	observerProgKprobeUnixSpliced      = "kprobe_unix_spliced"
 	observerProgTracepointReceived     = "tracepoint_received"
 	observerProgTracepointSend         = "tracepoint_send"
 	observerProgTracepointSent         = "tracepoint_sent"
@@ -273,7 +307,10 @@ const (
 	observerVarReadsMptcp              = "reads_mptcp"
 	observerVarRecvmsgParameters       = "recvmsg_parameters"
 	observerVarServerPorts             = "server_ports"
+	observerVarUnixByAddress           = "unix_by_address"
 	observerVarUnixListed              = "unix_listed"
+	observerVarUnixListedByNetwork     = "unix_listed_by_network"
+	observerVarUnixScratch             = "unix_scratch"
 	observerVarUnixVersion             = "unix_version"
 	observerVarUnusedConsumer          = "unused_consumer"
 	observerVarUnusedFlag              = "unused_flag"
@@ -342,6 +379,18 @@ type observerProgramSpecs struct {
 	FentrySend             *ebpf.ProgramSpec `ebpf:"fentry_send"`
 	FentrySent             *ebpf.ProgramSpec `ebpf:"fentry_sent"`
 	FentrySockmap          *ebpf.ProgramSpec `ebpf:"fentry_sockmap"`
+	FentryUnixFree         *ebpf.ProgramSpec `ebpf:"fentry_unix_free"`
+	FentryUnixReceive      *ebpf.ProgramSpec `ebpf:"fentry_unix_receive"`
+	FentryUnixReceived     *ebpf.ProgramSpec `ebpf:"fentry_unix_received"`
+	FentryUnixRelease      *ebpf.ProgramSpec `ebpf:"fentry_unix_release"`
+	FentryUnixSend         *ebpf.ProgramSpec `ebpf:"fentry_unix_send"`
+	FentryUnixSendpage     *ebpf.ProgramSpec `ebpf:"fentry_unix_sendpage"`
+	FentryUnixSent         *ebpf.ProgramSpec `ebpf:"fentry_unix_sent"`
+	FentryUnixSentpage     *ebpf.ProgramSpec `ebpf:"fentry_unix_sentpage"`
+	FentryUnixSequenced    *ebpf.ProgramSpec `ebpf:"fentry_unix_sequenced"`
+	FentryUnixShutdown     *ebpf.ProgramSpec `ebpf:"fentry_unix_shutdown"`
+	FentryUnixSplice       *ebpf.ProgramSpec `ebpf:"fentry_unix_splice"`
+	FentryUnixSpliced      *ebpf.ProgramSpec `ebpf:"fentry_unix_spliced"`
 	KprobeMptcpReceive     *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_receive"`
 	KprobeMptcpReceived    *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_received"`
 	KprobeMptcpSend        *ebpf.ProgramSpec `ebpf:"kprobe_mptcp_send"`
@@ -351,6 +400,18 @@ type observerProgramSpecs struct {
 	KprobeSend             *ebpf.ProgramSpec `ebpf:"kprobe_send"`
 	KprobeSent             *ebpf.ProgramSpec `ebpf:"kprobe_sent"`
 	KprobeSockmap          *ebpf.ProgramSpec `ebpf:"kprobe_sockmap"`
+	KprobeUnixFree         *ebpf.ProgramSpec `ebpf:"kprobe_unix_free"`
+	KprobeUnixReceive      *ebpf.ProgramSpec `ebpf:"kprobe_unix_receive"`
+	KprobeUnixReceived     *ebpf.ProgramSpec `ebpf:"kprobe_unix_received"`
+	KprobeUnixRelease      *ebpf.ProgramSpec `ebpf:"kprobe_unix_release"`
+	KprobeUnixSend         *ebpf.ProgramSpec `ebpf:"kprobe_unix_send"`
+	KprobeUnixSendpage     *ebpf.ProgramSpec `ebpf:"kprobe_unix_sendpage"`
+	KprobeUnixSent         *ebpf.ProgramSpec `ebpf:"kprobe_unix_sent"`
+	KprobeUnixSentpage     *ebpf.ProgramSpec `ebpf:"kprobe_unix_sentpage"`
+	KprobeUnixSequenced    *ebpf.ProgramSpec `ebpf:"kprobe_unix_sequenced"`
+	KprobeUnixShutdown     *ebpf.ProgramSpec `ebpf:"kprobe_unix_shutdown"`
+	KprobeUnixSplice       *ebpf.ProgramSpec `ebpf:"kprobe_unix_splice"`
+	KprobeUnixSpliced      *ebpf.ProgramSpec `ebpf:"kprobe_unix_spliced"`
 	TracepointReceived     *ebpf.ProgramSpec `ebpf:"tracepoint_received"`
 	TracepointSend         *ebpf.ProgramSpec `ebpf:"tracepoint_send"`
 	TracepointSent         *ebpf.ProgramSpec `ebpf:"tracepoint_sent"`
@@ -364,18 +425,20 @@ type observerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type observerMapSpecs struct {
-	Calls         *ebpf.MapSpec `ebpf:"calls"`
-	CallsByThread *ebpf.MapSpec `ebpf:"calls_by_thread"`
-	Changes       *ebpf.MapSpec `ebpf:"changes"`
-	Elisions      *ebpf.MapSpec `ebpf:"elisions"`
-	Events        *ebpf.MapSpec `ebpf:"events"`
-	Generations   *ebpf.MapSpec `ebpf:"generations"`
-	Lost          *ebpf.MapSpec `ebpf:"lost"`
-	PercpuRings   *ebpf.MapSpec `ebpf:"percpu_rings"`
-	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
-	Stops         *ebpf.MapSpec `ebpf:"stops"`
-	UnixPaths     *ebpf.MapSpec `ebpf:"unix_paths"`
-	UnixSockets   *ebpf.MapSpec `ebpf:"unix_sockets"`
+	Calls                *ebpf.MapSpec `ebpf:"calls"`
+	CallsByThread        *ebpf.MapSpec `ebpf:"calls_by_thread"`
+	Changes              *ebpf.MapSpec `ebpf:"changes"`
+	Elisions             *ebpf.MapSpec `ebpf:"elisions"`
+	Events               *ebpf.MapSpec `ebpf:"events"`
+	Generations          *ebpf.MapSpec `ebpf:"generations"`
+	Lost                 *ebpf.MapSpec `ebpf:"lost"`
+	PercpuRings          *ebpf.MapSpec `ebpf:"percpu_rings"`
+	Scratches            *ebpf.MapSpec `ebpf:"scratches"`
+	Stops                *ebpf.MapSpec `ebpf:"stops"`
+	UnixForeign          *ebpf.MapSpec `ebpf:"unix_foreign"`
+	UnixPaths            *ebpf.MapSpec `ebpf:"unix_paths"`
+	UnixSockets          *ebpf.MapSpec `ebpf:"unix_sockets"`
+	UnixSocketsByAddress *ebpf.MapSpec `ebpf:"unix_sockets_by_address"`
 }
 
 // observerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -393,7 +456,10 @@ type observerVariableSpecs struct {
 	ReadsMptcp            *ebpf.VariableSpec `ebpf:"reads_mptcp"`
 	RecvmsgParameters     *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
 	ServerPorts           *ebpf.VariableSpec `ebpf:"server_ports"`
+	UnixByAddress         *ebpf.VariableSpec `ebpf:"unix_by_address"`
 	UnixListed            *ebpf.VariableSpec `ebpf:"unix_listed"`
+	UnixListedByNetwork   *ebpf.VariableSpec `ebpf:"unix_listed_by_network"`
+	UnixScratch           *ebpf.VariableSpec `ebpf:"unix_scratch"`
 	UnixVersion           *ebpf.VariableSpec `ebpf:"unix_version"`
 	UnusedConsumer        *ebpf.VariableSpec `ebpf:"unused_consumer"`
 	UnusedFlag            *ebpf.VariableSpec `ebpf:"unused_flag"`
@@ -427,18 +493,20 @@ func (o *observerObjects) Close() error {
 //
 // It can be passed to loadObserverObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observerMaps struct {
-	Calls         *ebpf.Map `ebpf:"calls"`
-	CallsByThread *ebpf.Map `ebpf:"calls_by_thread"`
-	Changes       *ebpf.Map `ebpf:"changes"`
-	Elisions      *ebpf.Map `ebpf:"elisions"`
-	Events        *ebpf.Map `ebpf:"events"`
-	Generations   *ebpf.Map `ebpf:"generations"`
-	Lost          *ebpf.Map `ebpf:"lost"`
-	PercpuRings   *ebpf.Map `ebpf:"percpu_rings"`
-	Scratches     *ebpf.Map `ebpf:"scratches"`
-	Stops         *ebpf.Map `ebpf:"stops"`
-	UnixPaths     *ebpf.Map `ebpf:"unix_paths"`
-	UnixSockets   *ebpf.Map `ebpf:"unix_sockets"`
+	Calls                *ebpf.Map `ebpf:"calls"`
+	CallsByThread        *ebpf.Map `ebpf:"calls_by_thread"`
+	Changes              *ebpf.Map `ebpf:"changes"`
+	Elisions             *ebpf.Map `ebpf:"elisions"`
+	Events               *ebpf.Map `ebpf:"events"`
+	Generations          *ebpf.Map `ebpf:"generations"`
+	Lost                 *ebpf.Map `ebpf:"lost"`
+	PercpuRings          *ebpf.Map `ebpf:"percpu_rings"`
+	Scratches            *ebpf.Map `ebpf:"scratches"`
+	Stops                *ebpf.Map `ebpf:"stops"`
+	UnixForeign          *ebpf.Map `ebpf:"unix_foreign"`
+	UnixPaths            *ebpf.Map `ebpf:"unix_paths"`
+	UnixSockets          *ebpf.Map `ebpf:"unix_sockets"`
+	UnixSocketsByAddress *ebpf.Map `ebpf:"unix_sockets_by_address"`
 }
 
 func (m *observerMaps) Close() error {
@@ -453,8 +521,10 @@ func (m *observerMaps) Close() error {
 		m.PercpuRings,
 		m.Scratches,
 		m.Stops,
+		m.UnixForeign,
 		m.UnixPaths,
 		m.UnixSockets,
+		m.UnixSocketsByAddress,
 	)
 }
 
@@ -473,7 +543,10 @@ type observerVariables struct {
 	ReadsMptcp            *ebpf.Variable `ebpf:"reads_mptcp"`
 	RecvmsgParameters     *ebpf.Variable `ebpf:"recvmsg_parameters"`
 	ServerPorts           *ebpf.Variable `ebpf:"server_ports"`
+	UnixByAddress         *ebpf.Variable `ebpf:"unix_by_address"`
 	UnixListed            *ebpf.Variable `ebpf:"unix_listed"`
+	UnixListedByNetwork   *ebpf.Variable `ebpf:"unix_listed_by_network"`
+	UnixScratch           *ebpf.Variable `ebpf:"unix_scratch"`
 	UnixVersion           *ebpf.Variable `ebpf:"unix_version"`
 	UnusedConsumer        *ebpf.Variable `ebpf:"unused_consumer"`
 	UnusedFlag            *ebpf.Variable `ebpf:"unused_flag"`
@@ -504,6 +577,18 @@ type observerPrograms struct {
 	FentrySend             *ebpf.Program `ebpf:"fentry_send"`
 	FentrySent             *ebpf.Program `ebpf:"fentry_sent"`
 	FentrySockmap          *ebpf.Program `ebpf:"fentry_sockmap"`
+	FentryUnixFree         *ebpf.Program `ebpf:"fentry_unix_free"`
+	FentryUnixReceive      *ebpf.Program `ebpf:"fentry_unix_receive"`
+	FentryUnixReceived     *ebpf.Program `ebpf:"fentry_unix_received"`
+	FentryUnixRelease      *ebpf.Program `ebpf:"fentry_unix_release"`
+	FentryUnixSend         *ebpf.Program `ebpf:"fentry_unix_send"`
+	FentryUnixSendpage     *ebpf.Program `ebpf:"fentry_unix_sendpage"`
+	FentryUnixSent         *ebpf.Program `ebpf:"fentry_unix_sent"`
+	FentryUnixSentpage     *ebpf.Program `ebpf:"fentry_unix_sentpage"`
+	FentryUnixSequenced    *ebpf.Program `ebpf:"fentry_unix_sequenced"`
+	FentryUnixShutdown     *ebpf.Program `ebpf:"fentry_unix_shutdown"`
+	FentryUnixSplice       *ebpf.Program `ebpf:"fentry_unix_splice"`
+	FentryUnixSpliced      *ebpf.Program `ebpf:"fentry_unix_spliced"`
 	KprobeMptcpReceive     *ebpf.Program `ebpf:"kprobe_mptcp_receive"`
 	KprobeMptcpReceived    *ebpf.Program `ebpf:"kprobe_mptcp_received"`
 	KprobeMptcpSend        *ebpf.Program `ebpf:"kprobe_mptcp_send"`
@@ -513,6 +598,18 @@ type observerPrograms struct {
 	KprobeSend             *ebpf.Program `ebpf:"kprobe_send"`
 	KprobeSent             *ebpf.Program `ebpf:"kprobe_sent"`
 	KprobeSockmap          *ebpf.Program `ebpf:"kprobe_sockmap"`
+	KprobeUnixFree         *ebpf.Program `ebpf:"kprobe_unix_free"`
+	KprobeUnixReceive      *ebpf.Program `ebpf:"kprobe_unix_receive"`
+	KprobeUnixReceived     *ebpf.Program `ebpf:"kprobe_unix_received"`
+	KprobeUnixRelease      *ebpf.Program `ebpf:"kprobe_unix_release"`
+	KprobeUnixSend         *ebpf.Program `ebpf:"kprobe_unix_send"`
+	KprobeUnixSendpage     *ebpf.Program `ebpf:"kprobe_unix_sendpage"`
+	KprobeUnixSent         *ebpf.Program `ebpf:"kprobe_unix_sent"`
+	KprobeUnixSentpage     *ebpf.Program `ebpf:"kprobe_unix_sentpage"`
+	KprobeUnixSequenced    *ebpf.Program `ebpf:"kprobe_unix_sequenced"`
+	KprobeUnixShutdown     *ebpf.Program `ebpf:"kprobe_unix_shutdown"`
+	KprobeUnixSplice       *ebpf.Program `ebpf:"kprobe_unix_splice"`
+	KprobeUnixSpliced      *ebpf.Program `ebpf:"kprobe_unix_spliced"`
 	TracepointReceived     *ebpf.Program `ebpf:"tracepoint_received"`
 	TracepointSend         *ebpf.Program `ebpf:"tracepoint_send"`
 	TracepointSent         *ebpf.Program `ebpf:"tracepoint_sent"`
@@ -537,6 +634,18 @@ func (p *observerPrograms) Close() error {
 		p.FentrySend,
 		p.FentrySent,
 		p.FentrySockmap,
+		p.FentryUnixFree,
+		p.FentryUnixReceive,
+		p.FentryUnixReceived,
+		p.FentryUnixRelease,
+		p.FentryUnixSend,
+		p.FentryUnixSendpage,
+		p.FentryUnixSent,
+		p.FentryUnixSentpage,
+		p.FentryUnixSequenced,
+		p.FentryUnixShutdown,
+		p.FentryUnixSplice,
+		p.FentryUnixSpliced,
 		p.KprobeMptcpReceive,
 		p.KprobeMptcpReceived,
 		p.KprobeMptcpSend,
@@ -546,6 +655,18 @@ func (p *observerPrograms) Close() error {
 		p.KprobeSend,
 		p.KprobeSent,
 		p.KprobeSockmap,
+		p.KprobeUnixFree,
+		p.KprobeUnixReceive,
+		p.KprobeUnixReceived,
+		p.KprobeUnixRelease,
+		p.KprobeUnixSend,
+		p.KprobeUnixSendpage,
+		p.KprobeUnixSent,
+		p.KprobeUnixSentpage,
+		p.KprobeUnixSequenced,
+		p.KprobeUnixShutdown,
+		p.KprobeUnixSplice,
+		p.KprobeUnixSpliced,
 		p.TracepointReceived,
 		p.TracepointSend,
 		p.TracepointSent,

@@ -152,11 +152,11 @@ func (b *backend) enoughDescriptors() error {
 // one for the link of each duplicate of each hook. Further hooks are included, because it is too
 // early to ask which of them this kernel supports.
 func (b *backend) mostDescriptors() int {
-	socket := len(b.hooks)
-	for _, f := range b.further {
-		socket += len(f.hooks)
+	calls := len(b.hooks) + len(b.unix)
+	for _, f := range slices.Concat(b.further, b.furtherUnix) {
+		calls += len(f.hooks)
 	}
-	return 2*(int(b.duplicates())*socket+int(lifeDuplicates())*len(lifeHooks)+len(listingHooks)+len(b.unix)+len(unixListingHooks)) + spareDescriptors
+	return 2*(int(b.duplicates())*calls+int(lifeDuplicates())*len(lifeHooks)+len(listingHooks)+len(unixListing)+1) + spareDescriptors
 }
 
 // constants is the name of the map with the variables that are set before loading.
@@ -170,7 +170,17 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 		return nil, fmt.Errorf("read programs: %w", err)
 	}
 	spec.Maps[observerMapEvents].MaxEntries = options.RingSize
-	spec.Maps[observerMapScratches].MaxEntries *= socketDuplicates
+	scratches := spec.Maps[observerMapScratches]
+	unixScratch := uint32(0) // where the programs of one CPU run one after the other, all share a scratch
+	scratches.MaxEntries *= socketDuplicates
+	if socketDuplicates > 1 {
+		unixScratch = scratches.MaxEntries
+		scratches.MaxEntries *= 2
+	}
+	if !b.unixByAddress {
+		spec.Maps[observerMapUnixSocketsByAddress].MaxEntries = 1
+		spec.Maps[observerMapUnixForeign].MaxEntries = 1
+	}
 	if features.HaveMapType(ebpf.TaskStorage) != nil {
 		// No program uses this map then (current_calls), but the programs need it to load.
 		spec.Maps[observerMapCalls] = spec.Maps[observerMapCallsByThread].Copy()
@@ -192,12 +202,15 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 		return nil, err
 	}
 	return spec, setConstants(spec, map[string]any{
-		observerVarRecvmsgParameters: uint32(len(recvmsg.Params)),
-		observerVarReadsMptcp:        b.readsMPTCP(),
-		observerVarMaxBytes:          options.MaxBytes,
-		observerVarFillMark:          uint64(options.RingSize / 4),
-		observerVarPercpuRingSize:    uint64(ringSize),
-		observerVarOwnNetwork:        network,
+		observerVarRecvmsgParameters:   uint32(len(recvmsg.Params)),
+		observerVarReadsMptcp:          b.readsMPTCP(),
+		observerVarMaxBytes:            options.MaxBytes,
+		observerVarFillMark:            uint64(options.RingSize / 4),
+		observerVarPercpuRingSize:      uint64(ringSize),
+		observerVarOwnNetwork:          network,
+		observerVarUnixScratch:         unixScratch,
+		observerVarUnixByAddress:       b.unixByAddress,
+		observerVarUnixListedByNetwork: streamsHere().listsUnix,
 	})
 }
 

@@ -32,6 +32,9 @@ static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __
 	if (!percpu_ring_size || duplicate || cursor->memory != MEMORY_USER || consumer_state == CONSUMER_IDLE_WAIT ||
 	    n >= LONG_CALL)
 		return false;
+	/* Where these programs can be preempted, those of TCP write here. */
+	if (state && duplicates > 1)
+		return false;
 	ring = bpf_map_lookup_elem(&percpu_rings, &which);
 	if (!ring)
 		return false;

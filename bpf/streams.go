@@ -19,6 +19,8 @@ type streamFacts struct {
 	// countsMPTCP: the kernel counts the bytes that an application received of an MPTCP stream, as
 	// 6.12 does but 6.1 does not.
 	countsMPTCP bool
+	// listsUnix: the kernel has an iterator of Unix sockets, as 5.15 does but 5.10 does not.
+	listsUnix bool
 }
 
 // streamsHere returns the features of the running kernel. The result is cached: decoding these
@@ -29,12 +31,15 @@ var streamsHere = sync.OnceValue(func() streamFacts {
 	if err != nil {
 		return facts // programs cannot be loaded either
 	}
-	for _, name := range []string{"mptcp_sendmsg", "mptcp_recvmsg", "tcp_bpf_sendmsg"} {
+	for _, name := range []string{"mptcp_sendmsg", "mptcp_recvmsg", "tcp_bpf_sendmsg",
+		"unix_seqpacket_sendmsg", "unix_stream_splice_read", "unix_stream_sendpage"} {
 		var function *btf.Func
 		if kernel.TypeByName(name, &function) == nil {
 			facts.functions[name] = len(function.Type.(*btf.FuncProto).Params)
 		}
 	}
+	var iterator *btf.Struct
+	facts.listsUnix = kernel.TypeByName("bpf_iter__unix", &iterator) == nil
 	var socket *btf.Struct
 	if kernel.TypeByName("mptcp_sock", &socket) == nil {
 		facts.countsMPTCP = slices.ContainsFunc(socket.Members, func(m btf.Member) bool { return m.Name == "bytes_consumed" })

@@ -26,31 +26,28 @@ type unixTaps struct {
 	err            error // why they could not be loaded; matches ErrNoUnix
 }
 
-var unixListingHooks = []hook{
-	{observerProgUnixList, attachIterator},
-	{observerProgUnixListHeld, attachIterator},
-}
+// unixListing are the programs of the listing: of the sockets that processes hold, and where the
+// kernel can list them, of those of the observer's network namespace.
+var unixListing = []hook{{observerProgUnixListHeld, attachIterator}, {observerProgUnixList, attachIterator}}
 
-var errUnixPreempted = errors.New("the kernel can preempt the probes (preempt=full or lazy)")
+func unixListingTap() *tap {
+	hooks := unixListing
+	if !streamsHere().listsUnix {
+		hooks = hooks[:1]
+	}
+	return &tap{hooks: hooks, duplicates: 1}
+}
 
 // load loads the taps, or sets err.
 func (u *unixTaps) load(b *backend, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) {
 	if err := u.tryLoad(b, object, shared, types); err != nil {
 		u.close()
-		*u = unixTaps{err: fmt.Errorf("%w with backend %s: %w", ErrNoUnix, b.name, err)}
+		*u = unixTaps{err: fmt.Errorf("%w with backend %s: %w", ErrNoUnix, b.name, explain(err))}
 	}
 }
 
 func (u *unixTaps) tryLoad(b *backend, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) error {
-	if len(b.unix) == 0 {
-		return errors.New("it has no programs for them")
-	}
-	// The probes of one CPU share a scratch and a ring, and those of Unix sockets have no duplicates.
-	if preemptibleHere() {
-		return errUnixPreempted
-	}
-	u.calls = &tap{hooks: b.unix, duplicates: 1}
-	u.listing = &tap{hooks: unixListingHooks, duplicates: 1}
+	u.calls, u.listing = b.unixTap(), unixListingTap()
 	for _, t := range u.loaded() {
 		if err := t.load(object, shared, types); err != nil {
 			return err
@@ -104,6 +101,9 @@ func (p *Probes) SetPaths(paths []Path) error {
 	}
 	switch {
 	case len(paths) > 0 && p.paths == nil:
+		if err := o.forgetUnixSockets(); err != nil {
+			return fmt.Errorf("observe Unix sockets: %w", err)
+		}
 		attached, err := p.attach(o.unix.calls)
 		if err != nil {
 			return fmt.Errorf("observe Unix sockets: %w", err)
@@ -151,6 +151,24 @@ func (o *owned) setPaths(paths []Path) error {
 		return err
 	}
 	return o.stops.renew(func() error { return o.shared.Variables[observerVarUnixVersion].Set(version + 1) })
+}
+
+// forgetUnixSockets removes the states by address. While the tap was detached, sockets may have been
+// freed.
+func (o *owned) forgetUnixSockets() error {
+	m := o.shared.Maps[observerMapUnixSocketsByAddress]
+	var old []uint64
+	var address uint64
+	var state observerUnixState
+	for entries := m.Iterate(); entries.Next(&address, &state); {
+		old = append(old, address)
+	}
+	for _, address := range old {
+		if err := m.Delete(address); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *owned) unixVersion() (version uint32, err error) {

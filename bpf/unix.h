@@ -3,6 +3,9 @@
  * Unix sockets. A connection is observed by the name that its server bound: an accepted socket has
  * the name of the socket that listened, and the client has it at the other end. The verdict is kept
  * with the socket, because it costs several reads, and the machine has many other Unix sockets.
+ *
+ * The tracepoints keep it in the storage of the socket. fentry and kprobe keep it by the address of
+ * the socket (by_address), because not every kernel has that storage, and kprobes never have it.
  */
 #ifndef OBSERVER_UNIX_H
 #define OBSERVER_UNIX_H
@@ -53,6 +56,7 @@ static __always_inline void judge_unix(struct sock *sk, struct unix_state *state
 	}
 	state->role = ROLE_NONE;
 	state->peer_observed = false;
+	state->whole = !state->begun;
 	if (!path)
 		return;
 	state->path = path->index;
@@ -62,28 +66,105 @@ static __always_inline void judge_unix(struct sock *sk, struct unix_state *state
 		state->peer_observed = true;
 }
 
-/*
- * The state of a Unix socket with a current verdict; NULL if there is none, because the socket is
- * not connected, or not a stream. The state of a listed socket is that of an older connection.
- */
-static __always_inline struct unix_state *current_unix_state(struct sock *sk, bool listed)
+/* The slot of a socket in unix_foreign. */
+static __always_inline __u64 *unix_foreign_slot(struct sock *sk)
 {
-	struct unix_state *state = bpf_sk_storage_get(&unix_sockets, sk, 0, 0);
+	__u32 slot = (__u32)(address_of(sk) >> 6) * 0x9E3779B1 >> 19;
 
-	if (state && state->version == unix_version)
-		return state;
-	if (BPF_CORE_READ(sk, sk_type) != SOCK_STREAM || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
-		return 0;
-	if (!state) {
+	return bpf_map_lookup_elem(&unix_foreign, &slot);
+}
+
+static __always_inline __u64 unix_foreign_word(struct sock *sk)
+{
+	return address_of(sk) << 16 | (unix_version & 0xffff);
+}
+
+/* True if a socket is known not to be observed. */
+static __always_inline bool unix_is_foreign(struct sock *sk)
+{
+	__u64 *word = unix_foreign_slot(sk);
+
+	return word && *word == unix_foreign_word(sk);
+}
+
+/* The stored state of a socket; NULL if it has none. */
+static __always_inline struct unix_state *stored_unix_state(struct sock *sk, bool by_address)
+{
+	__u64 address;
+
+	if (!by_address)
+		return bpf_sk_storage_get(&unix_sockets, sk, 0, 0);
+	address = address_of(sk);
+	return bpf_map_lookup_elem(&unix_sockets_by_address, &address);
+}
+
+/* Creates the state of a socket; NULL if there is no memory for it. */
+static __always_inline struct unix_state *create_unix_state(struct sock *sk, bool by_address)
+{
+	static const struct unix_state none = {};
+	struct unix_state *state;
+	__u64 address;
+
+	if (by_address) {
+		address = address_of(sk);
+		bpf_map_update_elem(&unix_sockets_by_address, &address, &none, BPF_NOEXIST);
+		state = bpf_map_lookup_elem(&unix_sockets_by_address, &address);
+	} else {
 		state = bpf_sk_storage_get(&unix_sockets, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (!state) /* two calls create the storage of one socket, and the second one fails */
 			state = bpf_sk_storage_get(&unix_sockets, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		if (!state) {
-			count_loss(LOST_NO_STORAGE);
+	}
+	if (!state)
+		count_loss(LOST_NO_STORAGE);
+	return state;
+}
+
+/*
+ * True if a socket without a state needs one: it is connected, is not a datagram socket, and by
+ * address only if it is observed. Else it is stored as foreign.
+ */
+static __always_inline bool needs_unix_state(struct sock *sk, bool by_address)
+{
+	__u16 type = BPF_CORE_READ(sk, sk_type);
+	struct unix_state verdict = {};
+	__u64 *word;
+
+	if ((type != SOCK_STREAM && type != SOCK_SEQPACKET) ||
+	    BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+		return false;
+	if (!by_address)
+		return true;
+	judge_unix(sk, &verdict);
+	if (verdict.role != ROLE_NONE)
+		return true;
+	word = unix_foreign_slot(sk);
+	if (word)
+		*word = unix_foreign_word(sk);
+	return false;
+}
+
+/*
+ * The state of a Unix socket with a current verdict; NULL if there is none, because the socket is
+ * not connected, or foreign.
+ */
+static __always_inline struct unix_state *current_unix_state(struct sock *sk, bool by_address)
+{
+	struct unix_state *state;
+
+	if (by_address && unix_is_foreign(sk))
+		return 0;
+	state = stored_unix_state(sk, by_address);
+	if (state && state->version == unix_version)
+		return state;
+	if (!state) {
+		if (!needs_unix_state(sk, by_address))
 			return 0;
-		}
+		state = create_unix_state(sk, by_address);
+		if (!state)
+			return 0;
 		state->generation = bpf_ktime_get_ns();
-		state->begun = listed || unix_listed != unix_version;
+		state->begun = unix_listed != unix_version;
+		state->sequenced = BPF_CORE_READ(sk, sk_type) == SOCK_SEQPACKET;
 	} else {
 		state->begun = true;
 	}
@@ -95,15 +176,61 @@ static __always_inline struct unix_state *current_unix_state(struct sock *sk, bo
 }
 
 /* The state of a Unix socket if one of its ends is observed, else NULL. */
-static __always_inline struct unix_state *unix_state_of(struct sock *sk)
+static __always_inline struct unix_state *unix_state_of(struct sock *sk, bool by_address)
 {
-	struct unix_state *state = current_unix_state(sk, false);
+	struct unix_state *state = current_unix_state(sk, by_address);
 
 	return state && (state->role != ROLE_NONE || state->peer_observed) ? state : (void *)0;
 }
 
+/*
+ * Bytes in the receive queue of a socket, and 0 in known if the kernel does not count them (6.17
+ * does). The first buffer of the queue counts as a whole until all of it has been received.
+ */
+static __always_inline __u32 unix_unread(struct sock *sk, bool *known)
+{
+	struct unix_sock *this = (void *)sk;
+	struct sk_buff *first;
+	__u32 unread;
+
+	*known = bpf_core_field_exists(this->inq_len);
+	if (!*known)
+		return 0;
+	unread = BPF_CORE_READ(this, inq_len);
+	first = BPF_CORE_READ(sk, sk_receive_queue.next);
+	if (unread && (void *)first != (char *)sk + bpf_core_field_offset(struct sock, sk_receive_queue))
+		unread -= BPF_CORE_READ(
+		    (struct unix_skb_parms *)((char *)first + bpf_core_field_offset(struct sk_buff, cb)), consumed);
+	return unread;
+}
+
+/*
+ * The offset behind the bytes that the application received. The probes count these bytes, but do
+ * not see those of splice(); then the count of the other end says how many there were. This needs
+ * a connection of which both ends were counted from the beginning. Only a lower bound while another
+ * thread receives from the same socket.
+ */
+static __always_inline __u32 unix_received_offset(struct sock *sk, struct unix_state *state, struct sock *peer)
+{
+	struct unix_state *other;
+	__u32 received, sent;
+	bool known;
+
+	received = state->received;
+	if (!state->whole || !peer)
+		return received;
+	other = bpf_sk_storage_get(&unix_sockets, peer, 0, 0);
+	if (!other || !other->whole || other->version != unix_version)
+		return received;
+	sent = other->sent; /* before the queue: a send counts after it has filled the queue */
+	barrier();
+	sent -= unix_unread(sk, &known);
+	return known && (__s32)(sent - received) > 0 ? sent : received;
+}
+
 /* Submits an event of a Unix socket that has no payload. */
-static __always_inline void submit_unix(struct sock *sk, struct unix_state *state, __u8 kind, __u64 time, __u8 flags)
+static __always_inline void submit_unix_at(struct sock *sk, struct unix_state *state, __u8 kind, __u64 time, __u8 flags,
+					   __u32 received)
 {
 	struct event e = {};
 
@@ -111,11 +238,18 @@ static __always_inline void submit_unix(struct sock *sk, struct unix_state *stat
 	e.kind = kind;
 	e.time = time;
 	e.seq = state->sent;
-	e.received_seq = state->received;
+	e.received_seq = received;
 	e.flags = flags;
-	if (BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) == own_network)
+	if (unix_listed_by_network && BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) == own_network)
 		e.flags |= FLAG_OWN_NETWORK;
+	if (kind == EVENT_OTHER_STREAM)
+		e.reason = STREAM_SEQPACKET;
 	submit(&e, sizeof(e));
+}
+
+static __always_inline void submit_unix(struct sock *sk, struct unix_state *state, __u8 kind, __u64 time, __u8 flags)
+{
+	submit_unix_at(sk, state, kind, time, flags, state->received);
 }
 
 /*
@@ -131,57 +265,105 @@ static __always_inline bool begin_unix(struct sock *sk, struct unix_state *state
 	return true;
 }
 
+/* Reports the kind of a socket whose messages are no stream, until user space stops it. */
+static __always_inline bool unix_sequenced(struct sock *sk, struct unix_state *state)
+{
+	if (!state->sequenced)
+		return false;
+	if (!stopped(sk, STOP_SENT | STOP_RECEIVED))
+		submit_unix(sk, state, EVENT_OTHER_STREAM, bpf_ktime_get_ns(), 0);
+	return true;
+}
+
+/* Reports n bytes of a call as a gap. */
+static __always_inline void submit_unix_gap(struct sock *sk, struct unix_state *state, __u8 kind, __u64 time, __u32 seq,
+					    __u32 n, __u8 reason)
+{
+	struct event e = {};
+
+	put_unix(&e, sk, state->role, state);
+	e.kind = kind;
+	e.time = time;
+	e.seq = seq;
+	e.len = n;
+	e.reason = reason;
+	submit(&e, sizeof(e));
+}
+
 /*
  * Submits n bytes of a call, or a gap if they are not in user memory. The payload of the first call
- * goes to the ring buffer, behind the event of the beginning.
+ * goes to the ring buffer, behind the event of the beginning. cursor is a constant NULL for calls
+ * that never have user memory.
  */
 static __always_inline void submit_unix_call(struct sock *sk, struct unix_state *state, __u8 kind, __u64 time,
 					     __u32 seq, struct cursor *cursor, __u32 n, bool first)
 {
-	struct event e = {};
-
-	if (cursor->memory != MEMORY_NONE) {
+	if (cursor && cursor->memory != MEMORY_NONE)
 		submit_call(sk, state->role, kind, time, seq, cursor, n, first, state, true);
-		return;
-	}
-	put_unix(&e, sk, state->role, state);
-	e.kind = kind == EVENT_SENT ? EVENT_SENT_GAP : EVENT_RECEIVED_GAP;
-	e.time = time;
-	e.seq = seq;
-	e.len = n;
-	e.reason = GAP_NOT_IN_MEMORY;
-	submit(&e, sizeof(e));
+	else
+		submit_unix_gap(sk, state, kind == EVENT_SENT ? EVENT_SENT_GAP : EVENT_RECEIVED_GAP, time, seq, n,
+				GAP_NOT_IN_MEMORY);
 }
 
-/* The end of a send of n bytes. Its start has no tracepoint. */
-static __always_inline void unix_sent(struct sock *sk, struct unix_state *state, struct cursor *cursor, __u32 n)
+/*
+ * Advances a count of bytes, and returns it as it was before. Kernels before 5.12 have no atomic
+ * operation for that: there, two threads in the same direction of a socket can get the same offset.
+ */
+static __always_inline __u32 unix_advance(__u32 *count, __u32 n, bool by_address)
 {
-	__u64 time = bpf_ktime_get_ns();
+	__u32 before;
+
+	if (!by_address)
+		return __sync_fetch_and_add(count, n);
+	before = *(volatile __u32 *)count;
+	__sync_fetch_and_add(count, n);
+	return before;
+}
+
+/*
+ * The end of a send of n bytes, the last one of which is that of MSG_OOB if it is urgent. time is
+ * that of its start where that is probed.
+ */
+static __always_inline void unix_sent(struct sock *sk, struct unix_state *state, __u64 time, struct cursor *cursor,
+				      __u32 n, bool urgent, bool by_address)
+{
 	bool first;
 	__u32 seq;
 
-	if (state->role == ROLE_NONE)
+	if (state->role == ROLE_NONE) {
+		__sync_fetch_and_add(&state->sent, n); /* for unix_received_offset() of the other end */
+		return;
+	}
+	if (unix_sequenced(sk, state))
 		return;
 	first = begin_unix(sk, state, time);
-	seq = __sync_fetch_and_add(&state->sent, n);
-	if (!stopped(sk, STOP_SENT))
-		submit_unix_call(sk, state, EVENT_SENT, time, seq, cursor, n, first);
+	seq = unix_advance(&state->sent, n, by_address);
+	if (stopped(sk, STOP_SENT))
+		return;
+	if (urgent) {
+		n--;
+		submit_unix_gap(sk, state, EVENT_SENT_GAP, time, seq + n, 1, GAP_URGENT);
+		if (!n)
+			return;
+	}
+	submit_unix_call(sk, state, EVENT_SENT, time, seq, cursor, n, first);
 }
 
 /* The end of a receive of n bytes. */
-static __always_inline void unix_received(struct sock *sk, struct unix_state *state, struct cursor *cursor, __u32 n)
+static __always_inline void unix_received(struct sock *sk, struct unix_state *state, struct cursor *cursor, __u32 n,
+					  bool by_address)
 {
 	__u64 time = bpf_ktime_get_ns();
 	bool first;
 	__u32 seq;
 
-	if (state->role == ROLE_NONE)
+	if (state->role == ROLE_NONE || unix_sequenced(sk, state))
 		return;
 	first = begin_unix(sk, state, time);
-	seq = __sync_fetch_and_add(&state->received, n);
+	seq = unix_advance(&state->received, n, by_address);
 	if (stopped(sk, STOP_RECEIVED))
 		return;
-	if (n >= LONG_CALL && within_elided_value(address_of(sk), SCRATCH_RECEIVE, seq, n))
+	if (cursor && n >= LONG_CALL && within_elided_value(address_of(sk), SCRATCH_RECEIVE, seq, n))
 		return;
 	submit_unix_call(sk, state, EVENT_RECEIVED, time, seq, cursor, n, first);
 }
@@ -196,21 +378,38 @@ static __always_inline void end_unix(struct sock *sk, struct unix_state *state)
 	state->role = ROLE_NONE;
 }
 
+/* True if the result of a call that transferred nothing says that the other end has ended. */
+static __always_inline bool unix_ended(struct sock *sk, int result)
+{
+	if (!(BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN))
+		return false;
+	return !result || result == -EPIPE || result == -ECONNRESET;
+}
+
+/* Reports that the stream of the other end has ended. */
+static __always_inline void end_unix_peer(struct sock *sk, struct unix_state *state, int result)
+{
+	if (state->peer_ended)
+		return;
+	state->peer_ended = true;
+	if (state->role != ROLE_NONE)
+		submit_unix(sk, state, EVENT_PEER_CLOSED, bpf_ktime_get_ns(), result ? FLAG_RESET : 0);
+}
+
 /*
- * A call that transferred nothing. Nothing reports that a Unix socket is closed, but its other end
- * finds out by such a call: the end of the stream, or an error. Behind a receive that finds the
+ * A call that transferred nothing. No tracepoint reports that a Unix socket is closed, but its other
+ * end finds out by such a call: the end of the stream, or an error. Behind a receive that finds the
  * other end closed, nothing can follow in either direction, so this end counts as closed too.
  */
 static __always_inline void unix_failed(struct sock *sk, struct unix_state *state, int result, bool receiving)
 {
+	bool reported = state->peer_ended;
 	struct unix_sock *this;
 	struct unix_state *other;
 	struct sock *peer;
 	bool dead;
 
-	if (!(sk->sk_shutdown & RCV_SHUTDOWN))
-		return;
-	if (result && result != -EPIPE && result != -ECONNRESET)
+	if (!unix_ended(sk, result))
 		return;
 	this = bpf_skc_to_unix_sock(sk);
 	if (!this)
@@ -219,33 +418,285 @@ static __always_inline void unix_failed(struct sock *sk, struct unix_state *stat
 	if (!peer)
 		return;
 	dead = unix_dead(peer);
-	if (state->peer_ended && !(dead && receiving))
+	if (reported && !(dead && receiving))
 		return;
-	if (!state->peer_ended && state->role != ROLE_NONE)
-		submit_unix(sk, state, EVENT_PEER_CLOSED, bpf_ktime_get_ns(), result ? FLAG_RESET : 0);
+	end_unix_peer(sk, state, result);
 	other = bpf_sk_storage_get(&unix_sockets, peer, 0, 0);
 	if (other && other->version == unix_version && other->role != ROLE_NONE) {
 		if (dead)
 			end_unix(peer, other);
-		else if (!state->peer_ended)
+		else if (!reported)
 			submit_unix(peer, other, EVENT_HALF_CLOSED, bpf_ktime_get_ns(), 0);
 	}
-	state->peer_ended = true;
 	if (dead && receiving)
 		end_unix(sk, state);
 }
 
-/* Reports an observed socket that exists. */
-static __always_inline void list_unix(struct sock *sk)
+/*
+ * True if a listed socket will receive no more: its other end is closed, and it has received
+ * everything. The event of a last receive may still come, so the next listing has to find the same,
+ * unless the socket was not known before.
+ */
+static __always_inline bool unix_orphaned(struct sock *sk, struct unix_state *state, struct sock *peer, bool known)
 {
+	if (!peer || !unix_dead(peer) || BPF_CORE_READ(sk, sk_receive_queue.qlen))
+		return false;
+	if (known && state->orphaned_at != state->received + 1) {
+		state->orphaned_at = state->received + 1;
+		return false;
+	}
+	return true;
+}
+
+/* Reports an observed socket that exists. peer is the other end; received the offset behind the bytes received. */
+static __always_inline void list_unix(struct sock *sk, struct unix_state *state, struct sock *peer, __u32 received,
+				      bool known)
+{
+	if (unix_sequenced(sk, state))
+		return;
+	/* The first call of a new connection may run at this moment, and reports the beginning too. */
+	if (!state->begun && !state->listed) {
+		state->listed = true;
+		return;
+	}
+	begin_unix(sk, state, bpf_ktime_get_ns());
+	if (!unix_orphaned(sk, state, peer, known)) {
+		submit_unix_at(sk, state, EVENT_EXISTING, bpf_ktime_get_ns(), 0, received);
+		return;
+	}
+	if (!state->peer_ended)
+		submit_unix_at(sk, state, EVENT_PEER_CLOSED, bpf_ktime_get_ns(), 0, received);
+	state->peer_ended = true;
+}
+
+/* True if the probes know a socket already. */
+static __always_inline bool unix_known(struct sock *sk, bool by_address)
+{
+	struct unix_state *state = stored_unix_state(sk, by_address);
+
+	return state && state->version == unix_version;
+}
+
+static __always_inline void list_unix_by_address(struct sock *sk)
+{
+	bool known = unix_known(sk, true);
 	struct unix_state *state = current_unix_state(sk, true);
-	struct sock *peer;
+
+	if (state && state->role != ROLE_NONE)
+		list_unix(sk, state, unix_peer(sk), state->received, known);
+}
+
+static __always_inline void list_unix_by_storage(struct sock *sk)
+{
+	bool known = unix_known(sk, false);
+	struct unix_state *state = current_unix_state(sk, false);
+	struct unix_sock *this;
+	struct sock *peer = 0;
 
 	if (!state || state->role == ROLE_NONE)
 		return;
-	state->begun = true;
-	peer = unix_peer(sk);
-	submit_unix(sk, state, peer && unix_dead(peer) ? EVENT_PEER_CLOSED : EVENT_EXISTING, bpf_ktime_get_ns(), 0);
+	this = bpf_skc_to_unix_sock(sk);
+	if (this)
+		peer = this->peer;
+	list_unix(sk, state, peer, unix_received_offset(sk, state, peer), known);
+}
+
+/* -- calls whose start is probed: the states are by address -- */
+
+/* Stores the start of a call on an observed socket. msg is a constant NULL without user memory. */
+static __always_inline struct call *unix_started(struct sock *sk, struct msghdr *msg, bool sending, bool direct)
+{
+	struct unix_state *state = unix_state_of(sk, true);
+	struct task_calls *calls;
+	struct call *call;
+
+	if (!state || state->role == ROLE_NONE)
+		return 0;
+	calls = current_calls();
+	if (!calls)
+		return 0;
+	call = sending ? &calls->send : &calls->receive;
+	call->sk = address_of(sk);
+	call->time = bpf_ktime_get_ns();
+	call->urgent = false;
+	if (msg)
+		cursor_of_iter(&call->cursor, &msg->msg_iter, direct);
+	else
+		call->cursor.memory = MEMORY_NONE;
+	return call;
+}
+
+/* splice, or sendfile before 6.5, which have no user memory. */
+static __always_inline void unix_splice_started(struct sock *sk, bool sending)
+{
+	unix_started(sk, 0, sending, false);
+}
+
+static __always_inline void unix_send_started(struct sock *sk, struct msghdr *msg, bool direct)
+{
+	struct call *call = unix_started(sk, msg, true, direct);
+
+	if (call)
+		call->urgent = FIELD(direct, msg, msg_flags) & MSG_OOB;
+}
+
+static __always_inline void unix_receive_started(struct sock *sk, struct msghdr *msg, __u32 flags, bool direct)
+{
+	struct call *call;
+
+	if (flags & NOT_A_READ)
+		return;
+	call = unix_started(sk, msg, false, direct);
+	if (call && flags & MSG_TRUNC)
+		call->cursor.memory = MEMORY_NONE;
+}
+
+/*
+ * The end of a call, which had user memory or not. A return probe has no arguments: then sk is
+ * NULL.
+ */
+static __always_inline void unix_returned(struct sock *sk, int result, bool sending, bool memory)
+{
+	struct unix_state *state;
+	struct task_calls *calls;
+	struct call *call;
+
+	if (sk && unix_is_foreign(sk))
+		return;
+	calls = existing_calls();
+	if (!calls)
+		return;
+	call = sending ? &calls->send : &calls->receive;
+	if (!call->sk || (sk && call->sk != address_of(sk)))
+		return;
+	sk = (struct sock *)call->sk;
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
+		return;
+	call->sk = 0;
+	state = unix_state_of(sk, true);
+	if (!state)
+		return;
+	if (result <= 0) {
+		if (unix_ended(sk, result))
+			end_unix_peer(sk, state, result);
+		return;
+	}
+	if (sending)
+		unix_sent(sk, state, call->time, memory ? &call->cursor : (void *)0, result, memory && call->urgent,
+			  true);
+	else
+		unix_received(sk, state, memory ? &call->cursor : (void *)0, result, true);
+}
+
+/* The application closes a socket. */
+static __always_inline void unix_released(struct sock *sk)
+{
+	struct unix_state *state;
+
+	if (!sk || unix_is_foreign(sk))
+		return;
+	state = stored_unix_state(sk, true);
+	if (state && state->version == unix_version)
+		end_unix(sk, state);
+}
+
+/* The application says that it sends no more. */
+static __always_inline void unix_shut_down(struct sock *sk, int how)
+{
+	struct unix_state *state;
+
+	if (how == SHUT_RD || unix_is_foreign(sk))
+		return;
+	state = unix_state_of(sk, true);
+	if (state && state->role != ROLE_NONE)
+		submit_unix(sk, state, EVENT_HALF_CLOSED, bpf_ktime_get_ns(), 0);
+}
+
+/* The memory of a socket is freed. */
+static __always_inline void unix_freed(struct sock *sk)
+{
+	__u64 address = address_of(sk), *word = unix_foreign_slot(sk);
+
+	if (word && *word >> 16 == address << 16 >> 16)
+		*word = 0;
+	else
+		bpf_map_delete_elem(&unix_sockets_by_address, &address);
+}
+
+/* The start of a send on a socket whose messages are no stream. */
+static __always_inline void unix_message_sent(struct sock *sk)
+{
+	struct unix_state *state;
+
+	if (unix_is_foreign(sk))
+		return;
+	state = unix_state_of(sk, true);
+	if (state && state->role != ROLE_NONE)
+		unix_sequenced(sk, state);
+}
+
+/* -- calls of which only the end is probed: the states are in the sockets -- */
+
+/*
+ * True if another duplicate has already run for this call. The duplicates run in their order, so one
+ * that is not behind the latest one begins a new call. If the kernel skips the last duplicates in
+ * one call, and the first ones in the next call, the next call is missed.
+ */
+static __always_inline bool unix_already_run(bool sending)
+{
+	struct task_calls *calls;
+	struct call *call;
+	bool already;
+
+	if (duplicates < 2)
+		return false;
+	calls = current_calls();
+	if (!calls)
+		return false;
+	call = sending ? &calls->send : &calls->receive;
+	already = call->unix_duplicate && duplicate >= call->unix_duplicate;
+	call->unix_duplicate = duplicate + 1;
+	return already;
+}
+
+/* The end of a receive of n bytes. Bytes that no probe saw stand before them. */
+static __always_inline void unix_received_from(struct sock *sk, struct unix_state *state, struct cursor *cursor,
+					       __u32 n)
+{
+	struct unix_sock *this = bpf_skc_to_unix_sock(sk);
+
+	if (this && state->role != ROLE_NONE) {
+		__u32 end = unix_received_offset(sk, state, this->peer);
+
+		if ((__s32)(end - state->received - n) > 0)
+			state->received = end - n;
+	}
+	unix_received(sk, state, cursor, n, false);
+}
+
+static __always_inline void unix_call_ended(struct sock *sk, int result, int flags, bool sending)
+{
+	struct cursor cursor = {};
+	struct unix_state *state;
+	bool urgent = false;
+
+	if (sk->__sk_common.skc_family != AF_UNIX)
+		return;
+	state = unix_state_of(sk, false);
+	if (!state || unix_already_run(sending))
+		return;
+	if (state->role != ROLE_NONE)
+		cursor_of_syscall(&cursor, result, sending);
+	if (sending && cursor.memory != MEMORY_NONE)
+		urgent = syscall_send_flags(task_registers(bpf_get_current_task_btf())) & MSG_OOB;
+	if (flags & MSG_TRUNC)
+		cursor.memory = MEMORY_NONE;
+	if (result <= 0)
+		unix_failed(sk, state, result, !sending);
+	else if (sending)
+		unix_sent(sk, state, bpf_ktime_get_ns(), &cursor, result, urgent, false);
+	else
+		unix_received_from(sk, state, &cursor, result);
 }
 
 #endif

@@ -67,6 +67,7 @@ const (
 	Sockmap                   // handed from socket to socket by BPF
 	SMC
 	SCTP
+	Seqpacket // a Unix socket of messages
 )
 
 // Direction is the direction of a stream in terms of the Redis protocol, whichever end is observed.

@@ -66,6 +66,7 @@ func TestWatch(t *testing.T) {
 		"redis_observer_connections_total{kind=sockmap}":                0,
 		"redis_observer_connections_total{kind=smc}":                    0,
 		"redis_observer_connections_total{kind=sctp}":                   0,
+		"redis_observer_connections_total{kind=seqpacket}":              0,
 		"redis_observer_config_last_reload_successful":                  0,
 		"redis_observer_config_last_reload_success_timestamp_seconds":   0,
 	}

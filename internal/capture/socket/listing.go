@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis-observer/redis-observer/bpf"
@@ -25,15 +26,24 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
+// While Unix sockets are observed, the connections are listed regularly, because nothing reports
+// the end of a connection both ends of which are closed at once. The pause is at least that long,
+// and longer where a listing takes long, so that listings take at most half a percent of a CPU.
+const (
+	listingPause = 10 * time.Second
+	listingShare = 200
+)
+
 // lister lists the connections in its own goroutine, one listing after the other. Any goroutine may
 // request one.
 type lister struct {
-	probes *bpf.Probes
-	log    *slog.Logger
-	wanted chan struct{} // has room for one request during a listing
-	done   chan listing  // read by the goroutine that reads the events
-	stop   chan struct{}
-	once   sync.Once
+	regular atomic.Bool // list the connections regularly
+	probes  *bpf.Probes
+	log     *slog.Logger
+	wanted  chan struct{} // has room for one request during a listing
+	done    chan listing  // read by the goroutine that reads the events
+	stop    chan struct{}
+	once    sync.Once
 }
 
 func newLister(probes *bpf.Probes, log *slog.Logger) *lister {
@@ -54,16 +64,23 @@ func (l *lister) request() {
 func (l *lister) close() { l.once.Do(func() { close(l.stop) }) }
 
 func (l *lister) run() {
-	for {
+	for pause := listingPause; ; {
+		var again <-chan time.Time
+		if l.regular.Load() {
+			again = time.After(pause)
+		}
 		select {
 		case <-l.stop:
 			return
 		case <-l.wanted:
+		case <-again:
 		}
+		begun := time.Now()
 		done, ok := l.list()
 		if !ok {
 			return
 		}
+		pause = max(listingPause, listingShare*time.Since(begun))
 		select {
 		case <-l.stop:
 			return

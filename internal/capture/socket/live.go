@@ -88,14 +88,14 @@ func Open(backend string, options Options) (*Live, error) {
 	for _, limit := range probes.Limits() {
 		options.Logger.Warn("the probes are limited", "backend", backend, "limit", limit)
 	}
-	if limit := probes.UnixLimit(); limit != nil && len(options.Paths) > 0 {
-		options.Logger.Warn("the Unix sockets of the configuration are not observed", "error", limit)
-	}
-	return newLive(probes, options.Logger), nil
+	live := newLive(probes, options.Logger)
+	live.observePaths(options.Paths, probes.UnixLimit())
+	live.lister.request()
+	return live, nil
 }
 
 func newLive(probes *bpf.Probes, logger *slog.Logger) *Live {
-	l := &Live{
+	return &Live{
 		probes:  probes,
 		log:     logger,
 		listed:  make(chan struct{}),
@@ -103,8 +103,6 @@ func newLive(probes *bpf.Probes, logger *slog.Logger) *Live {
 		foreign: make(map[uint64]struct{}),
 		lister:  newLister(probes, logger),
 	}
-	l.lister.request()
-	return l
 }
 
 // Backend returns the name of the backend in use.
@@ -127,15 +125,21 @@ func (l *Live) SetPorts(client, server []uint16) error {
 // Where they cannot be observed it logs that.
 func (l *Live) SetPaths(paths []event.Path) error {
 	err := l.probes.SetPaths(pathsOf(paths))
-	if errors.Is(err, bpf.ErrNoUnix) {
-		l.log.Warn("the Unix sockets of the configuration are not observed", "error", err)
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, bpf.ErrNoUnix) {
 		return fmt.Errorf("change observed paths: %w", err)
 	}
+	l.observePaths(paths, err)
 	l.lister.request()
 	return nil
+}
+
+// observePaths starts or ends the regular listings. limit is the error if the paths cannot be
+// observed.
+func (l *Live) observePaths(paths []event.Path, limit error) {
+	if limit != nil && len(paths) > 0 {
+		l.log.Warn("the Unix sockets of the configuration are not observed", "error", limit)
+	}
+	l.lister.regular.Store(limit == nil && len(paths) > 0)
 }
 
 func pathsOf(paths []event.Path) []bpf.Path {

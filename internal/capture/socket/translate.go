@@ -28,11 +28,12 @@ var reasons = [...]event.Reason{
 }
 
 var streams = [...]event.Stream{
-	bpf.StreamMPTCP:   event.MPTCP,
-	bpf.StreamKTLS:    event.KTLS,
-	bpf.StreamSockmap: event.Sockmap,
-	bpf.StreamSMC:     event.SMC,
-	bpf.StreamSCTP:    event.SCTP,
+	bpf.StreamMPTCP:     event.MPTCP,
+	bpf.StreamKTLS:      event.KTLS,
+	bpf.StreamSockmap:   event.Sockmap,
+	bpf.StreamSMC:       event.SMC,
+	bpf.StreamSCTP:      event.SCTP,
+	bpf.StreamSeqpacket: event.Seqpacket,
 }
 
 // translate converts an event of the probes. It returns false if the event is not to be delivered.

@@ -21,22 +21,24 @@ const (
 	KindSockmap
 	KindSMC
 	KindSCTP
+	KindSeqpacket
 	Kinds // how many there are
 )
 
 // kindOf are the kinds of streams that no source can read.
 var kindOf = [...]Kind{
-	event.MPTCP:   KindMPTCP,
-	event.KTLS:    KindKTLS,
-	event.Sockmap: KindSockmap,
-	event.SMC:     KindSMC,
-	event.SCTP:    KindSCTP,
+	event.MPTCP:     KindMPTCP,
+	event.KTLS:      KindKTLS,
+	event.Sockmap:   KindSockmap,
+	event.SMC:       KindSMC,
+	event.SCTP:      KindSCTP,
+	event.Seqpacket: KindSeqpacket,
 }
 
 // String returns the kind as a label value.
 func (k Kind) String() string {
 	return [Kinds]string{
-		"redis", "replica", "tls", "not_redis", "spliced", "mptcp", "ktls", "sockmap", "smc", "sctp",
+		"redis", "replica", "tls", "not_redis", "spliced", "mptcp", "ktls", "sockmap", "smc", "sctp", "seqpacket",
 	}[k%Kinds]
 }
 
