@@ -42,6 +42,7 @@ HAPROXY := ./test/unpack.sh haproxy usr/sbin haproxy liblua5.3-0 libopentracing-
 .PHONY: test
 test: ## install what the tests need; run unit and end-to-end tests with the race detector
 	./test/install.sh redis || test -z "$(CI)"
+	./test/install.sh terminal || test -z "$(CI)"
 	$(TCPDUMP) || test -z "$(CI)"
 	$(HAPROXY) || test -z "$(CI)"
 	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test $(TESTFLAGS) -timeout 20m -parallel 4 $(TEST) | $(GO) run ./test/summary

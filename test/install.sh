@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for the tests and generators.
-#   install.sh redis|clang|kernels|places
+#   install.sh redis|clang|kernels|places|terminal
 set -euo pipefail
 
 packages() {
@@ -9,7 +9,8 @@ packages() {
 	clang) have clang-14 clang-format-14 llvm-strip-14 shellcheck || echo clang-14 clang-format-14 llvm-14 shellcheck ;;
 	kernels) have qemu-system-x86_64 busybox cpio zstd || echo qemu-system-x86 busybox-static cpio zstd ;;
 	places) have runc || echo runc ;;
-	*) echo "install.sh: unknown: $1 (redis, clang, kernels or places)" >&2 && exit 2 ;;
+	terminal) have tmux || echo tmux ;;
+	*) echo "install.sh: unknown: $1 (redis, clang, kernels, places or terminal)" >&2 && exit 2 ;;
 	esac
 }
 

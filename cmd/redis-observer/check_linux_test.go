@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,17 +46,9 @@ func runCheck(t *testing.T, report capture.Report, args ...string) (status int, 
 	return status, out.String(), fault.String()
 }
 
-// mustFile writes a file and returns its path.
-func mustFile(tb testing.TB, name, text string) string {
-	tb.Helper()
-	path := filepath.Join(tb.TempDir(), name)
-	require.NoError(tb, os.WriteFile(path, []byte(text), 0o600))
-	return path
-}
-
 func TestCheck(t *testing.T) {
 	bare := capture.Report{Kernel: "4.19.0"}
-	faulty := mustFile(t, "web.yaml", "tls_server_config: {cert_fiel: x}\n")
+	faulty := mustText(t, "tls_server_config: {cert_fiel: x}\n")
 	tests := []struct {
 		name   string
 		report capture.Report
@@ -105,7 +96,7 @@ endpoints:
 `
 
 func TestCheckShowsTheMeaning(t *testing.T) {
-	file := mustFile(t, "observer.yaml", checked)
+	file := mustText(t, checked)
 	status, stdout, _ := runCheck(t, usable, "--config", file)
 	assert.Equal(t, 0, status, "a host name that does not resolve is no fault")
 	want := `configuration       FILE: valid
@@ -129,7 +120,7 @@ series              at most 57416 (4 names × `
 }
 
 func TestCheckAsJSON(t *testing.T) {
-	status, stdout, _ := runCheck(t, usable, "--config", mustFile(t, "observer.yaml", checked), "--output", "json")
+	status, stdout, _ := runCheck(t, usable, "--config", mustText(t, checked), "--output", "json")
 	require.Equal(t, 0, status)
 	var v verdict
 	require.NoError(t, json.Unmarshal([]byte(stdout), &v))
@@ -146,7 +137,7 @@ func TestCheckAsJSON(t *testing.T) {
 }
 
 func TestNameOf(t *testing.T) {
-	file := mustFile(t, "observer.yaml", checked)
+	file := mustText(t, checked)
 	tests := []struct {
 		address string
 		status  int

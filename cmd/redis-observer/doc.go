@@ -7,6 +7,7 @@
 //	time=… level=INFO msg="redis-observer started" version=1.0.0 backend=tracepoint address=[::]:9479 client_ports=[6379] server_ports=[]
 //
 //	$ redis-observer check --config observer.yaml
+//	$ redis-observer top http://node-1:9479 http://node-2:9479
 //	$ redis-observer replay --config observer.yaml capture.pcap
 //	$ redis-observer version
 //

@@ -68,7 +68,7 @@ capitals, for example REDIS_OBSERVER_CAPTURE_BACKEND. Variables override the fil
 	addConfigFlags(root, config.AddFlags)
 	root.SetVersionTemplate(versionText())
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(p.replayCommand(), versionCommand())
+	root.AddCommand(p.replayCommand(), p.topCommand(), versionCommand())
 	root.AddCommand(p.machineCommands()...)
 	root.AddCommand(manCommands(root)...)
 	root.Args = verbs(root)

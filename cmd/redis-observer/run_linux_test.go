@@ -183,7 +183,7 @@ func TestRunFaults(t *testing.T) {
 		{"unknown flag", "unknown flag: --bakend (did you mean --backend? see redis-observer --help)", []string{"--bakend", "auto"}},
 		{"flag of another command", "unknown flag: --listen (see redis-observer replay --help)", []string{"replay", "--listen", ":1", "x"}},
 		{"flags of other commands", "unknown flag: --ports (see redis-observer version --help)", []string{"version", "--ports", "1"}},
-		{"unknown command", `unknown command "observe" (allowed check, completion, replay, version)`, []string{"observe"}},
+		{"unknown command", `unknown command "observe" (allowed check, completion, replay, top, version)`, []string{"observe"}},
 		{"misspelt command", `unknown command "chek" (did you mean check? allowed`, []string{"chek"}},
 		{"argument", `unknown command "x" for "redis-observer check"`, []string{"check", "x"}},
 		{"missing file", "/nonexistent.yaml", []string{"--config", "/nonexistent.yaml"}},

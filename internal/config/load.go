@@ -29,21 +29,35 @@ var flagKeys = map[string]string{
 // AddFlags defines the flags that override the file and the environment. backends are those of a
 // Loader.
 func AddFlags(flags *pflag.FlagSet, backends []string) {
-	AddCountFlags(flags)
+	AddSourceFlags(flags, backends)
+	addLogFlags(flags)
 	d := Default()
+	flags.String("listen", d.Listen, "listen address of the HTTP endpoint")
+	flags.String("web-config", d.WebConfig, "web configuration file for TLS and basic authentication")
+}
+
+// AddSourceFlags defines those of the flags that say what is observed, and how.
+func AddSourceFlags(flags *pflag.FlagSet, backends []string) {
+	addPortsFlag(flags)
 	choice := ""
 	if len(backends) > 0 {
 		choice = ": " + orList(backends)
 	}
-	flags.String("listen", d.Listen, "listen address of the HTTP endpoint")
-	flags.String("web-config", d.WebConfig, "web configuration file for TLS and basic authentication")
-	flags.String("backend", d.Capture.Backend, "capture backend"+choice)
+	flags.String("backend", Default().Capture.Backend, "capture backend"+choice)
 }
 
 // AddCountFlags defines those of the flags that matter without an endpoint and a backend.
 func AddCountFlags(flags *pflag.FlagSet) {
+	addPortsFlag(flags)
+	addLogFlags(flags)
+}
+
+func addPortsFlag(flags *pflag.FlagSet) {
+	flags.StringSlice("ports", texts(Default().Ports), "ports to observe in addition to those of the endpoints")
+}
+
+func addLogFlags(flags *pflag.FlagSet) {
 	d := Default()
-	flags.StringSlice("ports", texts(d.Ports), "ports to observe in addition to those of the endpoints")
 	flags.String("log-level", "info", "minimum log level: debug, info, warn or error")
 	flags.String("log-format", d.Log.Format, "log format: text or json")
 }

@@ -46,8 +46,9 @@ func Rows(families, before []*dto.MetricFamily, elapsed time.Duration) []Row {
 			continue
 		}
 		r.Timed = true
-		r.P50, r.P90, r.P99 = quantile(h, 0.5), quantile(h, 0.9), quantile(h, 0.99)
-		r.Max = highest(h)
+		buckets := bucketsOf(h)
+		r.P50, r.P90, r.P99 = quantileOf(buckets, 0.5), quantileOf(buckets, 0.9), quantileOf(buckets, 0.99)
+		r.Max = highestOf(buckets)
 	}
 	if before != nil {
 		earlier := grouped(before, "redis_commands_total")
@@ -102,33 +103,6 @@ func sum(metrics []*dto.Metric) float64 {
 	return total
 }
 
-// quantile estimates a quantile like histogram_quantile of Prometheus: linear within the bucket.
-func quantile(h *dto.Histogram, q float64) time.Duration {
-	rank := q * float64(h.GetSampleCount())
-	var lower, below float64
-	for _, bucket := range h.GetBucket() {
-		upper, count := bucket.GetUpperBound(), float64(bucket.GetCumulativeCount())
-		if count >= rank && count > below {
-			if math.IsInf(upper, 1) {
-				break
-			}
-			return seconds(lower + (upper-lower)*(rank-below)/(count-below))
-		}
-		lower, below = upper, count
-	}
-	return seconds(lower)
-}
-
-// highest returns the upper bound of the highest bucket that is not empty.
-func highest(h *dto.Histogram) time.Duration {
-	for _, bucket := range h.GetBucket() {
-		if bucket.GetCumulativeCount() == h.GetSampleCount() && !math.IsInf(bucket.GetUpperBound(), 1) {
-			return seconds(bucket.GetUpperBound())
-		}
-	}
-	return -1
-}
-
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // Print writes the rows as a table.
@@ -142,22 +116,23 @@ func Print(w io.Writer, rows []Row) error {
 		}
 		p50, p90, p99, highest := "-", "-", "-", "-"
 		if r.Timed {
-			p50, p90, p99, highest = short(r.P50), short(r.P90), short(r.P99), bound(r.Max)
+			p50, p90, p99, highest = Short(r.P50), Short(r.P90), Short(r.P99), Bound(r.Max)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%.0f\t%s\t%s\t%s\t%s\t%s\t%.0f\t\n", r.Name, r.Command, r.Count, rate, p50, p90, p99, highest, r.Errors)
 	}
 	return table.Flush()
 }
 
-func bound(d time.Duration) string {
+// Bound prints the bound of the highest bucket in use.
+func Bound(d time.Duration) string {
 	if d < 0 {
 		return "over"
 	}
-	return "≤" + short(d)
+	return "≤" + Short(d)
 }
 
-// short prints a duration with three significant digits.
-func short(d time.Duration) string {
+// Short prints a duration with three significant digits.
+func Short(d time.Duration) string {
 	switch {
 	case d >= time.Second:
 		return fmt.Sprintf("%.2fs", d.Seconds())

@@ -51,14 +51,17 @@ var layers = map[string][]string{
 		"internal/identity", "internal/parser",
 	},
 	"internal/server": {"internal/plainfile"},
+	"internal/top":    {"internal/report"},
 }
 
 // libraries lists who may reach what of others, directly or by others.
 var libraries = map[string][]string{
 	"github.com/cilium/ebpf":                 {"bpf", "internal/capture", "internal/capture/socket"},
-	"github.com/prometheus/client_golang":    {"internal/metrics", "internal/server"},
+	"github.com/prometheus/client_golang":    {"internal/metrics", "internal/server", "internal/top"},
 	"github.com/spf13/viper":                 {"internal/config"},
 	"github.com/prometheus/exporter-toolkit": {"internal/server"},
+	"charm.land":                             {"internal/top"},
+	"github.com/charmbracelet":               {"internal/top"},
 	"github.com/google/gopacket":             {"internal/capture/capturetest"},
 }
 

@@ -14,7 +14,7 @@ func TestManualPages(t *testing.T) {
 	assert.NotContains(t, goCommand(t, "list", "-deps", "./cmd/redis-observer"), "github.com/cpuguy83/go-md2man/v2/md2man")
 	directory := t.TempDir()
 	goCommand(t, "run", "-tags", "man", "./cmd/redis-observer", "man", directory)
-	for _, page := range []string{"redis-observer", "redis-observer-check", "redis-observer-replay", "redis-observer-version", "redis-observer-completion"} {
+	for _, page := range []string{"redis-observer", "redis-observer-check", "redis-observer-replay", "redis-observer-top", "redis-observer-version", "redis-observer-completion"} {
 		text, err := os.ReadFile(filepath.Join(directory, page+".8"))
 		require.NoError(t, err)
 		assert.Contains(t, string(text), ".SH SYNOPSIS")

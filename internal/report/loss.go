@@ -1,0 +1,100 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Loss is a number of commands or other things that were missed, so that numbers are not exact.
+type Loss struct {
+	At     time.Time `json:"at"` // of the sample that first showed it
+	Count  float64   `json:"count"`
+	Text   string    `json:"text"`             // "214 events were lost: the ring was full"
+	Remedy string    `json:"remedy,omitempty"` // "raise capture.ring_size"
+}
+
+// String returns the text with the remedy.
+func (l Loss) String() string {
+	if l.Remedy == "" {
+		return l.Text
+	}
+	return l.Text + "; " + l.Remedy
+}
+
+// cause is a loss counter.
+type cause struct {
+	family string // without redis_observer_ and _total
+	reason string
+}
+
+// causeOf returns the cause that a counter counts, or false if it counts no loss.
+func causeOf(family string, labels map[string]string) (cause, bool) {
+	name, own := strings.CutPrefix(family, "redis_observer_")
+	c := cause{strings.TrimSuffix(name, "_total"), labels["reason"]}
+	_, found := nouns[c.family]
+	switch {
+	case !own || !found:
+		return cause{}, false
+	case c.family == "gaps" && labels["effect"] != "broken":
+		return cause{}, false // inside a value: nothing is lost
+	case c.family == "unanswered_commands" && c.reason != "client_closed":
+		return cause{}, false // counted as errors
+	}
+	return c, true
+}
+
+// nouns are the things that the loss counters count.
+var nouns = map[string]struct{ one, many, verb string }{
+	"capture_lost_events": {"event", "events", "lost"},
+	"gaps":                {"gap", "gaps", "found in the streams, whose commands are missing"},
+	"unpaired_commands":   {"command", "commands", "not paired with a reply"},
+	"unanswered_commands": {"command", "commands", "given up by the client; their outcome is unknown"},
+	"evicted_connections": {"connection", "connections", "evicted to make room for others"},
+	"held_overflow":       {"segment", "segments", "dropped because the reorder buffers were full"},
+}
+
+// words explain a cause and its remedy.
+var words = map[cause]struct{ why, remedy string }{
+	{"capture_lost_events", "ring_full"}:  {"the ring was full", "raise capture.ring_size, or give the observer more CPU"},
+	{"capture_lost_events", "no_storage"}: {"the kernel had no memory for a call", "give the host more memory"},
+	{"capture_lost_events", "missed_run"}: {"the kernel skipped a probe", "set capture.backend to another backend if it recurs"},
+	{"gaps", "missing"}:                   {"no event reported the bytes", "see docs/kernels.md for the calls that this backend does not see"},
+	{"gaps", "truncated"}:                 {"a call was longer than capture.max_bytes_per_call", "raise capture.max_bytes_per_call"},
+	{"gaps", "crowded"}:                   {"the ring was more than half full", "raise capture.ring_size, or give the observer more CPU"},
+	{"gaps", "unreadable"}:                {"the memory of a call could not be read", ""},
+	{"gaps", "not_in_memory"}:             {"the bytes were never in a program's memory (sendfile, splice)", "see docs/sockets.md"},
+	{"gaps", "snapped"}:                   {"the capture cut packets off", "capture whole packets (tcpdump -s 0)"},
+	{"gaps", "repeated"}:                  {"a socket delivered bytes twice", ""},
+	{"gaps", "urgent"}:                    {"urgent data (MSG_OOB) stood in a message", ""},
+	{"unpaired_commands", "mid_stream"}:   {"the connection is older than the observer", "its commands count from its first idle moment on"},
+	{"unpaired_commands", "gap"}:          {"bytes of the connection are missing", ""},
+	{"unpaired_commands", "unsolicited"}:  {"a reply came that answers no request", ""},
+	{"unpaired_commands", "malformed"}:    {"the bytes are not RESP", ""},
+	{"unpaired_commands", "transaction"}:  {"the replies to a transaction do not match it", ""},
+	{"unpaired_commands", "overflow"}:     {"too many were outstanding on one connection", ""},
+	{"unpaired_commands", "lost_close"}:   {"the end of the connection was not observed", ""},
+	{"unpaired_commands", "evicted"}:      {"the connection was evicted to make room", "raise the memory limit of the observer"},
+	{"unpaired_commands", "client_closed"}: {
+		"the client closed during a blocking command; those behind it may have run or not", ""},
+	{"unpaired_commands", "network"}: {"the network broke during a blocking command; those behind it may have run or not", ""},
+	{"evicted_connections", ""}:      {"", "raise the memory limit of the observer"},
+	{"held_overflow", ""}:            {"", "give the observer more CPU"},
+}
+
+func (c cause) loss(count float64, at time.Time) Loss {
+	noun := nouns[c.family]
+	things, were := noun.many, "were"
+	if count == 1 {
+		things, were = noun.one, "was"
+	}
+	known, found := words[c]
+	if !found {
+		known.why = strings.ReplaceAll(c.reason, "_", " ")
+	}
+	text := fmt.Sprintf("%.0f %s %s %s", count, things, were, noun.verb)
+	if known.why != "" && c.family != "unanswered_commands" {
+		text += ": " + known.why
+	}
+	return Loss{At: at, Count: count, Text: text, Remedy: known.remedy}
+}

@@ -1,0 +1,131 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Watch follows observers by their samples, and says how many commands there were in the last
+// interval and whether the numbers are exact. It is not safe for concurrent use.
+type Watch struct {
+	last     map[string]*Sample
+	failures map[string]error
+	current  interval
+	at       time.Time
+	seconds  float64
+
+	since time.Time // every number since then is exact; zero before the first sample
+	lost  []Loss    // what was lost before since, at the last time
+}
+
+// Update begins the next interval, which ends at a time with the samples of all observers, and the
+// errors of those that have none.
+func (w *Watch) Update(at time.Time, samples []*Sample, failures map[string]error) {
+	if w.last == nil {
+		w.last = map[string]*Sample{}
+	}
+	w.current, w.failures, w.seconds = interval{}, failures, 0
+	var lost []Loss
+	for _, sample := range samples {
+		before := w.last[sample.Node]
+		w.current.between(before, sample)
+		if before == nil || sample.restarted(before) {
+			w.begin(sample, &lost)
+		} else {
+			w.seconds = max(w.seconds, sample.At.Sub(before.At).Seconds())
+		}
+		w.last[sample.Node] = sample
+	}
+	if lost = append(lost, w.current.losses...); len(lost) > 0 {
+		sortLosses(lost)
+		w.lost, w.since = lost, at
+	}
+	w.at = at
+}
+
+// begin records the first sample of an observer.
+func (w *Watch) begin(sample *Sample, lost *[]Loss) {
+	*lost = append(*lost, sample.lossesSinceStart()...)
+	if sample.Started.After(w.since) {
+		w.since = sample.Started
+	}
+}
+
+// View is the state of a Watch. Its JSON form is part of the interface of the program; durations are
+// in seconds.
+type View struct {
+	Time      time.Time `json:"time"`
+	Seconds   float64   `json:"seconds"` // length of the interval; 0 before its end
+	Exact     bool      `json:"exact"`   // nothing was lost in the interval
+	Since     time.Time `json:"exact_since"`
+	Sentence  string    `json:"sentence"` // whether the numbers are exact, and why not
+	Losses    []Loss    `json:"losses"`   // those of the interval, otherwise the last ones
+	Observers []Node    `json:"nodes"`
+	Lines     []Line    `json:"rows"`
+}
+
+// Node is the state of an observer.
+type Node struct {
+	Node    string    `json:"node"`
+	Version string    `json:"version,omitempty"`
+	Backend string    `json:"backend,omitempty"`
+	Started time.Time `json:"started,omitzero"`
+	Error   string    `json:"error,omitempty"`
+}
+
+// View returns the state with the rows that by separates.
+func (w *Watch) View(by By) View {
+	v := View{
+		Time: w.at, Seconds: w.seconds, Exact: len(w.lost) == 0 || w.since.Before(w.at), Since: w.since, Losses: w.lost,
+		Observers: w.nodes(), Lines: w.current.lines(by),
+	}
+	if v.Losses == nil {
+		v.Losses = []Loss{}
+	}
+	if v.Lines == nil {
+		v.Lines = []Line{}
+	}
+	v.Sentence = v.sentence()
+	return v
+}
+
+func (v *View) sentence() string {
+	switch {
+	case v.Since.IsZero():
+		return "no observer has answered yet"
+	case !v.Exact:
+		return fmt.Sprintf("not exact at %s: %s", clock(v.Time), join(v.Losses))
+	case len(v.Losses) > 0:
+		return fmt.Sprintf("every number since %s is exact; before: %s", clock(v.Since), join(v.Losses))
+	}
+	return fmt.Sprintf("every number since %s is exact", clock(v.Since))
+}
+
+func clock(t time.Time) string { return t.Format("15:04:05") }
+
+func join(losses []Loss) string {
+	text := losses[0].String()
+	switch more := len(losses) - 1; more {
+	case 0:
+	case 1:
+		text += " (and 1 other reason)"
+	default:
+		text += fmt.Sprintf(" (and %d other reasons)", more)
+	}
+	return text
+}
+
+func (w *Watch) nodes() []Node {
+	nodes := []Node{}
+	for name, sample := range w.last {
+		if w.failures[name] == nil {
+			nodes = append(nodes, Node{Node: name, Version: sample.Version, Backend: sample.Backend, Started: sample.Started})
+		}
+	}
+	for name, err := range w.failures {
+		nodes = append(nodes, Node{Node: name, Error: err.Error()})
+	}
+	slices.SortFunc(nodes, func(a, b Node) int { return Key{Node: a.Node}.Compare(Key{Node: b.Node}) })
+	return nodes
+}

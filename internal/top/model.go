@@ -1,0 +1,222 @@
+package top
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/redis-observer/redis-observer/internal/report"
+)
+
+// Scraper returns a sample of each observer, or its error by its name. *Client implements it.
+type Scraper interface {
+	Scrape(ctx context.Context) (samples []*report.Sample, failures map[string]error)
+}
+
+// Model is the program in the terminal. It implements tea.Model.
+type Model struct {
+	scraper  Scraper
+	interval time.Duration
+	screen   Screen
+	watch    report.Watch
+	view     report.View
+	height   int
+
+	filtering, paused, help bool
+}
+
+// NewModel returns a Model that scrapes at an interval.
+func NewModel(scraper Scraper, interval time.Duration, screen Screen) *Model {
+	m := &Model{scraper: scraper, interval: interval, screen: screen}
+	m.view = m.watch.View(screen.By)
+	return m
+}
+
+// scraped is the result of one round.
+type scraped struct {
+	at       time.Time
+	samples  []*report.Sample
+	failures map[string]error
+}
+
+type due struct{}
+
+func (m *Model) scrape() tea.Msg {
+	samples, failures := m.scraper.Scrape(context.Background())
+	return scraped{time.Now(), samples, failures}
+}
+
+// Init implements tea.Model.
+func (m *Model) Init() tea.Cmd { return m.scrape }
+
+// Update implements tea.Model.
+func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
+	switch message := message.(type) {
+	case tea.WindowSizeMsg:
+		m.screen.Width, m.height = message.Width, message.Height
+	case scraped:
+		m.watch.Update(message.at, message.samples, message.failures)
+		if !m.paused {
+			m.view = m.watch.View(m.screen.By)
+		}
+		return m, tea.Tick(m.interval, func(time.Time) tea.Msg { return due{} })
+	case due:
+		return m, m.scrape
+	case tea.KeyPressMsg:
+		if m.filtering {
+			m.typeFilter(message)
+			return m, nil
+		}
+		return m, m.press(message.String())
+	}
+	return m, nil
+}
+
+// typeFilter adds a key to the filter.
+func (m *Model) typeFilter(key tea.KeyPressMsg) {
+	switch key.String() {
+	case "enter":
+		m.filtering = false
+	case "esc", "ctrl+c":
+		m.filtering, m.screen.Filter = false, ""
+	case "backspace":
+		if runes := []rune(m.screen.Filter); len(runes) > 0 {
+			m.screen.Filter = string(runes[:len(runes)-1])
+		}
+	default:
+		m.screen.Filter += key.Text
+	}
+	m.screen.Offset = 0
+}
+
+// keys are the keys with their effects, in the order of the help.
+var keys = []struct {
+	keys   []string
+	text   string // "" is not in the help
+	effect func(*Model) tea.Cmd
+}{
+	{[]string{"left", "<"}, "order by the column to the left", func(m *Model) tea.Cmd { return m.order(-1) }},
+	{[]string{"right", ">"}, "order by the column to the right", func(m *Model) tea.Cmd { return m.order(1) }},
+	{[]string{"r"}, "reverse the order", func(m *Model) tea.Cmd { m.screen.Up = !m.screen.Up; return nil }},
+	{[]string{"/"}, "show only rows that contain a text: type it, end with Enter, remove it with Esc", func(m *Model) tea.Cmd { m.filtering = true; return nil }},
+	{[]string{"a"}, "rows by name, label and command", func(m *Model) tea.Cmd { return m.group(report.By{Name: true, Labels: true, Command: true}) }},
+	{[]string{"n"}, "rows by name", func(m *Model) tea.Cmd { return m.group(report.By{Name: true}) }},
+	{[]string{"l"}, "rows by name and label", func(m *Model) tea.Cmd { return m.group(report.By{Name: true, Labels: true}) }},
+	{[]string{"c"}, "rows by command", func(m *Model) tea.Cmd { return m.group(report.By{Command: true}) }},
+	{[]string{"o"}, "separate or sum the nodes", func(m *Model) tea.Cmd {
+		by := m.screen.By
+		by.Node = !by.Node
+		return m.group(by)
+	}},
+	{[]string{"space", "p"}, "pause and go on", func(m *Model) tea.Cmd { m.paused = !m.paused; return m.group(m.screen.By) }},
+	{[]string{"up", "k"}, "scroll up; down, j and the page keys scroll too", func(m *Model) tea.Cmd { return m.scroll(-1) }},
+	{[]string{"down", "j"}, "", func(m *Model) tea.Cmd { return m.scroll(1) }},
+	{[]string{"pgup"}, "", func(m *Model) tea.Cmd { return m.scroll(-10) }},
+	{[]string{"pgdown"}, "", func(m *Model) tea.Cmd { return m.scroll(10) }},
+	{[]string{"?", "h"}, "this help", func(m *Model) tea.Cmd { m.help = !m.help; return nil }},
+	{[]string{"esc"}, "", func(m *Model) tea.Cmd { m.help, m.screen.Filter = false, ""; return nil }},
+	{[]string{"q", "ctrl+c"}, "end", func(*Model) tea.Cmd { return tea.Quit }},
+}
+
+// press runs the effect of a key.
+func (m *Model) press(pressed string) tea.Cmd {
+	for _, k := range keys {
+		for _, key := range k.keys {
+			if key == pressed {
+				return k.effect(m)
+			}
+		}
+	}
+	return nil
+}
+
+// order moves to another shown column.
+func (m *Model) order(by int) tea.Cmd {
+	_, shown := m.screen.cells(m.screen.Rows(m.view))
+	at := 0
+	for i, column := range shown {
+		if column == m.screen.Order {
+			at = i
+		}
+	}
+	m.screen.Order = shown[(at+by+len(shown))%len(shown)]
+	return nil
+}
+
+// group changes what separates the rows.
+func (m *Model) group(by report.By) tea.Cmd {
+	if m.paused {
+		return nil // the interval on the screen is gone
+	}
+	m.screen.By, m.screen.Offset = by, 0
+	m.view = m.watch.View(by)
+	if _, shown := m.screen.cells(nil); !contains(shown, m.screen.Order) {
+		m.screen.Order = columnOf("TIME")
+	}
+	return nil
+}
+
+func contains(list []int, n int) bool {
+	for _, one := range list {
+		if one == n {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Model) scroll(by int) tea.Cmd {
+	m.screen.Offset = min(max(m.screen.Offset+by, 0), max(len(m.screen.Rows(m.view))-1, 0))
+	return nil
+}
+
+// View implements tea.Model.
+func (m *Model) View() tea.View {
+	view := tea.NewView(m.text())
+	view.AltScreen = true
+	return view
+}
+
+func (m *Model) text() string {
+	if m.help {
+		return m.helpText()
+	}
+	head, foot := m.screen.Head(m.view), m.foot()
+	if m.height > 0 {
+		m.screen.Height = max(m.height-strings.Count(head, "\n")-3, 2)
+	}
+	table := m.screen.Table(m.view)
+	return head + "\n\n" + table + "\n" + foot
+}
+
+func (m *Model) foot() string {
+	switch {
+	case m.filtering:
+		return bold.Styled(m.screen.cut("filter: " + m.screen.Filter + "▏"))
+	case m.paused:
+		return bold.Styled(m.screen.cut("paused at " + m.view.Time.Format("15:04:05") + "; space goes on"))
+	}
+	text := "? help  ← → order  / filter  n c l a rows by  space pause  q end"
+	if m.screen.Filter != "" {
+		text = "filter: " + m.screen.Filter + " (Esc removes it)  " + text
+	}
+	return faint.Styled(m.screen.cut(text))
+}
+
+func (m *Model) helpText() string {
+	lines := []string{bold.Styled("Keys"), ""}
+	for _, k := range keys {
+		if k.text != "" {
+			lines = append(lines, m.screen.cut(pad(strings.Join(k.keys, " "), 12)+k.text))
+		}
+	}
+	lines = append(lines, "", m.screen.cut("TIME is the share of the time of all commands but those that wait (BLPOP); MAX is the bound of the highest bucket in use."),
+		m.screen.cut("Quantiles are those of the last interval, estimated within their buckets."))
+	return strings.Join(lines, "\n")
+}
+
+func pad(text string, width int) string {
+	return text + strings.Repeat(" ", max(width-len([]rune(text)), 1))
+}

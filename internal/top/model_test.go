@@ -1,0 +1,159 @@
+package top
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/report"
+)
+
+var update = flag.Bool("update", false, "write the golden frames")
+
+// mustSample returns the sample of a file, taken some seconds after noon.
+func mustSample(tb testing.TB, node, file string, after int) *report.Sample {
+	tb.Helper()
+	text, err := os.Open(filepath.Join("testdata", file))
+	require.NoError(tb, err)
+	defer text.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(text)
+	require.NoError(tb, err)
+	var list []*dto.MetricFamily
+	for _, family := range families {
+		list = append(list, family)
+	}
+	return report.NewSample(node, noon(after), list)
+}
+
+func noon(after int) time.Time {
+	return time.Date(2026, 3, 1, 12, 0, after, 0, time.UTC)
+}
+
+// nobody is a Scraper of which nothing comes.
+type nobody struct{}
+
+func (nobody) Scrape(context.Context) ([]*report.Sample, map[string]error) { return nil, nil }
+
+// mustModel returns a Model after one interval of two nodes, of which a third does not answer.
+func mustModel(tb testing.TB, width, height int) *Model {
+	tb.Helper()
+	time.Local = time.UTC
+	m := NewModel(nobody{}, time.Second, NewScreen())
+	m.Update(tea.WindowSizeMsg{Width: width, Height: height})
+	down := map[string]error{"node-3:9479": errors.New("connection refused")}
+	m.Update(scraped{noon(10), []*report.Sample{mustSample(tb, "node-1:9479", "before.prom", 10), mustSample(tb, "node-2:9479", "before.prom", 10)}, down})
+	m.Update(scraped{noon(20), []*report.Sample{mustSample(tb, "node-1:9479", "after.prom", 20), mustSample(tb, "node-2:9479", "lossy.prom", 20)}, down})
+	return m
+}
+
+func press(m *Model, keys ...string) {
+	for _, key := range keys {
+		switch key {
+		case "enter":
+			m.Update(tea.KeyPressMsg{Code: tea.KeyEnter})
+		case "esc":
+			m.Update(tea.KeyPressMsg{Code: tea.KeyEscape})
+		case "left":
+			m.Update(tea.KeyPressMsg{Code: tea.KeyLeft})
+		case "down":
+			m.Update(tea.KeyPressMsg{Code: tea.KeyDown})
+		case "backspace":
+			m.Update(tea.KeyPressMsg{Code: tea.KeyBackspace})
+		case "space":
+			m.Update(tea.KeyPressMsg{Code: tea.KeySpace, Text: " "})
+		default:
+			m.Update(tea.KeyPressMsg{Code: rune(key[0]), Text: key})
+		}
+	}
+}
+
+func TestFrames(t *testing.T) {
+	tests := []struct {
+		name          string
+		width, height int
+		keys          []string
+	}{
+		{"wide", 120, 20, nil},
+		{"medium", 80, 20, nil},
+		{"narrow", 44, 20, nil},
+		{"low", 100, 9, []string{"down"}},
+		{"by-name", 100, 20, []string{"n"}},
+		{"by-command", 100, 20, []string{"c"}},
+		{"by-label", 100, 20, []string{"l"}},
+		{"by-node", 120, 20, []string{"o"}},
+		{"ordered", 100, 20, []string{"left", "left", "r"}},
+		{"filtering", 100, 20, []string{"/", "q", "u", "x", "backspace"}},
+		{"filtered", 100, 20, []string{"/", "q", "u", "enter"}},
+		{"nothing", 100, 20, []string{"/", "z", "enter"}},
+		{"paused", 100, 20, []string{"space", "n"}},
+		{"help", 100, 20, []string{"?"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := mustModel(t, test.width, test.height)
+			press(m, test.keys...)
+			frame := ansi.Strip(m.text()) + "\n"
+			lines := strings.Split(strings.TrimSuffix(frame, "\n"), "\n")
+			assert.LessOrEqual(t, len(lines), test.height)
+			for _, line := range lines {
+				assert.LessOrEqual(t, ansi.StringWidth(line), test.width, line)
+			}
+			golden := filepath.Join("testdata", test.name+".txt")
+			if *update {
+				require.NoError(t, os.WriteFile(golden, []byte(frame), 0o600))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			assert.Equal(t, string(want), frame)
+		})
+	}
+}
+
+// Losses, errors, an exhausted pool and a silent node are red.
+func TestRed(t *testing.T) {
+	text := mustModel(t, 120, 20).text()
+	for _, want := range []string{"Not exact at 12:00:20: 214 events were lost", "node-3:9479 does not answer", "2/0", "3.0"} {
+		assert.Contains(t, text, "\x1b[1;91m"+want)
+	}
+	assert.NotContains(t, text, "\x1b[1;91m0\x1b", "no errors are not red")
+}
+
+func TestPause(t *testing.T) {
+	m := mustModel(t, 100, 20)
+	press(m, "space")
+	frame := m.text()
+	m.Update(scraped{noon(30), []*report.Sample{mustSample(t, "node-1:9479", "after.prom", 30)}, nil})
+	assert.Equal(t, frame, m.text())
+	press(m, "space")
+	assert.Contains(t, m.text(), "12:00:30")
+}
+
+func TestEnd(t *testing.T) {
+	m := mustModel(t, 100, 20)
+	for _, key := range []tea.KeyPressMsg{{Code: 'q', Text: "q"}, {Code: 'c', Mod: tea.ModCtrl}} {
+		_, command := m.Update(key)
+		require.NotNil(t, command)
+		assert.IsType(t, tea.QuitMsg{}, command())
+	}
+}
+
+// A name cannot execute anything in the terminal.
+func TestControlCharacters(t *testing.T) {
+	s := NewScreen()
+	v := report.View{Seconds: 1, Sentence: "x", Lines: []report.Line{{Key: report.Key{Name: "a\x1b[2Jb\n", Command: "get"}, Rate: 1}}}
+	assert.Contains(t, s.Table(v), "a?[2Jb?")
+}

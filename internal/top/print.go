@@ -1,0 +1,83 @@
+package top
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/redis-observer/redis-observer/internal/report"
+)
+
+// errSilent is the error of a round in which an observer did not answer. The output says which.
+var errSilent = errors.New("not all observers answered (see above)")
+
+// PrintOnce prints one interval as a table.
+func PrintOnce(ctx context.Context, w io.Writer, scraper Scraper, interval time.Duration, screen Screen) error {
+	view, err := once(ctx, scraper, interval, screen.By)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(w, "%s\n\n%s\n", screen.Head(view), screen.Table(view)); err != nil {
+		return fmt.Errorf("write table: %w", err)
+	}
+	return answered(view)
+}
+
+// PrintJSON prints intervals as one JSON object each, one or until ctx ends.
+func PrintJSON(ctx context.Context, w io.Writer, scraper Scraper, interval time.Duration, by report.By, single bool) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	if single {
+		encoder.SetIndent("", "  ")
+		view, err := once(ctx, scraper, interval, by)
+		if err != nil {
+			return err
+		}
+		return errors.Join(encoder.Encode(view), answered(view))
+	}
+	var watch report.Watch
+	round(ctx, &watch, scraper)
+	for pause(ctx, interval) == nil {
+		round(ctx, &watch, scraper)
+		if err := encoder.Encode(watch.View(by)); err != nil {
+			return fmt.Errorf("write JSON: %w", err)
+		}
+	}
+	return nil // the user ends it
+}
+
+func once(ctx context.Context, scraper Scraper, interval time.Duration, by report.By) (report.View, error) {
+	var watch report.Watch
+	round(ctx, &watch, scraper)
+	if err := pause(ctx, interval); err != nil {
+		return report.View{}, err
+	}
+	round(ctx, &watch, scraper)
+	return watch.View(by), nil
+}
+
+func round(ctx context.Context, watch *report.Watch, scraper Scraper) {
+	samples, failures := scraper.Scrape(ctx)
+	watch.Update(time.Now(), samples, failures)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func answered(view report.View) error {
+	for _, node := range view.Observers {
+		if node.Error != "" {
+			return errSilent
+		}
+	}
+	return nil
+}

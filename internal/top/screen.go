@@ -1,0 +1,354 @@
+package top
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/redis-observer/redis-observer/internal/report"
+)
+
+// column is a column of the table.
+type column struct {
+	title   string
+	left    bool // aligned; may be shortened
+	rank    int  // narrow terminals leave out the highest first; 0 always stays
+	text    func(report.Line) string
+	compare func(a, b report.Line) int // ascending
+	bad     func(report.Line) bool     // shown in red
+}
+
+func duration(of func(report.Line) time.Duration) func(report.Line) string {
+	return func(l report.Line) string {
+		if of(l) == 0 {
+			return "-"
+		}
+		return report.Short(of(l))
+	}
+}
+
+func compareBy[T cmp.Ordered](of func(report.Line) T) func(a, b report.Line) int {
+	return func(a, b report.Line) int { return cmp.Compare(of(a), of(b)) }
+}
+
+// columns are all columns, in their order. A label column is shown only if a row has labels.
+var columns = []column{
+	{title: "NODE", left: true, rank: 1, text: func(l report.Line) string { return l.Node }, compare: compareBy(func(l report.Line) string { return l.Node })},
+	{title: "NAME", left: true, text: func(l report.Line) string { return l.Name }, compare: compareBy(func(l report.Line) string { return l.Name })},
+	{title: "LABELS", left: true, rank: 3, text: func(l report.Line) string { return l.Labels }, compare: compareBy(func(l report.Line) string { return l.Labels })},
+	{title: "COMMAND", left: true, text: func(l report.Line) string { return l.Command }, compare: compareBy(func(l report.Line) string { return l.Command })},
+	{title: "RATE/s", text: func(l report.Line) string { return number(l.Rate) }, compare: compareBy(func(l report.Line) float64 { return l.Rate })},
+	{
+		title: "ERR/s", text: func(l report.Line) string { return number(l.Errors) }, compare: compareBy(func(l report.Line) float64 { return l.Errors }),
+		bad: func(l report.Line) bool { return l.Errors > 0 },
+	},
+	{title: "TIME", rank: 4, text: share, compare: compareBy(func(l report.Line) float64 { return l.Share })},
+	{title: "P50", rank: 5, text: duration(func(l report.Line) time.Duration { return l.P50 }), compare: compareBy(func(l report.Line) time.Duration { return l.P50 })},
+	{title: "P90", rank: 7, text: duration(func(l report.Line) time.Duration { return l.P90 }), compare: compareBy(func(l report.Line) time.Duration { return l.P90 })},
+	{title: "P99", text: duration(func(l report.Line) time.Duration { return l.P99 }), compare: compareBy(func(l report.Line) time.Duration { return l.P99 })},
+	{title: "MAX", rank: 6, text: highest, compare: compareBy(func(l report.Line) time.Duration { return time.Duration(uint64(l.Max) >> 1) })}, // -1 is above all
+	{title: "IN USE/AVAIL", rank: 2, text: pool, compare: compareBy(inUse), bad: func(l report.Line) bool { return l.Pool != nil && l.Pool.InUse > 0 && l.Pool.Available == 0 }},
+}
+
+func share(l report.Line) string {
+	if l.Waits {
+		return "waits"
+	}
+	return fmt.Sprintf("%.1f%%", 100*l.Share)
+}
+
+func highest(l report.Line) string {
+	if l.Max == 0 {
+		return "-"
+	}
+	return report.Bound(l.Max)
+}
+
+func pool(l report.Line) string {
+	if l.Pool == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f/%.0f", l.Pool.InUse, l.Pool.Available)
+}
+
+func inUse(l report.Line) float64 {
+	if l.Pool == nil {
+		return -1
+	}
+	return l.Pool.InUse
+}
+
+// number prints a rate with few digits.
+func number(f float64) string {
+	switch {
+	case f == 0:
+		return "0"
+	case f < 10:
+		return fmt.Sprintf("%.1f", f)
+	}
+	return fmt.Sprintf("%.0f", f)
+}
+
+// columnOf returns the index of a column by its title.
+func columnOf(title string) int {
+	return slices.IndexFunc(columns, func(c column) bool { return c.title == title })
+}
+
+// Screen draws views as text.
+type Screen struct {
+	Width  int // of the terminal; 0 without limit
+	Height int // of the table with its head; 0 without limit
+	Offset int // first row shown
+	Order  int // index in columns
+	Up     bool
+	Filter string // shows only rows that contain it
+	By     report.By
+}
+
+// Styles of text. The writer of a terminal without colours removes them.
+var (
+	plainText = ansi.NewStyle()
+	red       = ansi.NewStyle().Bold().ForegroundColor(ansi.BrightRed)
+	faint     = ansi.NewStyle().Faint()
+	bold      = ansi.NewStyle().Bold()
+)
+
+// NewScreen returns a Screen that shows all rows, the longest time first.
+func NewScreen() Screen {
+	return Screen{By: report.By{Name: true, Labels: true, Command: true}, Order: columnOf("TIME")}
+}
+
+// Head returns the lines above the table: the sum, whether it is exact, and the observers that do
+// not answer.
+func (s *Screen) Head(v report.View) string {
+	var rate, failing float64
+	for _, line := range v.Lines {
+		rate, failing = rate+line.Rate, failing+line.Errors
+	}
+	running, backends := 0, []string{}
+	var failed []string
+	for _, node := range v.Observers {
+		if node.Error != "" {
+			failed = append(failed, red.Styled(s.cut(node.Node+" does not answer: "+printable(node.Error))))
+			continue
+		}
+		running++
+		if !slices.Contains(backends, node.Backend) {
+			backends = append(backends, node.Backend)
+		}
+	}
+	sum := fmt.Sprintf("%s commands/s, %s errors/s", number(rate), number(failing))
+	if v.Seconds == 0 {
+		sum = "waiting for the end of the first interval"
+	}
+	lines := []string{
+		s.cut(fmt.Sprintf("redis-observer %s  %s  %s (%s)", v.Time.Format("15:04:05"), sum, plural(running, "node"), printable(strings.Join(backends, ", ")))),
+	}
+	exact := plainText
+	if !v.Exact {
+		exact = red
+	}
+	lines = append(lines, exact.Styled(s.wrap(strings.ToUpper(v.Sentence[:1])+v.Sentence[1:]+".")))
+	return strings.Join(append(lines, failed...), "\n")
+}
+
+// Rows returns the rows of a view that pass the filter, in order.
+func (s *Screen) Rows(v report.View) []report.Line {
+	rows := slices.DeleteFunc(slices.Clone(v.Lines), func(l report.Line) bool {
+		text := strings.ToLower(strings.Join([]string{l.Node, l.Name, l.Labels, l.Command}, " "))
+		return !strings.Contains(text, strings.ToLower(s.Filter))
+	})
+	order := columns[s.Order]
+	slices.SortStableFunc(rows, func(a, b report.Line) int {
+		n := order.compare(a, b)
+		if !s.Up && !order.left || s.Up && order.left {
+			n = -n
+		}
+		return n
+	})
+	return rows
+}
+
+// Table returns the table of a view.
+func (s *Screen) Table(v report.View) string {
+	rows := s.Rows(v)
+	cells, shown := s.cells(rows)
+	widths := s.widths(cells, &shown)
+	first := min(max(s.Offset, 0), len(rows))
+	last := len(rows)
+	if s.Height > 0 {
+		last = min(last, first+max(s.Height-1, 0))
+	}
+	lines := []string{s.line(shown, widths, func(i int) (string, ansi.Style) { return s.title(i), bold })}
+	for r := first; r < last; r++ {
+		lines = append(lines, s.line(shown, widths, func(i int) (string, ansi.Style) {
+			style := plainText
+			if bad := columns[i].bad; bad != nil && bad(rows[r]) {
+				style = red
+			}
+			return cells[r][i], style
+		}))
+	}
+	if len(rows) == 0 {
+		lines = append(lines, faint.Styled(s.cut(s.nothing(v))))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (s *Screen) nothing(v report.View) string {
+	switch {
+	case v.Seconds == 0:
+		return ""
+	case s.Filter != "":
+		return "no row contains " + s.Filter
+	}
+	return "no command completed in this interval"
+}
+
+// title returns the title of a column, marked if it is the order.
+func (s *Screen) title(i int) string {
+	switch {
+	case i != s.Order:
+		return columns[i].title
+	case s.Up:
+		return columns[i].title + "↑"
+	}
+	return columns[i].title + "↓"
+}
+
+// cells returns the texts of all columns, and the columns that are shown.
+func (s *Screen) cells(rows []report.Line) (cells [][]string, shown []int) {
+	labels := false
+	for _, row := range rows {
+		var texts []string
+		for _, c := range columns {
+			texts = append(texts, printable(c.text(row)))
+		}
+		cells = append(cells, texts)
+		labels = labels || row.Labels != ""
+	}
+	for i, c := range columns {
+		switch c.title {
+		case "NODE":
+			if !s.By.Node {
+				continue
+			}
+		case "NAME":
+			if !s.By.Name {
+				continue
+			}
+		case "LABELS":
+			if !labels {
+				continue
+			}
+		case "COMMAND":
+			if !s.By.Command {
+				continue
+			}
+		case "IN USE/AVAIL":
+			if !s.By.Name {
+				continue
+			}
+		}
+		shown = append(shown, i)
+	}
+	return cells, shown
+}
+
+// Limits of the columns of text.
+const (
+	gap      = 2
+	minText  = 8
+	maxText  = 40
+	minWidth = 4
+)
+
+// widths returns the width of each shown column. On a narrow terminal it leaves columns out, and
+// then shortens those of text.
+func (s *Screen) widths(cells [][]string, shown *[]int) map[int]int {
+	widths := map[int]int{}
+	for _, i := range *shown {
+		widths[i] = max(minWidth, ansi.StringWidth(s.title(i)))
+		for _, row := range cells {
+			widths[i] = max(widths[i], ansi.StringWidth(row[i]))
+		}
+		if columns[i].left {
+			widths[i] = min(widths[i], maxText)
+		}
+	}
+	for s.Width > 0 && s.over(*shown, widths) > 0 {
+		worst := slices.MaxFunc(*shown, func(a, b int) int { return cmp.Compare(columns[a].rank, columns[b].rank) })
+		if columns[worst].rank == 0 {
+			break
+		}
+		*shown = slices.DeleteFunc(slices.Clone(*shown), func(i int) bool { return i == worst })
+	}
+	for _, i := range *shown {
+		if over := s.over(*shown, widths); s.Width > 0 && over > 0 && columns[i].left {
+			widths[i] = max(minText, widths[i]-over)
+		}
+	}
+	return widths
+}
+
+// over returns by how much a row is too wide.
+func (s *Screen) over(shown []int, widths map[int]int) int {
+	sum := -gap
+	for _, i := range shown {
+		sum += widths[i] + gap
+	}
+	return sum - s.Width
+}
+
+func (s *Screen) line(shown []int, widths map[int]int, cell func(int) (string, ansi.Style)) string {
+	var parts []string
+	for _, i := range shown {
+		text, style := cell(i)
+		text = ansi.Truncate(text, widths[i], "…")
+		space := strings.Repeat(" ", widths[i]-ansi.StringWidth(text))
+		if columns[i].left {
+			parts = append(parts, style.Styled(text)+space)
+		} else {
+			parts = append(parts, space+style.Styled(text))
+		}
+	}
+	return s.cut(strings.TrimRight(strings.Join(parts, strings.Repeat(" ", gap)), " "))
+}
+
+// cut limits a line to the width of the terminal.
+func (s *Screen) cut(line string) string {
+	if s.Width == 0 {
+		return line
+	}
+	return ansi.Truncate(line, s.Width, "…")
+}
+
+// wrap breaks a text into lines of the width of the terminal.
+func (s *Screen) wrap(text string) string {
+	if s.Width == 0 {
+		return text
+	}
+	return ansi.Wordwrap(text, s.Width, "")
+}
+
+// printable replaces control characters, which a terminal would execute.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+}
+
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprint(n, " ", noun)
+}
