@@ -250,6 +250,14 @@ struct bpf_iter__unix {
 	struct bpf_iter_meta *meta;
 	struct unix_sock *unix_sk;
 };
+struct bpf_iter__bpf_sk_storage_map {
+	struct sock *sk;
+	void *value;
+};
+struct bpf_iter__bpf_map_elem {
+	void *key;
+	void *value;
+};
 struct bpf_iter__task_file {
 	struct file *file;
 };

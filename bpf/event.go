@@ -45,6 +45,7 @@ const (
 // Flags of events.
 const (
 	Accepted   = uint8(observerEventFlagFLAG_ACCEPTED)
+	Unplaced   = uint8(observerEventFlagFLAG_UNPLACED)
 	Awaited    = uint8(observerEventFlagFLAG_AWAITED)
 	OwnNetwork = uint8(observerEventFlagFLAG_OWN_NETWORK)
 	Left       = uint8(observerEventFlagFLAG_LEFT)

@@ -33,6 +33,7 @@ enum event_role {
 /* The flags of an event. */
 enum event_flag {
 	FLAG_ACCEPTED = 1, /* EVENT_OPEN: this end accepted the connection */
+	FLAG_UNPLACED = 1, /* EVENT_CLOSED: the offsets are not known */
 	FLAG_AWAITED = 2,  /* EVENT_EXISTING: the client sent last, so it awaits a reply */
 	FLAG_LEFT = 4,	   /* EVENT_HALF_CLOSED, EVENT_PEER_CLOSED: this end has closed and reads no more */
 	FLAG_RESET = 8,	   /* EVENT_PEER_CLOSED: both directions ended at once */

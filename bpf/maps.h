@@ -166,6 +166,31 @@ struct {
 	__type(value, struct unix_state);
 } unix_sockets SEC(".maps");
 
+/* An observed socket whose state is in its storage, and gone when the socket is freed. */
+struct unix_resident {
+	__u64 generation; /* of its state */
+	__u32 path;	  /* likewise */
+	__u8 role;	  /* likewise */
+	__u8 pad[3];
+	__u32 pass; /* the latest pass that found it */
+	__u32 pad2;
+};
+
+/*
+ * The observed sockets, by address. No tracepoint reports that a socket closes, and often no call
+ * of the other end does. So passes compare these with the sockets that exist.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct unix_resident);
+} unix_residents SEC(".maps");
+
+/* Counts the passes. User space raises it before each. */
+__u32 unix_pass = 0;
+
 /*
  * Replaces socket storage for the backends fentry and kprobe, because kprobes cannot use it, nor
  * can fentry before 5.11. It has both ends of each observed connection, by the address of the

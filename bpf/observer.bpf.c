@@ -575,3 +575,27 @@ int unix_list_held(struct bpf_iter__task_file *ctx)
 		list_unix_by_storage(socket->sk);
 	return 0;
 }
+
+/* A pass over the Unix sockets that have a state. */
+SEC("iter/bpf_sk_storage_map")
+int unix_pass_existing(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct unix_state *state = ctx->value;
+	struct sock *sk = ctx->sk;
+
+	if (sk && state)
+		pass_unix(sk, state);
+	return 0;
+}
+
+/* The rest of the pass: the observed sockets that it did not find. */
+SEC("iter/bpf_map_elem")
+int unix_pass_residents(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct unix_resident *resident = ctx->value;
+	__u64 *address = ctx->key;
+
+	if (address && resident)
+		pass_unix_resident(*address, resident);
+	return 0;
+}

@@ -41,6 +41,7 @@ type observerEventFlag uint32
 
 const (
 	observerEventFlagFLAG_ACCEPTED    observerEventFlag = 1
+	observerEventFlagFLAG_UNPLACED    observerEventFlag = 1
 	observerEventFlagFLAG_AWAITED     observerEventFlag = 2
 	observerEventFlagFLAG_LEFT        observerEventFlag = 4
 	observerEventFlagFLAG_RESET       observerEventFlag = 8
@@ -206,6 +207,16 @@ type observerUnixPath struct {
 	Role  uint32
 }
 
+type observerUnixResident struct {
+	_          structs.HostLayout
+	Generation uint64
+	Path       uint32
+	Role       uint8
+	Pad        [3]uint8
+	Pass       uint32
+	Pad2       uint32
+}
+
 type observerUnixState struct {
 	_            structs.HostLayout
 	Generation   uint64
@@ -241,6 +252,7 @@ const (
 	observerMapStops                   = "stops"
 	observerMapUnixForeign             = "unix_foreign"
 	observerMapUnixPaths               = "unix_paths"
+	observerMapUnixResidents           = "unix_residents"
 	observerMapUnixSockets             = "unix_sockets"
 	observerMapUnixSocketsByAddress    = "unix_sockets_by_address"
 	observerProgConnectionEnd          = "connection_end"
@@ -296,6 +308,8 @@ const (
 	observerProgTracepointUnixSent     = "tracepoint_unix_sent"
 	observerProgUnixList               = "unix_list"
 	observerProgUnixListHeld           = "unix_list_held"
+	observerProgUnixPassExisting       = "unix_pass_existing"
+	observerProgUnixPassResidents      = "unix_pass_residents"
 	observerVarClientPorts             = "client_ports"
 	observerVarConsumerState           = "consumer_state"
 	observerVarDuplicate               = "duplicate"
@@ -310,6 +324,7 @@ const (
 	observerVarUnixByAddress           = "unix_by_address"
 	observerVarUnixListed              = "unix_listed"
 	observerVarUnixListedByNetwork     = "unix_listed_by_network"
+	observerVarUnixPass                = "unix_pass"
 	observerVarUnixScratch             = "unix_scratch"
 	observerVarUnixVersion             = "unix_version"
 	observerVarUnusedConsumer          = "unused_consumer"
@@ -419,6 +434,8 @@ type observerProgramSpecs struct {
 	TracepointUnixSent     *ebpf.ProgramSpec `ebpf:"tracepoint_unix_sent"`
 	UnixList               *ebpf.ProgramSpec `ebpf:"unix_list"`
 	UnixListHeld           *ebpf.ProgramSpec `ebpf:"unix_list_held"`
+	UnixPassExisting       *ebpf.ProgramSpec `ebpf:"unix_pass_existing"`
+	UnixPassResidents      *ebpf.ProgramSpec `ebpf:"unix_pass_residents"`
 }
 
 // observerMapSpecs contains maps before they are loaded into the kernel.
@@ -437,6 +454,7 @@ type observerMapSpecs struct {
 	Stops                *ebpf.MapSpec `ebpf:"stops"`
 	UnixForeign          *ebpf.MapSpec `ebpf:"unix_foreign"`
 	UnixPaths            *ebpf.MapSpec `ebpf:"unix_paths"`
+	UnixResidents        *ebpf.MapSpec `ebpf:"unix_residents"`
 	UnixSockets          *ebpf.MapSpec `ebpf:"unix_sockets"`
 	UnixSocketsByAddress *ebpf.MapSpec `ebpf:"unix_sockets_by_address"`
 }
@@ -459,6 +477,7 @@ type observerVariableSpecs struct {
 	UnixByAddress         *ebpf.VariableSpec `ebpf:"unix_by_address"`
 	UnixListed            *ebpf.VariableSpec `ebpf:"unix_listed"`
 	UnixListedByNetwork   *ebpf.VariableSpec `ebpf:"unix_listed_by_network"`
+	UnixPass              *ebpf.VariableSpec `ebpf:"unix_pass"`
 	UnixScratch           *ebpf.VariableSpec `ebpf:"unix_scratch"`
 	UnixVersion           *ebpf.VariableSpec `ebpf:"unix_version"`
 	UnusedConsumer        *ebpf.VariableSpec `ebpf:"unused_consumer"`
@@ -505,6 +524,7 @@ type observerMaps struct {
 	Stops                *ebpf.Map `ebpf:"stops"`
 	UnixForeign          *ebpf.Map `ebpf:"unix_foreign"`
 	UnixPaths            *ebpf.Map `ebpf:"unix_paths"`
+	UnixResidents        *ebpf.Map `ebpf:"unix_residents"`
 	UnixSockets          *ebpf.Map `ebpf:"unix_sockets"`
 	UnixSocketsByAddress *ebpf.Map `ebpf:"unix_sockets_by_address"`
 }
@@ -523,6 +543,7 @@ func (m *observerMaps) Close() error {
 		m.Stops,
 		m.UnixForeign,
 		m.UnixPaths,
+		m.UnixResidents,
 		m.UnixSockets,
 		m.UnixSocketsByAddress,
 	)
@@ -546,6 +567,7 @@ type observerVariables struct {
 	UnixByAddress         *ebpf.Variable `ebpf:"unix_by_address"`
 	UnixListed            *ebpf.Variable `ebpf:"unix_listed"`
 	UnixListedByNetwork   *ebpf.Variable `ebpf:"unix_listed_by_network"`
+	UnixPass              *ebpf.Variable `ebpf:"unix_pass"`
 	UnixScratch           *ebpf.Variable `ebpf:"unix_scratch"`
 	UnixVersion           *ebpf.Variable `ebpf:"unix_version"`
 	UnusedConsumer        *ebpf.Variable `ebpf:"unused_consumer"`
@@ -617,6 +639,8 @@ type observerPrograms struct {
 	TracepointUnixSent     *ebpf.Program `ebpf:"tracepoint_unix_sent"`
 	UnixList               *ebpf.Program `ebpf:"unix_list"`
 	UnixListHeld           *ebpf.Program `ebpf:"unix_list_held"`
+	UnixPassExisting       *ebpf.Program `ebpf:"unix_pass_existing"`
+	UnixPassResidents      *ebpf.Program `ebpf:"unix_pass_residents"`
 }
 
 func (p *observerPrograms) Close() error {
@@ -674,6 +698,8 @@ func (p *observerPrograms) Close() error {
 		p.TracepointUnixSent,
 		p.UnixList,
 		p.UnixListHeld,
+		p.UnixPassExisting,
+		p.UnixPassResidents,
 	)
 }
 

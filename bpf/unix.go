@@ -3,10 +3,12 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
 )
 
 // ErrNoUnix is in the error of SetPaths if the probes cannot observe Unix sockets on this machine.
@@ -23,6 +25,7 @@ type Path struct {
 // observe TCP but not these, so a failure to load them is kept until they are needed.
 type unixTaps struct {
 	calls, listing *tap
+	pass           *tap  // nil where the calls report the end of every socket
 	err            error // why they could not be loaded; matches ErrNoUnix
 }
 
@@ -38,6 +41,19 @@ func unixListingTap() *tap {
 	return &tap{hooks: hooks, duplicates: 1}
 }
 
+// unixPassTap returns the tap of the passes, whose programs iterate over maps (PassUnix).
+func unixPassTap(shared map[string]*ebpf.Map) *tap {
+	over := func(name string) func(*ebpf.Program) (io.Closer, error) {
+		return func(program *ebpf.Program) (io.Closer, error) {
+			return link.AttachIter(link.IterOptions{Program: program, Map: shared[name]})
+		}
+	}
+	return &tap{duplicates: 1, hooks: []hook{
+		{observerProgUnixPassExisting, over(observerMapUnixSockets)},
+		{observerProgUnixPassResidents, over(observerMapUnixResidents)},
+	}}
+}
+
 // load loads the taps, or sets err.
 func (u *unixTaps) load(b *backend, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) {
 	if err := u.tryLoad(b, object, shared, types); err != nil {
@@ -48,6 +64,9 @@ func (u *unixTaps) load(b *backend, object *ebpf.CollectionSpec, shared map[stri
 
 func (u *unixTaps) tryLoad(b *backend, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) error {
 	u.calls, u.listing = b.unixTap(), unixListingTap()
+	if !b.unixByAddress {
+		u.pass = unixPassTap(shared)
+	}
 	for _, t := range u.loaded() {
 		if err := t.load(object, shared, types); err != nil {
 			return err
@@ -61,7 +80,10 @@ func (u *unixTaps) loaded() []*tap {
 	if u.calls == nil {
 		return nil
 	}
-	return []*tap{u.calls, u.listing}
+	if u.pass == nil {
+		return []*tap{u.calls, u.listing}
+	}
+	return []*tap{u.calls, u.listing, u.pass}
 }
 
 func (u *unixTaps) close() {
@@ -203,4 +225,32 @@ func (p *Probes) listUnix(o *owned) error {
 		return err
 	}
 	return o.shared.Variables[observerVarUnixListed].Set(version)
+}
+
+// PassUnix makes the kernel write an event for each end of an observed Unix socket that no call
+// found. It costs little beside List: it looks only at Unix sockets that the probes have seen. Call
+// it regularly; an end may take three calls. It does nothing while no path is observed, and where
+// the probes see every end. After Close it ends early, with os.ErrClosed.
+func (p *Probes) PassUnix() error {
+	o := p.take()
+	if o == nil {
+		return fmt.Errorf("pass over Unix sockets: %w", os.ErrClosed)
+	}
+	defer p.giveBack()
+	if o.unix.pass == nil {
+		return nil
+	}
+	version, err := o.unixVersion()
+	if err != nil || version == 0 {
+		return err
+	}
+	var pass uint32
+	counter := o.shared.Variables[observerVarUnixPass]
+	if err := errors.Join(counter.Get(&pass), counter.Set(pass+1)); err != nil {
+		return fmt.Errorf("pass over Unix sockets: %w", err)
+	}
+	if err := p.iterate(o.unix.pass); err != nil {
+		return fmt.Errorf("pass over Unix sockets: %w", err)
+	}
+	return nil
 }

@@ -143,6 +143,41 @@ static __always_inline bool needs_unix_state(struct sock *sk, bool by_address)
 	return false;
 }
 
+/* Reports that an observed socket was freed. The offsets of its streams went with it. */
+static __always_inline void submit_unix_freed(__u64 address, struct unix_resident *resident)
+{
+	struct unix_state state = {.generation = resident->generation, .path = resident->path};
+	struct event e = {};
+
+	put_unix(&e, (struct sock *)address, resident->role, &state);
+	e.kind = EVENT_CLOSED;
+	e.time = bpf_ktime_get_ns();
+	e.flags = FLAG_UNPLACED;
+	submit(&e, sizeof(e));
+}
+
+/* Notes whether a socket is observed, for the passes. */
+static __always_inline void note_unix_resident(struct sock *sk, struct unix_state *state)
+{
+	struct unix_resident new = {}, *old;
+	__u64 address = address_of(sk);
+
+	old = bpf_map_lookup_elem(&unix_residents, &address);
+	if (old && old->generation != state->generation)
+		submit_unix_freed(address, old);
+	if (state->role == ROLE_NONE) {
+		if (old)
+			bpf_map_delete_elem(&unix_residents, &address);
+		return;
+	}
+	new.generation = state->generation;
+	new.path = state->path;
+	new.role = state->role;
+	new.pass = unix_pass;
+	if (bpf_map_update_elem(&unix_residents, &address, &new, BPF_ANY))
+		count_loss(LOST_NO_STORAGE);
+}
+
 /*
  * The state of a Unix socket with a current verdict; NULL if there is none, because the socket is
  * not connected, or foreign.
@@ -169,6 +204,8 @@ static __always_inline struct unix_state *current_unix_state(struct sock *sk, bo
 		state->begun = true;
 	}
 	judge_unix(sk, state);
+	if (!by_address)
+		note_unix_resident(sk, state);
 	if (state->role != ROLE_NONE)
 		begin_generation(sk);
 	state->version = unix_version;
@@ -184,24 +221,15 @@ static __always_inline struct unix_state *unix_state_of(struct sock *sk, bool by
 }
 
 /*
- * Bytes in the receive queue of a socket, and 0 in known if the kernel does not count them (6.17
- * does). The first buffer of the queue counts as a whole until all of it has been received.
+ * At least the bytes in the receive queue of a socket, and 0 in known if the kernel does not count
+ * them (6.17 does). Some kernels count a buffer as a whole until all of it has been received.
  */
 static __always_inline __u32 unix_unread(struct sock *sk, bool *known)
 {
 	struct unix_sock *this = (void *)sk;
-	struct sk_buff *first;
-	__u32 unread;
 
 	*known = bpf_core_field_exists(this->inq_len);
-	if (!*known)
-		return 0;
-	unread = BPF_CORE_READ(this, inq_len);
-	first = BPF_CORE_READ(sk, sk_receive_queue.next);
-	if (unread && (void *)first != (char *)sk + bpf_core_field_offset(struct sock, sk_receive_queue))
-		unread -= BPF_CORE_READ(
-		    (struct unix_skb_parms *)((char *)first + bpf_core_field_offset(struct sk_buff, cb)), consumed);
-	return unread;
+	return *known ? BPF_CORE_READ(this, inq_len) : 0;
 }
 
 /*
@@ -368,14 +396,27 @@ static __always_inline void unix_received(struct sock *sk, struct unix_state *st
 	submit_unix_call(sk, state, EVENT_RECEIVED, time, seq, cursor, n, first);
 }
 
-/* Reports the end of a socket. */
-static __always_inline void end_unix(struct sock *sk, struct unix_state *state)
+/* Reports the end of a socket. other is the state of the other end, and NULL if it is not known. */
+static __always_inline void end_unix(struct sock *sk, struct unix_state *state, struct unix_state *other)
 {
+	__u64 address = address_of(sk);
+	__s32 unread = 0;
+	struct event e = {};
+
 	if (state->role == ROLE_NONE)
 		return;
 	begin_generation(sk);
-	submit_unix(sk, state, EVENT_CLOSED, bpf_ktime_get_ns(), 0);
+	if (other && other->whole && state->whole)
+		unread = other->sent - state->received;
+	put_unix(&e, sk, state->role, state);
+	e.kind = EVENT_CLOSED;
+	e.time = bpf_ktime_get_ns();
+	e.seq = state->sent;
+	e.received_seq = state->received;
+	e.unread = unread <= 0 ? 0 : unread > 255 ? 255 : unread;
+	submit(&e, sizeof(e));
 	state->role = ROLE_NONE;
+	bpf_map_delete_elem(&unix_residents, &address);
 }
 
 /* True if the result of a call that transferred nothing says that the other end has ended. */
@@ -424,12 +465,12 @@ static __always_inline void unix_failed(struct sock *sk, struct unix_state *stat
 	other = bpf_sk_storage_get(&unix_sockets, peer, 0, 0);
 	if (other && other->version == unix_version && other->role != ROLE_NONE) {
 		if (dead)
-			end_unix(peer, other);
+			end_unix(peer, other, state);
 		else if (!reported)
 			submit_unix(peer, other, EVENT_HALF_CLOSED, bpf_ktime_get_ns(), 0);
 	}
 	if (dead && receiving)
-		end_unix(sk, state);
+		end_unix(sk, state, other);
 }
 
 /*
@@ -475,6 +516,43 @@ static __always_inline bool unix_known(struct sock *sk, bool by_address)
 	struct unix_state *state = stored_unix_state(sk, by_address);
 
 	return state && state->version == unix_version;
+}
+
+/* Finds a socket in a pass: one that exists, and either end of which may have closed. */
+static __always_inline void pass_unix(struct sock *sk, struct unix_state *state)
+{
+	struct unix_resident *resident;
+	__u64 address = address_of(sk);
+	struct sock *peer;
+
+	if (state->role == ROLE_NONE)
+		return;
+	if (unix_dead(sk)) {
+		end_unix(sk, state, 0);
+		return;
+	}
+	resident = bpf_map_lookup_elem(&unix_residents, &address);
+	if (resident)
+		resident->pass = unix_pass;
+	peer = unix_peer(sk);
+	if (!state->peer_ended && state->version == unix_version && unix_orphaned(sk, state, peer, true)) {
+		state->peer_ended = true;
+		submit_unix(sk, state, EVENT_PEER_CLOSED, bpf_ktime_get_ns(), 0);
+	}
+}
+
+/*
+ * Ends an observed socket that two passes did not find: it was freed. One pass can overlook a
+ * socket, because the kernel goes on by position when others are freed meanwhile.
+ */
+static __always_inline void pass_unix_resident(__u64 address, struct unix_resident *resident)
+{
+	struct unix_resident freed = *resident;
+
+	if ((__s32)(unix_pass - freed.pass) < 2)
+		return;
+	bpf_map_delete_elem(&unix_residents, &address);
+	submit_unix_freed(address, &freed);
 }
 
 static __always_inline void list_unix_by_address(struct sock *sk)
@@ -597,7 +675,7 @@ static __always_inline void unix_released(struct sock *sk)
 		return;
 	state = stored_unix_state(sk, true);
 	if (state && state->version == unix_version)
-		end_unix(sk, state);
+		end_unix(sk, state, 0);
 }
 
 /* The application says that it sends no more. */

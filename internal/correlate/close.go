@@ -86,8 +86,10 @@ func (c *conn) ending(time int64, unread uint8) session.Ending {
 // reset, a write may have failed before.
 func (c *conn) close(e *event.Event) {
 	c.flush()
-	c.checkTail(event.Request, e.Seq)
-	c.checkTail(event.Reply, e.ReplySeq)
+	if !e.Unplaced {
+		c.checkTail(event.Request, e.Seq)
+		c.checkTail(event.Reply, e.ReplySeq)
+	}
 	unread := uint8(0)
 	if c.role == event.Client {
 		unread = e.Unread
@@ -113,14 +115,21 @@ func (c *conn) checkTail(d event.Direction, end uint32) {
 
 // loseEnd ends the tracking of a connection whose socket is gone without an event that said so.
 // Where an end closed its stream while synced, or all replies were read, that event would have
-// added little: that now all is over, and the offsets, which are known as of that close.
+// added little: that now all is over, and the offsets, which are known as of that close. A Unix
+// socket may be closed without any event, by the observed end, because the other end's would have
+// been found first.
 func (c *conn) loseEnd() {
-	if c.gone && (c.session.State() != session.Desynced || c.closing.read) {
+	synced := c.session.State() != session.Desynced
+	if c.gone && (synced || c.closing.read) {
 		seq := c.buffers[event.Request].Next()
 		if c.closing.placed {
 			seq = c.closing.requestEnd
 		}
 		c.close(&event.Event{Kind: event.Closed, Time: c.active, Seq: seq, ReplySeq: c.buffers[event.Reply].Next()})
+		return
+	}
+	if _, unix := c.endpoints.Path(c.role); unix && synced {
+		c.close(&event.Event{Kind: event.Closed, Time: c.active, Unplaced: true})
 		return
 	}
 	c.tracker.stats.lostConnections.Add(1)

@@ -46,6 +46,7 @@ type player struct {
 	put     []event.Event
 	got     []string
 	full    bool // show durations
+	path    bool // the connection is one over a Unix socket
 }
 
 const (
@@ -178,6 +179,9 @@ var request = resp.Request
 
 func (p *player) event(e event.Event) {
 	e.Conn, e.Role, e.Reach = p.conn, p.role, max(e.Reach, p.reach)
+	if !p.path {
+		e.Endpoints.LocalPort, e.Endpoints.RemotePort = 1, 1
+	}
 	if e.Time == 0 {
 		e.Time = p.now
 	}

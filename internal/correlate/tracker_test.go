@@ -202,6 +202,38 @@ func TestListedForgetsWhatWasNotHeardOf(t *testing.T) {
 	assert.Equal(t, []string{"unpaired 1 lost_close", "get success"}, p.play("S: $-1"))
 }
 
+// No event reports that a Unix socket closes while its other end makes no call: what a listing does not find, the observed end closed.
+func TestListedEndsUnixSockets(t *testing.T) {
+	for _, test := range []struct {
+		role event.Role
+		want string
+	}{
+		{event.Client, "get unanswered client_closed"},
+		{event.Server, "get unanswered server_closed"},
+	} {
+		p := newPlayer(t)
+		p.role, p.path = test.role, true
+		p.play("open", "C: SET a 1", "S: +OK", "C: GET a", "+1s")
+		p.event(event.Event{Kind: event.Listed, Time: p.now})
+		assert.Equal(t, []string{"set success", test.want}, p.got)
+		assert.Equal(t, Pool{}, p.pool())
+		assert.Zero(t, p.tracker.Stats().LostConnections)
+		p.play("open", "lose C: GET a", "C: GET b", "+1s")
+		p.event(event.Event{Kind: event.Listed, Time: p.now})
+		assert.EqualValues(t, 1, p.tracker.Stats().LostConnections, "it was desynced")
+	}
+}
+
+// A Unix socket was freed, and its offsets are not known.
+func TestClosedWithoutOffsets(t *testing.T) {
+	p := newPlayer(t)
+	p.path = true
+	p.play("open", "C: GET a", "S: $-1", "C: QUIT")
+	p.event(event.Event{Kind: event.Closed, Unplaced: true})
+	assert.Equal(t, []string{"get success", "quit unanswered client_closed"}, p.got)
+	assert.Equal(t, Pool{}, p.pool())
+}
+
 // A send that waited for room while the connections were listed: its event comes after the listing's, with the time at which it began.
 func TestListedKeepsWhoseSendTookLong(t *testing.T) {
 	p := newPlayer(t)

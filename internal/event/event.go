@@ -131,7 +131,7 @@ type Event struct {
 	Reason    Reason
 	Stream    Stream // of OtherStream
 	Awaited   bool   // of Existing: the client sent last, so that it awaits a reply
-	Unplaced  bool   // of Existing: the offsets at which the streams go on are not known
+	Unplaced  bool   // of Existing: the offsets at which the streams go on are not known; of Closed: those at which they ended
 	Reach     Reach  // exact in Open and Existing, as far as it is known; a lower bound in other events
 	Left      bool   // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more
 	Cut       Cut    // of PeerClosed: how

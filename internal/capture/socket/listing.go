@@ -27,17 +27,19 @@ const (
 )
 
 // While Unix sockets are observed, the connections are listed regularly, because nothing reports
-// the end of a connection both ends of which are closed at once. The pause is at least that long,
-// and longer where a listing takes long, so that listings take at most half a percent of a CPU.
+// that one opens before its first call. The pause is at least that long, and longer where a listing
+// takes long, so that listings take at most half a percent of a CPU. Ends that no call found are
+// looked for more often.
 const (
 	listingPause = 10 * time.Second
 	listingShare = 200
+	passPeriod   = time.Second
 )
 
 // lister lists the connections in its own goroutine, one listing after the other. Any goroutine may
 // request one.
 type lister struct {
-	regular atomic.Bool // list the connections regularly
+	regular atomic.Bool // list the connections and the ends of Unix sockets regularly
 	probes  *bpf.Probes
 	log     *slog.Logger
 	wanted  chan struct{} // has room for one request during a listing
@@ -64,29 +66,40 @@ func (l *lister) request() {
 func (l *lister) close() { l.once.Do(func() { close(l.stop) }) }
 
 func (l *lister) run() {
-	for pause := listingPause; ; {
-		var again <-chan time.Time
+	for next := time.Now().Add(listingPause); ; {
+		var passes <-chan time.Time
 		if l.regular.Load() {
-			again = time.After(pause)
+			passes = time.After(passPeriod)
 		}
 		select {
 		case <-l.stop:
 			return
 		case <-l.wanted:
-		case <-again:
+		case <-passes:
+			l.pass()
+			if time.Now().Before(next) {
+				continue
+			}
 		}
 		begun := time.Now()
 		done, ok := l.list()
 		if !ok {
 			return
 		}
-		pause = max(listingPause, listingShare*time.Since(begun))
+		next = time.Now().Add(max(listingPause, listingShare*time.Since(begun)))
 		select {
 		case <-l.stop:
 			return
 		case l.done <- done:
 		}
 		l.probes.Wake()
+	}
+}
+
+// pass looks for the ends of Unix sockets. The next pass makes up for one that fails.
+func (l *lister) pass() {
+	if err := l.probes.PassUnix(); err != nil && !errors.Is(err, os.ErrClosed) && !host.Shortage(err) {
+		l.log.Warn("cannot find all ends of Unix sockets", "error", err)
 	}
 }
 

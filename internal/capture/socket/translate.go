@@ -61,6 +61,7 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 		}
 		e.Seq, e.ReplySeq, e.Awaited = head.Seq, head.Len, head.Flags&bpf.Awaited != 0
 		e.Reach = l.reachOf(head)
+		e.Unplaced = e.Kind == event.Closed && head.Flags&bpf.Unplaced != 0
 		e.Left, e.Cut, e.Unread = head.Flags&bpf.Left != 0, cutOf(head.Flags), 0
 		if e.Kind == event.Closed {
 			e.Unread = head.Reason // the two share a byte
