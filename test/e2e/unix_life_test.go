@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Nobody reads the end of a connection both ends of which are killed: a later listing finds it gone.
+// Nobody reads the end of a connection both ends of which are killed: a look at the sockets finds it gone.
 func TestUnixSocketBothEndsKilled(t *testing.T) {
 	t.Parallel()
 	for _, role := range []string{"client", "server"} {
@@ -56,8 +56,7 @@ func TestUnixSocketBothEndsKilled(t *testing.T) {
 				_ = c.Wait()
 			}
 			o.mustSeePool("path", 0, 0)
-			lost := o.mustScrape().value("redis_observer_lost_connections_total")
-			assert.Contains(t, []int{0, 10}, lost, "fentry and kprobe see the ends, and the tracepoints none")
+			assert.Zero(t, o.mustScrape().value("redis_observer_lost_connections_total"))
 		})
 	}
 }

@@ -18,8 +18,9 @@ import (
 type Redis struct {
 	*Process
 	Port   int
-	Socket string // a Unix socket, for commands that are not to be observed
+	Socket string // the Unix socket, which no test observes unless it named the path
 	folder string
+	named  bool // the socket's path was given
 }
 
 // StartRedis starts the installed redis-server. Further arguments are its own and override those of the kit.
@@ -29,11 +30,20 @@ func StartRedis(port int, arguments ...string) (*Redis, error) {
 
 // StartServer starts the server of a command, of any version of Redis or Valkey, to which the kit adds arguments.
 func StartServer(command *exec.Cmd, port int, arguments ...string) (*Redis, error) {
+	return StartServerOn(command, port, "", arguments...)
+}
+
+// StartServerOn starts a server whose Unix socket has a given path. That is there to be observed, so the server is controlled over
+// TCP. Without a path it is StartServer.
+func StartServerOn(command *exec.Cmd, port int, socket string, arguments ...string) (*Redis, error) {
 	folder, err := os.MkdirTemp("", "kit-redis")
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{Port: port, Socket: filepath.Join(folder, "redis.sock"), folder: folder}
+	r := &Redis{Port: port, Socket: socket, folder: folder, named: socket != ""}
+	if !r.named {
+		r.Socket = filepath.Join(folder, "redis.sock")
+	}
 	command.Args = append(append(command.Args, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--unixsocket", r.Socket,
 		"--dir", folder, "--save", "", "--appendonly", "no", "--protected-mode", "no"), arguments...)
 	r.Process, err = Start(command, r.answers)
@@ -53,12 +63,20 @@ func (r *Redis) Address() string { return fmt.Sprintf("127.0.0.1:%d", r.Port) }
 
 // Stop kills the server.
 func (r *Redis) Stop() error {
-	return errors.Join(r.Process.Stop(syscall.SIGKILL), os.RemoveAll(r.folder))
+	return errors.Join(r.Process.Stop(syscall.SIGKILL), os.RemoveAll(r.Socket), os.RemoveAll(r.folder))
 }
 
-// Control runs a command over the Unix socket, on a connection of its own. An error reply is an error.
+// DialControl connects to the server where no test observes it.
+func (r *Redis) DialControl() (net.Conn, error) {
+	if r.named {
+		return net.Dial("tcp", r.Address())
+	}
+	return net.Dial("unix", r.Socket)
+}
+
+// Control runs a command on a connection of its own, where no test observes it. An error reply is an error.
 func (r *Redis) Control(arguments ...string) (resp.Reply, error) {
-	conn, err := net.Dial("unix", r.Socket)
+	conn, err := r.DialControl()
 	if err != nil {
 		return resp.Reply{}, err
 	}
