@@ -6,6 +6,7 @@ GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 BINARY := build/redis-observer
 LDFLAGS := -s -w -X main.version=$(VERSION)
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 FUZZ_TIME ?= 30s
 
@@ -112,6 +113,8 @@ lint: ## run the linters
 	shellcheck -S warning .ci/run $$(git ls-files '*.sh')
 	shellcheck -S warning -s sh test/kernels/init test/kernels/*.job
 	$(GO) vet -pgo=off ./...
+	cd release && $(GO) vet ./...
+	$(GO) run $(ACTIONLINT)
 	$(GO) run $(GOLANGCI_LINT) run ./...
 
 # SOAK_TIME=30m for a long run.
@@ -130,7 +133,22 @@ test-neighbours: build ## run a well-behaved client beside each hostile one; its
 .PHONY: deploy-check
 deploy-check: ## check container, manifests, chart, unit, dashboard and alerts, with a real Prometheus (as root)
 	./test/install.sh redis
-	cd test/deploy && REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -timeout 10m ./...
+	cd test/deploy && REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -timeout 10m .
+
+.PHONY: release
+release: ## build binaries, archives, packages, image, chart, bills of materials and checksums into dist
+	cd release && $(GO) run . -output ../dist
+
+.PHONY: release-compare
+release-compare: ## build the release again from another clone: every byte must be the same (COLD=1: without Go's cache)
+	./release/compare.sh
+
+.PHONY: release-check
+release-check: ## install and run what is in dist: packages in an overlay, the image by runc (as root)
+	./test/install.sh redis
+	./test/install.sh release
+	cd release && $(GO) test ./...
+	cd test/deploy && REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -count=1 -timeout 10m ./artefacts
 
 .PHONY: fuzz
 fuzz: ## run each fuzzer for FUZZ_TIME
@@ -160,4 +178,4 @@ bench-smoke: ## run each Go benchmark once
 
 .PHONY: clean
 clean: ## remove everything built and fetched
-	rm -rf build .cache
+	rm -rf build dist .cache

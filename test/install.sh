@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for the tests and generators.
-#   install.sh redis|clang|kernels|places|terminal
+#   install.sh redis|clang|kernels|places|release|terminal
 set -euo pipefail
 
 packages() {
@@ -10,7 +10,8 @@ packages() {
 	kernels) have qemu-system-x86_64 busybox cpio zstd || echo qemu-system-x86 busybox-static cpio zstd ;;
 	places) have runc || echo runc ;;
 	terminal) have tmux || echo tmux ;;
-	*) echo "install.sh: unknown: $1 (redis, clang, kernels, places or terminal)" >&2 && exit 2 ;;
+	release) have runc lintian rpm || echo runc lintian rpm ;;
+	*) echo "install.sh: unknown: $1 (redis, clang, kernels, places, release or terminal)" >&2 && exit 2 ;;
 	esac
 }
 
