@@ -32,7 +32,7 @@ demo: build ## observe real traffic for ten seconds (as root; otherwise recorded
 
 # Tests that lack a package skip, and fail with CI=1. The output ends with the skipped tests and the reasons.
 # Choose tests by TEST='-run TestReload ./test/e2e'.
-# The end-to-end tests mostly wait, so they come first and run beside the others.
+# The end-to-end tests mostly wait, so they come first and run beside the others, and more at a time than there are cores.
 TEST ?= -race ./test/e2e ./...
 # Without the profile of the main package, tests share what the compiler made of other packages.
 TESTFLAGS := -json -pgo=off -count=1
@@ -46,7 +46,7 @@ test: ## install what the tests need; run unit and end-to-end tests with the rac
 	./test/install.sh terminal || test -z "$(CI)"
 	$(TCPDUMP) || test -z "$(CI)"
 	$(HAPROXY) || test -z "$(CI)"
-	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test $(TESTFLAGS) -timeout 20m -parallel 4 $(TEST) | $(GO) run ./test/summary
+	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test $(TESTFLAGS) -timeout 20m -p $$(($$(nproc) + 1)) -parallel $$(($$(nproc) + 2)) $(TEST) | $(GO) run ./test/summary
 
 # Packages whose tests need neither root, nor the network beyond loopback, nor other programs.
 UNIT := ./bpf/... ./cmd/... ./internal/... ./test/bench ./test/kit/... ./test/layers ./test/summary ./test/truth

@@ -12,9 +12,10 @@ out_of_time() {
 	grep -q 'context deadline exceeded' "$log" && ! grep -q -e 'Failing input' -e 'panic:' "$log"
 }
 
-go list ./... | while read -r package; do
-	for fuzzer in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
+# By their sources: asking each package would compile and link its tests.
+grep -rl --include='*_test.go' '^func Fuzz' bpf cmd internal test | xargs -n 1 dirname | sort -u | while read -r package; do
+	for fuzzer in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$package"/*_test.go); do
 		echo "== $package $fuzzer"
-		go test -run '^$' -fuzz "^$fuzzer\$" -fuzztime "$time" -fuzzminimizetime 1s "$package" </dev/null 2>&1 | tee "$log" || out_of_time
+		go test -run '^$' -fuzz "^$fuzzer\$" -fuzztime "$time" -fuzzminimizetime 1s "./$package" </dev/null 2>&1 | tee "$log" || out_of_time
 	done
 done
