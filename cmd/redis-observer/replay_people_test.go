@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -631,4 +633,26 @@ func TestConnectionsThatLookAlike(t *testing.T) {
 			assert.Equal(t, test.alike, strings.Contains(stderr, "count separately"))
 		})
 	}
+}
+
+// TestTunnel: a connection in a tunnel counts under its own addresses.
+func TestTunnel(t *testing.T) {
+	c, commands, errors := busy(true)
+	outer := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{192, 0, 2, 1}, DstIP: net.IP{192, 0, 2, 2}}
+	udp := &layers.UDP{SrcPort: 50000, DstPort: 4789}
+	require.NoError(t, udp.SetNetworkLayerForChecksum(outer))
+	link := &layers.Ethernet{SrcMAC: make(net.HardwareAddr, 6), DstMAC: make(net.HardwareAddr, 6), EthernetType: layers.EthernetTypeIPv4}
+	for i := range c.Packets {
+		p := &c.Packets[i]
+		p.Data = capturetest.Serialize(link, outer, udp, &layers.VXLAN{ValidIDFlag: true, VNI: 7}, gopacket.Payload(p.Data))
+		p.Length = len(p.Data)
+	}
+	configuration := mustConfigure(t, "endpoints: [{name: cache, addresses: [\""+service+":6379\"]}]\n")
+	status, result, stderr := replayJSON(t, "--config", configuration, mustSave(t, c.Pcap()))
+	assert.Zero(t, status, stderr)
+	assertTotal(t, result, commands, errors)
+	assert.Equal(t, "cache", result.Commands[0].Name)
+	assert.Empty(t, result.Losses)
+	assert.EqualValues(t, len(c.Packets), result.Summary.PacketsOf.InTunnels)
+	assert.Contains(t, stderr, "in tunnels")
 }

@@ -28,6 +28,7 @@ type packetsResult struct {
 	ObservedPorts uint64 `json:"observed_ports"`
 	OtherPorts    uint64 `json:"other_ports"`
 	NotTCP        uint64 `json:"not_tcp"`
+	InTunnels     uint64 `json:"in_tunnels"` // of the observed and the other ports
 	Unusable      uint64 `json:"unusable"`
 	Untimed       uint64 `json:"untimed"`
 }
@@ -44,7 +45,7 @@ const unrecognised = "unrecognised"
 func (r result) summarise() summaryResult {
 	s := &r.summary
 	printed := summaryResult{
-		PacketsOf:  packetsResult{s.Observed, s.OtherTCP, s.NotTCP, s.Unusable, s.Untimed},
+		PacketsOf:  packetsResult{s.Observed, s.OtherTCP, s.NotTCP, s.Tunnelled, s.Unusable, s.Untimed},
 		OtherPorts: []portResult{}, Connections: r.connections(), OneWay: map[string]uint64{},
 		Merged: s.Merged, Alike: s.Alike, ClockSteps: s.Steps, LargestStep: s.LargestStep.Seconds(),
 		ClockSkew: s.Skew.Seconds(),
@@ -87,7 +88,7 @@ func writeSummary(w io.Writer, r result) {
 	s := &r.summary
 	fmt.Fprintf(w, "%d packets, %d bytes, %s from the first to the last\n", s.Packets, r.octets, r.span)
 	if list := counts(
-		count{s.Observed, "of observed ports"}, count{s.OtherTCP, "of other TCP ports" + r.otherPorts()}, count{s.NotTCP, "not TCP"},
+		count{s.Observed, "of observed ports"}, count{s.OtherTCP, "of other TCP ports" + r.otherPorts()}, count{s.NotTCP, "not TCP"}, count{s.Tunnelled, "in tunnels"},
 		count{s.Unusable, "unusable"}, count{s.Untimed, "without a time"},
 	); list != "" {
 		fmt.Fprintf(w, "packets: %s\n", list)

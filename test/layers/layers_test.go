@@ -63,6 +63,9 @@ var libraries = map[string][]string{
 	"charm.land":                             {"internal/top"},
 	"github.com/charmbracelet":               {"internal/top"},
 	"github.com/google/gopacket":             {"internal/capture/capturetest"},
+	"github.com/gopacket/gopacket": {
+		"internal/capture", "internal/capture/packet", "internal/capture/packet/afpacket", "internal/capture/packet/frame",
+	},
 }
 
 // goCommand returns the lines that the go command prints at the root of the module.

@@ -14,6 +14,7 @@ type Summary struct {
 	Observed    uint64 // TCP segments of an observed port
 	OtherTCP    uint64 // TCP segments of no observed port
 	NotTCP      uint64
+	Tunnelled   uint64        // TCP segments in tunnels, or behind link headers that gopacket decodes
 	Unusable    uint64        // malformed, cut off within their headers, or of an unsupported link type
 	Untimed     uint64        // without a time
 	Ports       []Port        // the busiest ports of OtherTCP, at most busiestPorts
@@ -44,7 +45,7 @@ func (r *Replay) Summary() Summary {
 	s := Summary{
 		Packets: r.packets, Observed: r.tally.observed, OtherTCP: r.tally.otherTCP, NotTCP: r.tally.notTCP, Untimed: r.tally.untimed,
 		Ports: r.tally.busiest(), Payload: r.bytes, Connections: r.conversations.added, OneWay: r.conversations.oneWay,
-		Merged: r.conversations.merged, Alike: r.conversations.alike, Steps: r.inputs.steps, LargestStep: time.Duration(r.inputs.step),
+		Tunnelled: r.decoder.Tunnelled(), Merged: r.conversations.merged, Alike: r.conversations.alike, Steps: r.inputs.steps, LargestStep: time.Duration(r.inputs.step),
 		Skewed: r.conversations.skewed, Skew: time.Duration(r.conversations.skew),
 	}
 	for _, reason := range [...]loss{lostMalformed, lostSnapped, lostLink} {

@@ -4,8 +4,9 @@
 // metrics.Recorder → /metrics.
 //
 // It decodes Ethernet, Linux cooked (both versions), BSD loopback and raw IP, with any number of
-// VLAN tags; IPv4, and IPv6 with extension headers; and it reassembles fragments. It does not use
-// gopacket, whose layers cost more per packet than all later stages; tests compare the two.
+// VLAN tags; IPv4, and IPv6 with extension headers; and it reassembles fragments. Tunnels and other
+// link types are decoded by gopacket's layers, which find the innermost IP header. Plain packets are
+// not: gopacket's layers cost more than all later stages. Tests compare the two.
 //
 // It does not verify checksums, because the network card computes those of outgoing packets after
 // the capture. It verifies lengths; a packet with contradictory lengths is Malformed. A packet that

@@ -16,17 +16,19 @@ const (
 
 // fragment is a part of an IP datagram.
 type fragment struct {
-	id      uint32
-	offset  int
-	more    bool
-	data    []byte
-	missing int // bytes that the capture cut off
+	id       uint32
+	protocol uint8
+	offset   int
+	more     bool
+	data     []byte
+	missing  int // bytes that the capture cut off
 }
 
 // datagramKey identifies the fragments of a datagram.
 type datagramKey struct {
 	source, destination [16]byte
 	id                  uint32
+	protocol            uint8
 }
 
 type datagram struct {
@@ -52,6 +54,10 @@ func (d *Decoder) Discarded() uint64 { return d.fragments.discarded }
 // fragment stores a fragment, whose addresses are in segment. It sets the segment if the datagram
 // is complete.
 func (d *Decoder) fragment(p fragment, time int64, segment *Segment) Verdict {
+	key := datagramKey{segment.Source, segment.Destination, p.id, p.protocol}
+	if p.protocol != protocolTCP && p.offset > 0 && !d.fragments.has(key) {
+		return Other // its first fragment, which says what it is, was of no tunnel
+	}
 	if p.missing > 0 {
 		return Snapped
 	}
@@ -62,7 +68,7 @@ func (d *Decoder) fragment(p fragment, time int64, segment *Segment) Verdict {
 	for len(f.waiting) > 0 && time-f.waiting[0].since > fragmentsLimit {
 		f.discard(f.waiting[0])
 	}
-	g := f.of(datagramKey{segment.Source, segment.Destination, p.id}, time)
+	g := f.of(key, time)
 	if len(g.parts) == maxFragments {
 		f.discard(g)
 		return Malformed
@@ -75,12 +81,20 @@ func (d *Decoder) fragment(p fragment, time int64, segment *Segment) Verdict {
 		g.size = p.offset + len(p.data)
 	}
 	if g.size >= 0 && g.bytes >= g.size {
-		return f.assemble(g, segment)
+		if verdict := f.assemble(g); verdict != Whole {
+			return verdict
+		}
+		return d.transport(p.protocol, f.whole, 0, time, segment)
 	}
 	for f.bytes > maxBytes || len(f.waiting) > maxDatagrams {
 		f.discard(f.waiting[0])
 	}
 	return Pending
+}
+
+// has reports whether fragments of a datagram wait.
+func (f *fragments) has(key datagramKey) bool {
+	return slices.ContainsFunc(f.waiting, func(g *datagram) bool { return g.key == key })
 }
 
 // of returns the datagram of a key, and adds it if it does not exist.
@@ -97,7 +111,7 @@ func (f *fragments) of(key datagramKey, now int64) *datagram {
 
 // assemble concatenates the fragments of a datagram. It skips a duplicate; any other overlap is
 // malformed.
-func (f *fragments) assemble(g *datagram, segment *Segment) Verdict {
+func (f *fragments) assemble(g *datagram) Verdict {
 	slices.SortStableFunc(g.parts, func(a, b fragment) int { return cmp.Compare(a.offset, b.offset) })
 	f.whole = f.whole[:0]
 	complete := true
@@ -122,7 +136,7 @@ func (f *fragments) assemble(g *datagram, segment *Segment) Verdict {
 		return Pending
 	}
 	f.remove(g)
-	return tcp(f.whole, 0, segment)
+	return Whole
 }
 
 func (f *fragments) discard(g *datagram) {

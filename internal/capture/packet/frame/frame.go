@@ -1,6 +1,10 @@
 package frame
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/gopacket/gopacket/layers"
+)
 
 // Verdict is the result of decoding a packet.
 type Verdict uint8
@@ -39,6 +43,7 @@ type Segment struct {
 // Decoder finds segments, and reassembles fragmented ones.
 type Decoder struct {
 	fragments fragments
+	tunnels   tunnels
 }
 
 // Decode decodes a packet that was length bytes long on the wire. time is that of its capture, in
@@ -48,6 +53,12 @@ func (d *Decoder) Decode(link uint16, data []byte, length int, time int64, segme
 		return Whole
 	}
 	ethertype, head, verdict := network(link, data)
+	switch {
+	case verdict == Unsupported:
+		return d.link(link, data, length, time, segment)
+	case verdict == Other && isSNAP(link, data):
+		return d.tunnel(layers.LayerTypeEthernet, data, length-len(data), time, segment)
+	}
 	if verdict != Whole {
 		if verdict == Snapped && length <= len(data) {
 			return Malformed
@@ -79,7 +90,20 @@ func (d *Decoder) ip(ethertype uint16, data []byte, length int, time int64, segm
 	case TypeIPv6:
 		return d.ipv6(data, length, time, segment)
 	}
+	if ethertype == typePPPoE {
+		return d.pppoe(data, length, time, segment)
+	}
+	if isTunnelType(ethertype) {
+		return d.tunnel(layers.EthernetType(ethertype).LayerType(), data, length-len(data), time, segment)
+	}
 	return Other
+}
+
+// isSNAP reports whether an Ethernet frame has a length in place of an EtherType, and the EtherType
+// in a SNAP header behind it.
+func isSNAP(link uint16, data []byte) bool {
+	const snap = 0xaa
+	return link == linkEthernet && len(data) > headerEthernet+8 && data[headerEthernet] == snap && data[headerEthernet+1] == snap
 }
 
 func isVLAN(ethertype uint16) bool {

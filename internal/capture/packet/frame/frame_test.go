@@ -87,7 +87,7 @@ func TestLinks(t *testing.T) {
 		})
 	}
 	var s Segment
-	assert.Equal(t, Unsupported, new(Decoder).Decode(127, make([]byte, 64), 64, 0, &s))
+	assert.Equal(t, Unsupported, new(Decoder).Decode(147, make([]byte, 64), 64, 0, &s))
 }
 
 // TestSliced: switches and packet brokers cut packets off before the capture, so that the capture
@@ -249,7 +249,7 @@ func TestRejects(t *testing.T) {
 		})
 	}
 	var s Segment
-	assert.Equal(t, Unsupported, new(Decoder).Decode(127, whole, len(whole), 0, &s))
+	assert.Equal(t, Unsupported, new(Decoder).Decode(147, whole, len(whole), 0, &s))
 }
 
 // split returns the fragments of an IPv4 packet.

@@ -1,6 +1,10 @@
 package frame
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/gopacket/gopacket/layers"
+)
 
 const (
 	headerEthernet = 14
@@ -8,6 +12,7 @@ const (
 	headerIPv6     = 40
 	headerTCP      = 20     // without options
 	maxExtension   = 8      // extension headers between IPv6 and TCP
+	offsetFragment = 0x1fff // offset bits
 	anyFragment    = 0x3fff // flag and offset bits: the packet is a fragment
 )
 
@@ -50,23 +55,32 @@ func (d *Decoder) ipv4(data []byte, length int, time int64, segment *Segment) Ve
 		return Malformed
 	}
 	length = max(length, total) // a longer packet was sliced before the capture saw it
-	if data[9] != protocolTCP {
-		return Other
-	}
 	if len(data) < header {
 		return short(data, length)
 	}
-	mapIPv4(&segment.Source, data[12:16])
-	mapIPv4(&segment.Destination, data[16:20])
 	missing := max(0, total-len(data))
 	payload := data[header:min(total, len(data))]
-	if where := binary.BigEndian.Uint16(data[6:]); where&anyFragment != 0 {
+	protocol, where := data[9], binary.BigEndian.Uint16(data[6:])
+	if protocol != protocolTCP && (where&anyFragment == 0 || where&offsetFragment == 0) && !isTunnel(protocol, payload) {
+		return Other
+	}
+	mapIPv4(&segment.Source, data[12:16])
+	mapIPv4(&segment.Destination, data[16:20])
+	if where&anyFragment != 0 {
 		return d.fragment(fragment{
-			id: uint32(binary.BigEndian.Uint16(data[4:])), offset: int(where&0x1fff) * 8, more: where&0x2000 != 0,
+			id: uint32(binary.BigEndian.Uint16(data[4:])), protocol: protocol, offset: int(where&offsetFragment) * 8, more: where&0x2000 != 0,
 			data: payload, missing: missing,
 		}, time, segment)
 	}
-	return tcp(payload, missing, segment)
+	return d.transport(protocol, payload, missing, time, segment)
+}
+
+// transport decodes what follows the headers of IP: a segment, or a tunnel.
+func (d *Decoder) transport(protocol uint8, data []byte, missing int, time int64, segment *Segment) Verdict {
+	if protocol == protocolTCP {
+		return tcp(data, missing, segment)
+	}
+	return d.tunnel(layers.IPProtocol(protocol).LayerType(), data, missing, time, segment)
 }
 
 // mapIPv4 writes an address as two words, because it is compared in words: a CPU cannot forward
@@ -101,8 +115,8 @@ func (d *Decoder) ipv6(data []byte, length int, time int64, segment *Segment) Ve
 // extensions skips the extension headers between IPv6 and TCP.
 func (d *Decoder) extensions(next uint8, rest []byte, missing int, time int64, segment *Segment) Verdict {
 	for range maxExtension {
-		if next == protocolTCP {
-			return tcp(rest, missing, segment)
+		if next == protocolTCP || isTunnel(next, rest) {
+			return d.transport(next, rest, missing, time, segment)
 		}
 		size := 8
 		if len(rest) < size {
@@ -118,11 +132,12 @@ func (d *Decoder) extensions(next uint8, rest []byte, missing int, time int64, s
 			if where&^6 == 0 { // an unfragmented packet with a fragment header
 				break
 			}
-			if rest[0] != protocolTCP {
+			protocol := rest[0]
+			if protocol != protocolTCP && int(where&^7) == 0 && !isTunnel(protocol, rest[size:]) {
 				return Other
 			}
 			return d.fragment(fragment{
-				id: binary.BigEndian.Uint32(rest[4:]), offset: int(where &^ 7), more: where&1 != 0, data: rest[size:], missing: missing,
+				id: binary.BigEndian.Uint32(rest[4:]), protocol: protocol, offset: int(where &^ 7), more: where&1 != 0, data: rest[size:], missing: missing,
 			}, time, segment)
 		default:
 			return Other

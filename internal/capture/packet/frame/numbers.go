@@ -13,6 +13,14 @@ const (
 	linkRawIPv4  = 228
 	linkRawIPv6  = 229
 	linkSLL2     = 276
+
+	// Those that gopacket decodes.
+	linkPPP       = 9
+	linkFDDI      = 10
+	linkIEEE80211 = 105
+	linkPFLog     = 117
+	linkPrism     = 119
+	linkRadiotap  = 127
 )
 
 // EtherTypes.
@@ -23,6 +31,17 @@ const (
 	TypeQinQ     = 0x88a8
 	typeOldQinQ  = 0x9100
 	smallestType = 0x0600 // smaller numbers are lengths
+
+	typeTransparent   = 0x6558 // Ethernet in another protocol
+	typeMPLS          = 0x8847
+	typeMPLSMulticast = 0x8848
+	typePPPoE         = 0x8864
+)
+
+// Protocols of PPP.
+const (
+	pppIPv4 = 0x0021
+	pppIPv6 = 0x0057
 )
 
 // Address families in BSD's loopback header. The one of IPv6 depends on the system.
@@ -37,7 +56,13 @@ const (
 // IP protocols, and the IPv6 headers that may precede TCP.
 const (
 	protocolHopByHop    = 0
+	protocolIPv4        = 4 // in IP
 	protocolTCP         = 6
+	protocolUDP         = 17
+	protocolIPv6        = 41 // in IP
+	protocolGRE         = 47
+	protocolEtherIP     = 97
+	protocolMPLS        = 137
 	protocolRouting     = 43
 	protocolFragment    = 44
 	protocolAH          = 51

@@ -4,8 +4,9 @@
 // It serves the first stage of kernel → event.Source → parser.Stream → correlate.Tracker →
 // metrics.Recorder → /metrics.
 //
-// It does not use gopacket's pcapgo, which allocates as much memory as a file requests, panics on
-// some malformed files, and costs several times as much per packet. Tests compare the two.
+// It does not use the pcapgo of gopacket, which costs a multiple per packet, and says neither where
+// a file is damaged nor all losses that it notes (docs/decisions/0021-gopacket-for-tunnels.md). Tests
+// compare the two.
 //
 // Ownership: Packet.Data aliases the reader's buffer and is valid until the next call of Next. Only
 // one goroutine may use a Reader.
