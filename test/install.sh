@@ -10,7 +10,7 @@ packages() {
 	kernels) have qemu-system-x86_64 busybox cpio zstd || echo qemu-system-x86 busybox-static cpio zstd ;;
 	places) have runc || echo runc ;;
 	terminal) have tmux || echo tmux ;;
-	release) have runc lintian rpm || echo runc lintian rpm ;;
+	release) for program in runc lintian rpm; do have "$program" || echo "$program"; done ;;
 	*) echo "install.sh: unknown: $1 (redis, clang, kernels, places, release or terminal)" >&2 && exit 2 ;;
 	esac
 }
