@@ -53,18 +53,18 @@ var backends = []backend{
 			{"tcp_bpf_sendmsg", []hook{{observerProgFentrySockmap, attachTracing}}},
 		},
 		unix: []hook{
-			{observerProgFentryUnixFree, attachTracing},
-			{observerProgFentryUnixRelease, attachTracing},
-			{observerProgFentryUnixShutdown, attachTracing},
-			{observerProgFentryUnixReceived, attachTracing},
-			{observerProgFentryUnixReceive, attachTracing},
-			{observerProgFentryUnixSent, attachTracing},
-			{observerProgFentryUnixSend, attachTracing},
+			{observerProgFentryUnixFree, attachLate(ebpf.AttachTraceFEntry)},
+			{observerProgFentryUnixRelease, attachLate(ebpf.AttachTraceFEntry)},
+			{observerProgFentryUnixShutdown, attachLate(ebpf.AttachTraceFEntry)},
+			{observerProgFentryUnixReceived, attachLate(ebpf.AttachTraceFExit)},
+			{observerProgFentryUnixReceive, attachLate(ebpf.AttachTraceFEntry)},
+			{observerProgFentryUnixSent, attachLate(ebpf.AttachTraceFExit)},
+			{observerProgFentryUnixSend, attachLate(ebpf.AttachTraceFEntry)},
 		},
 		furtherUnix: []further{
-			{"unix_seqpacket_sendmsg", []hook{{observerProgFentryUnixSequenced, attachTracing}}},
-			{"unix_stream_splice_read", []hook{{observerProgFentryUnixSpliced, attachTracing}, {observerProgFentryUnixSplice, attachTracing}}},
-			{"unix_stream_sendpage", []hook{{observerProgFentryUnixSentpage, attachTracing}, {observerProgFentryUnixSendpage, attachTracing}}},
+			{"unix_seqpacket_sendmsg", []hook{{observerProgFentryUnixSequenced, attachLate(ebpf.AttachTraceFEntry)}}},
+			{"unix_stream_splice_read", []hook{{observerProgFentryUnixSpliced, attachLate(ebpf.AttachTraceFExit)}, {observerProgFentryUnixSplice, attachLate(ebpf.AttachTraceFEntry)}}},
+			{"unix_stream_sendpage", []hook{{observerProgFentryUnixSentpage, attachLate(ebpf.AttachTraceFExit)}, {observerProgFentryUnixSendpage, attachLate(ebpf.AttachTraceFEntry)}}},
 		},
 		unixByAddress: true,
 
@@ -79,8 +79,8 @@ var backends = []backend{
 			{observerProgTracepointSend, attachTracing},
 		},
 		unix: []hook{
-			{observerProgTracepointUnixReceived, attachTracing},
-			{observerProgTracepointUnixSent, attachTracing},
+			{observerProgTracepointUnixReceived, attachLate(ebpf.AttachTraceRawTp)},
+			{observerProgTracepointUnixSent, attachLate(ebpf.AttachTraceRawTp)},
 		},
 		missing:   func() error { return missingTracepoints("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length") },
 		preempted: true, // measured on 7.2, but never on 6.18
@@ -144,6 +144,14 @@ func attachIterator(program *ebpf.Program) (io.Closer, error) {
 
 func attachTracing(program *ebpf.Program) (io.Closer, error) {
 	return link.AttachTracing(link.TracingOptions{Program: program})
+}
+
+// attachLate attaches a program by a link. From Linux 5.19 on that needs no privilege, so it works
+// after the privileges were dropped.
+func attachLate(kind ebpf.AttachType) func(*ebpf.Program) (io.Closer, error) {
+	return func(program *ebpf.Program) (io.Closer, error) {
+		return link.AttachTracing(link.TracingOptions{Program: program, AttachType: kind})
+	}
 }
 
 // kernelTypes returns the types of the running kernel, which all programs need.

@@ -63,22 +63,23 @@ func ringBuffer() error {
 }
 
 // Try loads and attaches a backend for a moment, without observed ports. The error says why it does
-// not work.
-func Try(name string) error {
+// not work, and limit why it cannot observe Unix sockets.
+func Try(name string) (limit, err error) {
 	probes, err := Open(name, Options{
 		RingSize:      uint32(os.Getpagesize()),
 		MaxBytes:      uint32(os.Getpagesize()),
 		FlushInterval: time.Second,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
+	limit = probes.UnixLimit()
 	err = probes.Close()
 	probes.Release()
 	if err != nil {
-		return fmt.Errorf("detach backend %s: %w", name, err)
+		return nil, fmt.Errorf("detach backend %s: %w", name, err)
 	}
-	return nil
+	return limit, nil
 }
 
 // capabilities returns the names of the effective capabilities that may be needed.

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -127,6 +130,9 @@ func (p *Probes) SetPaths(paths []Path) error {
 			return fmt.Errorf("observe Unix sockets: %w", err)
 		}
 		attached, err := p.attach(o.unix.calls)
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+			return fmt.Errorf("observe the first Unix socket: %w (the observer may have given up the privilege to attach probes: restart it)", err)
+		}
 		if err != nil {
 			return fmt.Errorf("observe Unix sockets: %w", err)
 		}
@@ -149,6 +155,10 @@ func (o *owned) setPaths(paths []Path) error {
 			value.Role = uint32(observerEventRoleROLE_SERVER)
 		}
 		wanted[nameOf(path.Text)] = value
+		// /var/run is /run everywhere, and a server may have bound either.
+		if rest, found := strings.CutPrefix(path.Text, "/run/"); found && len("/var/run/"+rest) <= maxName {
+			wanted[nameOf("/var/run/"+rest)] = value
+		}
 	}
 	var old []observerUnixName
 	var name observerUnixName
@@ -197,6 +207,9 @@ func (o *owned) unixVersion() (version uint32, err error) {
 	err = o.shared.Variables[observerVarUnixVersion].Get(&version)
 	return version, err
 }
+
+// maxName is the length of sun_path.
+const maxName = len(observerUnixName{}.Name)
 
 // nameOf returns the name of a Unix socket as the kernel keeps it (struct unix_name).
 func nameOf(text string) observerUnixName {

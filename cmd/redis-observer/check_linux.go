@@ -85,6 +85,9 @@ func (p program) answer(cmd *cobra.Command, address, output string) error {
 // check continues after a fault, so that one run reports all of them.
 func (p program) check(ctx context.Context, load config.Loader) verdict {
 	v := verdict{Configuration: p.checkConfiguration(ctx, load), Kernel: p.probe()}
+	if u := v.Configuration.understood; u != nil {
+		v.Configuration.Notes = append(v.Configuration.Notes, unixNotes(u.names.Paths(), v.Kernel.UnixListeners)...)
+	}
 	for _, backend := range v.Kernel.Backends {
 		if backend.Usable && backend.Name == v.Configuration.Backend {
 			v.Backend = backend.Name
@@ -136,6 +139,9 @@ func (v verdict) writeKernel(w io.Writer) {
 			state = "not usable: " + backend.Reason
 		}
 		fmt.Fprintf(w, "backend %s\t%s\n", backend.Name, state)
+		if backend.NoUnix != "" {
+			fmt.Fprintf(w, "\tno Unix sockets: %s\n", backend.NoUnix)
+		}
 	}
 	used := v.Backend
 	if used == "" {

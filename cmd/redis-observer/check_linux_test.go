@@ -28,7 +28,7 @@ func (h fixedHosts) LookupNetIP(_ context.Context, _, name string) ([]netip.Addr
 
 var (
 	usable = capture.Report{Kernel: "6.18.0", Architecture: "amd64", Auto: "tracepoint", Backends: []capture.BackendReport{
-		{Name: "fentry", Reason: "operation not permitted"}, {Name: "tracepoint", Usable: true}, {Name: "kprobe", Usable: true}}}
+		{Name: "fentry", Reason: "operation not permitted"}, {Name: "tracepoint", Usable: true}, {Name: "kprobe", Usable: true, NoUnix: "cannot load"}}, UnixListeners: []string{"@jobs"}}
 	hostsOfCheck = fixedHosts{"sessions": {netip.MustParseAddr("10.0.0.11"), netip.MustParseAddr("10.0.0.10")}, "queue": {netip.MustParseAddr("10.0.0.10")}}
 )
 
@@ -56,7 +56,8 @@ func TestCheck(t *testing.T) {
 		status int
 		want   []string
 	}{
-		{"auto", usable, nil, 0, []string{"tracepoint (capture.backend: auto)", "not usable: operation not permitted", "at most"}},
+		{"auto", usable, nil, 0, []string{"tracepoint (capture.backend: auto)", "not usable: operation not permitted", "no Unix sockets: cannot load", "at most"}},
+		{"Unix sockets", capture.Report{UnixListeners: []string{"/run/redis/redis.sock"}}, nil, 1, []string{"write unix:/run/redis/redis.sock"}},
 		{"explicit", usable, []string{"--backend", "kprobe"}, 0, []string{"kprobe (capture.backend: kprobe)"}},
 		{"explicit that does not work", usable, []string{"--backend", "fentry"}, 1, []string{"none works (capture.backend: fentry)"}},
 		{"nothing works", bare, nil, 1, []string{"4.19.0", "none works"}},

@@ -89,12 +89,23 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	if err != nil {
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
+	o.noteUnixSockets()
 	o.follow(o.source.Backend() == packet.Backend, o.sources())
 	if gate, ok := o.source.(event.Gate); ok {
 		o.tracker.Guard(gate)
 	}
 	o.reloader = reloader{Loader: load, running: c, text: text, names: o.names, source: o.source, recorder: o.recorder, level: level, logger: logger}
 	return o, nil
+}
+
+// noteUnixSockets logs configured paths that no server bound under that name, while all of the
+// host's files can still be read.
+func (o *observer) noteUnixSockets() {
+	if paths := o.names.Paths(); len(paths) > 0 {
+		for _, note := range unixNotes(paths, capture.UnixListeners()) {
+			o.logger.Warn("check the Unix sockets of the configuration", "note", note)
+		}
+	}
 }
 
 func (o *observer) captureOptions() capture.Options {

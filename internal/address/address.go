@@ -57,7 +57,7 @@ func Parse(text string) (Address, error) {
 		if wrong := pathError(text, path); wrong != nil {
 			return Address{}, wrong
 		}
-		return Address{Path: path}, nil
+		return Address{Path: UnixPath(path)}, nil
 	}
 	if strings.Contains(text, "://") {
 		return Address{}, &Error{Cause: strconv.Quote(text) + " is a URL", Allowed: Forms}

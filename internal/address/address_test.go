@@ -23,6 +23,7 @@ func TestParse(t *testing.T) {
 		"redis-0.redis.default.svc:80": "redis-0.redis.default.svc:80",
 		"unix:/run/redis/redis.sock":   "unix:/run/redis/redis.sock",
 		"unix:@redis":                  "unix:@redis",
+		"unix:/var/run/redis.sock":     "unix:/run/redis.sock",
 		"unix:6379":                    "unix:6379", // a host
 
 		"unix:/" + strings.Repeat("p", 106): "unix:/" + strings.Repeat("p", 106),

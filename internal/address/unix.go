@@ -18,6 +18,14 @@ func isNumber(text string) bool {
 	return err == nil
 }
 
+// UnixPath returns the one form of a path: /var/run is /run everywhere.
+func UnixPath(path string) string {
+	if rest, found := strings.CutPrefix(path, "/var/run/"); found {
+		return "/run/" + rest
+	}
+	return path
+}
+
 // pathError returns why the path of a text cannot be that of a Unix socket, or nil.
 func pathError(text, path string) *Error {
 	const forms = "allowed unix:/run/redis/redis.sock, and unix:@name for an abstract name"

@@ -49,16 +49,16 @@ type Options struct {
 type backend struct {
 	name string
 	open func(Options) (Source, error)
-	try  func() error // tries it for a moment, without observed ports
+	try  func() (limit, err error) // tries it for a moment, without observed ports; limit is that of Unix sockets
 }
 
 // backends returns all backends, in the order in which Auto tries them.
 func backends() []backend {
 	var table []backend
 	for _, name := range socket.Backends() {
-		table = append(table, backend{name, func(o Options) (Source, error) { return openSockets(name, o) }, func() error { return socket.Try(name) }})
+		table = append(table, backend{name, func(o Options) (Source, error) { return openSockets(name, o) }, func() (error, error) { return socket.Try(name) }})
 	}
-	return append(table, backend{packet.Backend, openPackets, packet.Try})
+	return append(table, backend{packet.Backend, openPackets, func() (error, error) { return packet.ErrNoUnix, packet.Try() }})
 }
 
 // Backends returns the names of all backends, in the order in which Auto tries them.

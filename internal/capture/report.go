@@ -1,6 +1,11 @@
 package capture
 
-import "github.com/redis-observer/redis-observer/internal/capture/socket"
+import (
+	"os"
+
+	"github.com/redis-observer/redis-observer/internal/capture/socket"
+	"github.com/redis-observer/redis-observer/internal/host"
+)
 
 // Report is the result of Probe.
 type Report struct {
@@ -12,37 +17,51 @@ type Report struct {
 	Lockdown     string          `json:"lockdown"` // none, integrity, confidentiality or unknown
 	Backends     []BackendReport `json:"backends"` // in the order in which Auto tries them
 	Auto         string          `json:"auto"`     // the one that Auto would use; "" if none works
+	// UnixListeners are the Unix sockets that listen for streams on this host, by their names.
+	UnixListeners []string `json:"unix_listeners,omitempty"`
 }
 
 // BackendReport says whether a backend works on this machine.
 type BackendReport struct {
 	Name   string `json:"name"`
 	Usable bool   `json:"usable"`
-	Reason string `json:"reason,omitempty"` // why it does not work, and the remedy
+	Reason string `json:"reason,omitempty"`          // why it does not work, and the remedy
+	NoUnix string `json:"no_unix_sockets,omitempty"` // of a usable one: why it cannot observe Unix sockets, and the remedy
 }
 
 // Probe tries each backend for a moment, without observed ports.
 func Probe() Report {
-	host := socket.Host()
+	facts := socket.Host()
 	report := Report{
-		Kernel:       host.Kernel,
-		Architecture: host.Architecture,
-		BTF:          yes(host.BTF),
-		RingBuffer:   yes(host.RingBuffer),
-		Capabilities: host.Capabilities,
-		Lockdown:     host.Lockdown,
+		Kernel:       facts.Kernel,
+		Architecture: facts.Architecture,
+		BTF:          yes(facts.BTF),
+		RingBuffer:   yes(facts.RingBuffer),
+		Capabilities: facts.Capabilities,
+		Lockdown:     facts.Lockdown,
+
+		UnixListeners: UnixListeners(),
 	}
 	for _, b := range backends() {
 		found := BackendReport{Name: b.name, Usable: true}
-		if err := b.try(); err != nil {
+		limit, err := b.try()
+		switch {
+		case err != nil:
 			found.Usable, found.Reason = false, err.Error()
-		} else if report.Auto == "" {
+		case limit != nil:
+			found.NoUnix = limit.Error()
+		}
+		if found.Usable && report.Auto == "" {
 			report.Auto = b.name
 		}
 		report.Backends = append(report.Backends, found)
 	}
 	return report
 }
+
+// UnixListeners returns the names of the Unix sockets that listen for streams on this host, as their
+// servers bound them.
+func UnixListeners() []string { return host.UnixListeners(os.DirFS("/")) }
 
 func yes(missing error) string {
 	if missing != nil {

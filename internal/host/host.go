@@ -1,4 +1,4 @@
-// Package host reads the kernel's clock, and distinguishes temporary shortages from permanent
+// Package host reads the kernel's clock and its tables, and distinguishes temporary shortages from permanent
 // errors.
 //
 // It imports no other package of the project. Any goroutine may call its functions.

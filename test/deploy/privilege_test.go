@@ -127,8 +127,8 @@ func TestPrivileges(t *testing.T) {
 			require.NoError(t, observer.Signal(syscall.SIGCONT))
 			observer.awaitLog(t, "listing connections again")
 
-			// New ports, and the listing that goes with them; a host name.
-			changed := strings.Replace(text, "[24101]", "[24101, 24102]", 1) + "endpoints: [{name: local, addresses: ['localhost:24104']}]\n"
+			// New ports, and the listing that goes with them; a host name; the first Unix socket, whose probes are attached now.
+			changed := strings.Replace(text, "[24101]", "[24101, 24102]", 1) + "endpoints: [{name: local, addresses: ['localhost:24104', 'unix:/run/redis-observer-test.sock']}]\n"
 			require.NoError(t, os.WriteFile(config, []byte(changed), test.mode))
 			observer.awaitLog(t, `msg="configuration reloaded" client_ports="[24101 24102 24104]"`)
 			time.Sleep(200 * time.Millisecond)

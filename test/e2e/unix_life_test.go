@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -86,6 +88,22 @@ func mustPass(t *testing.T, from, to *net.UnixConn, message []byte) {
 		n += more
 	}
 	require.Equal(t, message, buffer)
+}
+
+// /var/run is /run, whichever of them the server or the configuration names.
+func TestUnixSocketInOldFolder(t *testing.T) {
+	t.Parallel()
+	name := fmt.Sprintf("redis-observer-test-%d.sock", os.Getpid())
+	for from, to := range map[string]string{"/var/run/": "/run/", "/run/": "/var/run/"} {
+		stop := servePath(t, from+name)
+		o := mustObserver(t, observingPath("client", to+name)+roomy)
+		c := mustDialPath(t, from+name)
+		c.mustDo(request("GET", "key"), 1)
+		require.NoError(t, c.Close())
+		stop()
+		o.assertPath(counts{"get": 1})
+		o.mustStop(unix.SIGTERM)
+	}
 }
 
 // What splice() receives is a gap, because no probe of the tracepoints sees it, and the connection

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -88,6 +89,9 @@ func Open(options Options) (*Live, error) {
 	options.Logger.Info("packet capture started", "interfaces", options.Interfaces)
 	return p, nil
 }
+
+// ErrNoUnix says why this backend cannot observe Unix sockets.
+var ErrNoUnix = errors.New("no packets pass through Unix sockets")
 
 // Try captures for a moment, without observed ports. The error says why that does not work.
 func Try() error {

@@ -65,8 +65,8 @@ func Backends() []string { return bpf.Backends() }
 func Host() bpf.Facts { return bpf.Host() }
 
 // Try loads and attaches a backend for a moment, without observed ports. The error says why it does
-// not work, and the remedy.
-func Try(backend string) error { return bpf.Try(backend) }
+// not work, and the remedy; limit why it cannot observe Unix sockets.
+func Try(backend string) (limit, err error) { return bpf.Try(backend) }
 
 // Open attaches the probes of a backend, and starts to list the existing connections. The caller
 // must Close the Live, and then Read it to its end.
