@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -19,6 +23,7 @@ import (
 
 func (p program) replayCommand() *cobra.Command {
 	var output string
+	var options replayOptions
 	replay := &cobra.Command{
 		Use:   "replay FILE...",
 		Short: "Count the commands in packet captures (pcap or pcapng, also .gz or .zst; - reads standard input)",
@@ -30,7 +35,13 @@ func (p program) replayCommand() *cobra.Command {
 			if writers[output] == nil {
 				return fmt.Errorf("replay: unknown output %q (allowed prometheus, table, json)", output)
 			}
-			r, err := p.openReplay(cmd.Context(), loader(cmd), files, cmd.InOrStdin(), cmd.ErrOrStderr())
+			if options.follow && len(files) > 1 {
+				return errors.New("replay: --follow reads one file (name the one that is still written)")
+			}
+			load := loader(cmd)
+			options.discover = takeAuto(cmd.Flags().Lookup("ports"))
+			options.files, options.stdin = files, cmd.InOrStdin()
+			r, err := p.openReplay(cmd.Context(), load, options, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -40,31 +51,66 @@ func (p program) replayCommand() *cobra.Command {
 	addConfigFlags(replay, func(flags *pflag.FlagSet, _ []string) { config.AddCountFlags(flags) })
 	addOutputFlag(replay, &output, "prometheus", "table", "json")
 	replay.Flags().Lookup("output").DefValue = "prometheus, on a terminal table"
+	replay.Flags().Lookup("ports").Usage += "; auto observes whatever speaks RESP"
+	replay.Flags().BoolVarP(&options.follow, "follow", "f", false, "wait for more packets at the end of the file, until interrupted")
 	return replay
+}
+
+// takeAuto reports whether the ports are to be found, and sets the flag to its default then.
+func takeAuto(ports *pflag.Flag) bool {
+	list, ok := ports.Value.(pflag.SliceValue)
+	if !ok || !slices.Equal(list.GetSlice(), []string{"auto"}) {
+		return false
+	}
+	ports.Changed = false
+	_ = list.Replace(strings.Split(strings.Trim(ports.DefValue, "[]"), ",")) // the default is valid
+	return true
+}
+
+// replayOptions are what a replay reads.
+type replayOptions struct {
+	files    []string
+	stdin    io.Reader
+	follow   bool // the file is still written
+	discover bool // observe whatever speaks RESP
 }
 
 // replay counts the commands of captures.
 type replay struct {
 	*stages
-	source *packet.Replay
+	source  *packet.Replay
+	options replayOptions
 }
 
-func (p program) openReplay(ctx context.Context, load config.Loader, files []string, stdin io.Reader, stderr io.Writer) (*replay, error) {
+func (p program) openReplay(ctx context.Context, load config.Loader, options replayOptions, stderr io.Writer) (*replay, error) {
 	c, err := load.Load()
 	if err != nil {
 		return nil, err
 	}
 	logger, level := newLogger(stderr, c.Log)
 	level.Set(max(c.Log.Level, slog.LevelWarn)) // a replay has no use for the info messages of the daemon
+	if options.discover {
+		c.Ports = nil
+	}
 	stages, err := p.newStages(ctx, c, 0, logger)
 	if err != nil {
 		return nil, err
 	}
+	clientPorts, serverPorts := stages.names.ClientPorts(), stages.names.ServerPorts()
+	if options.discover {
+		rules := rulesOf(c)
+		for port := 1; port <= math.MaxUint16; port++ {
+			rules.Ports = append(rules.Ports, uint16(port))
+		}
+		stages.names.Apply(ctx, rules)
+	}
 	source, err := packet.OpenReplay(packet.ReplayOptions{
-		Files:       files,
-		Stdin:       stdin,
-		ClientPorts: stages.names.ClientPorts(),
-		ServerPorts: stages.names.ServerPorts(),
+		Files:       options.files,
+		Stdin:       options.stdin,
+		Follow:      options.follow && options.files[0] != "-",
+		ClientPorts: clientPorts,
+		ServerPorts: serverPorts,
+		Discover:    options.discover,
 		Resolve:     stages.named,
 		HasName:     stages.hasName(c),
 		IsRequest:   stages.isRequest,
@@ -73,7 +119,7 @@ func (p program) openReplay(ctx context.Context, load config.Loader, files []str
 		return nil, err
 	}
 	stages.follow(true, metrics.Sources{Backend: "replay", Capture: source.Stats})
-	return &replay{stages, source}, nil
+	return &replay{stages, source, options}, nil
 }
 
 // run reads the captures and prints the result, with losses on stderr. For damaged captures it
@@ -81,7 +127,7 @@ func (p program) openReplay(ctx context.Context, load config.Loader, files []str
 func (r *replay) run(ctx context.Context, write writer, stdout, stderr io.Writer) error {
 	stop := context.AfterFunc(ctx, func() { _ = r.source.Close() })
 	defer stop()
-	progress := showProgress(r.source, stderr)
+	progress := r.showProgress(stdout, stderr)
 	err := r.observe(r.source, new(heartbeat))
 	progress.stop()
 	if err != nil {
@@ -94,13 +140,14 @@ func (r *replay) run(ctx context.Context, write writer, stdout, stderr io.Writer
 	found := result{
 		families: families, summary: r.source.Summary(), span: r.source.Span(), kinds: r.tracker.Stats().Connections,
 		outstanding: r.tracker.Outstanding(), ports: append(r.names.ClientPorts(), r.names.ServerPorts()...),
+		discover: r.options.discover,
 	}
 	_, found.octets, _ = r.source.Progress()
 	if err := write(stdout, found); err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
 	writeSummary(stderr, found)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !r.options.follow {
 		return fmt.Errorf("replay: %w (the result covers the packets read until then)", context.Cause(ctx))
 	}
 	if err := r.source.Fault(); err != nil {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -655,4 +659,111 @@ func TestTunnel(t *testing.T) {
 	assert.Empty(t, result.Losses)
 	assert.EqualValues(t, len(c.Packets), result.Summary.PacketsOf.InTunnels)
 	assert.Contains(t, stderr, "in tunnels")
+}
+
+// TestPortsAuto: whatever speaks RESP is observed, from its handshake on.
+func TestPortsAuto(t *testing.T) {
+	c, commands, errors := busy(true)
+	for i := range c.Packets {
+		data := c.Packets[i].Data
+		for _, at := range []int{14 + 20, 14 + 20 + 2} {
+			if binary.BigEndian.Uint16(data[at:]) == capturetest.Port {
+				binary.BigEndian.PutUint16(data[at:], 7000)
+			}
+		}
+	}
+	web := capturetest.New()
+	web.Connect(50000).Exchange("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n")
+	file := mustSave(t, c.Pcap())
+	status, result, stderr := replayJSON(t, "--ports", "auto", file, mustSave(t, web.Pcap()))
+	assert.Zero(t, status, stderr)
+	assertTotal(t, result, commands, errors)
+	assert.Empty(t, result.Losses)
+	assert.Equal(t, []uint16{7000}, result.Summary.Discovered)
+	assert.Contains(t, stderr, "ports that speak RESP: 7000")
+	assert.Equal(t, map[string]uint64{"redis": 5}, result.Summary.Connections)
+
+	status, _, stderr = replayJSON(t, "--ports", "auto", mustSave(t, web.Pcap()))
+	assert.Equal(t, 3, status)
+	assert.Contains(t, stderr, "no request was sent to any port")
+
+	// Endpoints keep their names.
+	configuration := mustConfigure(t, "endpoints: [{name: cache, addresses: [\""+service+":7000\"]}]\n")
+	_, result, _ = replayJSON(t, "--config", configuration, "--ports", "auto", file)
+	assertTotal(t, result, commands, errors)
+	assert.Equal(t, "cache", result.Commands[0].Name)
+}
+
+// TestFollow: a file that grows is read until the user interrupts.
+func TestFollow(t *testing.T) {
+	c, commands, errors := busy(true)
+	content := c.Pcap()
+	name := mustSave(t, nil)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	written := make(chan error, 1)
+	go func() {
+		file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+		for rest := content; err == nil && len(rest) > 0; {
+			n := min(len(rest), 9999) // within packets too
+			_, err = file.Write(rest[:n])
+			rest = rest[n:]
+			time.Sleep(5 * time.Millisecond)
+		}
+		time.Sleep(500 * time.Millisecond)
+		written <- err
+		interrupt()
+	}()
+	var out, errs bytes.Buffer
+	status := program{}.run(ctx, []string{"replay", "--follow", "--output", "json", name}, &out, &errs)
+	require.NoError(t, <-written)
+	assert.Zero(t, status, errs.String())
+	var result outcome
+	require.NoError(t, json.Unmarshal(out.Bytes(), &result))
+	assertTotal(t, result, commands, errors)
+	assert.Empty(t, result.Losses)
+
+	status, _, stderr := replayFile(t, "--follow", name, name)
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stderr, "one file")
+}
+
+// TestStream: what tcpdump -w - writes is read as it comes.
+func TestStream(t *testing.T) {
+	c, commands, errors := busy(true)
+	r, w := io.Pipe()
+	go func() {
+		for rest := c.Pcap(); len(rest) > 0; {
+			n := min(len(rest), 777)
+			_, _ = w.Write(rest[:n])
+			rest = rest[n:]
+		}
+		_ = w.Close()
+	}()
+	var out, errs bytes.Buffer
+	root := program{}.root()
+	root.SetArgs([]string{"replay", "--output", "json", "-"})
+	root.SetIn(r)
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	require.NoError(t, root.ExecuteContext(t.Context()))
+	var result outcome
+	require.NoError(t, json.Unmarshal(out.Bytes(), &result))
+	assertTotal(t, result, commands, errors)
+}
+
+// TestTableOfAFollowedFile: it is drawn again and again.
+func TestTableOfAFollowedFile(t *testing.T) {
+	n := 0
+	gather := func() ([]*dto.MetricFamily, error) {
+		n++
+		return []*dto.MetricFamily{}, nil
+	}
+	p := &progress{done: make(chan struct{})}
+	var out bytes.Buffer
+	p.wait.Go(func() { p.showTable(gather, &out, 10*time.Millisecond) })
+	time.Sleep(100 * time.Millisecond)
+	p.stop()
+	assert.Greater(t, n, 1)
+	assert.Contains(t, out.String(), "commands")
 }

@@ -28,6 +28,7 @@ type result struct {
 	kinds       [session.Kinds]uint64 // connections, by what they turned out to be
 	outstanding int                   // commands without a reply in the captures
 	ports       []uint16              // observed
+	discover    bool                  // and any other that speaks RESP
 }
 
 var writers = map[string]writer{"prometheus": writePrometheus, "table": writeTable, "json": writeJSON}

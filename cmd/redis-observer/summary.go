@@ -14,12 +14,13 @@ import (
 // summaryResult is the JSON form of what a replay has read.
 type summaryResult struct {
 	PacketsOf   packetsResult     `json:"packets_of"`
-	OtherPorts  []portResult      `json:"other_ports"` // the busiest, those that speak RESP first
-	Connections map[string]uint64 `json:"connections"` // by kind
-	OneWay      map[string]uint64 `json:"one_way"`     // connections of which only "requests" or "replies" were captured
-	Merged      uint64            `json:"merged"`      // connections that were seen under a second address too, and count once
-	Alike       uint64            `json:"alike"`       // connections that look like others under another address, and count separately
-	ClockSteps  int               `json:"clock_steps"` // times that the clock of a capture was set back
+	OtherPorts  []portResult      `json:"other_ports"`                // the busiest, those that speak RESP first
+	Discovered  []uint16          `json:"discovered_ports,omitempty"` // with --ports auto
+	Connections map[string]uint64 `json:"connections"`                // by kind
+	OneWay      map[string]uint64 `json:"one_way"`                    // connections of which only "requests" or "replies" were captured
+	Merged      uint64            `json:"merged"`                     // connections that were seen under a second address too, and count once
+	Alike       uint64            `json:"alike"`                      // connections that look like others under another address, and count separately
+	ClockSteps  int               `json:"clock_steps"`                // times that the clock of a capture was set back
 	LargestStep float64           `json:"largest_clock_step"`
 	ClockSkew   float64           `json:"clock_skew"` // by how much clocks of the captures differ at least, 0 if nothing shows that
 }
@@ -46,7 +47,7 @@ func (r result) summarise() summaryResult {
 	s := &r.summary
 	printed := summaryResult{
 		PacketsOf:  packetsResult{s.Observed, s.OtherTCP, s.NotTCP, s.Tunnelled, s.Unusable, s.Untimed},
-		OtherPorts: []portResult{}, Connections: r.connections(), OneWay: map[string]uint64{},
+		OtherPorts: []portResult{}, Discovered: s.Discovered, Connections: r.connections(), OneWay: map[string]uint64{},
 		Merged: s.Merged, Alike: s.Alike, ClockSteps: s.Steps, LargestStep: s.LargestStep.Seconds(),
 		ClockSkew: s.Skew.Seconds(),
 	}
@@ -92,6 +93,9 @@ func writeSummary(w io.Writer, r result) {
 		count{s.Unusable, "unusable"}, count{s.Untimed, "without a time"},
 	); list != "" {
 		fmt.Fprintf(w, "packets: %s\n", list)
+	}
+	if len(s.Discovered) > 0 {
+		fmt.Fprintf(w, "ports that speak RESP: %s\n", numbers(s.Discovered))
 	}
 	kinds := r.connections()
 	var list []count
@@ -210,6 +214,9 @@ func (r result) nothing() string {
 func (r result) nothingObserved() string {
 	s := &r.summary
 	text := "no packet is of an observed port (" + numbers(r.ports) + ")"
+	if r.discover {
+		text = "no request was sent to any port"
+	}
 	var resp []uint16
 	for _, p := range s.Ports {
 		if p.RESP {
@@ -220,7 +227,7 @@ func (r result) nothingObserved() string {
 	case len(resp) > 0:
 		return text + ", but Redis requests are sent to others (--ports " + numbers(resp) + ")"
 	case s.OtherTCP > 0:
-		return text + " (name the ports of Redis with --ports)"
+		return text + " (name the ports of Redis with --ports, or let --ports auto find them)"
 	}
 	return text + ", and none is TCP (check the filter of the capture)"
 }

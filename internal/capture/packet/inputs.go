@@ -24,6 +24,8 @@ const (
 // inputs are capture files that are read as one, merged by time.
 type inputs struct {
 	stdin   io.Reader
+	follow  bool         // the file is still written
+	closed  *atomic.Bool // the replay was closed
 	octets  *atomic.Uint64
 	waiting []*input // not open yet, by the time of their first packets
 	open    []*input
@@ -80,6 +82,10 @@ func beginning(name string) (begin, size int64, err error) {
 
 // add adds a file. It reports the file's size, and records a fault if the file cannot be read.
 func (n *inputs) add(name string) (size int64, readable bool) {
+	if n.follow {
+		n.waiting = append(n.waiting, &input{name: name})
+		return 0, true
+	}
 	begin, size, err := beginning(name)
 	if err != nil {
 		n.faults = append(n.faults, err)
@@ -110,7 +116,7 @@ func (n *inputs) peek() *input {
 // advance reads the next packet of a file. It returns false, and closes the file, at its end.
 func (n *inputs) advance(in *input) bool {
 	if err := in.reader.Next(&in.packet); err != nil {
-		if err != io.EOF {
+		if err != io.EOF && !n.closed.Load() {
 			n.faults = append(n.faults, err)
 		}
 		n.close(in)
@@ -167,10 +173,15 @@ func (n *inputs) start(in *input) {
 			return
 		}
 		in.file, stream = file, file
+		if n.follow {
+			stream = growing{file, n.closed}
+		}
 	}
 	reader, err := pcap.NewReader(name, counted{stream, n.octets})
 	if err != nil {
-		n.faults = append(n.faults, err)
+		if !n.closed.Load() {
+			n.faults = append(n.faults, err)
+		}
 		n.close(in)
 		return
 	}
@@ -209,6 +220,25 @@ func (n *inputs) lost() uint64 {
 		lost += in.reader.Dropped()
 	}
 	return lost
+}
+
+// growing reads a file that is still written. It waits for more at the end.
+type growing struct {
+	file   *os.File
+	closed *atomic.Bool
+}
+
+// growInterval is how often the end of a growing file is looked at.
+const growInterval = 100 * time.Millisecond
+
+func (g growing) Read(p []byte) (int, error) {
+	for {
+		n, err := g.file.Read(p)
+		if n > 0 || err != io.EOF || g.closed.Load() {
+			return n, err
+		}
+		time.Sleep(growInterval)
+	}
 }
 
 // counted counts the bytes that are read from a file.

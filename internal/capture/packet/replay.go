@@ -17,11 +17,13 @@ import (
 // Acknowledged bytes are not waited for.
 const ReorderTimeout = time.Second
 
-// ReplayOptions are the settings of OpenReplay. All but Stdin, HasName and IsRequest are required.
+// ReplayOptions are the settings of OpenReplay. Files and Resolve are required.
 type ReplayOptions struct {
 	Files                    []string // capture files; "-" is Stdin
 	Stdin                    io.Reader
+	Follow                   bool                                    // the only file is still written: wait for more at its end, until Close
 	ClientPorts, ServerPorts []uint16                                // as in Options
+	Discover                 bool                                    // observe all other ports too to which a request is sent, from then on
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name
 	// HasName reports whether an end of a connection has a name of its own, and not the default
 	// one. Of two addresses of a connection, the one with a name counts. Nil: none has.
@@ -34,6 +36,8 @@ type ReplayOptions struct {
 // Replay is the Source of capture files. Its clock is that of the captures.
 type Replay struct {
 	inputs        inputs
+	discover      bool
+	found         []uint16 // ports that were discovered
 	isRequest     func([]byte) bool
 	conversations *conversations
 	decoder       frame.Decoder
@@ -62,7 +66,8 @@ const publishEvery = 4096
 // OpenReplay opens the files. It returns an error if none of them can be read at all. Any other
 // damage ends one file only, and is reported by Fault.
 func OpenReplay(options ReplayOptions) (*Replay, error) {
-	r := &Replay{isRequest: options.IsRequest}
+	r := &Replay{isRequest: options.IsRequest, discover: options.Discover}
+	r.inputs.follow, r.inputs.closed = options.Follow, &r.closed
 	r.inputs.stdin, r.inputs.octets = options.Stdin, &r.readOctets
 	r.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &r.lost)
 	r.conversations.hasName = options.HasName
@@ -135,6 +140,10 @@ func (r *Replay) decode(in *input) {
 			r.tally.observed++
 			return
 		}
+		if r.discover && r.discovered(&r.segment, now) {
+			r.tally.observed++
+			return
+		}
 		r.tally.count(&r.segment, r.isRequest)
 	case frame.Other:
 		r.tally.notTCP++
@@ -145,6 +154,29 @@ func (r *Replay) decode(in *input) {
 	case frame.Unsupported:
 		r.lost.add(lostLink, 1)
 	}
+}
+
+// discovered handles a segment of no observed port. If it is a request, it observes the port from
+// now on, and reports true. Handshakes are stored for that.
+func (r *Replay) discovered(s *frame.Segment, now int64) bool {
+	t := r.conversations
+	if s.Flags&frame.SYN != 0 {
+		d := event.Request
+		if s.Flags&frame.ACK != 0 {
+			d = event.Reply
+		}
+		t.handshake(keyOf(s, d), d, s, now)
+		return false
+	}
+	if len(s.Payload) == 0 || s.Payload[0] != '*' || !r.isRequest(s.Payload) {
+		return false
+	}
+	if _, reply := t.opening[keyOf(s, event.Reply)]; reply {
+		return false // an array that looks like a request
+	}
+	r.found = append(r.found, s.DestinationPort)
+	t.ports.Load().client[s.DestinationPort/64] |= 1 << (s.DestinationPort % 64) // nobody else reads it
+	return t.segment(s, now)
 }
 
 // publish updates the counters that other goroutines read.

@@ -18,6 +18,7 @@ type Summary struct {
 	Unusable    uint64        // malformed, cut off within their headers, or of an unsupported link type
 	Untimed     uint64        // without a time
 	Ports       []Port        // the busiest ports of OtherTCP, at most busiestPorts
+	Discovered  []uint16      // ports that were not to be observed, but speak RESP, and were
 	Payload     uint64        // bytes of payload of observed ports
 	Connections uint64        // on observed ports, by their packets
 	OneWay      [2]uint64     // those of which only one direction was captured, by event.Direction
@@ -44,7 +45,7 @@ const busiestPorts = 3
 func (r *Replay) Summary() Summary {
 	s := Summary{
 		Packets: r.packets, Observed: r.tally.observed, OtherTCP: r.tally.otherTCP, NotTCP: r.tally.notTCP, Untimed: r.tally.untimed,
-		Ports: r.tally.busiest(), Payload: r.bytes, Connections: r.conversations.added, OneWay: r.conversations.oneWay,
+		Ports: r.tally.busiest(), Discovered: r.found, Payload: r.bytes, Connections: r.conversations.added, OneWay: r.conversations.oneWay,
 		Tunnelled: r.decoder.Tunnelled(), Merged: r.conversations.merged, Alike: r.conversations.alike, Steps: r.inputs.steps, LargestStep: time.Duration(r.inputs.step),
 		Skewed: r.conversations.skewed, Skew: time.Duration(r.conversations.skew),
 	}
