@@ -19,6 +19,7 @@ var layers = map[string][]string{
 	"internal/event":                   {},
 	"internal/host":                    {},
 	"internal/identity":                {},
+	"internal/library":                 {},
 	"internal/parser":                  {},
 	"internal/plainfile":               {},
 	"internal/privilege":               {},
