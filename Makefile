@@ -46,6 +46,7 @@ test: ## install what the tests need; run unit and end-to-end tests with the rac
 	./test/install.sh terminal || test -z "$(CI)"
 	$(TCPDUMP) || test -z "$(CI)"
 	$(HAPROXY) || test -z "$(CI)"
+	./test/libraries.sh .cache/libraries || test -z "$(CI)"
 	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test $(TESTFLAGS) -timeout 20m -p $$(($$(nproc) + 1)) -parallel $$(($$(nproc) + 2)) $(TEST) | $(GO) run ./test/summary
 
 # Packages whose tests need neither root, nor the network beyond loopback, nor other programs.

@@ -3,6 +3,7 @@ package library
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -25,8 +26,8 @@ type function struct {
 }
 
 const (
-	unknown   = int32(-1) // the stack pointer cannot be followed
-	unreached = int32(-2) // by branches and jumps from the start of the function
+	unknown   = int32(math.MinInt32)     // the stack pointer cannot be followed
+	unreached = int32(math.MinInt32 + 1) // by branches and jumps from the start of the function
 )
 
 // site is a place for a probe, by its address.

@@ -5,6 +5,8 @@
 #
 # usage: fetch.sh CACHE SERIES...    for example fetch.sh .cache/kernels 5.10 6.1
 set -eu
+# shellcheck source=test/apt.sh
+. "$(dirname "$0")/../apt.sh"
 
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
@@ -18,21 +20,6 @@ suite_of() {
 	7.2) echo forky ;;
 	*) echo "fetch.sh: unknown kernel series $1 (known: 5.10 6.1 6.12 7.2)" >&2 && return 1 ;;
 	esac
-}
-
-# apt_for SUITE ARCHITECTURE ARGUMENTS... runs apt-get on the package lists of that suite alone.
-apt_for() {
-	suite=$1 architecture=$2
-	shift 2
-	apt="$cache/apt/$suite-$architecture"
-	mkdir -p "$apt/lists/partial" "$apt/archives/partial"
-	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" >"$apt/sources.list"
-	: >"$apt/status"
-	apt-get -q -o "Dir::Etc::SourceList=$apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
-		-o "Dir::State::Lists=$apt/lists" -o "Dir::State::Status=$apt/status" -o "Dir::Cache=$apt" \
-		-o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture" -o APT::Sandbox::User=root \
-		-o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
-		-o Acquire::Retries=5 "$@"
 }
 
 # newest SUITE SERIES ARCHITECTURE prints the newest package that holds a vmlinuz. From 6.17 on it is linux-binary-*.
