@@ -69,7 +69,7 @@ func closedBy(role event.Role) session.Reason {
 // coming. Its offsets show whether requests are missing.
 func (c *conn) checkEnd() {
 	b := &c.buffers[event.Reply]
-	if c.closing.ends && c.buffers[event.Request].Empty() && (c.session.Ignores(event.Reply) || b.Started() && b.Empty() && b.Distance(c.closing.replyEnd) <= 0) {
+	if c.closing.ends && c.hasOffsets() && c.buffers[event.Request].Empty() && (c.session.Ignores(event.Reply) || b.Started() && b.Empty() && b.Distance(c.closing.replyEnd) <= 0) {
 		c.closing.read = true
 		c.session.RepliesEnded(c.ending(c.tracker.shared.Now, 0))
 	}
@@ -91,7 +91,7 @@ func (c *conn) close(e *event.Event) {
 		c.checkTail(event.Reply, e.ReplySeq)
 	}
 	unread := uint8(0)
-	if c.role == event.Client {
+	if c.role == event.Client && c.hasOffsets() {
 		unread = e.Unread
 	}
 	if c.closing.reason == session.NoReason || c.closing.reason == session.ServerClosed && unread > 0 && !c.closing.cut {
@@ -105,7 +105,7 @@ func (c *conn) close(e *event.Event) {
 // too, and no part that could be lost is a single byte long.
 func (c *conn) checkTail(d event.Direction, end uint32) {
 	b := &c.buffers[d]
-	if !b.Started() || c.session.Closed() || c.session.Ignores(d) {
+	if !b.Started() || !c.hasOffsets() || c.session.Closed() || c.session.Ignores(d) {
 		return
 	}
 	if missing := b.Distance(end); missing > 1 {

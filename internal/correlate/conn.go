@@ -24,10 +24,11 @@ type conn struct {
 	active    int64 // the latest time of its events
 	closing   closing
 
-	seen     bool   // its beginning was seen, or anything of its streams
-	opening  bool   // its streams have begun before it was established (TCP Fast Open)
-	gone     bool   // it is established no more
-	unwanted uint64 // bytes of requests since the session's requests are closed
+	plaintext event.Plaintext // the kind of bytes that are read
+	seen      bool            // its beginning was seen, or anything of its streams
+	opening   bool            // its streams have begun before it was established (TCP Fast Open)
+	gone      bool            // it is established no more
+	unwanted  uint64          // bytes of requests since the session's requests are closed
 }
 
 // stamp lets the exchanges that the session completes from now on count under the connection's identity.
@@ -38,9 +39,15 @@ func (c *conn) event(e *event.Event) {
 	c.active = max(c.active, e.Time) // that of a send is when its call began
 	switch e.Kind {
 	case event.Data:
+		if e.Plaintext != c.plaintext && !c.decides(e) {
+			return
+		}
 		c.sift(e)
 		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: uint32(len(e.Data)), Data: e.Data, Time: e.Time, Reason: e.Reason})
 	case event.Gap:
+		if e.Plaintext != c.plaintext && !c.decides(e) {
+			return
+		}
 		c.sift(e)
 		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: e.Len, Reason: e.Reason, Time: e.Time})
 	case event.Open:

@@ -13,10 +13,10 @@ func (t *Tracker) turnAway(e *event.Event) {
 	}
 	switch e.Kind {
 	case event.Data, event.Gap:
-		t.gate.TurnAway(e.Conn, e.Role, e.Direction, e.Time)
+		t.gate.TurnAway(e.Conn, e.Role, e.Direction, e.Time, e.Plaintext)
 	case event.OtherStream:
-		t.gate.TurnAway(e.Conn, e.Role, event.Request, e.Time)
-		t.gate.TurnAway(e.Conn, e.Role, event.Reply, e.Time)
+		t.gate.TurnAway(e.Conn, e.Role, event.Request, e.Time, event.NotPlaintext)
+		t.gate.TurnAway(e.Conn, e.Role, event.Reply, e.Time, event.NotPlaintext)
 	}
 }
 

@@ -19,7 +19,7 @@ type gate struct {
 	all    int
 }
 
-func (g *gate) TurnAway(_ uint64, _ event.Role, direction event.Direction, _ int64) {
+func (g *gate) TurnAway(_ uint64, _ event.Role, direction event.Direction, _ int64, _ event.Plaintext) {
 	g.turned = append(g.turned, direction)
 }
 func (g *gate) Readmit(conn uint64) {

@@ -53,7 +53,7 @@ func (c *conn) compare(e *event.Event) {
 		d, read = event.Request, e.Seq
 	}
 	b := &c.buffers[d]
-	if e.Unplaced || !c.tracker.shared.Sockets || !b.Started() || c.session.Closed() || c.session.Ignores(d) || c.session.Unreadable() || b.Distance(read) <= urgentByte {
+	if e.Unplaced || !c.hasOffsets() || !c.tracker.shared.Sockets || !b.Started() || c.session.Closed() || c.session.Ignores(d) || c.session.Unreadable() || b.Distance(read) <= urgentByte {
 		return
 	}
 	p := reorder.Segment{Seq: read, Reason: event.NotInMemory, Time: e.Time, Until: c.tracker.shared.Now + int64(stalledGrace)}

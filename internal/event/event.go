@@ -22,9 +22,9 @@ type Source interface {
 // calls Read.
 type Gate interface {
 	// TurnAway asks the source to leave out the payload of one direction of a connection from now
-	// on. Call it for each unwanted Data or Gap event, with its time: the source may go on for a
-	// while, and may begin again later.
-	TurnAway(conn uint64, role Role, direction Direction, time int64)
+	// on; of a TLS connection the plaintext or the ciphertext. Call it for each unwanted Data or Gap
+	// event, with its time: the source may go on for a while, and may begin again later.
+	TurnAway(conn uint64, role Role, direction Direction, time int64, plaintext Plaintext)
 	// Readmit undoes TurnAway for a connection, ReadmitAll for all.
 	Readmit(conn uint64)
 	ReadmitAll()
@@ -120,7 +120,19 @@ const (
 	Snapped                       // a packet was longer than the snap length of its capture
 	Crowded                       // the call carried too much for the room that was left between the kernel and the source
 	Urgent                        // a byte of MSG_OOB: it has an offset, but is not part of the message
+	Unseen                        // the plaintext of some TLS records, whose length is known instead of its own
 	Repeated                      // bytes of a socket at offsets that had passed; not in events: the tracker finds them
+)
+
+// Plaintext says whether the bytes of an event are the plaintext of a TLS connection.
+type Plaintext uint8
+
+// The kinds of bytes. The offsets of a plaintext are its own: both streams begin at 0, where the
+// source begins to see it.
+const (
+	NotPlaintext      Plaintext = iota // the bytes are those of the connection
+	PlaintextFromHere                  // plaintext may have passed before the source saw any
+	WholePlaintext                     // the source sees all of it
 )
 
 // Event is one event of one connection.
@@ -129,14 +141,15 @@ type Event struct {
 	Direction Direction
 	Role      Role
 	Reason    Reason
-	Stream    Stream // of OtherStream
-	Awaited   bool   // of Existing: the client sent last, so that it awaits a reply
-	Unplaced  bool   // of Existing: the offsets at which the streams go on are not known; of Closed: those at which they ended
-	Reach     Reach  // exact in Open and Existing, as far as it is known; a lower bound in other events
-	Left      bool   // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more
-	Cut       Cut    // of PeerClosed: how
-	Untimed   bool   // of packets: the capture has no time for it, so Time measures no latency
-	Unread    uint8  // of Closed: received bytes that the program did not read, 255 for so many or more; 0 where that is not known
+	Stream    Stream    // of OtherStream
+	Awaited   bool      // of Existing: the client sent last, so that it awaits a reply
+	Unplaced  bool      // of Existing: the offsets at which the streams go on are not known; of Closed: those at which they ended
+	Reach     Reach     // exact in Open and Existing, as far as it is known; a lower bound in other events
+	Left      bool      // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more
+	Cut       Cut       // of PeerClosed: how
+	Untimed   bool      // of packets: the capture has no time for it, so Time measures no latency
+	Unread    uint8     // of Closed: received bytes that the program did not read, 255 for so many or more; 0 where that is not known
+	Plaintext Plaintext // of Data and Gap
 	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte
 	// of the request stream (the others), modulo 2^32.
 	Seq uint32

@@ -167,6 +167,8 @@ func gapReasonName(reason event.Reason) string {
 		return "crowded"
 	case event.Urgent:
 		return "urgent"
+	case event.Unseen:
+		return "unseen"
 	default:
 		return "missing" // found by sequence numbers, without an event
 	}

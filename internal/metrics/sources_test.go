@@ -70,7 +70,7 @@ func TestWatch(t *testing.T) {
 		"redis_observer_config_last_reload_successful":                  0,
 		"redis_observer_config_last_reload_success_timestamp_seconds":   0,
 	}
-	for _, reason := range []string{"missing", "truncated", "unreadable", "not_in_memory", "snapped", "crowded", "urgent", "repeated"} {
+	for _, reason := range []string{"missing", "truncated", "unreadable", "not_in_memory", "snapped", "crowded", "urgent", "unseen", "repeated"} {
 		for _, effect := range []string{"skipped", "broken"} {
 			labels := "{effect=" + effect + ",reason=" + reason + "}"
 			want["redis_observer_gaps_total"+labels] = 0

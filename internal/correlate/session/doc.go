@@ -21,6 +21,7 @@
 //	         Replica ◄──────────────────────────────────────────────┘
 //
 //	Paired, Desynced, Replica ── Recognised ───────► Foreign
+//	any but Ended ────────────── PlaintextFound ───► Desynced
 //	any state ────────────────── ConnectionEnded ──► Ended
 //
 // UnsolicitedReply may find the session Desynced already, by an overflow while the same frame was
@@ -52,6 +53,7 @@
 //	probation       the proof of a boundary may be false              probation.go
 //	opening         PROXY protocol, greetings, TLS; the evidence      opening.go
 //	                that it is Redis
+//	plaintext       the bytes of a TLS connection                     plaintext.go
 //	unreadable      payload that is in no program's memory            unreadable.go
 //
 // # Files

@@ -49,7 +49,7 @@ func (s *Session) Elide(d event.Direction, n uint32, reason event.Reason, a Arri
 	case s.Closed(), s.Ignores(d):
 		s.shared.Counters.gap(reason, n, true)
 		return true
-	case s.mayBeUrgent(d, n, reason):
+	case reason == event.Unseen, s.mayBeUrgent(d, n, reason):
 		return false
 	}
 	if d == event.Request {

@@ -18,9 +18,10 @@ type opening struct {
 
 // evidence is what the connection has shown of Redis.
 type evidence struct {
-	asked    bool // a request has begun
-	resp     bool // either end showed RESP
-	answered bool // the server did
+	asked     bool // a request has begun
+	resp      bool // either end showed RESP
+	answered  bool // the server did
+	encrypted bool // the connection counts as one of TLS
 }
 
 // noteAnswer notes that the server showed RESP.

@@ -164,6 +164,7 @@ func (s *Session) Dismiss(stream event.Stream) {
 // recognise gives the connection up as one of a kind that is not read.
 func (s *Session) recognise(kind Kind) {
 	s.shared.Counters.Connections[kind].Add(1)
+	s.evidence.encrypted = s.evidence.encrypted || kind == KindTLS
 	s.shared.Counters.Unexecuted.Add(uint64(s.Outstanding()))
 	s.to(Recognised)
 	s.Release()

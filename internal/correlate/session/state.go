@@ -37,6 +37,7 @@ const (
 	AckSent                       // REPLCONF ACK, which only replicas send
 	WasReset                      // RESET was run
 	Recognised                    // the connection is of a Kind that is not read
+	PlaintextFound                // what is read from now on is the plaintext of a TLS connection (plaintext.go)
 	ConnectionEnded               // it was closed, or its last reply was read
 	causes
 )
@@ -45,7 +46,7 @@ const (
 func (c Cause) String() string {
 	return [causes + 1]string{
 		"Opened", "BoundaryFound", "GapSeen", "UnsolicitedReply", "MalformedReply", "CountMismatch", "Overflowed", "ProofFailed",
-		"SyncAnswered", "AckSent", "WasReset", "Recognised", "ConnectionEnded", "?",
+		"SyncAnswered", "AckSent", "WasReset", "Recognised", "PlaintextFound", "ConnectionEnded", "?",
 	}[min(c, causes)]
 }
 
@@ -84,6 +85,9 @@ const desync = outstanding | inTransaction | replyModeSet | historyKnown | inDou
 // everyCommandMode is what RESET ends: all that commands have set.
 const everyCommandMode = inTransaction | replyModeSet | subscribed | acksSuppressed | resp3 | monitoring
 
+// everyMode is all of them.
+const everyMode = desync | everyCommandMode | requestsClosed | onProbation
+
 // transitions is the table of all changes of state. A transition that is not in it is a fault of
 // this package; the tests of the tracker fail on one (Shared.Trace).
 var transitions = [causes]transition{
@@ -99,6 +103,7 @@ var transitions = [causes]transition{
 	AckSent:          {from: []State{Desynced}, to: Replica, ends: inTransaction | hasTemplate},
 	WasReset:         {from: []State{Paired}, to: Paired, ends: everyCommandMode, known: true},
 	Recognised:       {from: []State{Paired, Desynced, Replica}, to: Foreign, ends: outstanding | inTransaction | inDoubt},
+	PlaintextFound:   {from: []State{Paired, Desynced, Replica, Foreign}, to: Desynced, reason: MidStream, ends: everyMode},
 	ConnectionEnded:  {from: []State{Paired, Desynced, Replica, Foreign, Ended}, to: Ended, ends: outstanding | inTransaction | inDoubt},
 }
 

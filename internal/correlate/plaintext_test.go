@@ -1,0 +1,123 @@
+package correlate
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
+	"github.com/redis-observer/redis-observer/internal/event"
+)
+
+// tlsPlayer plays a TLS connection: its ciphertext by lines, its plaintext by plain and hole.
+type tlsPlayer struct {
+	*player
+	kind   event.Plaintext
+	offset [2]uint32
+}
+
+// plain passes lines as plaintext.
+func (p *tlsPlayer) plain(lines ...string) {
+	p.tb.Helper()
+	for _, line := range lines {
+		p.now += 1e6
+		d, data := p.parse(line)
+		p.event(event.Event{Kind: event.Data, Direction: d, Seq: p.offset[d], Data: data, Plaintext: p.kind})
+		p.offset[d] += uint32(len(data))
+	}
+}
+
+// hole passes a gap of unknown length.
+func (p *tlsPlayer) hole(d event.Direction, n uint32) {
+	p.event(event.Event{Kind: event.Gap, Direction: d, Seq: p.offset[d], Len: n, Reason: event.Unseen, Plaintext: p.kind})
+	p.offset[d] += n
+}
+
+// handshake is the ciphertext by which a connection is recognised.
+func (p *tlsPlayer) handshake() {
+	p.play("open", `c: `+"\x16\x03\x01\x00\x05hello", `s: `+"\x16\x03\x03\x00\x05hello")
+}
+
+func encrypted(t *testing.T, role event.Role, kind event.Plaintext) *tlsPlayer {
+	p := newPlayer(t)
+	p.role = role
+	return &tlsPlayer{player: p, kind: kind}
+}
+
+func TestPlaintext(t *testing.T) {
+	for _, role := range []event.Role{event.Client, event.Server} {
+		p := encrypted(t, role, event.WholePlaintext)
+		p.handshake()
+		assert.EqualValues(t, 1, p.tracker.Stats().Connections[session.KindTLS])
+		p.plain("C: GET a", "S: $-1", "C: SET a 1", "S: -ERR no")
+		p.play("c: \x17\x03\x03\x00\x05later", "s: \x17\x03\x03\x00\x05later") // ciphertext that was not stopped yet
+		p.plain("C: BLPOP a 0")
+		p.play("peer-close", "close")
+		assert.Equal(t, []string{"get success", "set error ERR", "blpop unanswered " + map[event.Role]string{event.Client: "server_closed", event.Server: "client_closed"}[role]}, p.got)
+		stats := p.tracker.Stats()
+		assert.EqualValues(t, 1, stats.Connections[session.KindTLS])
+		assert.EqualValues(t, 1, stats.Connections[session.KindRedis])
+		assert.Zero(t, stats.Gaps)
+		assert.Zero(t, stats.Tracked)
+	}
+}
+
+// The plaintext of a connection that was connected before its library was probed is in mid-stream.
+func TestPlaintextInMidStream(t *testing.T) {
+	p := encrypted(t, event.Client, event.PlaintextFromHere)
+	p.handshake()
+	p.plain("S: $-1", "C: GET a", "S: $-1")
+	p.play("+60ms")
+	p.plain("C: GET a", "S: $-1")
+	p.play("close")
+	assert.Equal(t, []string{"unpaired 1 mid_stream", "get success"}, p.got)
+}
+
+// Plaintext may come before the ciphertext that shows that the connection is TLS.
+func TestPlaintextFirst(t *testing.T) {
+	p := encrypted(t, event.Client, event.WholePlaintext)
+	p.play("open")
+	p.plain("C: GET a")
+	p.play(`c: `+"\x16\x03\x01\x00\x05hello", `s: `+"\x16\x03\x03\x00\x05hello")
+	p.plain("S: $-1")
+	p.play("close")
+	assert.Equal(t, []string{"get success"}, p.got)
+	assert.EqualValues(t, 1, p.tracker.Stats().Connections[session.KindTLS])
+}
+
+// A hole is a gap wherever it is: its length is not known, so it cannot be inside a value.
+func TestHoleInPlaintext(t *testing.T) {
+	p := encrypted(t, event.Client, event.WholePlaintext)
+	p.handshake()
+	p.plain("C: GET a", `s: $100\r\nxxxx`)
+	p.hole(event.Reply, 50)
+	p.plain("S: +OK")
+	p.play("close")
+	assert.Equal(t, []string{"unpaired 1 gap"}, p.got)
+	assert.EqualValues(t, 50, p.tracker.Stats().Gaps[event.Unseen].BrokenBytes)
+}
+
+// A listing compares no offsets of the socket with those of the plaintext.
+func TestListedPlaintext(t *testing.T) {
+	p := encrypted(t, event.Client, event.WholePlaintext)
+	p.handshake()
+	p.plain("C: GET a")
+	p.event(event.Event{Kind: event.Existing, Seq: 5000, ReplySeq: 9000})
+	p.play("+2s")
+	p.plain("S: $-1")
+	p.play("close")
+	assert.Equal(t, []string{"get success"}, p.got)
+}
+
+// What is no Redis, or encrypted once more, is turned away.
+func TestPlaintextThatIsNotRedis(t *testing.T) {
+	p := encrypted(t, event.Client, event.WholePlaintext)
+	g := new(gate)
+	p.tracker.Guard(g)
+	p.handshake()
+	before := len(g.turned)
+	p.plain("c: \x16\x03\x01\x00\x05hello", "s: \x16\x03\x03\x00\x05hello")
+	assert.Greater(t, len(g.turned), before)
+	p.play("close")
+	assert.Empty(t, p.got)
+}
