@@ -76,6 +76,7 @@ struct user_pt_regs {
 };
 struct pt_regs {
 	__u64 regs[31];
+	__u64 sp;
 };
 #else
 #error "unknown architecture"
@@ -435,6 +436,10 @@ static __always_inline __u64 syscall_argument_4(const struct pt_regs *regs)
 {
 	return regs->r10;
 }
+static __always_inline __u64 syscall_stack(const struct pt_regs *regs)
+{
+	return regs->sp;
+}
 /* A 32-bit program has other call numbers and argument registers (TS_COMPAT). */
 static __always_inline bool compat_task(const struct task_struct *task)
 {
@@ -464,6 +469,10 @@ static __always_inline __u64 syscall_argument_3(const struct pt_regs *regs)
 static __always_inline __u64 syscall_argument_4(const struct pt_regs *regs)
 {
 	return regs->regs[3];
+}
+static __always_inline __u64 syscall_stack(const struct pt_regs *regs)
+{
+	return regs->sp;
 }
 /* A 32-bit program has other call numbers and argument registers (TIF_32BIT). */
 static __always_inline bool compat_task(const struct task_struct *task)

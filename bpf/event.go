@@ -18,6 +18,7 @@ const (
 	Closed      = uint8(observerEventKindEVENT_CLOSED)
 	Opening     = uint8(observerEventKindEVENT_OPENING)
 	OtherStream = uint8(observerEventKindEVENT_OTHER_STREAM)
+	TLSUser     = uint8(observerEventKindEVENT_TLS_USER)
 )
 
 // RoleServer is the role of the end that listens.
@@ -30,6 +31,7 @@ const (
 	GapNotInMemory = uint8(observerGapReasonGAP_NOT_IN_MEMORY)
 	GapCrowded     = uint8(observerGapReasonGAP_CROWDED)
 	GapUrgent      = uint8(observerGapReasonGAP_URGENT)
+	GapUnseen      = uint8(observerGapReasonGAP_UNSEEN)
 )
 
 // The kinds of streams that cannot be read: the Reason of OtherStream.
@@ -51,6 +53,8 @@ const (
 	Left       = uint8(observerEventFlagFLAG_LEFT)
 	Reset      = uint8(observerEventFlagFLAG_RESET)
 	Broken     = uint8(observerEventFlagFLAG_BROKEN)
+	Plaintext  = uint8(observerEventFlagFLAG_PLAINTEXT)
+	Whole      = uint8(observerEventFlagFLAG_WHOLE)
 )
 
 const (

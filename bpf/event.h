@@ -21,6 +21,7 @@ enum event_kind {
 	EVENT_CLOSED,	    /* the socket no longer exists */
 	EVENT_OPENING,	    /* payload passes before the connection is established: TCP Fast Open */
 	EVENT_OTHER_STREAM, /* the probes cannot read this kind of socket: enum stream in reason */
+	EVENT_TLS_USER,	    /* the process seq moves TLS records of the connection, and no library of it is probed */
 };
 
 /* The end of the connection that is observed. */
@@ -47,6 +48,12 @@ enum event_flag {
 	FLAG_WORDS = 96,
 	/* EVENT_OPEN and later kinds: the socket is in the observer's network namespace */
 	FLAG_OWN_NETWORK = 128,
+	/*
+	 * EVENT_SENT to EVENT_RECEIVED_GAP: the plaintext of a TLS connection. Its offsets begin at
+	 * 0 where the probes begin to see it; FLAG_WHOLE: they saw all of it.
+	 */
+	FLAG_PLAINTEXT = 1,
+	FLAG_WHOLE = 2,
 };
 
 /* Why bytes were not captured. */
@@ -56,6 +63,7 @@ enum gap_reason {
 	GAP_NOT_IN_MEMORY, /* the bytes are not in user memory: sendfile, splice */
 	GAP_CROWDED,	   /* the ring buffer has too little room left for a call of this length */
 	GAP_URGENT,	   /* the byte of MSG_OOB; an EVENT_RECEIVED with this reason carries it */
+	GAP_UNSEEN, /* plaintext of unknown length: len is that of ciphertext that passed outside of probed calls */
 };
 
 /* The kinds of streams that the probes cannot read. */
@@ -73,6 +81,25 @@ enum loss {
 	LOST_RING_FULL,	 /* events for which the ring buffer had no room */
 	LOST_NO_STORAGE, /* calls whose start could not be stored */
 	LOST_KINDS,
+};
+
+/*
+ * What a probed instruction of a TLS library is: where a function begins, with its arguments in
+ * their registers, or where it ends, with its result. An EX function does not return the number of
+ * bytes, but stores it where its fourth argument points, a FIFTH function where its fifth does.
+ */
+enum tls_role {
+	TLS_WRITE_START = 1,
+	TLS_WRITE_EX_START,
+	TLS_WRITE_FIFTH_START,
+	TLS_WRITE_END,
+	TLS_WRITE_EX_END, /* also of a FIFTH function */
+	TLS_READ_START,
+	TLS_READ_EX_START,
+	TLS_READ_END, /* also of a function of TLS_OTHER_START */
+	TLS_READ_EX_END,
+	TLS_OTHER_START, /* of a function that moves ciphertext but no plaintext that counts */
+	TLS_FREE,	 /* the start of a function that ends an object */
 };
 
 /* The longest payload of one event in bytes; a longer call makes several events. */

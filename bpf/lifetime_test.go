@@ -14,11 +14,14 @@ import (
 // mustOpen opens the first backend that works here.
 func mustOpen(t *testing.T) *Probes {
 	t.Helper()
+	return mustOpenWith(t, Options{RingSize: 1 << 20, MaxBytes: 4096, FlushInterval: time.Millisecond, ClientPorts: []uint16{6379}})
+}
+
+func mustOpenWith(t *testing.T, options Options) *Probes {
+	t.Helper()
 	var failures []error
 	for _, name := range Backends() {
-		probes, err := Open(name, Options{
-			RingSize: 1 << 20, MaxBytes: 4096, FlushInterval: time.Millisecond, ClientPorts: []uint16{6379},
-		})
+		probes, err := Open(name, options)
 		if err == nil {
 			return probes
 		}

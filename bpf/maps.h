@@ -56,6 +56,7 @@ struct copying {
  */
 struct scratch {
 	struct copying copying;
+	__u64 taken; /* of TLS: a program uses it */
 	struct event event;
 	__u8 payload[2 * EVENT_MAX_PAYLOAD];
 };

@@ -4,6 +4,7 @@
  * The programs. Each one fetches its arguments and calls a function of calls.h, which all backends
  * share. A tap is a set of these programs (tap.go).
  */
+#include "tls.h"
 #include "unix.h"
 
 #define __VMLINUX_H__ /* bpf_tracing.h: the registers have their kernel names */
@@ -21,6 +22,7 @@ const enum loss *unused_loss __attribute__((unused));
 const enum consumer *unused_consumer __attribute__((unused));
 const enum percpu_ring_slack *unused_percpu_ring_slack __attribute__((unused));
 const enum stop_direction *unused_stop_direction __attribute__((unused));
+const enum tls_role *unused_tls_role __attribute__((unused));
 const struct percpu_ring *unused_percpu_ring __attribute__((unused));
 
 /* -- fentry: trampolines around the functions themselves -- */
@@ -597,5 +599,117 @@ int unix_pass_residents(struct bpf_iter__bpf_map_elem *ctx)
 
 	if (address && resident)
 		pass_unix_resident(*address, resident);
+	return 0;
+}
+
+/* -- TLS: taps of their own, attached only where a TLS connection was seen -- */
+
+/* Runs at the chosen instructions of a library. The cookie says which one it is. */
+SEC("uprobe.multi")
+int tls_point(struct pt_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+	__u64 stack = PT_REGS_SP(ctx) + TLS_COOKIE_FRAME(cookie);
+	__u64 ssl = PT_REGS_PARM1(ctx), buffer = PT_REGS_PARM2(ctx), out = 0;
+	__u64 fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
+	__u16 attachment = TLS_COOKIE_ATTACHMENT(cookie);
+	__u8 role = TLS_COOKIE_ROLE(cookie);
+	__s32 returned = PT_REGS_RC(ctx);
+
+	barrier_var(fourth);
+	barrier_var(fifth);
+	if (role == TLS_WRITE_EX_START || role == TLS_READ_EX_START)
+		out = fourth;
+	else if (role == TLS_WRITE_FIFTH_START)
+		out = fifth;
+	switch (role) {
+	case TLS_WRITE_START:
+	case TLS_WRITE_EX_START:
+	case TLS_WRITE_FIFTH_START:
+		tls_started(TLS_SENT, ssl, stack, buffer, out, false, attachment);
+		return 0;
+	case TLS_READ_START:
+	case TLS_READ_EX_START:
+	case TLS_OTHER_START:
+		tls_started(TLS_RECEIVED, ssl, stack, buffer, out, role == TLS_OTHER_START, attachment);
+		return 0;
+	case TLS_WRITE_END:
+	case TLS_WRITE_EX_END:
+		tls_ended(TLS_SENT, stack, role == TLS_WRITE_EX_END, returned);
+		return 0;
+	case TLS_READ_END:
+	case TLS_READ_EX_END:
+		tls_ended(TLS_RECEIVED, stack, role == TLS_READ_EX_END, returned);
+		return 0;
+	case TLS_FREE:
+		tls_freed(ssl);
+		return 0;
+	}
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(tracepoint_tls_sent, struct sock *sk, int result)
+{
+	ciphertext_moved(sk, TLS_SENT, result, true);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(tracepoint_tls_received, struct sock *sk, int result, int flags)
+{
+	if (!(flags & NOT_A_READ))
+		ciphertext_moved(sk, TLS_RECEIVED, result, true);
+	return 0;
+}
+
+SEC("fexit/tcp_sendmsg_locked")
+int BPF_PROG(fentry_tls_sent, struct sock *sk, struct msghdr *msg, unsigned long size, int result)
+{
+	ciphertext_moved(sk, TLS_SENT, result, true);
+	return 0;
+}
+
+SEC("fexit/tcp_recvmsg")
+int BPF_PROG(fentry_tls_received, struct sock *sk)
+{
+	__u64 flags, result;
+
+	if (recvmsg_parameters == 6) {
+		flags = CONTEXT_WORD(ctx, 4);
+		result = CONTEXT_WORD(ctx, 6);
+	} else if (recvmsg_parameters == 5) {
+		flags = CONTEXT_WORD(ctx, 3);
+		result = CONTEXT_WORD(ctx, 5);
+	} else {
+		flags = CONTEXT_WORD(ctx, 3);
+		result = CONTEXT_WORD(ctx, 4);
+	}
+	if (!(flags & NOT_A_READ))
+		ciphertext_moved(sk, TLS_RECEIVED, result, true);
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tls_state, struct sock *sk, int from, int to)
+{
+	__u64 now = bpf_ktime_get_ns(), key;
+
+	if (to != TCP_ESTABLISHED || select_tcp(sk, true) == ROLE_NONE)
+		return 0;
+	key = address_of(sk);
+	forget_tls(key);
+	bpf_map_update_elem(&tls_opened, &key, &now, BPF_ANY);
+	return 0;
+}
+
+/* Every TCP socket: one that was reset has lost its ports. */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(tls_end, struct sock *sk)
+{
+	__u64 key = address_of(sk);
+
+	forget_tls(key);
+	bpf_map_delete_elem(&tls_opened, &key);
 	return 0;
 }

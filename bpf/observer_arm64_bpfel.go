@@ -49,6 +49,8 @@ const (
 	observerEventFlagFLAG_WORD        observerEventFlag = 32
 	observerEventFlagFLAG_WORDS       observerEventFlag = 96
 	observerEventFlagFLAG_OWN_NETWORK observerEventFlag = 128
+	observerEventFlagFLAG_PLAINTEXT   observerEventFlag = 1
+	observerEventFlagFLAG_WHOLE       observerEventFlag = 2
 )
 
 type observerEventKind uint32
@@ -65,6 +67,7 @@ const (
 	observerEventKindEVENT_CLOSED       observerEventKind = 9
 	observerEventKindEVENT_OPENING      observerEventKind = 10
 	observerEventKindEVENT_OTHER_STREAM observerEventKind = 11
+	observerEventKindEVENT_TLS_USER     observerEventKind = 12
 )
 
 type observerEventRole uint32
@@ -83,6 +86,7 @@ const (
 	observerGapReasonGAP_NOT_IN_MEMORY observerGapReason = 3
 	observerGapReasonGAP_CROWDED       observerGapReason = 4
 	observerGapReasonGAP_URGENT        observerGapReason = 5
+	observerGapReasonGAP_UNSEEN        observerGapReason = 6
 )
 
 type observerLoss uint32
@@ -128,6 +132,7 @@ type observerScratch struct {
 		Keep       uint32
 		End        uint32
 	}
+	Taken   uint64
 	Event   observerEvent
 	Payload [16384]uint8
 }
@@ -195,6 +200,70 @@ type observerTaskCalls struct {
 	Pad         uint32
 }
 
+type observerTlsConn struct {
+	_       structs.HostLayout
+	Head    observerEvent
+	Ssl     uint64
+	Retried uint64
+	Tgid    uint32
+	Pad     uint32
+	Edge    [2]uint32
+	Hole    [2]uint32
+	Offset  [2]uint32
+}
+
+type observerTlsObject struct {
+	_    structs.HostLayout
+	Ssl  uint64
+	Tgid uint64
+}
+
+type observerTlsRole uint32
+
+const (
+	observerTlsRoleTLS_WRITE_START       observerTlsRole = 1
+	observerTlsRoleTLS_WRITE_EX_START    observerTlsRole = 2
+	observerTlsRoleTLS_WRITE_FIFTH_START observerTlsRole = 3
+	observerTlsRoleTLS_WRITE_END         observerTlsRole = 4
+	observerTlsRoleTLS_WRITE_EX_END      observerTlsRole = 5
+	observerTlsRoleTLS_READ_START        observerTlsRole = 6
+	observerTlsRoleTLS_READ_EX_START     observerTlsRole = 7
+	observerTlsRoleTLS_READ_END          observerTlsRole = 8
+	observerTlsRoleTLS_READ_EX_END       observerTlsRole = 9
+	observerTlsRoleTLS_OTHER_START       observerTlsRole = 10
+	observerTlsRoleTLS_FREE              observerTlsRole = 11
+)
+
+type observerTlsTask struct {
+	_     structs.HostLayout
+	Calls [2]struct {
+		_          structs.HostLayout
+		Ssl        uint64
+		Stack      uint64
+		Buffer     uint64
+		Out        uint64
+		Time       uint64
+		Sk         uint64
+		Attachment uint16
+		Silent     bool
+		Pad        [5]uint8
+	}
+	Outer [2]struct {
+		_          structs.HostLayout
+		Ssl        uint64
+		Stack      uint64
+		Buffer     uint64
+		Out        uint64
+		Time       uint64
+		Sk         uint64
+		Attachment uint16
+		Silent     bool
+		Pad        [5]uint8
+	}
+	Reported bool
+	Pad      [7]uint8
+}
+
 type observerUnixName struct {
 	_      structs.HostLayout
 	Length uint32
@@ -250,6 +319,12 @@ const (
 	observerMapPercpuRings             = "percpu_rings"
 	observerMapScratches               = "scratches"
 	observerMapStops                   = "stops"
+	observerMapTlsAttached             = "tls_attached"
+	observerMapTlsConns                = "tls_conns"
+	observerMapTlsObjects              = "tls_objects"
+	observerMapTlsOpened               = "tls_opened"
+	observerMapTlsStops                = "tls_stops"
+	observerMapTlsTasks                = "tls_tasks"
 	observerMapUnixForeign             = "unix_foreign"
 	observerMapUnixPaths               = "unix_paths"
 	observerMapUnixResidents           = "unix_residents"
@@ -268,6 +343,8 @@ const (
 	observerProgFentrySend             = "fentry_send"
 	observerProgFentrySent             = "fentry_sent"
 	observerProgFentrySockmap          = "fentry_sockmap"
+	observerProgFentryTlsReceived      = "fentry_tls_received"
+	observerProgFentryTlsSent          = "fentry_tls_sent"
 	observerProgFentryUnixFree         = "fentry_unix_free"
 	observerProgFentryUnixReceive      = "fentry_unix_receive"
 	observerProgFentryUnixReceived     = "fentry_unix_received"
@@ -301,9 +378,14 @@ const (
 	observerProgKprobeUnixShutdown     = "kprobe_unix_shutdown"
 	observerProgKprobeUnixSplice       = "kprobe_unix_splice"
 	observerProgKprobeUnixSpliced      = "kprobe_unix_spliced"
+	observerProgTlsEnd                 = "tls_end"
+	observerProgTlsPoint               = "tls_point"
+	observerProgTlsState               = "tls_state"
 	observerProgTracepointReceived     = "tracepoint_received"
 	observerProgTracepointSend         = "tracepoint_send"
 	observerProgTracepointSent         = "tracepoint_sent"
+	observerProgTracepointTlsReceived  = "tracepoint_tls_received"
+	observerProgTracepointTlsSent      = "tracepoint_tls_sent"
 	observerProgTracepointUnixReceived = "tracepoint_unix_received"
 	observerProgTracepointUnixSent     = "tracepoint_unix_sent"
 	observerProgUnixList               = "unix_list"
@@ -321,6 +403,7 @@ const (
 	observerVarReadsMptcp              = "reads_mptcp"
 	observerVarRecvmsgParameters       = "recvmsg_parameters"
 	observerVarServerPorts             = "server_ports"
+	observerVarTlsScratches            = "tls_scratches"
 	observerVarUnixByAddress           = "unix_by_address"
 	observerVarUnixListed              = "unix_listed"
 	observerVarUnixListedByNetwork     = "unix_listed_by_network"
@@ -337,6 +420,7 @@ const (
 	observerVarUnusedRole              = "unused_role"
 	observerVarUnusedStopDirection     = "unused_stop_direction"
 	observerVarUnusedStream            = "unused_stream"
+	observerVarUnusedTlsRole           = "unused_tls_role"
 )
 
 // loadObserver returns the embedded CollectionSpec for observer.
@@ -394,6 +478,8 @@ type observerProgramSpecs struct {
 	FentrySend             *ebpf.ProgramSpec `ebpf:"fentry_send"`
 	FentrySent             *ebpf.ProgramSpec `ebpf:"fentry_sent"`
 	FentrySockmap          *ebpf.ProgramSpec `ebpf:"fentry_sockmap"`
+	FentryTlsReceived      *ebpf.ProgramSpec `ebpf:"fentry_tls_received"`
+	FentryTlsSent          *ebpf.ProgramSpec `ebpf:"fentry_tls_sent"`
 	FentryUnixFree         *ebpf.ProgramSpec `ebpf:"fentry_unix_free"`
 	FentryUnixReceive      *ebpf.ProgramSpec `ebpf:"fentry_unix_receive"`
 	FentryUnixReceived     *ebpf.ProgramSpec `ebpf:"fentry_unix_received"`
@@ -427,9 +513,14 @@ type observerProgramSpecs struct {
 	KprobeUnixShutdown     *ebpf.ProgramSpec `ebpf:"kprobe_unix_shutdown"`
 	KprobeUnixSplice       *ebpf.ProgramSpec `ebpf:"kprobe_unix_splice"`
 	KprobeUnixSpliced      *ebpf.ProgramSpec `ebpf:"kprobe_unix_spliced"`
+	TlsEnd                 *ebpf.ProgramSpec `ebpf:"tls_end"`
+	TlsPoint               *ebpf.ProgramSpec `ebpf:"tls_point"`
+	TlsState               *ebpf.ProgramSpec `ebpf:"tls_state"`
 	TracepointReceived     *ebpf.ProgramSpec `ebpf:"tracepoint_received"`
 	TracepointSend         *ebpf.ProgramSpec `ebpf:"tracepoint_send"`
 	TracepointSent         *ebpf.ProgramSpec `ebpf:"tracepoint_sent"`
+	TracepointTlsReceived  *ebpf.ProgramSpec `ebpf:"tracepoint_tls_received"`
+	TracepointTlsSent      *ebpf.ProgramSpec `ebpf:"tracepoint_tls_sent"`
 	TracepointUnixReceived *ebpf.ProgramSpec `ebpf:"tracepoint_unix_received"`
 	TracepointUnixSent     *ebpf.ProgramSpec `ebpf:"tracepoint_unix_sent"`
 	UnixList               *ebpf.ProgramSpec `ebpf:"unix_list"`
@@ -452,6 +543,12 @@ type observerMapSpecs struct {
 	PercpuRings          *ebpf.MapSpec `ebpf:"percpu_rings"`
 	Scratches            *ebpf.MapSpec `ebpf:"scratches"`
 	Stops                *ebpf.MapSpec `ebpf:"stops"`
+	TlsAttached          *ebpf.MapSpec `ebpf:"tls_attached"`
+	TlsConns             *ebpf.MapSpec `ebpf:"tls_conns"`
+	TlsObjects           *ebpf.MapSpec `ebpf:"tls_objects"`
+	TlsOpened            *ebpf.MapSpec `ebpf:"tls_opened"`
+	TlsStops             *ebpf.MapSpec `ebpf:"tls_stops"`
+	TlsTasks             *ebpf.MapSpec `ebpf:"tls_tasks"`
 	UnixForeign          *ebpf.MapSpec `ebpf:"unix_foreign"`
 	UnixPaths            *ebpf.MapSpec `ebpf:"unix_paths"`
 	UnixResidents        *ebpf.MapSpec `ebpf:"unix_residents"`
@@ -474,6 +571,7 @@ type observerVariableSpecs struct {
 	ReadsMptcp            *ebpf.VariableSpec `ebpf:"reads_mptcp"`
 	RecvmsgParameters     *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
 	ServerPorts           *ebpf.VariableSpec `ebpf:"server_ports"`
+	TlsScratches          *ebpf.VariableSpec `ebpf:"tls_scratches"`
 	UnixByAddress         *ebpf.VariableSpec `ebpf:"unix_by_address"`
 	UnixListed            *ebpf.VariableSpec `ebpf:"unix_listed"`
 	UnixListedByNetwork   *ebpf.VariableSpec `ebpf:"unix_listed_by_network"`
@@ -490,6 +588,7 @@ type observerVariableSpecs struct {
 	UnusedRole            *ebpf.VariableSpec `ebpf:"unused_role"`
 	UnusedStopDirection   *ebpf.VariableSpec `ebpf:"unused_stop_direction"`
 	UnusedStream          *ebpf.VariableSpec `ebpf:"unused_stream"`
+	UnusedTlsRole         *ebpf.VariableSpec `ebpf:"unused_tls_role"`
 }
 
 // observerObjects contains all objects after they have been loaded into the kernel.
@@ -522,6 +621,12 @@ type observerMaps struct {
 	PercpuRings          *ebpf.Map `ebpf:"percpu_rings"`
 	Scratches            *ebpf.Map `ebpf:"scratches"`
 	Stops                *ebpf.Map `ebpf:"stops"`
+	TlsAttached          *ebpf.Map `ebpf:"tls_attached"`
+	TlsConns             *ebpf.Map `ebpf:"tls_conns"`
+	TlsObjects           *ebpf.Map `ebpf:"tls_objects"`
+	TlsOpened            *ebpf.Map `ebpf:"tls_opened"`
+	TlsStops             *ebpf.Map `ebpf:"tls_stops"`
+	TlsTasks             *ebpf.Map `ebpf:"tls_tasks"`
 	UnixForeign          *ebpf.Map `ebpf:"unix_foreign"`
 	UnixPaths            *ebpf.Map `ebpf:"unix_paths"`
 	UnixResidents        *ebpf.Map `ebpf:"unix_residents"`
@@ -541,6 +646,12 @@ func (m *observerMaps) Close() error {
 		m.PercpuRings,
 		m.Scratches,
 		m.Stops,
+		m.TlsAttached,
+		m.TlsConns,
+		m.TlsObjects,
+		m.TlsOpened,
+		m.TlsStops,
+		m.TlsTasks,
 		m.UnixForeign,
 		m.UnixPaths,
 		m.UnixResidents,
@@ -564,6 +675,7 @@ type observerVariables struct {
 	ReadsMptcp            *ebpf.Variable `ebpf:"reads_mptcp"`
 	RecvmsgParameters     *ebpf.Variable `ebpf:"recvmsg_parameters"`
 	ServerPorts           *ebpf.Variable `ebpf:"server_ports"`
+	TlsScratches          *ebpf.Variable `ebpf:"tls_scratches"`
 	UnixByAddress         *ebpf.Variable `ebpf:"unix_by_address"`
 	UnixListed            *ebpf.Variable `ebpf:"unix_listed"`
 	UnixListedByNetwork   *ebpf.Variable `ebpf:"unix_listed_by_network"`
@@ -580,6 +692,7 @@ type observerVariables struct {
 	UnusedRole            *ebpf.Variable `ebpf:"unused_role"`
 	UnusedStopDirection   *ebpf.Variable `ebpf:"unused_stop_direction"`
 	UnusedStream          *ebpf.Variable `ebpf:"unused_stream"`
+	UnusedTlsRole         *ebpf.Variable `ebpf:"unused_tls_role"`
 }
 
 // observerPrograms contains all programs after they have been loaded into the kernel.
@@ -599,6 +712,8 @@ type observerPrograms struct {
 	FentrySend             *ebpf.Program `ebpf:"fentry_send"`
 	FentrySent             *ebpf.Program `ebpf:"fentry_sent"`
 	FentrySockmap          *ebpf.Program `ebpf:"fentry_sockmap"`
+	FentryTlsReceived      *ebpf.Program `ebpf:"fentry_tls_received"`
+	FentryTlsSent          *ebpf.Program `ebpf:"fentry_tls_sent"`
 	FentryUnixFree         *ebpf.Program `ebpf:"fentry_unix_free"`
 	FentryUnixReceive      *ebpf.Program `ebpf:"fentry_unix_receive"`
 	FentryUnixReceived     *ebpf.Program `ebpf:"fentry_unix_received"`
@@ -632,9 +747,14 @@ type observerPrograms struct {
 	KprobeUnixShutdown     *ebpf.Program `ebpf:"kprobe_unix_shutdown"`
 	KprobeUnixSplice       *ebpf.Program `ebpf:"kprobe_unix_splice"`
 	KprobeUnixSpliced      *ebpf.Program `ebpf:"kprobe_unix_spliced"`
+	TlsEnd                 *ebpf.Program `ebpf:"tls_end"`
+	TlsPoint               *ebpf.Program `ebpf:"tls_point"`
+	TlsState               *ebpf.Program `ebpf:"tls_state"`
 	TracepointReceived     *ebpf.Program `ebpf:"tracepoint_received"`
 	TracepointSend         *ebpf.Program `ebpf:"tracepoint_send"`
 	TracepointSent         *ebpf.Program `ebpf:"tracepoint_sent"`
+	TracepointTlsReceived  *ebpf.Program `ebpf:"tracepoint_tls_received"`
+	TracepointTlsSent      *ebpf.Program `ebpf:"tracepoint_tls_sent"`
 	TracepointUnixReceived *ebpf.Program `ebpf:"tracepoint_unix_received"`
 	TracepointUnixSent     *ebpf.Program `ebpf:"tracepoint_unix_sent"`
 	UnixList               *ebpf.Program `ebpf:"unix_list"`
@@ -658,6 +778,8 @@ func (p *observerPrograms) Close() error {
 		p.FentrySend,
 		p.FentrySent,
 		p.FentrySockmap,
+		p.FentryTlsReceived,
+		p.FentryTlsSent,
 		p.FentryUnixFree,
 		p.FentryUnixReceive,
 		p.FentryUnixReceived,
@@ -691,9 +813,14 @@ func (p *observerPrograms) Close() error {
 		p.KprobeUnixShutdown,
 		p.KprobeUnixSplice,
 		p.KprobeUnixSpliced,
+		p.TlsEnd,
+		p.TlsPoint,
+		p.TlsState,
 		p.TracepointReceived,
 		p.TracepointSend,
 		p.TracepointSent,
+		p.TracepointTlsReceived,
+		p.TracepointTlsSent,
 		p.TracepointUnixReceived,
 		p.TracepointUnixSent,
 		p.UnixList,

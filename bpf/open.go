@@ -23,6 +23,7 @@ type Options struct {
 	FlushInterval            time.Duration // the longest that an event waits
 	ClientPorts, ServerPorts []uint16      // the ports of the remote end of clients, and of the local end of servers
 	Paths                    []Path        // of the Unix sockets to observe; may be empty
+	TLS                      bool          // read TLS connections, once WatchTLS is called
 }
 
 // Open loads all taps, with the socket calls by the named backend, and attaches those of the socket
@@ -81,8 +82,7 @@ func (o *owned) load(b *backend, options Options) error {
 		return err
 	}
 	var err error
-	if o.stops, err = openStops(o.shared.Maps[observerMapStops], o.shared.Maps[observerMapGenerations],
-		o.shared.Maps[observerMapElisions]); err != nil {
+	if o.stops, err = openStops(o.shared.Maps); err != nil {
 		return err
 	}
 	if err := o.setPorts(options.ClientPorts, options.ServerPorts); err != nil {
@@ -119,6 +119,7 @@ func (o *owned) loadTaps(b *backend, options Options) error {
 		}
 	}
 	o.unix.load(b, object, o.shared.Maps, types)
+	o.tls.load(b, options.TLS, object, o.shared.Maps, types)
 	return nil
 }
 
@@ -156,7 +157,8 @@ func (b *backend) mostDescriptors() int {
 	for _, f := range slices.Concat(b.further, b.furtherUnix) {
 		calls += len(f.hooks)
 	}
-	return 2*(int(b.duplicates())*calls+int(lifeDuplicates())*len(lifeHooks)+len(listingHooks)+len(unixListing)+1) + spareDescriptors
+	life := len(lifeHooks) + len(tlsLifeHooks)
+	return 2*(int(b.duplicates())*(calls+len(b.tls))+int(lifeDuplicates())*life+len(listingHooks)+len(unixListing)+1) + spareDescriptors
 }
 
 // constants is the name of the map with the variables that are set before loading.
@@ -193,6 +195,9 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 	}
 	spec.Maps[observerMapPercpuRings].MaxEntries = rings
 	spec.Maps[observerMapPercpuRings].ValueSize = percpuRingBytes(ringSize)
+	if err := prepareTLS(spec, options.TLS, preemptibleHere()); err != nil {
+		return nil, err
+	}
 	recvmsg, err := kernelFunction("tcp_recvmsg")
 	if err != nil {
 		return nil, err

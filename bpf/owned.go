@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,7 @@ type owned struct {
 	shared                *ebpf.Collection // the maps and the variables, without programs
 	socket, life, listing *tap
 	unix                  unixTaps
+	tls                   tlsTaps
 	ring                  *ring
 	percpu                []byte // the memory of the per-CPU rings
 	merge                 *merge // of the ring buffer and the per-CPU rings
@@ -79,6 +81,7 @@ func (o *owned) free() {
 		}
 	}
 	o.unix.close()
+	o.tls.close()
 	if o.shared != nil {
 		o.shared.Close()
 	}
@@ -100,7 +103,7 @@ func (o *owned) setPorts(client, server []uint16) error {
 // missedRuns returns how often the kernel skipped programs that have no duplicates.
 func (o *owned) missedRuns() (uint64, error) {
 	var sum uint64
-	for _, t := range append(o.taps(), o.unix.loaded()...) {
+	for _, t := range slices.Concat(o.taps(), o.unix.loaded(), o.tls.loaded()) {
 		missed, err := t.missedRuns()
 		if err != nil {
 			return sum, err

@@ -10,14 +10,19 @@
 
 #include "stop.h"
 
+/* An event in a per-CPU ring, whose payload is copied and whose head is still to be filled. */
+struct percpu_slot {
+	struct percpu_ring *ring;
+	struct event *event;
+	__u64 end; /* bytes that are produced with it */
+};
+
 /*
- * Submits n bytes at the cursor, from offset seq of a stream on. Returns false, without any effect,
- * if the call is not for a per-CPU ring or the ring has no room. An event that begins near the end
- * of the ring continues in the slack behind it; the next event begins as far behind the start of
- * the ring.
+ * Copies n bytes at the cursor to the ring of a direction. Returns false, without any effect, if the
+ * call is not for a per-CPU ring or the ring has no room. An event that begins near the end of the
+ * ring continues in the slack behind it; the next event begins as far behind the start of the ring.
  */
-static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
-						  struct cursor *cursor, __u32 n, struct unix_state *state, bool direct)
+static __always_inline bool take_percpu_slot(struct percpu_slot *slot, __u8 kind, struct cursor *cursor, __u32 n)
 {
 	__u32 which =
 	    SCRATCH_COUNT * bpf_get_smp_processor_id() + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
@@ -32,9 +37,6 @@ static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __
 	if (!percpu_ring_size || duplicate || cursor->memory != MEMORY_USER || consumer_state == CONSUMER_IDLE_WAIT ||
 	    n >= LONG_CALL)
 		return false;
-	/* Where these programs can be preempted, those of TCP write here. */
-	if (state && duplicates > 1)
-		return false;
 	ring = bpf_map_lookup_elem(&percpu_rings, &which);
 	if (!ring)
 		return false;
@@ -48,19 +50,48 @@ static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __
 		return false; /* never true; the verifier of 5.10 loses the bound of a spilled register */
 	if (bpf_probe_read_user(e + 1, wanted, (void *)cursor->base))
 		return false;
-	put_endpoints(e, sk, role, state, direct);
+	slot->ring = ring;
+	slot->event = e;
+	slot->end = at + size;
+	return true;
+}
+
+/* Sets the fields of an event behind its endpoints, and hands it to the consumer. */
+static __always_inline void submit_percpu_slot(struct percpu_slot *slot, __u8 kind, __u64 time, __u32 seq, __u32 n,
+					       __u8 flags)
+{
+	struct event *e = slot->event;
+
 	e->time = time;
 	e->seq = seq;
 	e->len = n;
 	e->kind = kind;
 	e->reason = 0;
-	e->flags = 0;
+	e->flags = flags;
 	/*
 	 * The consumer reads the event as soon as produced is behind it. The loader creates per-CPU
 	 * rings only where the CPU keeps stores in order.
 	 */
 	asm volatile("" ::: "memory");
-	ring->produced = at + size;
+	slot->ring->produced = slot->end;
+}
+
+/*
+ * Submits n bytes at the cursor, from offset seq of a stream on. Returns false, without any effect,
+ * as take_percpu_slot() does.
+ */
+static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
+						  struct cursor *cursor, __u32 n, struct unix_state *state, bool direct)
+{
+	struct percpu_slot slot;
+
+	/* Where these programs can be preempted, those of TCP write here. */
+	if (state && duplicates > 1)
+		return false;
+	if (!take_percpu_slot(&slot, kind, cursor, n))
+		return false;
+	put_endpoints(slot.event, sk, role, state, direct);
+	submit_percpu_slot(&slot, kind, time, seq, n, 0);
 	return true;
 }
 

@@ -23,12 +23,13 @@ type Probes struct {
 	reader   *reader // for the reader only; nil after Release
 	released bool
 
-	ending   sync.Once  // Close
-	lock     sync.Mutex // protects the fields below
-	ended    bool       // no tap may be attached any more
-	attached []*attached
-	paths    *attached // the tap of Unix sockets, nil while no path is observed
-	missed   uint64    // calls missed by return probes that were detached since
+	ending    sync.Once  // Close
+	lock      sync.Mutex // protects the fields below
+	ended     bool       // no tap may be attached any more
+	attached  []*attached
+	libraries tlsLibraries
+	paths     *attached // the tap of Unix sockets, nil while no path is observed
+	missed    uint64    // calls missed by return probes that were detached since
 }
 
 // reader is the state that the reader uses for each event.
@@ -115,16 +116,17 @@ func (p *Probes) SetPorts(client, server []uint16) error {
 	return o.stops.renew(func() error { return o.setPorts(client, server) })
 }
 
-// Stop makes the probes skip the payload that a connection sends (sent), or receives. Call it for
-// each unwanted event, with the connection and the time of that event: it takes effect at the
-// second call at the earliest, and ends with the connection at the latest.
-func (p *Probes) Stop(conn uint64, sent bool, time uint64) {
+// Stop makes the probes skip the payload that a connection sends (sent), or receives; of a TLS
+// connection the plaintext or the ciphertext. Call it for each unwanted event, with the connection
+// and the time of that event: it takes effect at the second call at the earliest, and ends with the
+// connection at the latest.
+func (p *Probes) Stop(conn uint64, sent bool, time uint64, plaintext bool) {
 	direction := observerStopDirectionSTOP_RECEIVED
 	if sent {
 		direction = observerStopDirectionSTOP_SENT
 	}
 	if p.reader != nil {
-		p.reader.stop(conn, uint64(direction), time)
+		p.reader.stop(conn, uint64(direction), time, plaintext)
 	}
 }
 

@@ -24,32 +24,40 @@ const (
 type stops struct {
 	lock        sync.Mutex // protects the fields below, because another goroutine changes the ports
 	words       []uint64   // a stop for each slot, written here
+	plaintext   []uint64   // the same for the plaintext of TLS connections; nil if it is off
 	generations []uint64   // how often connections began or ended in each slot, written by the probes
 	elisions    []uint64   // the values that streams are in the middle of, written by the probes
 	candidates  [4096]candidate
-	memory      [3][]byte
+	memory      [][]byte
 }
 
 // candidate is a direction of a connection to stop, once an event proves that the connection
 // existed after its generation was read.
 type candidate struct {
 	conn       uint64
+	plaintext  bool
 	direction  uint64
 	generation uint64 // as read
 	since      uint64 // after reading it, CLOCK_MONOTONIC in ns
 }
 
-func openStops(words, generations, elisions *ebpf.Map) (*stops, error) {
+func openStops(shared map[string]*ebpf.Map) (*stops, error) {
 	s := new(stops)
-	for i, m := range [...]*ebpf.Map{words, generations, elisions} {
+	for name, words := range map[string]*[]uint64{
+		observerMapStops: &s.words, observerMapTlsStops: &s.plaintext, observerMapGenerations: &s.generations, observerMapElisions: &s.elisions,
+	} {
+		m := shared[name]
+		if m == nil {
+			continue
+		}
 		memory, err := unix.Mmap(m.FD(), 0, 8*int(m.MaxEntries()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 		if err != nil {
 			s.close()
 			return nil, fmt.Errorf("map table of stops: %w", err)
 		}
-		s.memory[i] = memory
+		s.memory = append(s.memory, memory)
+		*words = wordsOf(memory)
 	}
-	s.words, s.generations, s.elisions = wordsOf(s.memory[0]), wordsOf(s.memory[1]), wordsOf(s.memory[2])
 	return s, nil
 }
 
@@ -63,33 +71,41 @@ func (s *stops) slot(conn uint64) (slot int, tag uint64) {
 }
 
 // stop stops one direction of a connection, at the second call at the earliest. It is called for
-// each unwanted event, with its time in ns.
-func (s *stops) stop(conn, direction, time uint64) {
+// each unwanted event, with its time in ns, and whether it carries the plaintext of a TLS
+// connection.
+func (s *stops) stop(conn, direction, time uint64, plaintext bool) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	slot, tag := s.slot(conn)
 	generation := atomic.LoadUint64(&s.generations[slot]) % stopGenerations // before the clock is read
 	c := &s.candidates[(uint64(slot)<<1|direction>>1)%uint64(len(s.candidates))]
-	if c.conn != conn || c.direction != direction || c.generation != generation {
-		*c = candidate{conn, direction, generation, uint64(host.Monotonic())}
+	if c.conn != conn || c.direction != direction || c.generation != generation || c.plaintext != plaintext {
+		*c = candidate{conn, plaintext, direction, generation, uint64(host.Monotonic())}
 		return
 	}
 	if time <= c.since {
 		return
 	}
+	words := s.words
+	if plaintext {
+		words = s.plaintext
+	}
 	word := tag<<32 | generation<<2
-	if old := atomic.LoadUint64(&s.words[slot]); old&^3 == word {
+	if old := atomic.LoadUint64(&words[slot]); old&^3 == word {
 		word |= old
 	}
-	atomic.StoreUint64(&s.words[slot], word|direction)
+	atomic.StoreUint64(&words[slot], word|direction)
 }
 
 // lift ends the stop of a connection.
 func (s *stops) lift(conn uint64) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	if slot, tag := s.slot(conn); atomic.LoadUint64(&s.words[slot])>>32 == tag {
-		atomic.StoreUint64(&s.words[slot], 0)
+	slot, tag := s.slot(conn)
+	for _, words := range [...][]uint64{s.words, s.plaintext} {
+		if words != nil && atomic.LoadUint64(&words[slot])>>32 == tag {
+			atomic.StoreUint64(&words[slot], 0)
+		}
 	}
 }
 
@@ -98,6 +114,7 @@ func (s *stops) liftAll() {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	s.empty(s.words)
+	s.empty(s.plaintext)
 }
 
 // renew clears the tables, and makes a change before another stop can be set. It is for changes by
@@ -107,6 +124,7 @@ func (s *stops) renew(change func() error) error {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	s.empty(s.words)
+	s.empty(s.plaintext)
 	s.empty(s.elisions)
 	return change()
 }
@@ -124,8 +142,6 @@ func (s *stops) empty(words []uint64) {
 
 func (s *stops) close() {
 	for _, memory := range s.memory {
-		if memory != nil {
-			_ = unix.Munmap(memory)
-		}
+		_ = unix.Munmap(memory)
 	}
 }

@@ -50,20 +50,28 @@ struct {
 	__type(value, __u64);
 } generations SEC(".maps");
 
+/* True if a stop is of the socket at an address, for a direction, and applies to its generation. */
+static __always_inline bool applies(__u64 word, __u64 conn, __u32 *slot, __u32 direction)
+{
+	__u64 *generation;
+
+	if (word >> 32 != tag_of(conn) || !(word & direction))
+		return false;
+	generation = bpf_map_lookup_elem(&generations, slot);
+	return generation && (((word >> 2) ^ *generation) & (STOP_GENERATIONS - 1)) == 0;
+}
+
 /* True if user space does not want the payload of a direction of a socket. */
 static __always_inline bool stopped(struct sock *sk, __u32 direction)
 {
 	__u32 slot = slot_of(low_address_of(sk));
-	__u64 *stop = bpf_map_lookup_elem(&stops, &slot), *generation;
+	__u64 *stop = bpf_map_lookup_elem(&stops, &slot);
 	__u64 word;
 
 	if (!stop || !*stop)
 		return false;
 	word = *stop;
-	if (word >> 32 != tag_of(address_of(sk)) || !(word & direction))
-		return false;
-	generation = bpf_map_lookup_elem(&generations, &slot);
-	return generation && (((word >> 2) ^ *generation) & (STOP_GENERATIONS - 1)) == 0;
+	return applies(word, address_of(sk), &slot, direction);
 }
 
 /* Clears the state of a socket, because a connection begins or ends on it. */

@@ -24,7 +24,11 @@ type Options struct {
 	MaxBytesPerCall          int           // payload copied of one socket call; the rest is a Gap
 	ClientPorts, ServerPorts []uint16      // ports of the remote end of clients, and of the local end of servers
 	Paths                    []event.Path  // Unix sockets to observe; may be empty
-	Logger                   *slog.Logger
+	TLS                      bool          // make it possible to read TLS connections
+	// TLSUser is called by Read for each thread of a process that moves TLS records on an observed
+	// connection and whose library is not probed. It must not block. May be nil.
+	TLSUser func(pid uint32)
+	Logger  *slog.Logger
 }
 
 // Live is the Source of this machine's socket calls, by the probes of package bpf.
@@ -40,6 +44,7 @@ type Live struct {
 	checked  int64               // time of the last loss check
 	full     uint64              // events lost to a full ring at that time
 	reach    event.Reach         // the lower bound for a connection in another network namespace
+	tlsUser  func(pid uint32)    // may be nil
 	foreign  map[uint64]struct{} // connections whose ephemeral port has the number of an observed port
 	bytes    uint64
 	events   uint64
@@ -78,6 +83,7 @@ func Open(backend string, options Options) (*Live, error) {
 		ClientPorts:   options.ClientPorts,
 		ServerPorts:   options.ServerPorts,
 		Paths:         pathsOf(options.Paths),
+		TLS:           options.TLS,
 	})
 	if err != nil {
 		if output, found := bpf.VerifierOutput(err); found {
@@ -89,6 +95,7 @@ func Open(backend string, options Options) (*Live, error) {
 		options.Logger.Warn("the probes are limited", "backend", backend, "limit", limit)
 	}
 	live := newLive(probes, options.Logger)
+	live.tlsUser = options.TLSUser
 	live.observePaths(options.Paths, probes.UnixLimit())
 	live.lister.request()
 	return live, nil
@@ -255,8 +262,8 @@ func (l *Live) checkLoss() {
 }
 
 // TurnAway implements Gate.
-func (l *Live) TurnAway(conn uint64, role event.Role, direction event.Direction, time int64) {
-	l.probes.Stop(conn, (direction == event.Request) == (role == event.Client), uint64(time))
+func (l *Live) TurnAway(conn uint64, role event.Role, direction event.Direction, time int64, plaintext event.Plaintext) {
+	l.probes.Stop(conn, (direction == event.Request) == (role == event.Client), uint64(time), plaintext != event.NotPlaintext)
 }
 
 // Readmit implements Gate.

@@ -25,6 +25,7 @@ var reasons = [...]event.Reason{
 	bpf.GapNotInMemory: event.NotInMemory,
 	bpf.GapCrowded:     event.Crowded,
 	bpf.GapUrgent:      event.Urgent,
+	bpf.GapUnseen:      event.Unseen,
 }
 
 var streams = [...]event.Stream{
@@ -36,8 +37,19 @@ var streams = [...]event.Stream{
 	bpf.StreamSeqpacket: event.Seqpacket,
 }
 
+var plaintexts = [...]event.Plaintext{
+	bpf.Plaintext:             event.PlaintextFromHere,
+	bpf.Plaintext | bpf.Whole: event.WholePlaintext,
+}
+
 // translate converts an event of the probes. It returns false if the event is not to be delivered.
 func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
+	if head.Kind == bpf.TLSUser {
+		if l.tlsUser != nil && !l.ignore(head) {
+			l.tlsUser(head.Seq)
+		}
+		return false
+	}
 	if int(head.Kind) >= len(kinds) || kinds[head.Kind] == 0 || l.ignore(head) {
 		return false
 	}
@@ -55,6 +67,7 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 	}
 	e.Data = payload
 	e.Reach = l.reach
+	e.Plaintext = event.NotPlaintext
 	if e.Kind != event.Data && e.Kind != event.Gap {
 		if e.Kind == event.OtherStream && int(head.Reason) < len(streams) {
 			e.Stream = streams[head.Reason]
@@ -72,6 +85,7 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 		return true
 	}
 	e.Seq, e.Len = head.Seq, head.Len
+	e.Plaintext = plaintexts[head.Flags&(bpf.Plaintext|bpf.Whole)]
 	e.Reason = 0
 	if int(head.Reason) < len(reasons) { // nearly always 0
 		e.Reason = reasons[head.Reason]
@@ -118,7 +132,7 @@ func (l *Live) ignore(head *bpf.Event) bool {
 	if found {
 		switch head.Kind {
 		case bpf.Sent, bpf.SentGap, bpf.Received, bpf.ReceivedGap:
-			l.probes.Stop(head.Conn, head.Kind == bpf.Sent || head.Kind == bpf.SentGap, head.Time)
+			l.probes.Stop(head.Conn, head.Kind == bpf.Sent || head.Kind == bpf.SentGap, head.Time, head.Flags&bpf.Plaintext != 0)
 		}
 	}
 	return found

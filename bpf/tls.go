@@ -1,0 +1,306 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/redis-observer/redis-observer/internal/host"
+)
+
+// ErrNoTLS is in the error of WatchTLS if the probes cannot read TLS connections on this machine.
+var ErrNoTLS = errors.New("cannot read TLS connections")
+
+var (
+	errTLSOff  = errors.New("it is switched off")
+	errTooMany = fmt.Errorf("more than %d libraries are probed", tlsAttachments-1)
+)
+
+const (
+	tlsAttachments = 4096  // TLS_ATTACHMENTS of tls.h; the first is never used
+	tlsConnections = 16384 // bound at once
+	// Of each CPU, where the kernel can preempt the probes: SCRATCH_COUNT and TLS_MOST_SCRATCHES.
+	scratchCount, tlsMostScratches = 2, 6
+)
+
+// tlsMaps are the maps that only the programs for TLS use, and how many entries they have.
+var tlsMaps = map[string]uint32{
+	observerMapTlsTasks:    0,
+	observerMapTlsConns:    tlsConnections,
+	observerMapTlsObjects:  tlsConnections,
+	observerMapTlsOpened:   tlsConnections,
+	observerMapTlsAttached: tlsAttachments,
+	observerMapTlsStops:    0,
+}
+
+// tlsTaps are the taps of TLS: the socket calls, the life of the sockets, and the program for the
+// points of libraries, which is attached to one library at a time (AttachPoints). A kernel may be
+// able to observe TCP but not these, so a failure to load them is kept until they are needed.
+type tlsTaps struct {
+	calls, life, points *tap
+	err                 error // why they could not be loaded; matches ErrNoTLS
+}
+
+// tlsLibraries are the attachments that are in use.
+type tlsLibraries struct {
+	lock     sync.Mutex
+	watching []*attached // the taps of the socket calls and of the life; nil until they are needed
+	used     map[uint16]bool
+	next     uint16
+}
+
+var tlsLifeHooks = []hook{
+	{observerProgTlsState, attachTracing},
+	{observerProgTlsEnd, attachTracing},
+}
+
+// load loads the taps, or sets err.
+func (t *tlsTaps) load(b *backend, on bool, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) {
+	if err := t.tryLoad(b, on, object, shared, types); err != nil {
+		t.close()
+		*t = tlsTaps{err: fmt.Errorf("%w with backend %s: %w", ErrNoTLS, b.name, err)}
+	}
+}
+
+func (t *tlsTaps) tryLoad(b *backend, on bool, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) error {
+	if !on {
+		return errTLSOff
+	}
+	if len(b.tls) == 0 {
+		return errors.New("it has no programs for them")
+	}
+	t.calls = &tap{hooks: b.tls, duplicates: b.duplicates()}
+	t.life = &tap{hooks: tlsLifeHooks, duplicates: lifeDuplicates()}
+	t.points = &tap{hooks: []hook{{program: observerProgTlsPoint}}, duplicates: 1}
+	for _, tap := range t.loaded() {
+		if err := tap.load(object, shared, types); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loaded returns the taps, none if they could not be loaded.
+func (t *tlsTaps) loaded() []*tap {
+	if t.calls == nil {
+		return nil
+	}
+	return []*tap{t.calls, t.life, t.points}
+}
+
+func (t *tlsTaps) close() {
+	for _, tap := range t.loaded() {
+		tap.close()
+	}
+}
+
+// prepareTLS sets the sizes of the maps for TLS, or removes the maps if it is off, and chooses how
+// the program for the points of libraries is attached. preemptible: the kernel can preempt the
+// probes.
+func prepareTLS(spec *ebpf.CollectionSpec, on, preemptible bool) error {
+	for name, entries := range tlsMaps {
+		switch {
+		case !on:
+			delete(spec.Maps, name)
+		case entries > 0:
+			spec.Maps[name].MaxEntries = entries
+		}
+	}
+	if on && features.HaveBPFLinkUprobeMulti() != nil {
+		spec.Programs[observerProgTlsPoint].AttachType = ebpf.AttachNone
+	}
+	if !on || !preemptible {
+		return nil
+	}
+	scratches := &spec.Maps[observerMapScratches].MaxEntries
+	first := *scratches
+	*scratches += scratchCount * tlsMostScratches
+	return setConstants(spec, map[string]any{observerVarTlsScratches: first})
+}
+
+// TLSLimit returns why TLS connections cannot be read on this machine; nil if they can.
+func (p *Probes) TLSLimit() error {
+	o := p.take()
+	if o == nil {
+		return os.ErrClosed
+	}
+	defer p.giveBack()
+	return o.tls.err
+}
+
+// WatchTLS attaches the taps of TLS connections; a second call has no effect. From then on the
+// probes report each process that moves TLS records on an observed socket, and whose library is not
+// probed (TLSUser). The error matches ErrNoTLS if this machine or backend cannot read TLS
+// connections. After Close it is os.ErrClosed.
+func (p *Probes) WatchTLS() error {
+	o := p.take()
+	if o == nil {
+		return fmt.Errorf("watch TLS connections: %w", os.ErrClosed)
+	}
+	defer p.giveBack()
+	if o.tls.err != nil {
+		return o.tls.err
+	}
+	p.libraries.lock.Lock()
+	defer p.libraries.lock.Unlock()
+	if p.libraries.watching != nil {
+		return nil
+	}
+	var watching []*attached
+	for _, t := range []*tap{o.tls.life, o.tls.calls} {
+		a, err := p.attach(t)
+		if err != nil {
+			for _, a := range watching {
+				err = errors.Join(err, p.detach(a))
+			}
+			return fmt.Errorf("watch TLS connections: %w", err)
+		}
+		watching = append(watching, a)
+	}
+	p.libraries.watching = watching
+	return nil
+}
+
+// PointProgram returns the program for AttachPoints, a copy with a descriptor of its own that the
+// caller must close; nil if this machine cannot read TLS connections, or after Release.
+func (p *Probes) PointProgram() (*ebpf.Program, error) {
+	o := p.take()
+	if o == nil {
+		return nil, os.ErrClosed
+	}
+	defer p.giveBack()
+	if o.tls.err != nil {
+		return nil, o.tls.err
+	}
+	return o.tls.points.loaded[0].Programs[observerProgTlsPoint].Clone()
+}
+
+// BeginLibrary reserves the attachment of a library. Give it to AttachPoints, then to
+// LibraryAttached, and to EndLibrary when the library is detached or could not be attached.
+func (p *Probes) BeginLibrary() (attachment uint16, err error) {
+	l := &p.libraries
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	if len(l.used) == tlsAttachments-1 {
+		return 0, errTooMany
+	}
+	if l.used == nil {
+		l.used = make(map[uint16]bool)
+	}
+	for {
+		l.next = l.next%(tlsAttachments-1) + 1
+		if !l.used[l.next] {
+			l.used[l.next] = true
+			return l.next, nil
+		}
+	}
+}
+
+// LibraryAttached notes that all points of a library are probed: of a connection that is
+// established from now on, no plaintext is missed.
+func (p *Probes) LibraryAttached(attachment uint16) error {
+	return p.setAttached(attachment, uint64(host.Monotonic()))
+}
+
+// EndLibrary gives an attachment back. The links of the library must be closed.
+func (p *Probes) EndLibrary(attachment uint16) error {
+	err := p.setAttached(attachment, 0)
+	p.libraries.lock.Lock()
+	defer p.libraries.lock.Unlock()
+	delete(p.libraries.used, attachment)
+	return err
+}
+
+func (p *Probes) setAttached(attachment uint16, since uint64) error {
+	o := p.take()
+	if o == nil {
+		return fmt.Errorf("note an attached library: %w", os.ErrClosed)
+	}
+	defer p.giveBack()
+	if o.tls.err != nil {
+		return o.tls.err
+	}
+	if err := o.shared.Maps[observerMapTlsAttached].Put(uint32(attachment), since); err != nil {
+		return fmt.Errorf("note an attached library: %w", err)
+	}
+	return nil
+}
+
+// Point is an instruction of a TLS library at which a program runs.
+type Point struct {
+	Function string // of the library, as in SSL_write
+	End      bool   // the function's result is in its register; else its arguments are in theirs
+	Offset   uint64 // of the instruction in the file, in bytes
+	Frame    uint16 // bytes between the stack pointer at the instruction and that at the function's entry
+}
+
+// points are the roles of the functions that can be probed, at their starts and at their ends.
+var points = map[string]struct{ start, end observerTlsRole }{
+	"SSL_write":     {observerTlsRoleTLS_WRITE_START, observerTlsRoleTLS_WRITE_END},
+	"SSL_write_ex":  {observerTlsRoleTLS_WRITE_EX_START, observerTlsRoleTLS_WRITE_EX_END},
+	"SSL_write_ex2": {observerTlsRoleTLS_WRITE_FIFTH_START, observerTlsRoleTLS_WRITE_EX_END},
+	"SSL_read":      {observerTlsRoleTLS_READ_START, observerTlsRoleTLS_READ_END},
+	"SSL_read_ex":   {observerTlsRoleTLS_READ_EX_START, observerTlsRoleTLS_READ_EX_END},
+	"SSL_peek":      {observerTlsRoleTLS_OTHER_START, observerTlsRoleTLS_READ_END},
+	"SSL_peek_ex":   {observerTlsRoleTLS_OTHER_START, observerTlsRoleTLS_READ_END},
+	"SSL_free":      {start: observerTlsRoleTLS_FREE},
+	"SSL_clear":     {start: observerTlsRoleTLS_FREE},
+}
+
+// cookie returns the cookie of a point, in the form that TLS_COOKIE_ROLE and the like of tls.h read.
+func (p *Point) cookie(attachment uint16) (uint64, error) {
+	roles := points[p.Function]
+	role := roles.start
+	if p.End {
+		role = roles.end
+	}
+	if role == 0 {
+		return 0, fmt.Errorf("probe %s: no program runs there", p.Function)
+	}
+	return uint64(role) | uint64(p.Frame)<<16 | uint64(attachment)<<48, nil
+}
+
+// AttachPoints attaches the program of PointProgram to points of the file at a path, in all
+// processes that have mapped it or will. Any process that has the program may call it. Closing the
+// result detaches.
+func AttachPoints(program *ebpf.Program, path string, points []Point, attachment uint16) (io.Closer, error) {
+	file, err := link.OpenExecutable(path)
+	if err != nil {
+		return nil, fmt.Errorf("open library: %w", err)
+	}
+	options := new(link.UprobeMultiOptions)
+	for i := range points {
+		cookie, err := points[i].cookie(attachment)
+		if err != nil {
+			return nil, err
+		}
+		options.Addresses = append(options.Addresses, points[i].Offset)
+		options.Cookies = append(options.Cookies, cookie)
+	}
+	multi, err := file.UprobeMulti(nil, program, options)
+	if err == nil {
+		return multi, nil
+	}
+	if !errors.Is(err, ebpf.ErrNotSupported) {
+		return nil, fmt.Errorf("attach to library: %w", err)
+	}
+	single := new(attached)
+	for i, address := range options.Addresses {
+		l, err := file.Uprobe("", program, &link.UprobeOptions{Address: address, Cookie: options.Cookies[i]})
+		if err != nil {
+			return nil, fmt.Errorf("attach to library: %w", errors.Join(err, single.detach()))
+		}
+		single.links = append(single.links, l)
+	}
+	return single, nil
+}
+
+// Close detaches.
+func (a *attached) Close() error { return a.detach() }

@@ -1,0 +1,397 @@
+package bpf
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/library"
+)
+
+// echoes are what an echo server got, by the port of the client, of its connections in turn.
+type echoes struct {
+	port uint16
+	lock sync.Mutex
+	got  map[uint16][]*strings.Builder
+}
+
+// mustServe starts an echo server by TLS, or in the clear if the configuration is nil.
+func mustServe(t *testing.T, config *tls.Config) *echoes {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	e := &echoes{port: uint16(listener.Addr().(*net.TCPAddr).Port), got: make(map[uint16][]*strings.Builder)}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go e.serve(conn, config)
+		}
+	}()
+	return e
+}
+
+func (e *echoes) serve(conn net.Conn, config *tls.Config) {
+	port := uint16(conn.RemoteAddr().(*net.TCPAddr).Port)
+	got := new(strings.Builder)
+	e.lock.Lock()
+	e.got[port] = append(e.got[port], got)
+	e.lock.Unlock()
+	if config != nil {
+		conn = tls.Server(conn, config)
+	}
+	defer conn.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := conn.Read(buffer)
+		e.lock.Lock()
+		got.Write(buffer[:n])
+		e.lock.Unlock()
+		if n > 0 {
+			if _, err := conn.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func mustCertificate(t *testing.T) *tls.Config {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate}, PrivateKey: key}}}
+}
+
+// plaintext is what the probes reported of one TLS connection.
+type plaintext struct {
+	text    [2]strings.Builder // sent and received
+	next    [2]uint32
+	flags   uint8
+	unseen  int // gaps of that reason
+	strange int // events that do not follow from those before
+}
+
+// decrypted reads probes in a goroutine of its own, and keeps the plaintext of each connection.
+type decrypted struct {
+	lock  sync.Mutex
+	conns map[uint16][]*plaintext // by the client's port, in turn
+	users map[uint32]bool         // processes that were reported
+	plain map[uint16]int          // bytes that are no plaintext
+	done  chan struct{}
+}
+
+func decrypt(t *testing.T, probes *Probes) *decrypted {
+	d := &decrypted{conns: make(map[uint16][]*plaintext), users: make(map[uint32]bool), plain: make(map[uint16]int), done: make(chan struct{})}
+	go func() {
+		defer close(d.done)
+		defer probes.Release()
+		for {
+			event, payload, err := probes.Next()
+			if err != nil {
+				assert.ErrorIs(t, err, os.ErrClosed)
+				return
+			}
+			if event != nil {
+				d.note(event, payload)
+			} else if !assert.NoError(t, probes.Wait(true)) {
+				return
+			}
+		}
+	}()
+	return d
+}
+
+func (d *decrypted) note(event *Event, payload []byte) {
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	list := d.conns[event.LocalPort]
+	switch event.Kind {
+	case TLSUser:
+		d.users[event.Seq] = true
+	case Opened:
+		d.conns[event.LocalPort] = append(list, new(plaintext))
+	case Existing:
+		if len(list) == 0 {
+			d.conns[event.LocalPort] = append(list, new(plaintext))
+		}
+	case Sent, Received, SentGap, ReceivedGap:
+		if event.Flags&Plaintext == 0 {
+			d.plain[event.LocalPort] += len(payload)
+			return
+		}
+		list[len(list)-1].note(event, payload)
+	}
+}
+
+func (p *plaintext) note(event *Event, payload []byte) {
+	i := 0
+	if event.Kind == Received || event.Kind == ReceivedGap {
+		i = 1
+	}
+	if p.next[i] != event.Seq || p.flags != 0 && p.flags != event.Flags {
+		p.strange++
+	}
+	p.flags, p.next[i] = event.Flags, event.Seq+event.Len
+	p.text[i].Write(payload)
+	switch {
+	case event.Kind == Sent || event.Kind == Received:
+	case event.Reason == GapUnseen:
+		p.unseen++
+	default:
+		p.strange++
+	}
+}
+
+// libssl returns the libssl that python3 has mapped, and its points.
+func libssl(t *testing.T) (string, []Point) {
+	t.Helper()
+	const script = `import ssl; print([l.split()[-1] for l in open("/proc/self/maps") if "libssl" in l][0])`
+	output, err := exec.Command("python3", "-c", script).CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	path, err := filepath.EvalSymlinks(strings.TrimSpace(string(output)))
+	require.NoError(t, err)
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	defer file.Close()
+	found, err := library.Inspect(file)
+	require.NoError(t, err)
+	var points []Point
+	for _, p := range found.Points {
+		points = append(points, Point{p.Function, p.End, p.Offset, p.Frame})
+	}
+	return path, points
+}
+
+// tlsProbes are probes that observe the clients of two servers.
+type tlsProbes struct {
+	*Probes
+	tb           testing.TB
+	path         string
+	points       []Point
+	secret, open *echoes
+	*decrypted
+}
+
+func mustOpenTLS(t *testing.T) *tlsProbes {
+	p := &tlsProbes{tb: t, secret: mustServe(t, mustCertificate(t)), open: mustServe(t, nil)}
+	p.path, p.points = libssl(t)
+	p.Probes = mustOpenWith(t, Options{
+		RingSize: 16 << 20, MaxBytes: 1 << 20, FlushInterval: time.Millisecond, ClientPorts: []uint16{p.secret.port, p.open.port}, TLS: true,
+	})
+	if limit := p.TLSLimit(); limit != nil {
+		_ = p.Close()
+		p.Release()
+		t.Skip(limit)
+	}
+	require.NoError(t, p.WatchTLS())
+	require.NoError(t, p.WatchTLS(), "a second time")
+	p.decrypted = decrypt(t, p.Probes)
+	return p
+}
+
+// mustAttach attaches the library, and returns what detaches it.
+func (p *tlsProbes) mustAttach() (detach func()) {
+	p.tb.Helper()
+	program, err := p.PointProgram()
+	require.NoError(p.tb, err)
+	defer program.Close()
+	attachment, err := p.BeginLibrary()
+	require.NoError(p.tb, err)
+	links, err := AttachPoints(program, p.path, p.points, attachment)
+	require.NoError(p.tb, err)
+	require.NoError(p.tb, p.LibraryAttached(attachment))
+	return func() {
+		require.NoError(p.tb, links.Close())
+		require.NoError(p.tb, p.EndLibrary(attachment))
+	}
+}
+
+// mustTalk runs a script, and calls one function before each quarter of its rounds. It returns the
+// process, which has ended.
+func (p *tlsProbes) mustTalk(name string, rounds int, before ...func()) *exec.Cmd {
+	p.tb.Helper()
+	script := exec.Command("python3", name, fmt.Sprint(p.secret.port), fmt.Sprint(p.open.port), fmt.Sprint(rounds), p.path)
+	script.Stderr = os.Stderr
+	in, err := script.StdinPipe()
+	require.NoError(p.tb, err)
+	out, err := script.StdoutPipe()
+	require.NoError(p.tb, err)
+	require.NoError(p.tb, script.Start())
+	lines := bufio.NewReader(out)
+	for i := range 4 {
+		_, err := lines.ReadString('\n')
+		require.NoError(p.tb, err)
+		if i < len(before) && before[i] != nil {
+			before[i]()
+		}
+		_, err = io.WriteString(in, "\n")
+		require.NoError(p.tb, err)
+	}
+	require.NoError(p.tb, script.Wait())
+	return script
+}
+
+// mustEnd closes the probes and waits until everything has been read.
+func (p *tlsProbes) mustEnd() {
+	p.tb.Helper()
+	lost, err := p.Lost()
+	require.NoError(p.tb, err)
+	assert.Zero(p.tb, lost["ring_full"])
+	assert.Zero(p.tb, lost["no_storage"])
+	require.NoError(p.tb, p.Close())
+	<-p.done
+}
+
+// Of each of many connections that one thread uses in turn, or one inside a call for the other, the
+// probes report exactly what passed, and as that of this connection.
+func TestPlaintextOfEachSocket(t *testing.T) {
+	for _, name := range []string{"testdata/tls.py", "testdata/nested.py"} {
+		t.Run(name, func(t *testing.T) {
+			p := mustOpenTLS(t)
+			detach := p.mustAttach()
+			script := p.mustTalk(name, 400)
+			detach()
+			p.mustEnd()
+
+			assert.Equal(t, map[uint32]bool{uint32(script.Process.Pid): true}, p.users, "by the handshakes, which are not probed")
+			require.Greater(t, len(p.secret.got), 10)
+			for port, connections := range p.secret.got {
+				require.Len(t, p.conns[port], len(connections), "port %d", port)
+				assert.Less(t, p.plain[port], len(connections)*(24<<10), "ciphertext, which is that of the handshake and the first record")
+				for i, got := range connections {
+					p.conns[port][i].assertWhole(t, got.String())
+				}
+			}
+			for port, connections := range p.open.got {
+				bytes := 0
+				for i, got := range connections {
+					assert.Zero(t, p.conns[port][i].text[0].Len(), "plaintext of a connection without TLS")
+					bytes += 2 * got.Len()
+				}
+				assert.InDelta(t, bytes, p.plain[port], float64(30*len(connections)), "what was sent and received in the clear")
+			}
+		})
+	}
+}
+
+// assertWhole compares the plaintext of a connection with what the server got and sent back. The
+// last 30 bytes may be unread at either end.
+func (p *plaintext) assertWhole(t *testing.T, got string) {
+	t.Helper()
+	sent, received := p.text[0].String(), p.text[1].String()
+	assert.NotEmpty(t, sent)
+	assert.Equal(t, Plaintext|Whole, p.flags)
+	assert.True(t, strings.HasPrefix(sent, got), "what was sent: %d bytes, not %d", len(sent), len(got))
+	assert.LessOrEqual(t, len(sent)-len(got), 30)
+	assert.True(t, strings.HasPrefix(got, received), "what was received")
+	assert.LessOrEqual(t, len(sent)-len(received), 30)
+	assert.Zero(t, p.unseen)
+	assert.Zero(t, p.strange)
+}
+
+// A library that is attached in mid-stream shows the rest of the connections that exist, and all of
+// later ones. While it is detached plaintext passes unseen, and that is a gap in each connection
+// that goes on afterwards.
+func TestPlaintextInMidStream(t *testing.T) {
+	p := mustOpenTLS(t)
+	var detach func()
+	attach := func() { detach = p.mustAttach() }
+	p.mustTalk("testdata/tls.py", 400, nil, attach, func() { detach() }, attach)
+	detach()
+	p.mustEnd()
+
+	seen := map[uint8]int{}
+	unseen := 0
+	for port, connections := range p.secret.got {
+		for i, got := range connections {
+			c := p.conns[port][i]
+			assert.Zero(t, c.strange)
+			seen[c.flags]++
+			switch {
+			case c.unseen > 0:
+				unseen++
+			case c.flags&Whole != 0: // perhaps not to its end
+				n := min(got.Len(), c.text[0].Len())
+				assert.True(t, got.String()[:n] == c.text[0].String()[:n], "from its beginning")
+			case c.flags != 0 && i == len(connections)-1:
+				assert.True(t, strings.Contains(got.String(), c.text[0].String()[:max(0, c.text[0].Len()-30)]))
+			}
+		}
+	}
+	assert.NotZero(t, seen[Plaintext], "a connection from the time before")
+	assert.NotZero(t, seen[Plaintext|Whole], "a later connection")
+	assert.NotZero(t, unseen, "a connection that went on while the library was detached")
+}
+
+func TestLibraries(t *testing.T) {
+	p := new(Probes)
+	for i := range tlsAttachments - 1 {
+		attachment, err := p.BeginLibrary()
+		require.NoError(t, err)
+		require.EqualValues(t, i+1, attachment)
+	}
+	_, err := p.BeginLibrary()
+	require.ErrorIs(t, err, errTooMany)
+	delete(p.libraries.used, 7)
+	attachment, err := p.BeginLibrary()
+	require.NoError(t, err)
+	assert.EqualValues(t, 7, attachment)
+}
+
+func TestCookies(t *testing.T) {
+	for function, roles := range points {
+		start, err := (&Point{Function: function, Frame: 0x18}).cookie(0xabc)
+		require.NoError(t, err)
+		assert.Equal(t, 0xabc<<48|0x18<<16|uint64(roles.start), start, function)
+		end, err := (&Point{Function: function, End: true}).cookie(1)
+		assert.Equal(t, roles.end == 0, err != nil, function)
+		if err == nil {
+			assert.Equal(t, 1<<48|uint64(roles.end), end, function)
+		}
+	}
+	_, err := (&Point{Function: "SSL_connect"}).cookie(1)
+	require.Error(t, err)
+}
+
+// Probes without TLS have none of its maps.
+func TestTLSOff(t *testing.T) {
+	probes := mustOpen(t)
+	require.ErrorIs(t, probes.WatchTLS(), ErrNoTLS)
+	require.ErrorIs(t, probes.TLSLimit(), errTLSOff)
+	_, err := probes.PointProgram()
+	require.ErrorIs(t, err, ErrNoTLS)
+	for name := range tlsMaps {
+		assert.Nil(t, probes.owned.shared.Maps[name], name)
+	}
+	require.NoError(t, probes.Close())
+	probes.Release()
+	require.ErrorIs(t, probes.WatchTLS(), os.ErrClosed)
+	require.True(t, errors.Is(probes.LibraryAttached(1), os.ErrClosed))
+}
