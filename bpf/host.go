@@ -117,6 +117,7 @@ var relevantCapabilities = []struct {
 	{"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE},
 	{"CAP_SYS_RESOURCE", unix.CAP_SYS_RESOURCE},
 	{"CAP_NET_RAW", unix.CAP_NET_RAW},
+	{"CAP_CHECKPOINT_RESTORE", unix.CAP_CHECKPOINT_RESTORE},
 }
 
 // paranoid returns kernel.perf_event_paranoid; 0 if it cannot be read.

@@ -143,6 +143,7 @@ func (v verdict) writeKernel(w io.Writer) {
 			fmt.Fprintf(w, "\tno Unix sockets: %s\n", backend.NoUnix)
 		}
 	}
+	fmt.Fprintf(w, "TLS\t%s\n", k.TLS)
 	used := v.Backend
 	if used == "" {
 		used = "none works"

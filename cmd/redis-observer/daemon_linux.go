@@ -115,6 +115,7 @@ func (o *observer) captureOptions() capture.Options {
 		RingSize:        int(c.RingSize),
 		FlushInterval:   c.FlushInterval,
 		MaxBytesPerCall: int(c.MaxBytesPerCall),
+		TLS:             c.TLS == config.Auto,
 		Interfaces:      c.Interfaces,
 		Resolve:         o.named,
 		HasName:         o.names.HasName, // a reload may add some

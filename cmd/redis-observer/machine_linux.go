@@ -27,5 +27,5 @@ func backends() []string { return append([]string{capture.Auto}, capture.Backend
 
 // machineCommands are the commands that concern this host.
 func (p program) machineCommands() []*cobra.Command {
-	return []*cobra.Command{p.checkCommand()}
+	return []*cobra.Command{p.checkCommand(), attachCommand()}
 }

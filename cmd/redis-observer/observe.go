@@ -14,7 +14,7 @@ import (
 // returns when the source is closed and drained, or at its end.
 func (s *stages) observe(source event.Source, alive *heartbeat) error {
 	var e event.Event
-	named := s.names.Version()
+	named, encrypted := s.names.Version(), false
 	for {
 		if err := source.Read(&e); err != nil {
 			if errors.Is(err, os.ErrClosed) || errors.Is(err, io.EOF) {
@@ -33,10 +33,21 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 		s.record(s.tracker.Track(&e))
 		if e.Kind == event.Tick {
 			alive.beat()
+			if !encrypted && s.tracker.Encrypted() {
+				encrypted = true
+				readTLS(source)
+			}
 			if s.tracker.Overdue() {
 				relist(source)
 			}
 		}
+	}
+}
+
+// readTLS makes the source read TLS connections, if it can.
+func readTLS(source event.Source) {
+	if reader, ok := source.(interface{ ReadTLS() }); ok {
+		reader.ReadTLS()
 	}
 }
 

@@ -39,6 +39,7 @@ type Options struct {
 	MaxBytesPerCall          int                                     // payload copied of one socket call or packet; the rest is a Gap
 	ClientPorts, ServerPorts []uint16                                // ports of the remote end of clients, and of the local end of servers
 	Paths                    []event.Path                            // Unix sockets to observe
+	TLS                      bool                                    // read TLS connections where that is possible; not by packets
 	Interfaces               []string                                // capture packets only on these; all interfaces if empty
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name; used for packets
 	HasName                  func(event.Role, *event.Endpoints) bool // whether that is a name of its own; used for packets
@@ -78,6 +79,7 @@ func openSockets(name string, o Options) (Source, error) {
 		ClientPorts:     o.ClientPorts,
 		ServerPorts:     o.ServerPorts,
 		Paths:           o.Paths,
+		TLS:             o.TLS,
 		Logger:          o.Logger,
 	})
 	if err != nil {

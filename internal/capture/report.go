@@ -15,6 +15,7 @@ type Report struct {
 	RingBuffer   string          `json:"ring_buffer"` // the same
 	Capabilities []string        `json:"capabilities"`
 	Lockdown     string          `json:"lockdown"` // none, integrity, confidentiality or unknown
+	TLS          string          `json:"tls"`      // "yes": TLS connections can be read; otherwise what is missing, and the remedy
 	Backends     []BackendReport `json:"backends"` // in the order in which Auto tries them
 	Auto         string          `json:"auto"`     // the one that Auto would use; "" if none works
 	// UnixListeners are the Unix sockets that listen for streams on this host, by their names.
@@ -56,6 +57,7 @@ func Probe() Report {
 		}
 		report.Backends = append(report.Backends, found)
 	}
+	report.TLS = yes(socket.TLSLimit(report.Auto))
 	return report
 }
 

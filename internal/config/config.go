@@ -31,6 +31,7 @@ type Capture struct {
 	FlushInterval   time.Duration `mapstructure:"flush_interval"`
 	MaxBytesPerCall Size          `mapstructure:"max_bytes_per_call"`
 	Interfaces      []string      `mapstructure:"interfaces"`
+	TLS             string        `mapstructure:"tls"`
 }
 
 // Endpoint gives a logical name to addresses.
@@ -67,6 +68,12 @@ const (
 	RedisPyNames = "redis-py"
 )
 
+// The values of capture.tls.
+const (
+	Auto = "auto"
+	Off  = "off"
+)
+
 // The values of log.format.
 const (
 	TextFormat = "text"
@@ -92,6 +99,7 @@ func Default() *Config {
 			FlushInterval:   5 * time.Millisecond,
 			MaxBytesPerCall: 1 << 20,
 			Interfaces:      []string{},
+			TLS:             Auto,
 		},
 		Ports:           []int{6379},
 		DefaultName:     "default",

@@ -17,7 +17,7 @@ func TestFaults(t *testing.T) {
 		want       []string
 	}{
 		{"misspelt key", "listn: x", []string{"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, log)"}},
-		{"misspelt nested key", "capture: {rnig_size: 1}", []string{"capture.rnig_size: unknown key (did you mean ring_size? allowed backend, ring_size, flush_interval, max_bytes_per_call, interfaces)"}},
+		{"misspelt nested key", "capture: {rnig_size: 1}", []string{"capture.rnig_size: unknown key (did you mean ring_size? allowed backend, ring_size, flush_interval, max_bytes_per_call, interfaces, tls)"}},
 		{"misspelt key in a list", "endpoints: [{name: a, addresses: [\"*:1\"], rol: client}]", []string{"endpoints[0].rol: unknown key (did you mean role? allowed name, addresses, role)"}},
 		{"key like no other", "log: {verbosity: 3}", []string{"log.verbosity: unknown key (allowed level, format)"}},
 		{"key with a dot", "capture.backend: auto", []string{"capture.backend: unknown key (allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, log)"}},
@@ -38,6 +38,7 @@ func TestFaults(t *testing.T) {
 		{"no duration", "capture: {flush_interval: fast}", []string{`capture.flush_interval: "fast" is not a duration (allowed a duration such as 5ms or 30s)`}},
 		{"duration out of range", "capture: {flush_interval: 2s}", []string{"capture.flush_interval: 2s is out of range (allowed 100µs to 1s)"}},
 		{"bytes per call", "capture: {max_bytes_per_call: 16MiB}", []string{"capture.max_bytes_per_call: 16MiB is out of range (allowed 256 to 8MiB)"}},
+		{"tls", "capture: {tls: on}", []string{`capture.tls: unknown value "on" (allowed auto, off)`}},
 		{"interface", "capture: {interfaces: [eth0, 'a/b']}", []string{`capture.interfaces[1]: "a/b" is not the name of an interface (allowed a name such as eth0)`}},
 		{"ports", "ports: [0, 6379, 70000]", []string{"ports[0]: 0 is not a port (allowed 1 to 65535)", "ports[2]: 70000 is not a port (allowed 1 to 65535)"}},
 		{"port as text", "ports: [redis]", []string{`ports[0]: must be a whole number, not "redis"`}},

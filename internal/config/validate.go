@@ -97,6 +97,9 @@ func (c *Capture) validate(backends []string, found *faultList) {
 	if c.MaxBytesPerCall < minBytesPerCall || c.MaxBytesPerCall > maxBytesPerCall {
 		found.add("capture.max_bytes_per_call", &Fault{Cause: c.MaxBytesPerCall.String() + " is out of range", Allowed: "allowed 256 to 8MiB"})
 	}
+	if c.TLS != Auto && c.TLS != Off {
+		found.add("capture.tls", unknownValue(c.TLS, Auto, Off))
+	}
 	for i, name := range c.Interfaces {
 		if name == "" || len(name) > 15 || strings.ContainsAny(name, "/ \t\n") {
 			found.add(fmt.Sprintf("capture.interfaces[%d]", i), &Fault{Cause: strconv.Quote(name) + " is not the name of an interface", Allowed: "allowed a name such as eth0"})

@@ -35,6 +35,9 @@ type counters struct {
 	lostConnections atomic.Uint64
 }
 
+// Encrypted reports whether a TLS connection was seen. Any goroutine may call it.
+func (t *Tracker) Encrypted() bool { return t.shared.Counters.Connections[session.KindTLS].Load() > 0 }
+
 // Stats returns the counters. Any goroutine may call it.
 func (t *Tracker) Stats() Stats {
 	c := &t.shared.Counters

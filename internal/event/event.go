@@ -35,6 +35,21 @@ type Stats struct {
 	Events uint64            // events delivered
 	Bytes  uint64            // payload bytes delivered
 	Lost   map[string]uint64 // events lost between the kernel and the source, by reason
+	TLS    *TLSStats         // nil if TLS libraries are not looked for
+}
+
+// TLSStats are the counters of the search for TLS libraries.
+type TLSStats struct {
+	Searching  bool               // further libraries can be attached
+	Libraries  map[string]int     // libraries that are attached, by kind
+	Looks      map[TLSLook]uint64 // looks at processes with a TLS connection whose library was not attached
+	PassedOver uint64             // processes that were not looked at, because there were too many
+}
+
+// TLSLook is what became of a look at a process.
+type TLSLook struct {
+	Library string // kind of the library that decided the result
+	Result  string
 }
 
 // Kind is the kind of an Event.

@@ -41,6 +41,11 @@ var (
 	lastReadDesc      = desc("last_read_timestamp_seconds", "Time of the last read from the capture backend. Advances at least once a second.")
 	captureLostDesc   = desc("capture_lost_events_total", "Events lost between the kernel and the observer, by reason.", "reason")
 
+	tlsSearchingDesc  = desc("tls_searching", "1 while TLS libraries can be attached, 0 after the process that attaches them has ended.")
+	tlsLibrariesDesc  = desc("tls_libraries", "TLS libraries and programs that are attached, by kind.", "library")
+	tlsLooksDesc      = desc("tls_processes_total", "Looks at processes with a TLS connection whose library was not attached, by library and result.", "library", "result")
+	tlsPassedOverDesc = desc("tls_passed_over_total", "Processes with a TLS connection that were not looked at, because there were too many.")
+
 	connectionsDesc    = desc("connections_total", "Connections, by detected kind. A replication link counts as redis first, then as replica.", "kind")
 	trackedDesc        = desc("tracked_connections", "Connections that are currently tracked.")
 	evictedDesc        = desc("evicted_connections_total", "Connections evicted to make room for others.")
@@ -60,6 +65,7 @@ var (
 var watchedDescs = []*prometheus.Desc{
 	captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc, lastReadDesc,
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
+	tlsSearchingDesc, tlsLibrariesDesc, tlsLooksDesc, tlsPassedOverDesc,
 	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc, logDroppedDesc,
 }
 
@@ -149,6 +155,24 @@ func collectCapture(out chan<- prometheus.Metric, stats event.Stats) {
 	for reason, lost := range stats.Lost {
 		counter(out, captureLostDesc, lost, reason)
 	}
+	if stats.TLS != nil {
+		collectTLS(out, stats.TLS)
+	}
+}
+
+func collectTLS(out chan<- prometheus.Metric, stats *event.TLSStats) {
+	searching := 0.0
+	if stats.Searching {
+		searching = 1
+	}
+	gauge(out, tlsSearchingDesc, searching)
+	for kind, n := range stats.Libraries {
+		gauge(out, tlsLibrariesDesc, float64(n), kind)
+	}
+	for look, n := range stats.Looks {
+		counter(out, tlsLooksDesc, n, look.Library, look.Result)
+	}
+	counter(out, tlsPassedOverDesc, stats.PassedOver)
 }
 
 func gapReasonName(reason event.Reason) string {

@@ -177,6 +177,19 @@ func TestMemoryLimit(t *testing.T) {
 	assert.Contains(t, string(mustRead(t, root, "docs/security.md")), "bound | at 256 MiB |")
 }
 
+// tls: true adds exactly the capabilities that TLS needs.
+func TestChartTLS(t *testing.T) {
+	added := func(values string) []core.Capability {
+		all := mustTemplate(t, values)
+		return all["DaemonSet"].(*apps.DaemonSet).Spec.Template.Spec.Containers[0].SecurityContext.Capabilities.Add
+	}
+	assert.Equal(t, []core.Capability{"BPF", "PERFMON", "SETGID", "SETUID"}, added("tls: false"))
+	assert.Equal(t, []core.Capability{"BPF", "PERFMON", "SETGID", "SETUID", "SYS_PTRACE", "CHECKPOINT_RESTORE"}, added("tls: true"))
+	constrained := mustTemplate(t, "{tls: true, securityContextConstraints: {create: true}}")["SecurityContextConstraints"].(*constraints)
+	assert.Equal(t, added("tls: true"), constrained.AllowedCapabilities)
+	assert.Equal(t, []core.Capability{"SYS_ADMIN", "SYS_PTRACE", "CHECKPOINT_RESTORE"}, added("{tls: true, securityContext: {capabilities: {add: [SYS_ADMIN, SYS_PTRACE]}}}"))
+}
+
 func TestChartRefuses(t *testing.T) {
 	for name, values := range map[string]string{
 		"a misspelt value":    "hostpid: true",

@@ -31,13 +31,14 @@ var layers = map[string][]string{
 	"internal/capture/packet/sockets":  {},
 	"internal/capture/packet/afpacket": {"internal/capture/packet/frame"},
 	"bpf":                              {"internal/host"},
-	"internal/capture/socket":          {"bpf", "internal/event", "internal/host", "internal/privilege"},
+	"internal/capture/attach":          {"bpf", "internal/host", "internal/library", "internal/privilege"},
+	"internal/capture/socket":          {"bpf", "internal/capture/attach", "internal/event", "internal/host", "internal/library", "internal/privilege"},
 	"internal/capture/packet": {
 		"internal/capture/packet/afpacket", "internal/capture/packet/frame", "internal/capture/packet/pcap",
 		"internal/capture/packet/sockets", "internal/event", "internal/host", "internal/privilege",
 	},
 	"internal/capture": {
-		"bpf", "internal/capture/packet", "internal/capture/packet/afpacket", "internal/capture/packet/frame", "internal/capture/packet/pcap",
+		"bpf", "internal/capture/attach", "internal/library", "internal/capture/packet", "internal/capture/packet/afpacket", "internal/capture/packet/frame", "internal/capture/packet/pcap",
 		"internal/capture/packet/sockets", "internal/capture/socket", "internal/event", "internal/host", "internal/privilege",
 	},
 	"internal/naming":            {"internal/address", "internal/event", "internal/identity"},
@@ -57,7 +58,7 @@ var layers = map[string][]string{
 
 // libraries lists who may reach what of others, directly or by others.
 var libraries = map[string][]string{
-	"github.com/cilium/ebpf":                 {"bpf", "internal/capture", "internal/capture/socket"},
+	"github.com/cilium/ebpf":                 {"bpf", "internal/capture", "internal/capture/attach", "internal/capture/socket"},
 	"github.com/prometheus/client_golang":    {"internal/metrics", "internal/server", "internal/top"},
 	"github.com/spf13/viper":                 {"internal/config"},
 	"github.com/prometheus/exporter-toolkit": {"internal/server"},

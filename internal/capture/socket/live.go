@@ -24,11 +24,8 @@ type Options struct {
 	MaxBytesPerCall          int           // payload copied of one socket call; the rest is a Gap
 	ClientPorts, ServerPorts []uint16      // ports of the remote end of clients, and of the local end of servers
 	Paths                    []event.Path  // Unix sockets to observe; may be empty
-	TLS                      bool          // make it possible to read TLS connections
-	// TLSUser is called by Read for each thread of a process that moves TLS records on an observed
-	// connection and whose library is not probed. It must not block. May be nil.
-	TLSUser func(pid uint32)
-	Logger  *slog.Logger
+	TLS                      bool          // read TLS connections where that is possible
+	Logger                   *slog.Logger
 }
 
 // Live is the Source of this machine's socket calls, by the probes of package bpf.
@@ -38,13 +35,13 @@ type Live struct {
 	listed chan struct{} // closed when the first listing has been read
 
 	// For the goroutine that calls Read only.
-	busy     bool                // there were events since the last wait
-	ticked   bool                // a Tick was delivered since the last wait
-	unticked int                 // events since the last Tick
-	checked  int64               // time of the last loss check
-	full     uint64              // events lost to a full ring at that time
-	reach    event.Reach         // the lower bound for a connection in another network namespace
-	tlsUser  func(pid uint32)    // may be nil
+	busy     bool        // there were events since the last wait
+	ticked   bool        // a Tick was delivered since the last wait
+	unticked int         // events since the last Tick
+	checked  int64       // time of the last loss check
+	full     uint64      // events lost to a full ring at that time
+	reach    event.Reach // the lower bound for a connection in another network namespace
+	tls      tls
 	foreign  map[uint64]struct{} // connections whose ephemeral port has the number of an observed port
 	bytes    uint64
 	events   uint64
@@ -95,7 +92,7 @@ func Open(backend string, options Options) (*Live, error) {
 		options.Logger.Warn("the probes are limited", "backend", backend, "limit", limit)
 	}
 	live := newLive(probes, options.Logger)
-	live.tlsUser = options.TLSUser
+	live.tls.prepare(probes, options)
 	live.observePaths(options.Paths, probes.UnixLimit())
 	live.lister.request()
 	return live, nil
@@ -279,14 +276,15 @@ func (l *Live) Stats() event.Stats {
 	if lost, err := l.probes.Lost(); err == nil {
 		l.lost = lost
 	}
-	return event.Stats{Events: l.readEvents.Load(), Bytes: l.readBytes.Load(), Lost: maps.Clone(l.lost)}
+	return event.Stats{Events: l.readEvents.Load(), Bytes: l.readBytes.Load(), Lost: maps.Clone(l.lost), TLS: l.tls.stats()}
 }
 
 // Close implements Source: it detaches the probes. Read continues until the ring is empty.
 func (l *Live) Close() error {
 	l.lister.close()
-	if err := l.probes.Close(); err != nil {
-		return fmt.Errorf("detach probes: %w", err)
+	err := l.probes.Close()
+	if err != nil {
+		err = fmt.Errorf("detach probes: %w", err)
 	}
-	return nil
+	return errors.Join(err, l.tls.close())
 }

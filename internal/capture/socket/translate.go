@@ -45,8 +45,8 @@ var plaintexts = [...]event.Plaintext{
 // translate converts an event of the probes. It returns false if the event is not to be delivered.
 func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 	if head.Kind == bpf.TLSUser {
-		if l.tlsUser != nil && !l.ignore(head) {
-			l.tlsUser(head.Seq)
+		if l.tls.attacher != nil && !l.ignore(head) {
+			l.tls.attacher.Look(head.Seq)
 		}
 		return false
 	}

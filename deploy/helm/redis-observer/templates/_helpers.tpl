@@ -64,3 +64,14 @@ httpGet:
 {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{/* The security context of the container, with the capabilities for TLS if they are wanted. */}}
+{{- define "redis-observer.securityContext" -}}
+{{- $context := deepCopy .Values.securityContext }}
+{{- if .Values.tls }}
+{{- $capabilities := $context.capabilities | default dict }}
+{{- $_ := set $capabilities "add" (concat ($capabilities.add | default list) (list "SYS_PTRACE" "CHECKPOINT_RESTORE") | uniq) }}
+{{- $_ := set $context "capabilities" $capabilities }}
+{{- end }}
+{{- toYaml $context }}
+{{- end }}

@@ -1,0 +1,384 @@
+package attach
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/bpf"
+)
+
+func TestParseMappings(t *testing.T) {
+	list, err := parseMappings(7, strings.NewReader(`55d0c0a00000-55d0c0a10000 r--p 00000000 fe:00 101   /usr/bin/server
+55d0c0a10000-55d0c0b00000 r-xp 00010000 fe:00 101   /usr/bin/server
+55d0c0b00000-55d0c0b01000 r-xp 00100000 fe:00 101   /usr/bin/server
+7f0000000000-7f0000100000 r-xp 00000000 fe:00 102   /opt/a b/libcrypto.so.3 (deleted)
+7f0000200000-7f0000300000 r-xp 00000000 fe:00 103   /usr/lib/libssl.so.3
+7f0000400000-7f0000500000 r-xp 00000000 00:00 0     [vdso]
+7f0000600000-7f0000700000 rwxp 00000000 00:00 0
+7f0000800000-7f0000900000 r-xp 00000000 fe:00 104   /tmp/a\012b
+not a line
+`))
+	require.NoError(t, err)
+	assert.Equal(t, []mapping{
+		{pid: 7, area: "7f0000200000-7f0000300000", device: "fe:00", inode: 103, path: "/usr/lib/libssl.so.3"},
+		{pid: 7, area: "55d0c0a10000-55d0c0b00000", device: "fe:00", inode: 101, path: "/usr/bin/server"},
+		{pid: 7, area: "7f0000000000-7f0000100000", device: "fe:00", inode: 102, path: "/opt/a b/libcrypto.so.3", deleted: true},
+		{pid: 7, area: "7f0000800000-7f0000900000", device: "fe:00", inode: 104, path: "/tmp/a\nb"},
+	}, list)
+}
+
+func TestForeign(t *testing.T) {
+	for file, want := range map[string]Library{
+		"libgnutls.so.30": GnuTLS, "libssl3.so": NSS, "libjvm.so": Java, "libnetty_tcnative_linux_x86_64.so": Java,
+		"libssl.so.3": Unknown, "redis-server": Unknown,
+	} {
+		assert.Equal(t, want, foreign(file), file)
+	}
+}
+
+func TestStarted(t *testing.T) {
+	own := started(uint32(os.Getpid()))
+	assert.NotZero(t, own)
+	assert.LessOrEqual(t, started(1), own)
+	assert.Zero(t, started(1<<22+1), "no process has this number")
+	ended := exec.Command("true")
+	require.NoError(t, ended.Start())
+	assert.Eventually(t, func() bool { return started(uint32(ended.Process.Pid)) == 0 }, 5*time.Second, time.Millisecond, "it waits for its parent")
+	require.NoError(t, ended.Wait())
+}
+
+// program builds a program whose own code has the functions of OpenSSL, and which runs until its
+// input ends.
+func program(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "program")
+	require.NoError(t, os.WriteFile(path+".c", []byte(`
+#include <unistd.h>
+struct ssl { int (*method)(struct ssl *, const void *, int); };
+int SSL_write(struct ssl *s, const void *b, int n) { return n < 0 ? -1 : s->method(s, b, n) + 1; }
+int SSL_read(struct ssl *s, void *b, int n) { return n < 0 ? -1 : s->method(s, b, n) + 2; }
+int main(void) { char c; return read(0, &c, 1); }
+`), 0o600))
+	output, err := exec.Command("gcc", "-O1", "-o", path, path+".c").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	return path
+}
+
+// run starts a program; stop ends it.
+func run(t *testing.T, path string) (pid uint32, stop func()) {
+	t.Helper()
+	command := exec.Command(path)
+	input, err := command.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, command.Start())
+	stop = sync.OnceFunc(func() {
+		input.Close()
+		_ = command.Wait()
+	})
+	t.Cleanup(stop)
+	return uint32(command.Process.Pid), stop
+}
+
+// fakeLink is a link that can be passed on.
+type fakeLink struct{ *os.File }
+
+func (l fakeLink) FD() int { return int(l.Fd()) }
+
+// kernel records what the attaching process attaches.
+type kernel struct {
+	lock     sync.Mutex
+	attached map[uint16][]bpf.Point
+	refuse   error
+	hold     bool
+	closed   int
+}
+
+func (k *kernel) attach(path string, points []bpf.Point, attachment uint16) (io.Closer, error) {
+	k.lock.Lock()
+	defer k.lock.Unlock()
+	if k.refuse != nil {
+		return nil, k.refuse
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	k.attached[attachment] = points
+	if k.hold {
+		return closer(func() error { k.closed++; return nil }), nil
+	}
+	file, err := os.Open(os.DevNull)
+	return fakeLink{file}, err
+}
+
+type closer func() error
+
+func (c closer) Close() error { return c() }
+
+// fakeProbes record the attachments of the observer.
+type fakeProbes struct {
+	lock        sync.Mutex
+	used, ready map[uint16]bool
+	full        bool
+}
+
+func (p *fakeProbes) PointProgram() (*bpf.PointProgram, error) { return nil, errors.New("not here") }
+
+func (p *fakeProbes) BeginLibrary() (uint16, error) {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	if p.full {
+		return 0, errors.New("full")
+	}
+	n := uint16(1)
+	for p.used[n] {
+		n++
+	}
+	p.used[n] = true
+	return n, nil
+}
+
+func (p *fakeProbes) LibraryAttached(n uint16) error {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	p.ready[n] = true
+	return nil
+}
+
+func (p *fakeProbes) EndLibrary(n uint16) error {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	delete(p.used, n)
+	delete(p.ready, n)
+	return nil
+}
+
+func (p *fakeProbes) inUse() int {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	return len(p.used)
+}
+
+// pairOf connects an Attacher with a server in this process. end ends the server.
+func pairOf(t *testing.T, k *kernel, p *fakeProbes, releasing <-chan time.Time) (a *Attacher, end func()) {
+	t.Helper()
+	k.attached = map[uint16][]bpf.Point{}
+	p.used, p.ready = map[uint16]bool{}, map[uint16]bool{}
+	ours, theirs, err := pair()
+	require.NoError(t, err)
+	c, err := newChannel(theirs)
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() {
+		served <- newServer(c, k.attach).serve()
+		c.Close()
+	}()
+	o, err := newChannel(ours)
+	require.NoError(t, err)
+	a = newAttacher(p, slog.New(slog.NewTextHandler(io.Discard, nil)), o, releasing)
+	t.Cleanup(func() {
+		require.NoError(t, a.Close())
+		<-served
+		assert.Zero(t, p.inUse(), "all are given back")
+		s := a.Stats()
+		for l, n := range s.Libraries {
+			assert.Zero(t, n, l)
+		}
+	})
+	return a, func() { _ = c.CloseRead(); _ = c.CloseWrite() }
+}
+
+func eventually(t *testing.T, a *Attacher, o Outcome, n uint64) {
+	t.Helper()
+	require.Eventually(t, func() bool { return a.Stats().Looks[o] == n }, 10*time.Second, time.Millisecond, "%v: %+v", o, a.Stats())
+}
+
+// A program is attached once, for all its processes, and given up after the last one.
+func TestAttach(t *testing.T) {
+	for _, hold := range []bool{false, true} {
+		k, p, releasing := &kernel{hold: hold}, new(fakeProbes), make(chan time.Time)
+		a, _ := pairOf(t, k, p, releasing)
+		path := program(t)
+		first, stopFirst := run(t, path)
+		a.Look(first)
+		eventually(t, a, Outcome{OpenSSL, Covered}, 1)
+		assert.Equal(t, 1, a.Stats().Libraries[OpenSSL])
+		require.Len(t, k.attached, 1)
+		functions := map[string]int{}
+		for _, point := range k.attached[1] {
+			functions[point.Function]++
+		}
+		assert.GreaterOrEqual(t, functions["SSL_write"], 2)
+		assert.GreaterOrEqual(t, functions["SSL_read"], 2)
+		assert.True(t, p.ready[1])
+		assert.Equal(t, 1, p.inUse())
+
+		second, stopSecond := run(t, path)
+		a.Look(second)
+		eventually(t, a, Outcome{OpenSSL, Covered}, 2)
+		assert.Len(t, k.attached, 1, "it is attached already")
+
+		third, stopThird := run(t, path) // never looked at
+		require.NotZero(t, third)
+		release := func() {
+			releasing <- time.Now()
+			releasing <- time.Now() // the first is done
+		}
+		stopFirst()
+		stopSecond()
+		release()
+		assert.Equal(t, 1, a.Stats().Libraries[OpenSSL], "the third process uses it")
+		stopThird()
+		release()
+		assert.Zero(t, a.Stats().Libraries[OpenSSL])
+		assert.Zero(t, p.inUse())
+		if hold {
+			assert.Equal(t, 1, k.closed)
+		}
+
+		again, _ := run(t, path)
+		a.Look(again)
+		eventually(t, a, Outcome{OpenSSL, Covered}, 3)
+		assert.Equal(t, 1, a.Stats().Libraries[OpenSSL])
+	}
+}
+
+// A file that was deleted is still attached to, and its replacement is another library.
+func TestDeleted(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to open what a process has mapped")
+	}
+	a, _ := pairOf(t, new(kernel), new(fakeProbes), nil)
+	path := program(t)
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	old, _ := run(t, path)
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.WriteFile(path, text, 0o755)) //nolint:gosec // a program
+	replaced, _ := run(t, path)
+	a.Look(old)
+	eventually(t, a, Outcome{OpenSSL, Covered}, 1)
+	a.Look(replaced)
+	eventually(t, a, Outcome{OpenSSL, Covered}, 2)
+	assert.Equal(t, 2, a.Stats().Libraries[OpenSSL])
+}
+
+func TestResults(t *testing.T) {
+	k, p := &kernel{refuse: errors.New("no")}, new(fakeProbes)
+	a, _ := pairOf(t, k, p, nil)
+	pid, _ := run(t, program(t))
+	a.Look(pid)
+	eventually(t, a, Outcome{OpenSSL, Failed}, 1)
+	assert.Zero(t, p.inUse())
+
+	pid, _ = run(t, "/bin/cat") // no TLS that is known
+	a.Look(pid)
+	eventually(t, a, Outcome{Unknown, Unreadable}, 1)
+
+	a.Look(1<<22 + 1)
+	eventually(t, a, Outcome{Unknown, Gone}, 1)
+
+	a.Look(pid)
+	a.Look(pid)
+	a.Look(pid)
+	a.Look(1<<22 + 2)
+	eventually(t, a, Outcome{Unknown, Gone}, 2)
+	assert.EqualValues(t, 1, a.Stats().Looks[Outcome{Unknown, Unreadable}], "the process was looked at just now")
+
+	p.lock.Lock()
+	p.full = true
+	p.lock.Unlock()
+	a.Look(1<<22 + 3)
+	eventually(t, a, Outcome{Unknown, Failed}, 1)
+	assert.Zero(t, a.Stats().PassedOver)
+}
+
+// Thousands of processes cost a bounded number of looks.
+func TestStorm(t *testing.T) {
+	a, _ := pairOf(t, new(kernel), new(fakeProbes), nil)
+	const processes = 20000
+	begun := time.Now()
+	for pid := range uint32(processes) {
+		a.Look(1<<22 + 1 + pid)
+	}
+	require.Eventually(t, func() bool {
+		s := a.Stats()
+		return s.Looks[Outcome{Unknown, Gone}]+s.PassedOver == processes
+	}, 10*time.Second, time.Millisecond)
+	assert.LessOrEqual(t, a.Stats().Looks[Outcome{Unknown, Gone}], uint64(burst+2)+uint64(time.Since(begun)/refill))
+}
+
+// What is attached stays attached when the attaching process ends.
+func TestEndOfAttachingProcess(t *testing.T) {
+	for _, hold := range []bool{false, true} {
+		k, p := &kernel{hold: hold}, new(fakeProbes)
+		a, end := pairOf(t, k, p, nil)
+		pid, _ := run(t, program(t))
+		a.Look(pid)
+		eventually(t, a, Outcome{OpenSSL, Covered}, 1)
+		end()
+		other, _ := run(t, program(t))
+		a.Look(other)
+		require.Eventually(t, func() bool { return !a.Stats().Running }, 10*time.Second, time.Millisecond)
+		left := 1
+		if hold {
+			left = 0 // its probes ended with it
+		}
+		assert.Equal(t, left, a.Stats().Libraries[OpenSSL])
+		assert.Equal(t, left, p.inUse())
+		a.Look(pid)
+		require.Eventually(t, func() bool { return a.Stats().PassedOver > 0 }, 10*time.Second, time.Millisecond)
+	}
+}
+
+// A message of another size ends the connection instead of being taken for another one.
+func TestMessages(t *testing.T) {
+	ours, theirs, err := pair()
+	require.NoError(t, err)
+	a, err := newChannel(ours)
+	require.NoError(t, err)
+	defer a.Close()
+	b, err := newChannel(theirs)
+	require.NoError(t, err)
+	defer b.Close()
+
+	sent := &reply{Result: Attached, Library: Go, Attachment: 9}
+	sent.setDetail(strings.Repeat("x", 1000))
+	file, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	defer file.Close()
+	require.NoError(t, a.send(sent, int(file.Fd())))
+	received := new(reply)
+	passed, err := b.receive(received, replySize)
+	require.NoError(t, err)
+	require.NotNil(t, passed)
+	passed.Close()
+	assert.Equal(t, sent, received)
+	assert.Len(t, received.detail(), len(received.Detail))
+	received.Size = 65535
+	assert.Len(t, received.detail(), len(received.Detail))
+
+	for _, wrong := range [][]byte{{1}, make([]byte, replySize-1), make([]byte, replySize+1), make([]byte, 4*replySize)} {
+		_, err := a.Write(wrong)
+		require.NoError(t, err)
+		_, err = b.receive(received, replySize)
+		assert.ErrorIs(t, err, errMessage, len(wrong))
+	}
+	require.NoError(t, a.send(sent, -1))
+	passed, err = b.receive(received, replySize)
+	require.NoError(t, err)
+	assert.Nil(t, passed)
+	a.Close()
+	_, err = b.receive(received, replySize)
+	assert.ErrorIs(t, err, io.EOF)
+}

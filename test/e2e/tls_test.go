@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// certificates writes a certificate for 127.0.0.1 that has signed itself, and its key.
+func certificates(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	require.NoError(t, err)
+	secret, err := x509.MarshalECPrivateKey(private)
+	require.NoError(t, err)
+	folder := t.TempDir()
+	certificate, key = filepath.Join(folder, "certificate"), filepath.Join(folder, "key")
+	require.NoError(t, os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600))
+	return certificate, key
+}
+
+// tlsRedis is a server that also listens for TLS.
+type tlsRedis struct {
+	*redis
+	certificate string
+	tlsPort     int
+}
+
+func mustTLSRedis(t *testing.T) *tlsRedis {
+	t.Helper()
+	certificate, key := certificates(t)
+	port := mustPort(t)
+	r := mustRedis(t, "--tls-port", strconv.Itoa(port), "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
+	return &tlsRedis{r, certificate, port}
+}
+
+func (r *tlsRedis) mustRun(program string, arguments ...string) {
+	r.tb.Helper()
+	all := append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(r.tlsPort), "--tls", "--cacert", r.certificate}, arguments...)
+	output, err := exec.Command(program, all...).CombinedOutput()
+	require.NoError(r.tb, err, "%s", output)
+}
+
+var numberAndParent = regexp.MustCompile(`(?s)Pid:\t(\d+)\n.*PPid:\t(\d+)\n`)
+
+// child returns the status of the only child of a process.
+func child(t *testing.T, parent int) (pid int, status string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/status")
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		found := numberAndParent.FindSubmatch(text)
+		if err != nil || found == nil || string(found[2]) != strconv.Itoa(parent) {
+			continue
+		}
+		require.Zero(t, pid, "a second child")
+		pid, err = strconv.Atoi(string(found[1]))
+		require.NoError(t, err)
+		status = string(text)
+	}
+	require.NotZero(t, pid, "no child")
+	return pid, status
+}
+
+// TLS connections are observed at both ends like plain ones, once the library is attached; also
+// after the end of the process that attaches. That process keeps what it needs, and no more.
+func TestEncrypted(t *testing.T) {
+	RequireProbes(t, "packets are encrypted")
+	static := filepath.Join(t.TempDir(), "redis-observer")
+	build := exec.Command("go", "build", "-o", static, "../../cmd/redis-observer")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped; others cannot drop privileges
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+
+	for _, role := range []string{"client", "server"} {
+		t.Run(role, func(t *testing.T) {
+			r := mustTLSRedis(t)
+			o := mustObserverOf(t, static, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: %s, addresses: [\"*:%d\"]}]\n", role, r.tlsPort))
+			assert.Zero(t, o.mustScrape().sum("redis_observer_tls_libraries"), "nothing is attached before there is a TLS connection")
+			for o.mustScrape().sum("redis_observer_tls_libraries") == 0 {
+				r.mustRun("redis-benchmark", "-t", "set", "-n", "1000", "-c", "1")
+				require.False(t, t.Failed())
+			}
+			assert.Equal(t, 1, o.mustScrape().value("redis_observer_tls_libraries", "library=openssl"), o.Log())
+
+			pid, status := child(t, o.PID())
+			for _, line := range []string{"Seccomp:\t2\n", "NoNewPrivs:\t1\n"} {
+				assert.Contains(t, status, line)
+			}
+			held := regexp.MustCompile(`CapPrm:\t([0-9a-f]+)`).FindStringSubmatch(status)
+			require.NotNil(t, held)
+			bits, err := strconv.ParseUint(held[1], 16, 64)
+			require.NoError(t, err)
+			const allowed = 1<<19 | 1<<21 | 1<<38 | 1<<39 | 1<<40 // ptrace, admin before Linux 6.6, perfmon, bpf, checkpoint
+			assert.Zero(t, bits&^allowed, "%#x", bits)
+
+			exact := func() {
+				t.Helper()
+				start := o.mustScrape()
+				before := start.commands("default")
+				r.mustResetStats()
+				r.mustRun("redis-benchmark", "-t", "set,get,lpush", "-n", "2000", "-c", "8")
+				r.mustRun("redis-benchmark", "-t", "mset,spop", "-n", "2000", "-c", "8", "-P", "16")
+				r.mustRun("redis-cli", "SET", "long", strings.Repeat("x", 100_000))
+				r.mustRun("redis-cli", "GET", "long")
+				want := r.mustStats()
+				delete(want, "config_resetstat")
+				o.mustSee("all commands", func(s snapshot) bool { return s.commands("default").since(before).total() >= want.total() })
+				s := o.mustScrape()
+				assert.Equal(t, want, s.commands("default").since(before))
+				assert.Empty(t, s.losses().since(start.losses()))
+			}
+			exact()
+			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+			exact()
+			s := o.mustScrape()
+			assert.Equal(t, 1, s.value("redis_observer_tls_libraries", "library=openssl"), "it stays attached")
+		})
+	}
+}
