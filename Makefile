@@ -34,8 +34,8 @@ demo: build ## observe real traffic for ten seconds (as root; otherwise recorded
 # Choose tests by TEST='-run TestReload ./test/e2e'.
 # The end-to-end tests mostly wait, so they come first and run beside the others, and more at a time than there are cores.
 TEST ?= -race ./test/e2e ./...
-# Without the profile of the main package, tests share what the compiler made of other packages.
-TESTFLAGS := -json -pgo=off -count=1
+# Without the profile of the main package, tests share what the compiler made of other packages. make lint vets.
+TESTFLAGS := -json -pgo=off -vet=off -count=1
 # 1: no test may skip; packets: no test that needs only CAP_NET_RAW may skip.
 REQUIRE ?= $(CI)
 TCPDUMP := ./test/unpack.sh tcpdump usr/bin tcpdump libpcap0.8
