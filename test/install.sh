@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for the tests and generators.
-#   install.sh redis|clang|kernels|places|release|terminal
+#   install.sh redis|clang|kernels|places|release|terminal|browser
 set -euo pipefail
 
 packages() {
@@ -11,7 +11,8 @@ packages() {
 	places) have runc || echo runc ;;
 	terminal) have tmux || echo tmux ;;
 	release) for program in runc lintian rpm; do have "$program" || echo "$program"; done ;;
-	*) echo "install.sh: unknown: $1 (redis, clang, kernels, places, release or terminal)" >&2 && exit 2 ;;
+	browser) have chromium || echo chromium fonts-dejavu-core ;;
+	*) echo "install.sh: unknown: $1 (redis, clang, kernels, places, release, terminal or browser)" >&2 && exit 2 ;;
 	esac
 }
 

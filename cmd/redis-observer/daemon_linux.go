@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -17,6 +18,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/page"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
 
@@ -74,11 +76,13 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	}
 	o = &observer{stages: stages, config: c, logger: logger, log: log, program: p}
 	o.recorder.ConfigRead(true, time.Now())
+	people := page.New(o.recorder.Gather)
 	o.endpoint, err = server.Listen(server.Options{
 		Listen:    c.Listen,
 		WebConfig: c.WebConfig,
-		Version:   version,
 		Metrics:   o.recorder,
+		Page:      people,
+		Live:      http.HandlerFunc(people.ServeData),
 		Ready:     o.alive.check,
 		Logger:    logger,
 	})

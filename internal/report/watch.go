@@ -47,8 +47,12 @@ func (w *Watch) Update(at time.Time, samples []*Sample, failures map[string]erro
 // begin records the first sample of an observer.
 func (w *Watch) begin(sample *Sample, lost *[]Loss) {
 	*lost = append(*lost, sample.lossesSinceStart()...)
-	if sample.Started.After(w.since) {
-		w.since = sample.Started
+	since := sample.Started
+	if since.IsZero() { // where the system does not say it
+		since = sample.At
+	}
+	if since.After(w.since) {
+		w.since = since
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package server serves the HTTP endpoint: /metrics, /healthz, /readyz and a landing page.
+// Package server serves the HTTP endpoint: /metrics, /healthz, /readyz and the page for people.
 //
 // It is the end of the data path, kernel → event.Source → parser.Stream → correlate.Tracker →
 // metrics.Recorder → /metrics. It depends only on a handler for metrics and a readiness function.

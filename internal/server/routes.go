@@ -1,35 +1,19 @@
 package server
 
 import (
-	"fmt"
 	"io"
 	"net/http"
-
-	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // routes maps the paths of the endpoint. All paths accept GET and HEAD only.
-func routes(o Options) (http.Handler, error) {
-	landing, err := web.NewLandingPage(web.LandingConfig{
-		Name:        "redis-observer",
-		Description: "Commands, latencies and errors of Redis traffic, observed with eBPF",
-		Version:     o.Version,
-		Profiling:   "false",
-		Links: []web.LandingLinks{
-			{Address: "/metrics", Text: "Metrics"},
-			{Address: "/healthz", Text: "Health", Description: "the process is alive"},
-			{Address: "/readyz", Text: "Readiness", Description: "the probes are attached and read"},
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make landing page: %w", err)
-	}
+func routes(o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", landing)
+	mux.Handle("GET /{$}", bounded(o.Page))
+	mux.Handle("GET /live.json", bounded(o.Live))
 	mux.Handle("GET /metrics", bounded(o.Metrics))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { state(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { state(w, o.Ready()) })
-	return mux, nil
+	return mux
 }
 
 // state responds "ok", or the error with status 503.

@@ -37,8 +37,9 @@ var http2Limits = http.HTTP2Config{
 type Options struct {
 	Listen    string       // host:port
 	WebConfig string       // web configuration file of the exporter toolkit; may be empty
-	Version   string       // shown on the landing page
 	Metrics   http.Handler // handles /metrics
+	Page      http.Handler // handles /
+	Live      http.Handler // handles /live.json, the data of the page
 	Ready     func() error // nil while the probes are attached and read
 	Logger    *slog.Logger
 }
@@ -71,10 +72,6 @@ func Listen(o Options) (*Server, error) {
 	if err := CheckWebConfig(o.WebConfig); err != nil {
 		return nil, err
 	}
-	routes, err := routes(o)
-	if err != nil {
-		return nil, err
-	}
 	listener, err := listen(context.Background(), o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w (choose another address with listen)", o.Listen, errors.Unwrap(err))
@@ -84,7 +81,7 @@ func Listen(o Options) (*Server, error) {
 		webConfig: o.WebConfig,
 		logger:    o.Logger,
 		http: &http.Server{
-			Handler:           busy(routes),
+			Handler:           busy(routes(o)),
 			MaxHeaderBytes:    headerLimit,
 			ReadHeaderTimeout: readTimeout,
 			ReadTimeout:       readTimeout,

@@ -33,8 +33,9 @@ func options() Options {
 	counter.Inc()
 	return Options{
 		Listen:  "127.0.0.1:0",
-		Version: "1.2.3",
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
+		Page:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }),
+		Live:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "its data") }),
 		Ready:   func() error { return nil },
 		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
@@ -84,7 +85,8 @@ func TestRoutes(t *testing.T) {
 		status            int
 		body              string
 	}{
-		{"landing page", "GET", ready + "/", 200, "1.2.3"},
+		{"page", "GET", ready + "/", 200, "a page"},
+		{"data of the page", "GET", ready + "/live.json", 200, "its data"},
 		{"metrics", "GET", ready + "/metrics", 200, "test_total 1"},
 		{"health", "GET", ready + "/healthz", 200, "ok\n"},
 		{"ready", "GET", ready + "/readyz", 200, "ok\n"},

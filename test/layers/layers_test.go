@@ -52,6 +52,7 @@ var layers = map[string][]string{
 		"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/correlate/session", "internal/event",
 		"internal/identity", "internal/parser",
 	},
+	"internal/page":   {"internal/report"},
 	"internal/server": {"internal/plainfile"},
 	"internal/top":    {"internal/report"},
 }

@@ -1,0 +1,143 @@
+package page
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// metrics are those of an observer of which a test changes the counts.
+type metrics struct {
+	*prometheus.Registry
+	commands *prometheus.CounterVec
+	lost     *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		Registry: prometheus.NewRegistry(),
+		commands: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_commands_total"}, []string{"name", "command", "status"}),
+		lost:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_observer_capture_lost_events_total"}, []string{"reason"}),
+	}
+	m.MustRegister(m.commands, m.lost)
+	m.use("cache", "get", 1)
+	m.lost.WithLabelValues("ring_full")
+	return m
+}
+
+func (m *metrics) use(name, command string, n float64) {
+	m.commands.WithLabelValues(name, command, "success").Add(n)
+}
+
+// age makes the next look begin an interval.
+func age(h *Handler) { h.view.Time = h.view.Time.Add(-minInterval) }
+
+func get(t *testing.T, serve http.HandlerFunc) (http.Header, string) {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	serve(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, http.StatusOK, recorder.Code)
+	return recorder.Header(), recorder.Body.String()
+}
+
+// The page shows everything without JavaScript.
+func TestPage(t *testing.T) {
+	m := newMetrics()
+	h := New(m.Gather)
+	_, body := get(t, h.ServeHTTP)
+	assert.Contains(t, body, "waiting for the end of the first interval")
+	m.use("cache", "get", 99)
+	m.use(`<script>alert("x")</script>`, "set", 1)
+	age(h)
+	header, body := get(t, h.ServeHTTP)
+	assert.Contains(t, body, `<td class="text">cache</td>`)
+	assert.Contains(t, body, `is exact</p>`)
+	assert.NotContains(t, body, "<script>alert", "a name is text")
+	assert.Contains(t, body, `<noscript><meta http-equiv="refresh"`)
+	assert.Equal(t, "no-store", header.Get("Cache-Control"))
+
+	m.lost.WithLabelValues("ring_full").Add(214)
+	age(h)
+	_, body = get(t, h.ServeHTTP)
+	assert.Contains(t, body, `class="exact bad">not exact at `)
+	assert.Contains(t, body, "214 events were lost: the ring was full; raise capture.ring_size")
+}
+
+// The policy allows the style and the script of the page by their hashes, and nothing else.
+func TestPolicy(t *testing.T) {
+	m := newMetrics()
+	h := New(m.Gather)
+	header, body := get(t, h.ServeHTTP)
+	policy := header.Get("Content-Security-Policy")
+	assert.Contains(t, policy, "default-src 'none'; ")
+	assert.NotContains(t, policy, "unsafe")
+	for _, tag := range []string{"style", "script"} {
+		assert.Contains(t, policy, tag+"-src '"+hashOf([]byte(body), tag)+"'")
+		assert.Equal(t, 1, strings.Count(body, "<"+tag), "one element")
+	}
+	assert.NotContains(t, text, "//", "nothing is loaded from elsewhere")
+	assert.NotContains(t, text, "style=", "a style that the policy refuses")
+}
+
+func TestData(t *testing.T) {
+	m := newMetrics()
+	h := New(m.Gather)
+	get(t, h.ServeData)
+	m.use("cache", "get", 10)
+	age(h)
+	header, body := get(t, h.ServeData)
+	assert.Equal(t, "application/json", header.Get("Content-Type"))
+	var data struct {
+		Exact bool
+		Rate  float64
+		Rows  []struct{ Name, Command string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &data))
+	assert.True(t, data.Exact)
+	assert.Positive(t, data.Rate)
+	assert.Equal(t, "cache", data.Rows[0].Name)
+}
+
+// Many people cost as little as one, and nobody costs nothing.
+func TestSharedIntervals(t *testing.T) {
+	m, gathered := newMetrics(), 0
+	h := New(func() ([]*dto.MetricFamily, error) { gathered++; return m.Gather() })
+	assert.Zero(t, gathered)
+	for range 10 {
+		get(t, h.ServeData)
+		get(t, h.ServeHTTP)
+	}
+	assert.Equal(t, 1, gathered)
+}
+
+func TestRowsAreLimited(t *testing.T) {
+	m := newMetrics()
+	h := New(m.Gather)
+	get(t, h.ServeHTTP)
+	for i := range maxRows + 5 {
+		m.use("cache", strings.Repeat("x", i+1), 1)
+	}
+	age(h)
+	_, body := get(t, h.ServeHTTP)
+	assert.Contains(t, body, " 5 rows are not shown.")
+	assert.Less(t, len(body), 1<<20)
+}
+
+func TestFault(t *testing.T) {
+	h := New(func() ([]*dto.MetricFamily, error) { return nil, errors.New("broken") })
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
+	assert.Equal(t, http.StatusInternalServerError, recorder.Code)
+	assert.Contains(t, recorder.Body.String(), "gather metrics: broken")
+	_, err := h.look(time.Now())
+	assert.Error(t, err)
+}

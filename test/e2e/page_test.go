@@ -1,0 +1,49 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// mustBrowse opens a page in a browser, lets its script run for some seconds, and returns the
+// document and the log of the browser.
+func mustBrowse(t *testing.T, url string) (document, log string) {
+	t.Helper()
+	if _, err := exec.LookPath("chromium"); err != nil {
+		skip(t, "needs chromium (test/install.sh browser)")
+	}
+	browser := exec.Command("timeout", "60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(),
+		"--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=5000", "--dump-dom", url)
+	var out, stderr bytes.Buffer
+	browser.Stdout, browser.Stderr = &out, &stderr
+	require.NoError(t, browser.Run(), "%s", &stderr)
+	return out.String(), stderr.String()
+}
+
+// A browser shows the live table, and the page breaks no rule of its own policy.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	server := mustRedis(t)
+	o := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: sessions, addresses: ['127.0.0.1:%d']}]\n", server.Port))
+	use(t, server.Port)
+	document, log := "", ""
+	for deadline := time.Now().Add(settled); time.Now().Before(deadline); {
+		if document, log = mustBrowse(t, o.URL("/")); bytes.Contains([]byte(document), []byte(">lpush<")) {
+			break
+		}
+	}
+	assert.Contains(t, document, `<button type="button">Name</button>`, "the script has run")
+	assert.Regexp(t, `<td class="text">sessions</td><td class="text labels wide"></td><td class="text">get</td><td class="">[1-9]`, document)
+	assert.Regexp(t, `<td class="text">lpush</td><td class="">[1-9]\d*</td><td class="bad">[1-9]`, document, "its errors are marked")
+	assert.Regexp(t, `class="exact">every number since \d\d:\d\d:\d\d is exact`, document)
+	assert.NotContains(t, document, "secret")
+	assert.Contains(t, document, `role="alert"></span>`, "each request was answered")
+	assert.NotContains(t, log, "Content Security Policy")
+	assert.NotContains(t, log, "Uncaught")
+}
