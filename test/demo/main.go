@@ -14,9 +14,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/charmbracelet/colorprofile"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/redis-observer/redis-observer/internal/report"
+	"github.com/redis-observer/redis-observer/internal/top"
 	"github.com/redis-observer/redis-observer/test/kit"
 )
 
@@ -35,7 +37,7 @@ log: {level: error}
 `
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -61,14 +63,14 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		here.explain(out)
 		return replay(ctx, observer, out)
 	}
-	return live(ctx, observer, here, out)
+	return observe(ctx, observer, here, out)
 }
 
 // prepare shows the observer's log beside the output of this program.
 func prepare(command *exec.Cmd) { command.Stderr, command.SysProcAttr = os.Stderr, diesWithDemo() }
 
-// live shows the observer beside real traffic.
-func live(ctx context.Context, observer *kit.Observer, here place, out io.Writer) (err error) {
+// observe shows the observer beside real traffic.
+func observe(ctx context.Context, observer *kit.Observer, here place, out io.Writer) (err error) {
 	redis, err := startRedis()
 	if err != nil {
 		return err
@@ -96,31 +98,74 @@ func live(ctx context.Context, observer *kit.Observer, here place, out io.Writer
 	return summarize(out, observer, redis)
 }
 
-// watch prints the table every second until ctx ends.
+// watch prints the table every second until ctx ends: on a terminal that of top, elsewhere the counts since the start.
 func watch(ctx context.Context, observer *kit.Observer, out io.Writer) error {
-	var before []*dto.MetricFamily
-	at := time.Now()
-	screen := newScreen(out)
+	shown := newScreen(out)
+	frame := counts(observer)
+	if shown.terminal {
+		frame = live(observer, shown.width())
+	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			if shown.terminal {
+				return last(observer, shown)
+			}
 			return nil
 		case <-ticker.C:
 		}
-		families, err := scrape(observer)
+		text, err := frame()
 		if err != nil {
 			return err
 		}
+		shown.show(text)
+	}
+}
+
+// live returns a function that returns the table of top for the time since its last call.
+func live(observer *kit.Observer, width int) func() (string, error) {
+	var followed report.Watch
+	table := top.NewScreen()
+	table.Width = width
+	return func() (string, error) {
+		families, err := scrape(observer)
+		if err != nil {
+			return "", err
+		}
+		now := time.Now()
+		followed.Update(now, []*report.Sample{report.NewSample("demo", now, families)}, nil)
+		view := followed.View(table.By)
+		var text strings.Builder
+		writer := colorprofile.Writer{Forward: &text, Profile: colorprofile.Env(os.Environ())}
+		_, err = fmt.Fprintf(&writer, "%s\n\n%s\n", table.Head(view), table.Table(view))
+		return text.String(), err
+	}
+}
+
+// counts returns a function that returns the table of all counts, with the rates since its last call.
+func counts(observer *kit.Observer) func() (string, error) {
+	var before []*dto.MetricFamily
+	at := time.Now()
+	return func() (string, error) {
+		families, err := scrape(observer)
+		if err != nil {
+			return "", err
+		}
 		now := time.Now()
 		var table strings.Builder
-		if err := report.Print(&table, report.Rows(families, before, now.Sub(at))); err != nil {
-			return err
-		}
-		screen.show(table.String())
+		err = report.Print(&table, report.Rows(families, before, now.Sub(at)))
 		before, at = families, now
+		return table.String(), err
 	}
+}
+
+// last prints the counts below the last table of top.
+func last(observer *kit.Observer, shown *screen) error {
+	text, err := counts(observer)()
+	fmt.Fprintf(shown.out, "\n`redis-observer top` shows this table of any running observer. All counts since the start:\n\n%s", text)
+	return err
 }
 
 // scrape reads the metrics as Prometheus would.

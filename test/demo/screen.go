@@ -25,6 +25,19 @@ func newScreen(out io.Writer) *screen {
 	return s
 }
 
+// width returns the width of the terminal, 0 if it is unknown.
+func (s *screen) width() int {
+	file, ok := s.out.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
 func (s *screen) show(text string) {
 	if s.terminal && s.lines > 0 {
 		fmt.Fprintf(s.out, "\x1b[%dA\x1b[J", s.lines)
