@@ -100,6 +100,10 @@ enum tls_role {
 	TLS_READ_EX_END,
 	TLS_OTHER_START, /* of a function that moves ciphertext but no plaintext that counts */
 	TLS_FREE,	 /* the start of a function that ends an object */
+	TLS_GO_WRITE_START,
+	TLS_GO_WRITE_END,
+	TLS_GO_READ_START,
+	TLS_GO_READ_END,
 };
 
 /* The longest payload of one event in bytes; a longer call makes several events. */

@@ -612,12 +612,16 @@ int tls_point(struct pt_regs *ctx)
 	__u64 stack = PT_REGS_SP(ctx) + TLS_COOKIE_FRAME(cookie);
 	__u64 ssl = PT_REGS_PARM1(ctx), buffer = PT_REGS_PARM2(ctx), out = 0;
 	__u64 fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
+	__u64 go_first = GO_ARGUMENT_1(ctx), go_second = GO_ARGUMENT_2(ctx), goroutine = GO_GOROUTINE(ctx);
 	__u16 attachment = TLS_COOKIE_ATTACHMENT(cookie);
 	__u8 role = TLS_COOKIE_ROLE(cookie);
 	__s32 returned = PT_REGS_RC(ctx);
 
 	barrier_var(fourth);
 	barrier_var(fifth);
+	barrier_var(go_first);
+	barrier_var(go_second);
+	barrier_var(goroutine);
 	if (role == TLS_WRITE_EX_START || role == TLS_READ_EX_START)
 		out = fourth;
 	else if (role == TLS_WRITE_FIFTH_START)
@@ -643,6 +647,15 @@ int tls_point(struct pt_regs *ctx)
 		return 0;
 	case TLS_FREE:
 		tls_freed(ssl);
+		return 0;
+	case TLS_GO_WRITE_START:
+	case TLS_GO_READ_START:
+		go_started(role == TLS_GO_WRITE_START ? TLS_SENT : TLS_RECEIVED, goroutine, go_first, stack, go_second,
+			   attachment);
+		return 0;
+	case TLS_GO_WRITE_END:
+	case TLS_GO_READ_END:
+		go_ended(role == TLS_GO_WRITE_END ? TLS_SENT : TLS_RECEIVED, goroutine, stack, go_first);
 		return 0;
 	}
 	return 0;

@@ -89,6 +89,32 @@ const (
 	observerGapReasonGAP_UNSEEN        observerGapReason = 6
 )
 
+type observerGoCall struct {
+	_    structs.HostLayout
+	Call struct {
+		_          structs.HostLayout
+		Ssl        uint64
+		Stack      uint64
+		Buffer     uint64
+		Out        uint64
+		Time       uint64
+		Sk         uint64
+		Attachment uint16
+		Silent     bool
+		Pad        [5]uint8
+	}
+	Low       uint64
+	High      uint64
+	Direction uint32
+	Pad       uint32
+}
+
+type observerGoKey struct {
+	_         structs.HostLayout
+	Goroutine uint64
+	Tgid      uint64
+}
+
 type observerLoss uint32
 
 const (
@@ -232,6 +258,10 @@ const (
 	observerTlsRoleTLS_READ_EX_END       observerTlsRole = 9
 	observerTlsRoleTLS_OTHER_START       observerTlsRole = 10
 	observerTlsRoleTLS_FREE              observerTlsRole = 11
+	observerTlsRoleTLS_GO_WRITE_START    observerTlsRole = 12
+	observerTlsRoleTLS_GO_WRITE_END      observerTlsRole = 13
+	observerTlsRoleTLS_GO_READ_START     observerTlsRole = 14
+	observerTlsRoleTLS_GO_READ_END       observerTlsRole = 15
 )
 
 type observerTlsTask struct {
@@ -315,6 +345,7 @@ const (
 	observerMapElisions                = "elisions"
 	observerMapEvents                  = "events"
 	observerMapGenerations             = "generations"
+	observerMapGoCalls                 = "go_calls"
 	observerMapLost                    = "lost"
 	observerMapPercpuRings             = "percpu_rings"
 	observerMapScratches               = "scratches"
@@ -397,6 +428,7 @@ const (
 	observerVarDuplicate               = "duplicate"
 	observerVarDuplicates              = "duplicates"
 	observerVarFillMark                = "fill_mark"
+	observerVarGoSeen                  = "go_seen"
 	observerVarMaxBytes                = "max_bytes"
 	observerVarOwnNetwork              = "own_network"
 	observerVarPercpuRingSize          = "percpu_ring_size"
@@ -539,6 +571,7 @@ type observerMapSpecs struct {
 	Elisions             *ebpf.MapSpec `ebpf:"elisions"`
 	Events               *ebpf.MapSpec `ebpf:"events"`
 	Generations          *ebpf.MapSpec `ebpf:"generations"`
+	GoCalls              *ebpf.MapSpec `ebpf:"go_calls"`
 	Lost                 *ebpf.MapSpec `ebpf:"lost"`
 	PercpuRings          *ebpf.MapSpec `ebpf:"percpu_rings"`
 	Scratches            *ebpf.MapSpec `ebpf:"scratches"`
@@ -565,6 +598,7 @@ type observerVariableSpecs struct {
 	Duplicate             *ebpf.VariableSpec `ebpf:"duplicate"`
 	Duplicates            *ebpf.VariableSpec `ebpf:"duplicates"`
 	FillMark              *ebpf.VariableSpec `ebpf:"fill_mark"`
+	GoSeen                *ebpf.VariableSpec `ebpf:"go_seen"`
 	MaxBytes              *ebpf.VariableSpec `ebpf:"max_bytes"`
 	OwnNetwork            *ebpf.VariableSpec `ebpf:"own_network"`
 	PercpuRingSize        *ebpf.VariableSpec `ebpf:"percpu_ring_size"`
@@ -617,6 +651,7 @@ type observerMaps struct {
 	Elisions             *ebpf.Map `ebpf:"elisions"`
 	Events               *ebpf.Map `ebpf:"events"`
 	Generations          *ebpf.Map `ebpf:"generations"`
+	GoCalls              *ebpf.Map `ebpf:"go_calls"`
 	Lost                 *ebpf.Map `ebpf:"lost"`
 	PercpuRings          *ebpf.Map `ebpf:"percpu_rings"`
 	Scratches            *ebpf.Map `ebpf:"scratches"`
@@ -642,6 +677,7 @@ func (m *observerMaps) Close() error {
 		m.Elisions,
 		m.Events,
 		m.Generations,
+		m.GoCalls,
 		m.Lost,
 		m.PercpuRings,
 		m.Scratches,
@@ -669,6 +705,7 @@ type observerVariables struct {
 	Duplicate             *ebpf.Variable `ebpf:"duplicate"`
 	Duplicates            *ebpf.Variable `ebpf:"duplicates"`
 	FillMark              *ebpf.Variable `ebpf:"fill_mark"`
+	GoSeen                *ebpf.Variable `ebpf:"go_seen"`
 	MaxBytes              *ebpf.Variable `ebpf:"max_bytes"`
 	OwnNetwork            *ebpf.Variable `ebpf:"own_network"`
 	PercpuRingSize        *ebpf.Variable `ebpf:"percpu_ring_size"`

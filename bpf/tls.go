@@ -36,6 +36,7 @@ var tlsMaps = map[string]uint32{
 	observerMapTlsConns:    tlsConnections,
 	observerMapTlsObjects:  tlsConnections,
 	observerMapTlsOpened:   tlsConnections,
+	observerMapGoCalls:     tlsConnections,
 	observerMapTlsAttached: tlsAttachments,
 	observerMapTlsStops:    0,
 }
@@ -252,6 +253,9 @@ var points = map[string]struct{ start, end observerTlsRole }{
 	"SSL_peek_ex":   {observerTlsRoleTLS_OTHER_START, observerTlsRoleTLS_READ_END},
 	"SSL_free":      {start: observerTlsRoleTLS_FREE},
 	"SSL_clear":     {start: observerTlsRoleTLS_FREE},
+
+	"crypto/tls.(*Conn).Write": {observerTlsRoleTLS_GO_WRITE_START, observerTlsRoleTLS_GO_WRITE_END},
+	"crypto/tls.(*Conn).Read":  {observerTlsRoleTLS_GO_READ_START, observerTlsRoleTLS_GO_READ_END},
 }
 
 // cookie returns the cookie of a point, in the form that TLS_COOKIE_ROLE and the like of tls.h read.

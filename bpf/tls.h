@@ -3,7 +3,8 @@
  * The plaintext of TLS connections. Uprobes at chosen instructions of a TLS library find it in the
  * application's memory: one where a call of the library begins and one where it ends. A socket call
  * in between, of the same thread and deeper on its stack, that carries TLS records proves to which
- * socket the object of the library belongs. Nothing else binds the two.
+ * socket the object of the library belongs. Nothing else binds the two. In Go the goroutine takes the
+ * place of the thread and its stack.
  *
  * Plaintext has offsets of its own, which begin at 0 where the binding begins. A call that no probe
  * saw is noticed by the ciphertext: its TCP offsets are continuous from one observed call to the
@@ -96,6 +97,29 @@ struct {
 	__type(key, __u64);
 	__type(value, __u64);
 } tls_opened SEC(".maps");
+
+struct go_key {
+	__u64 goroutine; /* the address of its state, which is in a register wherever Go code runs */
+	__u64 tgid;
+};
+
+/* A call of Go's crypto/tls between its start and its end. A goroutine moves from thread to thread. */
+struct go_call {
+	struct tls_call call;
+	__u64 low, high; /* the bounds of the goroutine's stack at the start; Go moves a stack that has to grow */
+	__u32 direction;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct go_key);
+	__type(value, struct go_call);
+} go_calls SEC(".maps");
+
+/* Set as soon as the first call of Go's crypto/tls was seen. */
+__u32 go_seen = 0;
 
 enum { TLS_ATTACHMENTS = 4096 };
 
@@ -354,6 +378,59 @@ static __always_inline void tls_ended(__u32 direction, __u64 stack, bool ex, __s
 	}
 }
 
+/*
+ * The start of a call of Go's crypto/tls. The goroutine's state begins with the bounds of its stack.
+ * The start may run twice, before and behind a growth of the stack.
+ */
+static __always_inline void go_started(__u32 direction, __u64 goroutine, __u64 conn, __u64 stack, __u64 buffer,
+				       __u16 attachment)
+{
+	struct go_key key = {.goroutine = goroutine, .tgid = current_tgid()};
+	struct go_call fresh = {.direction = direction};
+
+	fresh.call.ssl = conn;
+	fresh.call.stack = stack;
+	fresh.call.buffer = buffer;
+	fresh.call.time = bpf_ktime_get_ns();
+	fresh.call.attachment = attachment;
+	bpf_probe_read_user(&fresh.low, sizeof(fresh.low), (void *)goroutine);
+	bpf_probe_read_user(&fresh.high, sizeof(fresh.high), (void *)goroutine + sizeof(fresh.low));
+	if (!go_seen)
+		go_seen = 1;
+	if (bpf_map_update_elem(&go_calls, &key, &fresh, BPF_ANY))
+		count_loss(LOST_NO_STORAGE);
+}
+
+/* The end of such a call. A buffer on the stack has moved with it. */
+static __always_inline void go_ended(__u32 direction, __u64 goroutine, __u64 stack, __s64 returned)
+{
+	struct go_key key = {.goroutine = goroutine, .tgid = current_tgid()};
+	struct go_call *go = bpf_map_lookup_elem(&go_calls, &key);
+	struct tls_call call;
+
+	if (!go || go->direction != direction)
+		return;
+	call = go->call;
+	if (call.buffer >= go->low && call.buffer < go->high)
+		call.buffer += stack - call.stack;
+	bpf_map_delete_elem(&go_calls, &key);
+	tls_transferred(&call, direction, call.ssl, returned > 0 ? returned : 0);
+}
+
+/* The call of Go's crypto/tls that the current system call is inside of, or NULL. */
+static __always_inline struct tls_call *go_call_around(const struct pt_regs *regs)
+{
+	struct go_key key = {};
+	struct go_call *go;
+
+	if (!go_seen)
+		return 0;
+	key.goroutine = GO_GOROUTINE(regs);
+	key.tgid = current_tgid();
+	go = bpf_map_lookup_elem(&go_calls, &key);
+	return go ? &go->call : (void *)0;
+}
+
 /* An object of the library is freed or cleared. */
 static __always_inline void tls_freed(__u64 ssl)
 {
@@ -519,6 +596,8 @@ static __always_inline void ciphertext_moved(struct sock *sk, __u32 direction, _
 		return;
 	task = tls_task(false);
 	call = task ? tls_call_around(task, syscall_stack(task_registers(current))) : (void *)0;
+	if (!call)
+		call = go_call_around(task_registers(current));
 	if (!call) {
 		moved_outside(sk, role, task, sending, direct);
 		return;

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -177,6 +178,12 @@ func libssl(t *testing.T) (string, []Point) {
 	require.NoError(t, err, "%s", output)
 	path, err := filepath.EvalSymlinks(strings.TrimSpace(string(output)))
 	require.NoError(t, err)
+	return path, pointsOf(t, path)
+}
+
+// pointsOf returns the points of a library or program.
+func pointsOf(t *testing.T, path string) []Point {
+	t.Helper()
 	file, err := os.Open(path)
 	require.NoError(t, err)
 	defer file.Close()
@@ -186,7 +193,7 @@ func libssl(t *testing.T) (string, []Point) {
 	for _, p := range found.Points {
 		points = append(points, Point{p.Function, p.End, p.Offset, p.Frame})
 	}
-	return path, points
+	return points
 }
 
 // tlsProbes are probes that observe the clients of two servers.
@@ -314,6 +321,61 @@ func (p *plaintext) assertWhole(t *testing.T, got string) {
 	assert.LessOrEqual(t, len(sent)-len(received), 30)
 	assert.Zero(t, p.unseen)
 	assert.Zero(t, p.strange)
+}
+
+// talk uses one connection after the other, by TLS, from one goroutine. Every second buffer is on its
+// stack, which has to grow in between.
+func talk(t *testing.T, port uint16, rounds int) {
+	var local [3000]byte
+	for i := range rounds {
+		conn, err := tls.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{InsecureSkipVerify: true})
+		if !assert.NoError(t, err) {
+			return
+		}
+		for n := range 40 {
+			text := fmt.Appendf(nil, "round %d, %d, ", i, n)
+			text = slices.Repeat(text, 1+n*n*n/60)
+			if _, err := conn.Write(text); !assert.NoError(t, err) {
+				return
+			}
+			buffer := local[:1+n*70]
+			if n%2 == 0 {
+				buffer = make([]byte, 1+n*1000)
+			}
+			for left := len(text); left > 0; {
+				got, err := conn.Read(buffer)
+				if !assert.NoError(t, err) {
+					return
+				}
+				left -= got
+			}
+		}
+		assert.NoError(t, conn.Close())
+	}
+}
+
+// Of each connection of Go's crypto/tls, each used by one of many goroutines, the probes report
+// exactly what passed. The program is this test.
+func TestPlaintextOfGo(t *testing.T) {
+	p := mustOpenTLS(t)
+	p.path = "/proc/self/exe"
+	p.points = pointsOf(t, p.path)
+	detach := p.mustAttach()
+	var talking sync.WaitGroup
+	for range 30 {
+		talking.Go(func() { talk(t, p.secret.port, 3) })
+	}
+	talking.Wait()
+	detach()
+	p.mustEnd()
+
+	require.Greater(t, len(p.secret.got), 10)
+	for port, connections := range p.secret.got {
+		require.Len(t, p.conns[port], len(connections), "port %d", port)
+		for i, got := range connections {
+			p.conns[port][i].assertWhole(t, got.String())
+		}
+	}
 }
 
 // A library that is attached in mid-stream shows the rest of the connections that exist, and all of
