@@ -27,7 +27,7 @@ func (p paired) probes(ctx context.Context, b *bench, build string, n int, r *re
 		return err
 	}
 	defer func() { err = errors.Join(err, restore()) }()
-	observed, calls, err := p.probed(ctx, build, n, redisPort)
+	observed, calls, err := p.probed(ctx, build, n, p.address(b))
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (p paired) probes(ctx context.Context, b *bench, build string, n int, r *re
 	if err != nil {
 		return fmt.Errorf("measure the probes: %w", err)
 	}
-	rejected, _, err := p.probed(ctx, build, n, otherPort)
+	rejected, _, err := p.probed(ctx, build, n, p.other())
 	empty, err2 := nothing.end()
 	if err := errors.Join(err, err2); err != nil {
 		return err
@@ -80,8 +80,8 @@ func (n nothing) end() (work, error) {
 }
 
 // probed returns what the probes took during one run of the load, and the calls that were observed.
-func (p paired) probed(ctx context.Context, build string, n, port int) (took work, calls float64, err error) {
-	o, err := attach(build, p.role, port)
+func (p paired) probed(ctx context.Context, build string, n int, address string) (took work, calls float64, err error) {
+	o, err := attach(build, p.role, address)
 	if err != nil {
 		return took, 0, err
 	}

@@ -75,8 +75,13 @@ func (l benchmark) first() int {
 }
 
 func (l benchmark) run(ctx context.Context, n int) (speed, error) {
-	command := exec.CommandContext(ctx, "redis-benchmark", "-h", "127.0.0.1", "-p", strconv.Itoa(redisPort), "-t", l.command, "--csv",
-		"-n", strconv.Itoa(n), "-P", strconv.Itoa(l.pipeline), "-c", strconv.Itoa(l.connections), "-d", strconv.Itoa(l.bytes))
+	return l.runAt(ctx, n, "-h", "127.0.0.1", "-p", strconv.Itoa(redisPort))
+}
+
+// runAt runs at the server that the arguments say.
+func (l benchmark) runAt(ctx context.Context, n int, server ...string) (speed, error) {
+	command := exec.CommandContext(ctx, "redis-benchmark", append(server, "-t", l.command, "--csv",
+		"-n", strconv.Itoa(n), "-P", strconv.Itoa(l.pipeline), "-c", strconv.Itoa(l.connections), "-d", strconv.Itoa(l.bytes))...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	output, err := command.Output()
@@ -84,6 +89,21 @@ func (l benchmark) run(ctx context.Context, n int) (speed, error) {
 		return speed{}, fmt.Errorf("redis-benchmark: %w: %s", err, stderr.String())
 	}
 	return parseCSV(output)
+}
+
+// overPath is a load by redis-benchmark over the Unix socket of Redis.
+type overPath struct {
+	benchmark
+	socket string
+}
+
+func (l *overPath) prepare(ctx context.Context, b *bench) error {
+	l.socket = b.redis.Socket
+	return l.benchmark.prepare(ctx, b)
+}
+
+func (l *overPath) run(ctx context.Context, n int) (speed, error) {
+	return l.runAt(ctx, n, "-s", l.socket)
 }
 
 // parseCSV reads a heading and one line of figures.

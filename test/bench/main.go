@@ -107,7 +107,7 @@ func parse(args []string) (options, error) {
 
 // preheat attaches the observer once, so that what is wrong with it shows before anything is measured.
 func (b *bench) preheat() error {
-	o, err := attach(b.observer, "client", redisPort)
+	o, err := attach(b.observer, "client", tcpAddress(redisPort))
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,26 @@ type paired struct {
 	role   string // of the observer
 	peers  bool   // compare with other programs too
 	kernel bool   // measure the time of the probes in runs of their own
+	path   bool   // observe the Unix socket of Redis, not its port
 }
+
+// address returns the address to observe.
+func (p paired) address(b *bench) string {
+	if p.path {
+		return "unix:" + b.redis.Socket
+	}
+	return tcpAddress(redisPort)
+}
+
+// other returns an address of the same kind that the load does not use.
+func (p paired) other() string {
+	if p.path {
+		return "unix:@where-nobody-listens"
+	}
+	return tcpAddress(otherPort)
+}
+
+func tcpAddress(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // outcome is what came of one run of a load.
 type outcome struct {
@@ -33,6 +52,7 @@ type outcome struct {
 }
 
 func (p paired) measure(ctx context.Context, b *bench, name string) ([]result, error) {
+	defer b.redis.controlBeside(p.path)()
 	if err := p.load.prepare(ctx, b); err != nil {
 		return nil, err
 	}
@@ -40,9 +60,9 @@ func (p paired) measure(ctx context.Context, b *bench, name string) ([]result, e
 	if err != nil {
 		return nil, err
 	}
-	watchers := []watcher{none{}, observing{theObserver, b.observer, p.role}}
+	watchers := []watcher{none{}, observing{theObserver, b.observer, p.role, p.address(b)}}
 	if b.against != "" {
-		watchers = append(watchers, observing{theOther, b.against, p.role})
+		watchers = append(watchers, observing{theOther, b.against, p.role, p.address(b)})
 	}
 	if p.peers && b.peers {
 		watchers = append(watchers, installedPeers()...)

@@ -9,9 +9,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // childArgument makes this program one end of a ping-pong over its standard input and output.
@@ -79,12 +82,36 @@ func overPipes() (near, far end, err error) {
 }
 
 func overTCP() (near, far end, err error) {
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", pingPort))
+	return overStream("tcp", fmt.Sprintf("127.0.0.1:%d", pingPort))
+}
+
+// overUnix connects by a bound path that is not observed.
+func overUnix() (near, far end, err error) {
+	folder, err := os.MkdirTemp("", "ping-pong")
+	if err != nil {
+		return near, far, err
+	}
+	defer os.RemoveAll(folder)
+	return overStream("unix", filepath.Join(folder, "socket"))
+}
+
+func overSocketpair() (near, far end, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return near, far, err
+	}
+	near.in, far.in = os.NewFile(uintptr(pair[0]), "near"), os.NewFile(uintptr(pair[1]), "far")
+	near.out, far.out = near.in, far.in
+	return near, far, nil
+}
+
+func overStream(network, address string) (near, far end, err error) {
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		return near, far, err
 	}
 	defer func() { _ = listener.Close() }()
-	a, err := net.Dial("tcp", listener.Addr().String())
+	a, err := net.Dial(network, listener.Addr().String())
 	if err != nil {
 		return near, far, err
 	}
@@ -94,14 +121,18 @@ func overTCP() (near, far end, err error) {
 		return near, far, err
 	}
 	defer b.Close()
-	if near.in, err = a.(*net.TCPConn).File(); err != nil {
+	if near.in, err = fileOf(a); err != nil {
 		return near, far, err
 	}
-	if far.in, err = b.(*net.TCPConn).File(); err != nil {
+	if far.in, err = fileOf(b); err != nil {
 		return near, far, errors.Join(err, near.in.Close())
 	}
 	near.out, far.out = near.in, far.in
 	return near, far, nil
+}
+
+func fileOf(conn net.Conn) (*os.File, error) {
+	return conn.(interface{ File() (*os.File, error) }).File()
 }
 
 // runChild is the end that begins, if an argument says how often, or the one that answers.

@@ -19,10 +19,12 @@ const (
 	pingPort    = 26503 // of the ping-pong that is not Redis
 )
 
-// redis is the server that the loads use, and a client on its Unix socket, which no observer sees.
+// redis is the server that the loads use, and a client that no observer sees: on its Unix socket while a port is observed, and else
+// on its port.
 type redis struct {
 	*kit.Redis
 	client *client.Client
+	byPort *client.Client
 }
 
 func startRedis() (*redis, error) {
@@ -33,12 +35,22 @@ func startRedis() (*redis, error) {
 		return nil, fmt.Errorf("%w (is redis-server installed and port %d free?)", err, redisPort)
 	}
 	// One connection, so that no command of a new one gets between two readings.
-	return &redis{server, client.NewClient(&client.Options{
-		Network: "unix", Addr: server.Socket, PoolSize: 1, DisableIdentity: true, ReadTimeout: 30 * time.Second,
-	})}, nil
+	connect := func(network, address string) *client.Client {
+		return client.NewClient(&client.Options{Network: network, Addr: address, PoolSize: 1, DisableIdentity: true, ReadTimeout: 30 * time.Second})
+	}
+	return &redis{server, connect("unix", server.Socket), connect("tcp", fmt.Sprintf("127.0.0.1:%d", redisPort))}, nil
 }
 
-func (r *redis) stop() error { return errors.Join(r.client.Close(), r.Stop()) }
+func (r *redis) stop() error { return errors.Join(r.client.Close(), r.byPort.Close(), r.Stop()) }
+
+// controlBeside makes the client one that no observer of the path sees, or of the port. The returned function undoes it.
+func (r *redis) controlBeside(path bool) (undo func()) {
+	if !path {
+		return func() {}
+	}
+	r.client, r.byPort = r.byPort, r.client
+	return func() { r.client, r.byPort = r.byPort, r.client }
+}
 
 // ledger is what Redis counted: calls by command, in the observer's spelling, and the bytes of all connections.
 type ledger struct {

@@ -37,8 +37,8 @@ const (
 )
 
 // observing is a build of the observer at one end of the connections. Each run has a new one, whose counters begin at 0.
-type observing struct{ label, build, role string }
+type observing struct{ label, build, role, address string }
 
 func (w observing) name() string { return w.label }
 
-func (w observing) start(context.Context) (process, error) { return attach(w.build, w.role, redisPort) }
+func (w observing) start(context.Context) (process, error) { return attach(w.build, w.role, w.address) }
