@@ -219,6 +219,9 @@ func TestCrowds(t *testing.T) {
 		}
 		for name, behave := range behaviours {
 			t.Run(fmt.Sprintf("%s/tls=%v", name, encrypted), func(t *testing.T) {
+				if raceDetector { // few enough to be beside others; each has a server of its own, and mostly waits
+					t.Parallel()
+				}
 				testCrowd(t, many, encrypted, behave, scraperAddress)
 				beside := many
 				if name == "slow reader" {
