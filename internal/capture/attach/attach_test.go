@@ -4,11 +4,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,7 +103,14 @@ type kernel struct {
 	attached map[uint16][]bpf.Point
 	refuse   error
 	hold     bool
-	closed   int
+	closed   atomic.Int32
+}
+
+// libraries returns what is or was attached, by attachment.
+func (k *kernel) libraries() map[uint16][]bpf.Point {
+	k.lock.Lock()
+	defer k.lock.Unlock()
+	return maps.Clone(k.attached)
 }
 
 func (k *kernel) attach(path string, points []bpf.Point, attachment uint16) (io.Closer, error) {
@@ -115,7 +124,7 @@ func (k *kernel) attach(path string, points []bpf.Point, attachment uint16) (io.
 	}
 	k.attached[attachment] = points
 	if k.hold {
-		return closer(func() error { k.closed++; return nil }), nil
+		return closer(func() error { k.closed.Add(1); return nil }), nil
 	}
 	file, err := os.Open(os.DevNull)
 	return fakeLink{file}, err
@@ -213,20 +222,22 @@ func TestAttach(t *testing.T) {
 		a.Look(first)
 		eventually(t, a, Outcome{OpenSSL, Covered}, 1)
 		assert.Equal(t, 1, a.Stats().Libraries[OpenSSL])
-		require.Len(t, k.attached, 1)
+		require.Len(t, k.libraries(), 1)
 		functions := map[string]int{}
-		for _, point := range k.attached[1] {
+		for _, point := range k.libraries()[1] {
 			functions[point.Function]++
 		}
 		assert.GreaterOrEqual(t, functions["SSL_write"], 2)
 		assert.GreaterOrEqual(t, functions["SSL_read"], 2)
+		p.lock.Lock()
 		assert.True(t, p.ready[1])
+		p.lock.Unlock()
 		assert.Equal(t, 1, p.inUse())
 
 		second, stopSecond := run(t, path)
 		a.Look(second)
 		eventually(t, a, Outcome{OpenSSL, Covered}, 2)
-		assert.Len(t, k.attached, 1, "it is attached already")
+		assert.Len(t, k.libraries(), 1, "it is attached already")
 
 		third, stopThird := run(t, path) // never looked at
 		require.NotZero(t, third)
@@ -243,7 +254,7 @@ func TestAttach(t *testing.T) {
 		assert.Zero(t, a.Stats().Libraries[OpenSSL])
 		assert.Zero(t, p.inUse())
 		if hold {
-			assert.Equal(t, 1, k.closed)
+			assert.EqualValues(t, 1, k.closed.Load())
 		}
 
 		again, _ := run(t, path)
