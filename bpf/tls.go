@@ -9,7 +9,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 
 	"github.com/redis-observer/redis-observer/internal/host"
@@ -114,7 +113,7 @@ func prepareTLS(spec *ebpf.CollectionSpec, on, preemptible bool) error {
 			spec.Maps[name].MaxEntries = entries
 		}
 	}
-	if on && features.HaveBPFLinkUprobeMulti() != nil {
+	if on && !AttachesTogether() {
 		spec.Programs[observerProgTlsPoint].AttachType = ebpf.AttachNone
 	}
 	if !on || !preemptible {
@@ -288,12 +287,12 @@ func AttachPoints(program *ebpf.Program, path string, points []Point, attachment
 		options.Addresses = append(options.Addresses, points[i].Offset)
 		options.Cookies = append(options.Cookies, cookie)
 	}
-	multi, err := file.UprobeMulti(nil, program, options)
-	if err == nil {
+	if AttachesTogether() {
+		multi, err := file.UprobeMulti(nil, program, options)
+		if err != nil {
+			return nil, fmt.Errorf("attach to library: %w", err)
+		}
 		return multi, nil
-	}
-	if !errors.Is(err, ebpf.ErrNotSupported) {
-		return nil, fmt.Errorf("attach to library: %w", err)
 	}
 	single := new(attached)
 	for i, address := range options.Addresses {
