@@ -427,10 +427,13 @@ static __always_inline bool unix_ended(struct sock *sk, int result)
 	return !result || result == -EPIPE || result == -ECONNRESET;
 }
 
-/* Reports that the stream of the other end has ended. */
+/*
+ * Reports that the stream of the other end has ended. A send fails although the other end left
+ * something to receive: then the end of its stream is behind that, and a receive will find it.
+ */
 static __always_inline void end_unix_peer(struct sock *sk, struct unix_state *state, int result)
 {
-	if (state->peer_ended)
+	if (state->peer_ended || BPF_CORE_READ(sk, sk_receive_queue.qlen))
 		return;
 	state->peer_ended = true;
 	if (state->role != ROLE_NONE)

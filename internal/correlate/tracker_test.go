@@ -224,6 +224,19 @@ func TestListedEndsUnixSockets(t *testing.T) {
 	}
 }
 
+// On a Unix socket a send has the time of its end, and another thread may have received the reply before.
+func TestReplyBeforeTheEndOfItsSend(t *testing.T) {
+	for path, want := range map[bool][]string{true: {"get success"}, false: {"unpaired 1 unsolicited"}} {
+		p := newPlayer(t)
+		p.path = path
+		p.play("open", "C: SET a 1", "S: +OK")
+		p.got = nil
+		p.event(event.Event{Kind: event.Data, Direction: event.Reply, Time: p.now + 1000, Seq: p.seq[event.Reply], Data: []byte("$-1\r\n")})
+		p.event(event.Event{Kind: event.Data, Direction: event.Request, Time: p.now + 2000, Seq: p.seq[event.Request], Data: request("GET", "a")})
+		assert.Equal(t, want, p.got, "path: %v", path)
+	}
+}
+
 // A Unix socket was freed, and its offsets are not known.
 func TestClosedWithoutOffsets(t *testing.T) {
 	p := newPlayer(t)

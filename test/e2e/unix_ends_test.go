@@ -300,3 +300,29 @@ func mustContainer(tb testing.TB) *container {
 	require.ErrorIs(tb, err, os.ErrNotExist, "the path is the container's own")
 	return c
 }
+
+// A send fails because the server has closed, while its reply is there to be received: the reply counts.
+func TestUnixSocketSendBehindTheEnd(t *testing.T) {
+	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
+	path := filepath.Join(t.TempDir(), "behind.sock")
+	o := mustObserver(t, observingPath("client", path)+roomy)
+	for range 5 {
+		client, server := pathPair(t, path)
+		_, err := client.Write(request("GET", "key"))
+		require.NoError(t, err)
+		_, err = server.Read(make([]byte, 100))
+		require.NoError(t, err)
+		_, err = server.Write([]byte("$-1\r\n"))
+		require.NoError(t, err)
+		require.NoError(t, server.Close())
+		_, err = client.Write(request("SET", "key", "value"))
+		require.ErrorIs(t, err, syscall.EPIPE)
+		_, err = client.Read(make([]byte, 100))
+		require.NoError(t, err)
+		require.NoError(t, client.Close())
+	}
+	o.mustSeePool("path", 0, 0)
+	o.assertPath(counts{"get": 5})
+	assert.Zero(t, o.mustScrape().sum("redis_commands_total", "status=error"))
+}
