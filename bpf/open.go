@@ -179,7 +179,9 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 		unixScratch = scratches.MaxEntries
 		scratches.MaxEntries *= 2
 	}
-	if !b.unixByAddress {
+	if b.unixByAddress {
+		spec.Maps[observerMapUnixResidents].MaxEntries = 1
+	} else {
 		spec.Maps[observerMapUnixSocketsByAddress].MaxEntries = 1
 		spec.Maps[observerMapUnixForeign].MaxEntries = 1
 	}

@@ -397,7 +397,8 @@ static __always_inline void unix_received(struct sock *sk, struct unix_state *st
 }
 
 /* Reports the end of a socket. other is the state of the other end, and NULL if it is not known. */
-static __always_inline void end_unix(struct sock *sk, struct unix_state *state, struct unix_state *other)
+static __always_inline void end_unix(struct sock *sk, struct unix_state *state, struct unix_state *other,
+				     bool by_address)
 {
 	__u64 address = address_of(sk);
 	__s32 unread = 0;
@@ -416,7 +417,8 @@ static __always_inline void end_unix(struct sock *sk, struct unix_state *state, 
 	e.unread = unread <= 0 ? 0 : unread > 255 ? 255 : unread;
 	submit(&e, sizeof(e));
 	state->role = ROLE_NONE;
-	bpf_map_delete_elem(&unix_residents, &address);
+	if (!by_address) /* kprobes may not use this map before 6.1 */
+		bpf_map_delete_elem(&unix_residents, &address);
 }
 
 /* True if the result of a call that transferred nothing says that the other end has ended. */
@@ -468,12 +470,12 @@ static __always_inline void unix_failed(struct sock *sk, struct unix_state *stat
 	other = bpf_sk_storage_get(&unix_sockets, peer, 0, 0);
 	if (other && other->version == unix_version && other->role != ROLE_NONE) {
 		if (dead)
-			end_unix(peer, other, state);
+			end_unix(peer, other, state, false);
 		else if (!reported)
 			submit_unix(peer, other, EVENT_HALF_CLOSED, bpf_ktime_get_ns(), 0);
 	}
 	if (dead && receiving)
-		end_unix(sk, state, other);
+		end_unix(sk, state, other, false);
 }
 
 /*
@@ -531,7 +533,7 @@ static __always_inline void pass_unix(struct sock *sk, struct unix_state *state)
 	if (state->role == ROLE_NONE)
 		return;
 	if (unix_dead(sk)) {
-		end_unix(sk, state, 0);
+		end_unix(sk, state, 0, false);
 		return;
 	}
 	resident = bpf_map_lookup_elem(&unix_residents, &address);
@@ -678,7 +680,7 @@ static __always_inline void unix_released(struct sock *sk)
 		return;
 	state = stored_unix_state(sk, true);
 	if (state && state->version == unix_version)
-		end_unix(sk, state, 0);
+		end_unix(sk, state, 0, true);
 }
 
 /* The application says that it sends no more. */
