@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 
 	"github.com/redis-observer/redis-observer/internal/host"
@@ -112,6 +113,11 @@ func prepareTLS(spec *ebpf.CollectionSpec, on, preemptible bool) error {
 		case entries > 0:
 			spec.Maps[name].MaxEntries = entries
 		}
+	}
+	if on && features.HaveMapType(ebpf.TaskStorage) != nil {
+		// Before 5.11 the programs for TLS do not load; the maps must not fail for it.
+		tasks := spec.Maps[observerMapTlsTasks]
+		tasks.Type, tasks.Flags, tasks.MaxEntries = ebpf.Hash, 0, 1
 	}
 	if on && !AttachesTogether() {
 		spec.Programs[observerProgTlsPoint].AttachType = ebpf.AttachNone
