@@ -70,21 +70,25 @@ test-lifetimes: ## send signals at random moments of the listing beside 20,000 o
 	./test/install.sh redis
 	REDIS_OBSERVER_TEST_REQUIRE=1 REDIS_OBSERVER_TEST_SIGNALS=$(SIGNALS) $(GO) test -pgo=off -count=1 -timeout 60m -run TestSignalsAtAnyMoment ./test/e2e
 
-# Choose rows by TRUTH='-servers redis-7.0,valkey-9 -clients go-redis,raw -count 5'; see docs/accuracy.md.
+# Choose rows by TRUTH='-servers redis-7.0,valkey-9 -transports unix -clients go-redis,raw -count 5'; see docs/accuracy.md.
 .PHONY: test-truth
-test-truth: build ## compare the counts with the servers' own: every server, every client (as root, about twelve minutes)
+test-truth: build ## compare the counts with the servers' own: every server, every client, over TCP and Unix sockets (as root, about 25 minutes)
 	$(GO) run ./test/truth -observer $(BINARY) $(TRUTH)
 
+# The rows of the short form over Unix sockets: libraries, and the raw rows of order and ends. test/e2e has redis-benchmark and go-redis.
+TRUTH_UNIX := ioredis,node-redis,hiredis,redis-py,phpredis,raw-pipelines,raw-endings,raw-left,raw-crowd,raw-threads,raw-behind,raw-full
 .PHONY: test-truth-short
 test-truth-short: ## compare for one server with threads and one without
-	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io'
+	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io -transports tcp'
+	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io -transports unix -clients $(TRUTH_UNIX)'
 
+# MATRIX=-unix tests Unix sockets with every backend of every kernel.
 KERNELS ?= 5.10,6.1,6.12,7.2,native
 .PHONY: test-kernels
 test-kernels: ## run the conformance test on this kernel and on Debian's 5.10, 6.1, 6.12 and 7.2 in QEMU (as root)
 	./test/install.sh redis
 	./test/install.sh kernels
-	./test/kernels/run.sh -only $(KERNELS)
+	./test/kernels/run.sh -only $(KERNELS) $(MATRIX)
 
 .PHONY: bench-kernels
 bench-kernels: ## count the instructions of each backend on Debian's kernels in QEMU

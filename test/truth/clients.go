@@ -24,6 +24,7 @@ var clients = []client{
 	{name: "node-redis", needs: needsNode, run: nodeScript("node-redis.mjs")},
 	{name: "hiredis", needs: "hiredis", run: hiredis},
 	{name: "redis-py", needs: "python", run: python},
+	{name: "phpredis", needs: "php", run: php},
 	{name: "raw-requests", run: rawRequests},
 	{name: "raw-framing", run: rawFraming},
 	{name: "raw-limits", run: rawLimits},

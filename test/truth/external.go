@@ -50,7 +50,7 @@ func nodeScript(name string) func(context.Context, *round) error {
 		if err := os.WriteFile(file, script, 0o600); err != nil {
 			return err
 		}
-		return r.script(ctx, exec.Command("node", file, strconv.Itoa(r.Port), fmt.Sprint(r.server.version)))
+		return r.script(ctx, exec.Command("node", file, r.transport.url(r.Redis), fmt.Sprint(r.server.version)))
 	}
 }
 
@@ -60,30 +60,56 @@ func python(ctx context.Context, r *round) error {
 	if err != nil {
 		return err
 	}
-	c := exec.Command("python3", script, strconv.Itoa(r.Port), fmt.Sprint(r.server.version))
+	c := exec.Command("python3", script, r.transport.url(r.Redis), fmt.Sprint(r.server.version))
 	c.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(r.cache, "python/usr/lib/python3/dist-packages"))
 	return r.script(ctx, c)
 }
 
-// hiredis compiles and runs two programs: the example that comes with the library, and ours with what that one leaves out.
+// php runs phpredis by the C library that it came with.
+func php(ctx context.Context, r *round) error {
+	script, err := filepath.Abs(filepath.Join(scripts, "phpredis.php"))
+	if err != nil {
+		return err
+	}
+	root := filepath.Join(r.cache, "php")
+	libraries := []string{filepath.Join(root, "lib/x86_64-linux-gnu"), filepath.Join(root, "usr/lib/x86_64-linux-gnu")}
+	return r.script(ctx, exec.Command(filepath.Join(libraries[0], "ld-linux-x86-64.so.2"), "--library-path", strings.Join(libraries, ":"),
+		filepath.Join(root, "usr/bin/php8.2"), "-n", "-d", "extension_dir="+filepath.Join(root, "usr/lib/php/20220829"), "-d", "zend.assertions=1",
+		"-d", "extension=igbinary", "-d", "extension=redis", script, r.transport.url(r.Redis), fmt.Sprint(r.server.version)))
+}
+
+// hiredis compiles and runs two programs: the example that comes with the library and speaks TCP only, and ours with what that one
+// leaves out.
 func hiredis(ctx context.Context, r *round) error {
 	root := filepath.Join(r.cache, "hiredis/usr")
 	ours, err := filepath.Abs(filepath.Join(scripts, "hiredis.c"))
 	if err != nil {
 		return err
 	}
-	for _, source := range []string{filepath.Join(root, "share/doc/libhiredis-dev/examples/example.c"), ours} {
+	sources := []string{ours}
+	if r.transport.name == "tcp" {
+		sources = append(sources, filepath.Join(root, "share/doc/libhiredis-dev/examples/example.c"))
+	}
+	for _, source := range sources {
 		binary := filepath.Join(r.folder, "hiredis-"+strings.TrimSuffix(filepath.Base(source), ".c"))
 		compiler := exec.Command("cc", "-I", filepath.Join(root, "include/hiredis"), "-I", filepath.Join(root, "include"),
 			"-o", binary, source, filepath.Join(root, "lib/x86_64-linux-gnu/libhiredis.a"))
 		if _, err := r.execute(ctx, compiler, ""); err != nil {
 			return err
 		}
-		if _, err := r.execute(ctx, exec.Command(binary, "127.0.0.1", strconv.Itoa(r.Port)), ""); err != nil {
+		if _, err := r.execute(ctx, exec.Command(binary, hiredisAddress(r)...), ""); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// hiredisAddress is the address as our program takes it: a host and a port, or a path and the word unix.
+func hiredisAddress(r *round) []string {
+	if r.transport.name == "unix" {
+		return []string{r.Socket, "unix"}
+	}
+	return []string{"127.0.0.1", strconv.Itoa(r.Port)}
 }
 
 // script runs a program that prints what its scripts do.

@@ -14,8 +14,13 @@ import (
 // goRedis runs go-redis with both protocols.
 func goRedis(ctx context.Context, r *round) error {
 	for _, protocol := range []int{2, 3} {
-		db := goredis.NewClient(&goredis.Options{Addr: r.Address(), Protocol: protocol, PoolSize: 12, MinIdleConns: 3})
-		err := errors.Join(
+		options, err := goredis.ParseURL(r.transport.url(r.Redis))
+		if err != nil {
+			return err
+		}
+		options.Protocol, options.PoolSize, options.MinIdleConns = protocol, 12, 3
+		db := goredis.NewClient(options)
+		err = errors.Join(
 			goRedisPool(ctx, db), goRedisPipelines(ctx, db), goRedisTransactions(ctx, db),
 			goRedisPubSub(ctx, db), goRedisBlocking(ctx, db), goRedisScripts(ctx, r, db), goRedisErrors(ctx, db))
 		if err := errors.Join(err, db.Close()); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,12 +15,13 @@ import (
 // instance is a running server.
 type instance struct {
 	*kit.Redis
-	server *server
-	admin  *admin
+	server    *server
+	transport *transport
+	admin     *admin
 }
 
 // startServer starts a server and zeroes its statistics.
-func startServer(s *server, cache string, port int, options ...string) (*instance, error) {
+func startServer(s *server, t *transport, cache string, port int, options ...string) (*instance, error) {
 	args := []string{"--bind", "127.0.0.1", "::1", "--repl-diskless-sync-delay", "0"}
 	if s.since(7.0, 0) {
 		args = append(args, "--enable-debug-command", "yes")
@@ -29,15 +31,16 @@ func startServer(s *server, cache string, port int, options ...string) (*instanc
 	}
 	command := s.program(cache, "server")
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, err := kit.StartServer(command, port, append(append(args, s.options...), options...)...)
+	port, socket, listens := t.listen(s, port)
+	started, err := kit.StartServerOn(command, port, socket, slices.Concat(args, listens, s.options, options)...)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.name, err)
 	}
-	w, err := dial("unix", started.Socket)
+	w, err := newWire(started.DialControl())
 	if err != nil {
 		return nil, errors.Join(err, started.Stop())
 	}
-	i := &instance{Redis: started, server: s, admin: &admin{wire: w}}
+	i := &instance{Redis: started, server: s, transport: t, admin: &admin{wire: w}}
 	if err := i.admin.restart(); err != nil {
 		i.stop()
 		return nil, fmt.Errorf("start %s: %w: %s", s.name, err, started.Output)
@@ -51,7 +54,7 @@ func (i *instance) stop() {
 	_ = i.Stop()             // it may have ended by itself
 }
 
-// admin is a connection over the unix socket, which no observer sees. It keeps account of its own commands, to leave them out.
+// admin is a connection which no observer sees. It keeps account of its own commands, to leave them out.
 type admin struct {
 	wire  *wire
 	asked ledger
@@ -126,13 +129,22 @@ func (a *admin) read() (ledger, error) {
 }
 
 // errorReplies returns the number of errors that the server sent, 0 where it does not count them.
-func (a *admin) errorReplies() (int, error) {
-	r, err := a.do("INFO stats")
+func (a *admin) errorReplies() (int, error) { return a.number("INFO stats", "total_error_replies") }
+
+// connected returns the number of connections that the server has beside this one and those of replicas.
+func (a *admin) connected() (int, error) {
+	n, err := a.number("INFO clients", "connected_clients")
+	return n - 1, err
+}
+
+// number returns a field of INFO, 0 where the server does not have it.
+func (a *admin) number(info, field string) (int, error) {
+	r, err := a.do(info)
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(r.Text) {
-		if text, found := strings.CutPrefix(strings.TrimSpace(line), "total_error_replies:"); found {
+		if text, found := strings.CutPrefix(strings.TrimSpace(line), field+":"); found {
 			return strconv.Atoi(text)
 		}
 	}

@@ -89,7 +89,7 @@ func migration(ctx context.Context, r *round) error {
 		return err
 	}
 	defer here.Close()
-	there, err := dial("tcp", peer.Address())
+	there, err := newWire(peer.transport.dial(peer.Redis))
 	if err != nil {
 		return err
 	}

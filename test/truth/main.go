@@ -27,10 +27,11 @@ func main() {
 
 // options are those of the command line.
 type options struct {
-	servers, clients string
-	cache, observer  string
-	count, port      int
-	verbose          bool
+	servers, transports, clients string
+
+	cache, observer string
+	count, port     int
+	verbose         bool
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -38,6 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("truth", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.servers, "servers", "", "names of servers, all if empty: "+strings.Join(names(servers, serverName), ","))
+	flags.StringVar(&o.transports, "transports", "", "names of transports, all if empty: "+strings.Join(names(transports, transportName), ","))
 	flags.StringVar(&o.clients, "clients", "", "names of clients or beginnings of them, all if empty: "+strings.Join(names(clients, clientName), ","))
 	flags.StringVar(&o.cache, "cache", ".cache/truth", "where servers and clients are kept")
 	flags.StringVar(&o.observer, "observer", "", "the observer's binary; built from the sources if empty")
@@ -49,15 +51,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	chosenServers := choose(servers, serverName, o.servers)
 	chosenClients := choose(clients, clientName, o.clients)
-	if len(chosenServers) == 0 || len(chosenClients) == 0 {
-		return errors.New("no server or no client has such a name")
+	chosenTransports := choose(transports, transportName, o.transports)
+	if len(chosenServers) == 0 || len(chosenTransports) == 0 || len(chosenClients) == 0 {
+		return errors.New("no server, no transport or no client has such a name")
 	}
 	s, err := prepare(ctx, o, chosenServers, chosenClients, stderr)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	return s.runAll(ctx, o.count, chosenServers, chosenClients, stdout)
+	return s.runAll(ctx, o.count, chosenServers, chosenTransports, chosenClients, stdout)
 }
 
 func serverName(s server) string { return s.name }
@@ -164,35 +167,50 @@ func (s *suite) close() {
 	_ = os.RemoveAll(s.work) // a temporary folder
 }
 
-// runAll runs every client against every server, and fails if anything differs.
-func (s *suite) runAll(ctx context.Context, times int, servers []server, clients []client, stdout io.Writer) error {
+// runAll runs every client against every server over every transport, and fails if anything differs.
+func (s *suite) runAll(ctx context.Context, times int, servers []server, transports []transport, clients []client, stdout io.Writer) error {
 	faults := 0
 	for n := range times {
 		var results []result
 		for i := range servers {
-			for _, c := range clients {
-				if c.wants != nil && !c.wants(&servers[i]) {
-					continue
+			for j := range transports {
+				these, err := s.runClients(ctx, &servers[i], &transports[j], clients, stdout)
+				if err != nil {
+					return err
 				}
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				for _, r := range s.run(ctx, &servers[i], c) {
-					printFaults(stdout, r)
-					results = append(results, r)
-					if !r.good() {
-						faults++
-					}
-				}
+				results = append(results, these...)
 			}
 		}
 		fmt.Fprintf(stdout, "run %d of %d\n", n+1, times)
 		if err := printTable(stdout, results); err != nil {
 			return err
 		}
+		printLeftOut(stdout, transports, clients)
+		for _, r := range results {
+			if !r.good() {
+				faults++
+			}
+		}
 	}
 	if faults > 0 {
 		return fmt.Errorf("%d results differ from what the servers counted", faults)
 	}
 	return nil
+}
+
+// runClients runs every client that can against a server over a transport.
+func (s *suite) runClients(ctx context.Context, server *server, t *transport, clients []client, stdout io.Writer) (results []result, err error) {
+	for _, c := range clients {
+		if c.wants != nil && !c.wants(server) || t.lacks[c.name] != "" {
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		for _, r := range s.run(ctx, server, t, c) {
+			printFaults(stdout, r)
+			results = append(results, r)
+		}
+	}
+	return results, nil
 }

@@ -19,6 +19,7 @@ type observer struct {
 type sighting struct {
 	commands ledger
 	losses   map[string]int // the loss counters that are not zero; of all names
+	pool     int            // connections of its gauge
 	broken   int            // commands left unanswered by the server or the network
 	givenUp  int            // and by the client itself
 }
@@ -42,7 +43,7 @@ func configuration(role, limit string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "ports: []\nrenamed_commands: {XGET: get}\ncapture: {max_bytes_per_call: %s, ring_size: 64MiB}\nendpoints:\n", limit)
 	for _, s := range servers {
-		fmt.Fprintf(&b, "  - {name: %s, role: %s, addresses: [\"*:%d\", \"*:%d\"]}\n", s.name, role, s.port, s.port+1)
+		fmt.Fprintf(&b, "  - {name: %s, role: %s, addresses: [%s]}\n", s.name, role, s.observedAddresses())
 	}
 	return b.String()
 }
@@ -56,7 +57,7 @@ func (o *observer) see(name string) (sighting, error) {
 	if err != nil {
 		return sighting{}, err
 	}
-	s := sighting{commands: ledger{}, losses: map[string]int{}}
+	s := sighting{commands: ledger{}, losses: map[string]int{}, pool: int(samples.Sum("redis_pool_connections", "name="+name))}
 	errors := samples.By("command", "redis_commands_total", "name="+name, "status=error")
 	for command, n := range samples.By("command", "redis_commands_total", "name="+name) {
 		s.commands.add(command, int(n), int(errors[command]))

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // awaitRead waits until the server has read all that was sent to it, or has closed.
@@ -23,6 +26,9 @@ func (r *round) awaitRead(w *wire) error {
 
 // queued returns how many bytes of a connection of this machine are on their way from this end to the program at the other.
 func queued(w *wire) (int, error) {
+	if conn, ok := w.Conn.(*net.UnixConn); ok {
+		return queuedUnix(conn)
+	}
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
 		return 0, err
@@ -56,4 +62,16 @@ func hexAddress(a net.Addr) string {
 	}
 	ip := tcp.IP.To4()
 	return fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], tcp.Port)
+}
+
+// queuedUnix returns how much of what was sent on a Unix socket is not read, in bytes of the kernel's memory.
+func queuedUnix(conn *net.UnixConn) (int, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var n int
+	var failure error
+	err = raw.Control(func(fd uintptr) { n, failure = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	return n, errors.Join(err, failure)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -51,7 +50,7 @@ func halfClosed(requests ...string) func(*wire) error {
 		if err := w.send(commands(requests...)); err != nil {
 			return err
 		}
-		if err := w.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		if err := w.shut(); err != nil {
 			return err
 		}
 		return readAll(w, len(requests))
@@ -136,7 +135,7 @@ func (r *round) streamed(stream string, frames int, p pieces, reads int) error {
 func rawResets(_ context.Context, r *round) error {
 	ends := []func(*wire) error{
 		(*wire).reset, func(w *wire) error { return w.Close() },
-		func(w *wire) error { return errors.Join(w.Conn.(*net.TCPConn).CloseWrite(), w.drain(patience)) },
+		func(w *wire) error { return errors.Join(w.shut(), w.drain(patience)) },
 	}
 	requests := commands("INCR n", "GET n", "LPUSH n x", "GET n")
 	var all []error

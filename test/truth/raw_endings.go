@@ -113,15 +113,15 @@ func (r *round) deserted() error {
 
 // rawEndings ends connections with commands outstanding, from either side.
 func rawEndings(_ context.Context, r *round) error {
-	ends := map[string]func(*wire) error{
-		"close": func(w *wire) error { return w.Close() },
-		"reset": (*wire).reset,
-		"half a request": func(w *wire) error {
+	ends := map[string]func(w *wire, victim string) error{
+		"close": func(w *wire, _ string) error { return w.Close() },
+		"reset": func(w *wire, _ string) error { return w.reset() },
+		"half a request": func(w *wire, _ string) error {
 			return errors.Join(w.send("*2\r\n$3\r\nGET\r\n$10\r\nhal"), w.Close())
 		},
-		"killed": func(w *wire) error { return errors.Join(r.kill(w), w.Close()) },
-		"kills itself": func(w *wire) error {
-			return errors.Join(w.send(commands("CLIENT KILL "+w.LocalAddr().String(), "GET never")), w.drain(patience), w.Close())
+		"killed": func(w *wire, victim string) error { return errors.Join(r.kill(w, victim), w.Close()) },
+		"kills itself": func(w *wire, victim string) error {
+			return errors.Join(w.send(commands("CLIENT KILL "+victim, "GET never")), w.drain(patience), w.Close())
 		},
 	}
 	var all []error
@@ -134,6 +134,10 @@ func rawEndings(_ context.Context, r *round) error {
 			if _, err := w.ask("SET a 1"); err != nil {
 				return err
 			}
+			itself, err := victim(w)
+			if err != nil {
+				return err
+			}
 			if err := w.send(commands("GET a", "INCR n", "LPUSH a x")); err != nil {
 				return err
 			}
@@ -144,7 +148,7 @@ func rawEndings(_ context.Context, r *round) error {
 				}
 			}
 			time.Sleep(aLittle)
-			if err := end(w); err != nil {
+			if err := end(w, itself); err != nil {
 				all = append(all, fmt.Errorf("%s: %w", name, err))
 			}
 		}
@@ -155,15 +159,16 @@ func rawEndings(_ context.Context, r *round) error {
 // rawBehind sends on connections that the server has closed, as pools do whose connections were idle for too long. The server never reads
 // what comes behind its FIN.
 func rawBehind(_ context.Context, r *round) error {
-	closes := []func(*wire) error{
+	closes := []func(w *wire, victim string) error{
 		r.kill,
-		func(w *wire) error { _, err := w.ask("QUIT"); return errors.Join(err, w.drain(patience)) },
+		func(w *wire, _ string) error { _, err := w.ask("QUIT"); return errors.Join(err, w.drain(patience)) },
 	}
 	var all []error
 	for _, closed := range closes {
 		all = append(all, r.times(20, func(w *wire) error {
 			_, err := w.ask("SET a 1", "GET a")
-			if err := errors.Join(err, closed(w)); err != nil {
+			itself, err2 := victim(w)
+			if err := errors.Join(err, err2, closed(w, itself)); err != nil {
 				return err
 			}
 			for range 3 { // the first is answered by a reset
@@ -177,7 +182,7 @@ func rawBehind(_ context.Context, r *round) error {
 }
 
 // kill has the server end a connection.
-func (r *round) kill(w *wire) error {
+func (r *round) kill(w *wire, victim string) error {
 	id, err := w.ask("PING")
 	if err != nil || len(id) == 0 {
 		return err
@@ -188,7 +193,7 @@ func (r *round) kill(w *wire) error {
 		return err
 	}
 	defer helper.Close()
-	if _, err := helper.ask("CLIENT KILL " + w.LocalAddr().String()); err != nil {
+	if _, err := helper.ask("CLIENT KILL " + victim); err != nil {
 		return err
 	}
 	return w.drain(patience)

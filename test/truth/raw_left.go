@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 	"time"
 )
 
@@ -79,5 +78,5 @@ func (r *round) served(helper *wire, requests ...string) error {
 
 // halfClosedForGood shuts down sending and waits, so it sees the server's close.
 func halfClosedForGood(w *wire) error {
-	return errors.Join(w.Conn.(*net.TCPConn).CloseWrite(), w.drain(patience), w.Close())
+	return errors.Join(w.shut(), w.drain(patience), w.Close())
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -42,20 +41,25 @@ type round struct {
 
 // result is what one observer made of a round.
 type result struct {
-	server, client, role string
-	commands             count
-	differences          []difference
-	losses               map[string]int
-	err                  error
-	took                 time.Duration
+	server, transport, client, role string
+
+	commands    count
+	differences []difference
+	connected   int // connections that the server has at the end
+	pool        int // and that the observer has
+	losses      map[string]int
+	err         error
+	took        time.Duration
 }
 
-func (r result) good() bool { return r.err == nil && len(r.differences) == 0 && len(r.losses) == 0 }
+func (r result) good() bool {
+	return r.err == nil && len(r.differences) == 0 && len(r.losses) == 0 && r.pool == r.connected
+}
 
 // run runs a client against a fresh server and compares.
-func (s *suite) run(ctx context.Context, server *server, c client) []result {
+func (s *suite) run(ctx context.Context, server *server, t *transport, c client) []result {
 	begin := time.Now()
-	r := &round{suite: s, client: c, folder: filepath.Join(s.work, server.name+"-"+c.name)}
+	r := &round{suite: s, client: c, folder: filepath.Join(s.work, server.name+"-"+t.name+"-"+c.name)}
 	settings := c.options
 	if c.cluster {
 		settings = server.clusterOptions(server.port)
@@ -65,13 +69,14 @@ func (s *suite) run(ctx context.Context, server *server, c client) []result {
 		err = os.MkdirAll(r.folder, 0o755)
 	}
 	if err == nil {
-		r.instance, err = startServer(server, s.cache, server.port, settings...)
+		r.instance, err = startServer(server, t, s.cache, server.port, settings...)
 	}
 	if err == nil {
 		err = r.play(ctx)
 	}
-	results := r.settle(server, before, err)
+	results := r.settle(before, err)
 	for i := range results {
+		results[i].server, results[i].transport, results[i].client, results[i].role = server.name, t.name, c.name, s.observers[i].role
 		results[i].took = time.Since(begin)
 	}
 	if r.instance != nil {
@@ -110,12 +115,12 @@ func (s *suite) look(name string) ([]sighting, error) {
 }
 
 // settle compares until all agree, or for as long as it may take.
-func (r *round) settle(server *server, before []sighting, failure error) []result {
+func (r *round) settle(before []sighting, failure error) []result {
 	results := make([]result, len(r.observers))
-	for i, o := range r.observers {
-		results[i] = result{server: server.name, client: r.client.name, role: o.role, err: failure}
-	}
 	if failure != nil {
+		for i := range results {
+			results[i].err = failure
+		}
 		return results
 	}
 	for deadline := time.Now().Add(settleTime); ; {
@@ -134,6 +139,7 @@ func (r *round) settle(server *server, before []sighting, failure error) []resul
 // judge compares one observer with the servers of the round.
 func (r *round) judge(result *result, o *observer, before sighting) error {
 	server := ledger{}
+	result.connected = 0
 	for _, i := range append([]*instance{r.instance}, r.more...) {
 		counted, err := i.admin.read()
 		if err != nil {
@@ -142,6 +148,11 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 		for label, c := range counted {
 			server.add(label, c.total, c.errors)
 		}
+		connected, err := i.admin.connected()
+		if err != nil {
+			return fmt.Errorf("read the server's connections: %w", err)
+		}
+		result.connected += connected
 	}
 	now, err := o.see(r.server.name)
 	if err != nil {
@@ -151,6 +162,7 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 	result.commands = seen.commands.sum()
 	result.differences = compare(server, seen.commands, append(standing(r.server, seen), r.allowed...), r.server.countsErrors())
 	result.losses = seen.losses
+	result.pool = now.pool
 	return nil
 }
 
@@ -165,7 +177,7 @@ func (r *round) allow(e exception, label string, total, errors span) {
 func exactly(n int) span { return span{n, n} }
 
 // dial opens a connection to the server.
-func (r *round) dial() (*wire, error) { return dial("tcp", r.Address()) }
+func (r *round) dial() (*wire, error) { return newWire(r.transport.dial(r.Redis)) }
 
 // another starts one more server: observed, under the same name, or not.
 func (r *round) another(observed bool, options ...string) (*instance, error) {
@@ -173,7 +185,7 @@ func (r *round) another(observed bool, options ...string) (*instance, error) {
 	if !observed {
 		port += unobserved
 	}
-	i, err := startServer(r.server, r.cache, port, options...)
+	i, err := startServer(r.server, r.transport, r.cache, port, options...)
 	if err == nil && observed {
 		r.more = append(r.more, i)
 	}
@@ -182,7 +194,7 @@ func (r *round) another(observed bool, options ...string) (*instance, error) {
 
 // tool runs a program that came with the server, and returns its output.
 func (r *round) tool(ctx context.Context, name, input string, args ...string) (string, error) {
-	return r.execute(ctx, r.server.program(r.cache, name, append([]string{"-p", strconv.Itoa(r.Port)}, args...)...), input)
+	return r.execute(ctx, r.server.program(r.cache, name, append(r.transport.tool(r.Redis), args...)...), input)
 }
 
 // execute runs a program to its end, or to that of ctx.

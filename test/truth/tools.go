@@ -25,7 +25,7 @@ func benchmark(ctx context.Context, r *round) error {
 	if r.server.since(7.0, 0) {
 		runs = append(runs, []string{"-q", "-3", "-n", "2000", "-t", "set,get,lrange_100"})
 	}
-	if r.server.speaksMultipath() {
+	if r.transport.name == "tcp" && r.server.speaksMultipath() {
 		runs = append(runs, []string{"-q", "--mptcp", "-n", "3000", "-c", "10", "-t", "set,get"},
 			[]string{"-q", "--mptcp", "-n", "20000", "-P", "16", "-t", "get"})
 	}

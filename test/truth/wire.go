@@ -20,8 +20,7 @@ type wire struct {
 	replies *bufio.Reader
 }
 
-func dial(network, address string) (*wire, error) {
-	c, err := net.DialTimeout(network, address, patience)
+func newWire(c net.Conn, err error) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +88,9 @@ func (w *wire) untilSilent(silence time.Duration, read func() error) error {
 		}
 	}
 }
+
+// shut says that nothing more will be sent.
+func (w *wire) shut() error { return w.Conn.(halfCloser).CloseWrite() }
 
 // reset closes the connection in the manner of a program that is killed with data unread.
 func (w *wire) reset() error {

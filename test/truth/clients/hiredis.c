@@ -1,13 +1,13 @@
 // Uses hiredis: pipelines by redisAppendCommand, transactions, pub/sub, errors, a value in many pieces.
-// usage: hiredis HOST PORT
+// usage: hiredis HOST PORT, or hiredis PATH unix
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <hiredis.h>
 
-static redisContext *connect_to(const char *host, int port)
+static redisContext *connect_to(const char *host, const char *port)
 {
-	redisContext *c = redisConnect(host, port);
+	redisContext *c = strcmp(port, "unix") ? redisConnect(host, atoi(port)) : redisConnectUnix(host);
 
 	if (!c || c->err) {
 		fprintf(stderr, "connect: %s\n", c ? c->errstr : "no memory");
@@ -31,8 +31,8 @@ static void expect(redisContext *c, int replies)
 
 int main(int argc, char **argv)
 {
-	const char *host = argv[1];
-	int i, port = argc > 2 ? atoi(argv[2]) : 0;
+	const char *host = argv[1], *port = argc > 2 ? argv[2] : "6379";
+	int i;
 	redisContext *c = connect_to(host, port), *sub = connect_to(host, port);
 	size_t size = 5 << 20;
 	char *big = malloc(size);

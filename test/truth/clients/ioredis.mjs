@@ -1,15 +1,15 @@
 // Uses ioredis: automatic pipelining, transactions, pub/sub, blocking commands, scripts, cursors, errors.
-// usage: ioredis.mjs PORT VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
+// usage: ioredis.mjs URL VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
 import Redis from 'ioredis';
 
-const port = Number(process.argv[2]);
+const url = process.argv[2];
 const version = Number(process.argv[3]);
 const settled = (promises) => Promise.allSettled(promises);
 
-const db = new Redis(port);
-const automatic = new Redis(port, { enableAutoPipelining: true });
-const listener = new Redis(port);
-const blocked = new Redis(port);
+const db = new Redis(url);
+const automatic = new Redis(url, { enableAutoPipelining: true });
+const listener = new Redis(url);
+const blocked = new Redis(url);
 
 await Promise.all(Array.from({ length: 500 }, (_, i) => automatic.set(`key:${i}`, 'x'.repeat(i * 4))));
 await Promise.all(Array.from({ length: 500 }, (_, i) => automatic.getBuffer(`key:${i}`)));

@@ -1,8 +1,9 @@
 // Uses node-redis with both protocols: pipelining within a tick, transactions, pub/sub, a pool, client-side caching, cursors, errors.
-// usage: node-redis.mjs PORT VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
+// usage: node-redis.mjs URL VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
 import { createClient, createClientPool, defineScript } from 'redis';
 
-const port = Number(process.argv[2]);
+const url = new URL(process.argv[2]);
+const socket = url.protocol === 'unix:' ? { path: url.pathname } : { host: url.hostname, port: Number(url.port) };
 const version = Number(process.argv[3]);
 const settled = (promises) => Promise.allSettled(promises);
 
@@ -16,7 +17,7 @@ const scripts = {
 };
 
 async function round(RESP) {
-  const options = { socket: { port, host: '127.0.0.1' }, RESP, scripts };
+  const options = { socket, RESP, scripts };
   const db = createClient(options).on('error', () => {});
   await db.connect();
   await Promise.all(Array.from({ length: 1000 }, (_, i) => db.set(`key:${i}`, 'x'.repeat(i * 10))));
@@ -72,9 +73,9 @@ async function round(RESP) {
 }
 
 async function cached() {
-  const options = { socket: { port, host: '127.0.0.1' }, RESP: 3, clientSideCache: { ttl: 0, maxEntries: 100 } };
+  const options = { socket, RESP: 3, clientSideCache: { ttl: 0, maxEntries: 100 } };
   const reader = createClient(options).on('error', () => {});
-  const writer = createClient({ socket: { port, host: '127.0.0.1' } }).on('error', () => {});
+  const writer = createClient({ socket }).on('error', () => {});
   await Promise.all([reader.connect(), writer.connect()]);
   for (let i = 0; i < 50; i++) {
     await reader.get('tracked');

@@ -1,6 +1,6 @@
 """Uses redis-py: pool, pipelines, transactions, pub/sub, MONITOR, blocking commands, scripts, locks, cursors, errors, asyncio.
 
-usage: redis_py.py PORT VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
+usage: redis_py.py URL VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import threading
 import redis
 import redis.asyncio
 
-PORT, VERSION = int(sys.argv[1]), float(sys.argv[2])
+URL, VERSION = sys.argv[1], float(sys.argv[2])
 
 
 def inner(command, calls, errors=0):
@@ -132,7 +132,7 @@ def errors(db):
 
 
 async def asynchronous():
-    db = redis.asyncio.Redis(port=PORT, max_connections=20)
+    db = redis.asyncio.Redis.from_url(URL, max_connections=20)
     await asyncio.gather(*(db.set(f"async:{i % 5}", "x" * i) for i in range(20)))
     async with db.pipeline(transaction=True) as p:
         await p.set("a", 1).incr("a").execute()
@@ -146,10 +146,10 @@ async def asynchronous():
     await db.close(close_connection_pool=True)
 
 
-db = redis.Redis(port=PORT)
+db = redis.Redis.from_url(URL)
 for part in (basics, pipelines, pubsub, monitored, blocking, scripts, errors):
     part(db)
-with redis.Redis(port=PORT, single_connection_client=True) as single:
+with redis.Redis(connection_pool=redis.ConnectionPool.from_url(URL), single_connection_client=True) as single:
     basics(single)
 asyncio.run(asynchronous())
 db.close()
