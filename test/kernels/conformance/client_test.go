@@ -30,6 +30,11 @@ func mustConnect(t *testing.T, port int, address string, way way) *client {
 	if ip.Is4() {
 		remote, family = &unix.SockaddrInet4{Port: port, Addr: ip.As4()}, unix.AF_INET
 	}
+	return mustConnectTo(t, family, remote, way)
+}
+
+func mustConnectTo(t *testing.T, family int, remote unix.Sockaddr, way way) *client {
+	t.Helper()
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
 	c := &client{fd: fd, way: way}
@@ -37,7 +42,9 @@ func mustConnect(t *testing.T, port int, address string, way way) *client {
 	t.Cleanup(c.close)
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
 	require.NoError(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
-	require.NoError(t, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
+	if family != unix.AF_UNIX {
+		require.NoError(t, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
+	}
 	require.NoError(t, unix.Connect(fd, remote))
 	if way.nonBlocking {
 		require.NoError(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 16<<10))

@@ -28,7 +28,7 @@ func TestClockIsSet(t *testing.T) {
 		}
 		probed = true
 		t.Run(backend.Name, func(t *testing.T) {
-			server := mustStartRedis(t, "client")
+			server := mustStartRedis(t, "client", "")
 			o := mustStartObserver(t, binary, backend.Name, []*redisServer{server})
 			time.Sleep(quiet)
 			for _, step := range []time.Duration{time.Hour, -time.Hour} {

@@ -7,7 +7,8 @@
 //
 // It runs natively (`go test ./test/kernels/conformance`, as root, with redis-server), and in the guests of ../matrix.
 // CONFORMANCE_OBSERVER names the binary to test; without it one is built. CONFORMANCE_REQUIRED lists the backends that have
-// to work, separated by commas: without it those that do not are reported only. CONFORMANCE_NARROW names this test as a
+// to work, separated by commas: without it those that do not are reported only. BACKEND/unix among them has Unix sockets tested with
+// that backend; so they are with every one if none is listed, or CONFORMANCE_UNIX is set. CONFORMANCE_NARROW names this test as a
 // binary of 32 bits, which is built, too, if it is not given. CONFORMANCE_ALONE says that nothing else on the machine uses
 // BPF, so that nothing at all may remain, nor the clock of the day, so that it may be set.
 package conformance

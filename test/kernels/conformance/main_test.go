@@ -20,6 +20,7 @@ func TestBackends(t *testing.T) {
 	}
 	binary := mustObserverBinary(t)
 	required := strings.FieldsFunc(os.Getenv("CONFORMANCE_REQUIRED"), func(r rune) bool { return r == ',' })
+	onlyRequired := len(required) > 0
 	var usable []string
 	for _, backend := range mustProbe(t, binary) {
 		if backend.Name == "packet" {
@@ -37,6 +38,17 @@ func TestBackends(t *testing.T) {
 		})
 		required = slices.DeleteFunc(required, func(name string) bool { return name == backend.Name })
 		fmt.Printf("CONFORMANCE\t%s\t%s\t%s\n", backend.Name, outcome(backend.Usable, passed), backend.Reason)
+		over := backend.Name + overUnix
+		if !backend.Usable || onlyRequired && os.Getenv("CONFORMANCE_UNIX") == "" && !slices.Contains(required, over) {
+			continue
+		}
+		limit := ""
+		passed = t.Run(over, func(t *testing.T) {
+			limit = testUnix(t, binary, backend.Name)
+			require.False(t, limit != "" && slices.Contains(required, over), "Unix sockets have to work here: %s", limit)
+		})
+		required = slices.DeleteFunc(required, func(name string) bool { return name == over })
+		fmt.Printf("CONFORMANCE\t%s\t%s\t%s\n", over, outcome(limit == "", passed), limit)
 	}
 	t.Run("reasons", func(t *testing.T) { testReasons(t, binary, usable) })
 	require.Empty(t, required, "backends that the observer does not know")
@@ -54,7 +66,7 @@ func outcome(usable, passed bool) string {
 
 // testBackend starts with the connections that were there before the probes, and ends without the probes.
 func testBackend(t *testing.T, binary, backend string) {
-	servers := []*redisServer{mustStartRedis(t, "client"), mustStartRedis(t, "server")}
+	servers := []*redisServer{mustStartRedis(t, "client", ""), mustStartRedis(t, "server", "")}
 	var before []*client
 	for _, server := range servers {
 		c := mustConnect(t, server.Port, "127.0.0.1", plain)

@@ -50,7 +50,7 @@ func configuration(backend string, servers []*redisServer) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "capture: {backend: %s}\nports: []\nendpoints:\n", backend)
 	for _, s := range servers {
-		fmt.Fprintf(&text, "  - {name: %s, addresses: [\"*:%d\"], role: %s}\n", s.role, s.Port, s.role)
+		fmt.Fprintf(&text, "  - {name: %s, addresses: [%q], role: %s}\n", s.role, s.address(), s.role)
 	}
 	return text.String()
 }

@@ -1,11 +1,14 @@
 package conformance
 
 import (
+	"fmt"
+	"os/exec"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/redis-observer/redis-observer/test/kit"
 	"github.com/redis-observer/redis-observer/test/kit/resp"
@@ -14,15 +17,43 @@ import (
 // redisServer is a running redis-server, observed at one end of its connections.
 type redisServer struct {
 	role string // the end that is observed, and the name under which it is counted
+	path string // of its Unix socket, if that is observed, and not the port
 	*kit.Redis
 }
 
-func mustStartRedis(t *testing.T, role string) *redisServer {
+// mustStartRedis starts a server. With a path, its Unix socket is observed.
+func mustStartRedis(t *testing.T, role, path string) *redisServer {
 	t.Helper()
-	server, err := kit.StartRedis(mustFreePort(t), "--bind", "127.0.0.1", "::1", "--enable-debug-command", "yes", "--proto-max-bulk-len", "64mb")
+	server, err := kit.StartServerOn(exec.Command("redis-server"), mustFreePort(t), path,
+		"--bind", "127.0.0.1", "::1", "--enable-debug-command", "yes", "--proto-max-bulk-len", "64mb")
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, server.Stop()) })
-	return &redisServer{role, server}
+	return &redisServer{role, path, server}
+}
+
+// address is the observed one, as in the configuration.
+func (s *redisServer) address() string {
+	if s.path != "" {
+		return "unix:" + s.path
+	}
+	return fmt.Sprint("*:", s.Port)
+}
+
+// mustConnect connects to what is observed.
+func (s *redisServer) mustConnect(t *testing.T, way way) *client {
+	t.Helper()
+	if s.path != "" {
+		return mustConnectTo(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: s.path}, way)
+	}
+	return mustConnect(t, s.Port, "127.0.0.1", way)
+}
+
+// otherAddresses are those at which the server is observed beside the one of mustConnect.
+func (s *redisServer) otherAddresses() []string {
+	if s.path != "" {
+		return nil
+	}
+	return []string{"::1", "::ffff:127.0.0.1"}
 }
 
 // count is how often a command was called, and how often with an error.

@@ -17,15 +17,15 @@ import (
 func testTraffic(t *testing.T, o *observer, server *redisServer) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
-			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.Port, "127.0.0.1", way)) })
+			compare(t, o, server, func(t *testing.T) { testExchanges(t, server.mustConnect(t, way)) })
 		})
 	}
 	if o.backend != "tracepoint" || server.role == "server" {
 		t.Run(ringed.name, func(t *testing.T) {
-			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.Port, "127.0.0.1", ringed)) })
+			compare(t, o, server, func(t *testing.T) { testExchanges(t, server.mustConnect(t, ringed)) })
 		})
 	}
-	for _, address := range []string{"::1", "::ffff:127.0.0.1"} {
+	for _, address := range server.otherAddresses() {
 		t.Run(address, func(t *testing.T) {
 			compare(t, o, server, func(t *testing.T) { testExchanges(t, mustConnect(t, server.Port, address, plain)) })
 		})
@@ -77,7 +77,7 @@ func testExchanges(t *testing.T, c *client) {
 
 // testShortSends fills the socket's buffer while the server sleeps, so that sends are taken in part or refused.
 func testShortSends(t *testing.T, server *redisServer) {
-	c := mustConnect(t, server.Port, "127.0.0.1", ways[len(ways)-1])
+	c := server.mustConnect(t, ways[len(ways)-1])
 	const depth = 3000
 	pipeline := bytes.NewBuffer(request("DEBUG", "SLEEP", "0.2"))
 	for range depth {
@@ -96,7 +96,7 @@ func testBlockedThreads(t *testing.T, server *redisServer) {
 	const threads = 24
 	var waiting sync.WaitGroup
 	for i := range threads {
-		c := mustConnect(t, server.Port, "127.0.0.1", plain)
+		c := server.mustConnect(t, plain)
 		_, err := c.Write(request("BLPOP", fmt.Sprint("list:", i), "0"))
 		require.NoError(t, err)
 		waiting.Go(func() {
@@ -105,7 +105,7 @@ func testBlockedThreads(t *testing.T, server *redisServer) {
 			assert.Equal(t, "element", last(reply))
 		})
 	}
-	c := mustConnect(t, server.Port, "127.0.0.1", plain)
+	c := server.mustConnect(t, plain)
 	for i := range threads {
 		require.Equal(t, "1", c.mustCall(t, "RPUSH", fmt.Sprint("list:", i), "element"))
 	}
@@ -117,7 +117,7 @@ func testManyConnections(t *testing.T, server *redisServer) {
 	for i := range 8 {
 		running.Go(func() {
 			for range 4 {
-				c := mustConnect(t, server.Port, "127.0.0.1", ways[i%len(ways)])
+				c := server.mustConnect(t, ways[i%len(ways)])
 				for range 20 {
 					c.mustCall(t, "INCR", "counter")
 				}
@@ -131,7 +131,7 @@ func testManyConnections(t *testing.T, server *redisServer) {
 // testOutstanding closes a connection whose command never gets a reply. The server does not count it; the client gave it up, which is no error.
 func testOutstanding(t *testing.T, o *observer, server *redisServer) {
 	before := o.mustScrape(t)
-	c := mustConnect(t, server.Port, "127.0.0.1", plain)
+	c := server.mustConnect(t, plain)
 	_, err := c.Write(request("BLPOP", "nothing", "0"))
 	require.NoError(t, err)
 	inUse := fmt.Sprintf("redis_pool_connections{name=%s,state=in_use}", server.role)

@@ -59,7 +59,7 @@ func bootGuest(ctx context.Context, r row, cache string, log io.Writer) result {
 	command := exec.CommandContext(ctx, "nice", append(append([]string{"-n", "10", "qemu-system-x86_64"}, r.machine...),
 		"-smp", "2", "-m", "1024", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
 		"-kernel", filepath.Join(cache, r.kernel, "vmlinuz"), "-initrd", files,
-		"-append", "console=ttyS0 panic=-1 quiet required="+r.required)...)
+		"-append", "console=ttyS0 panic=-1 quiet required="+r.required+r.unix)...)
 	command.Stderr = log
 	console, err := command.StdoutPipe()
 	if err != nil {

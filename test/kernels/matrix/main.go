@@ -1,9 +1,9 @@
 // Program matrix runs the conformance test on several kernels, each in a virtual machine, and on the running one, and prints
 // which backend works where:
 //
-//	kernel                      fentry  tracepoint  kprobe
-//	5.10.0-32-cloud-amd64       yes     no          yes
-//	7.2.12+deb14-cloud-amd64    yes     yes         yes
+//	kernel                      fentry         tracepoint     kprobe
+//	5.10.0-32-cloud-amd64       yes, unix yes  no             yes
+//	7.2.12+deb14-cloud-amd64    yes            yes            yes
 //
 // It is started by run.sh, which makes what it needs. The exit status is 0 only if every kernel ran the whole test, every
 // backend that a kernel has to support passed it, and so did every other one that attaches.
@@ -29,6 +29,7 @@ type row struct {
 	kernel   string   // the folder of its vmlinuz
 	required string   // backends, separated by commas
 	machine  []string // what to emulate
+	unix     string   // a word of the kernel's command line by which all backends are tested with Unix sockets, or ""
 }
 
 // QEMU before 8.0 leaves rubbish in the flags behind cmpxchg16b, and an interrupt at that moment crashes the guest: the
@@ -42,10 +43,10 @@ var withVirtualTime = []string{"-accel", "tcg,thread=single", "-icount", "shift=
 
 // rows are the kernels of the matrix. The backends are the measured ones: none may get lost.
 var rows = []row{
-	{"5.10", "fentry,kprobe", withoutCX16},
-	{"6.1", "fentry,kprobe", withoutCX16},
-	{"6.12", "fentry,kprobe", withoutCX16},
-	{"7.2", "fentry,tracepoint,kprobe", withVirtualTime},
+	{kernel: "5.10", required: "fentry,kprobe,fentry/unix", machine: withoutCX16},
+	{kernel: "6.1", required: "fentry,kprobe", machine: withoutCX16},
+	{kernel: "6.12", required: "fentry,kprobe,kprobe/unix", machine: withoutCX16},
+	{kernel: "7.2", required: "fentry,tracepoint,kprobe", machine: withVirtualTime},
 }
 
 // backends are the columns of the table.
@@ -63,6 +64,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("matrix", flag.ContinueOnError)
 	cache := flags.String("cache", ".cache/kernels", "folder of the kernels, the initramfs and the logs")
+	allUnix := flags.Bool("unix", false, "test Unix sockets with every backend of every kernel, not only in the rows that require them")
 	only := flags.String("only", "", "kernels to run, separated by commas (default: all, and the running one as native)")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -72,6 +74,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	for _, r := range append(rows, row{kernel: native}) {
 		if *only != "" && !strings.Contains(","+*only+",", ","+r.kernel+",") {
 			continue
+		}
+		if *allUnix {
+			r.unix = " unix=all"
 		}
 		begun := time.Now()
 		result, err := r.run(ctx, *cache)
@@ -123,6 +128,9 @@ func printTable(w io.Writer, results []result) {
 			outcome := r.outcomes[backend]
 			if outcome == "" {
 				outcome = "FAIL (not run)"
+			}
+			if over := r.outcomes[backend+"/unix"]; over != "" {
+				outcome += ", unix " + over
 			}
 			fmt.Fprintf(table, "\t%s", outcome)
 		}
