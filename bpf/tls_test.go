@@ -29,9 +29,10 @@ import (
 
 // echoes are what an echo server got, by the port of the client, of its connections in turn.
 type echoes struct {
-	port uint16
-	lock sync.Mutex
-	got  map[uint16][]*strings.Builder
+	port    uint16
+	serving sync.WaitGroup // of each connection
+	lock    sync.Mutex
+	got     map[uint16][]*strings.Builder
 }
 
 // mustServe starts an echo server by TLS, or in the clear if the configuration is nil.
@@ -47,7 +48,7 @@ func mustServe(t *testing.T, config *tls.Config) *echoes {
 			if err != nil {
 				return
 			}
-			go e.serve(conn, config)
+			e.serving.Go(func() { e.serve(conn, config) })
 		}
 	}()
 	return e
@@ -274,6 +275,8 @@ func (p *tlsProbes) mustEnd() {
 	assert.Zero(p.tb, lost["no_storage"])
 	require.NoError(p.tb, p.Close())
 	<-p.done
+	p.secret.serving.Wait()
+	p.open.serving.Wait()
 }
 
 // Of each of many connections that one thread uses in turn, or one inside a call for the other, the
