@@ -39,6 +39,12 @@ func mustSample(tb testing.TB, node, file string, after int) *report.Sample {
 	return report.NewSample(node, noon(after), list)
 }
 
+// TestMain sets the zone of the times on the screen, before any other goroutine asks for it.
+func TestMain(m *testing.M) {
+	time.Local = time.UTC
+	os.Exit(m.Run())
+}
+
 func noon(after int) time.Time {
 	return time.Date(2026, 3, 1, 12, 0, after, 0, time.UTC)
 }
@@ -51,7 +57,6 @@ func (nobody) Scrape(context.Context) ([]*report.Sample, map[string]error) { ret
 // mustModel returns a Model after one interval of two nodes, of which a third does not answer.
 func mustModel(tb testing.TB, width, height int) *Model {
 	tb.Helper()
-	time.Local = time.UTC
 	m := NewModel(nobody{}, time.Second, NewScreen())
 	m.Update(tea.WindowSizeMsg{Width: width, Height: height})
 	down := map[string]error{"node-3:9479": errors.New("connection refused")}
