@@ -64,14 +64,18 @@ func RequireProbes(tb testing.TB, why string) {
 // byPackets reports whether observers of this machine capture packets.
 func byPackets() bool { return theMachine().backend == packets }
 
+// environment is that of this process without the variables of these tests: check refuses variables that are no keys.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "REDIS_OBSERVER_TEST_") })
+}
+
 // theMachine asks the observer once.
 var theMachine = sync.OnceValue(func() machine {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return machine{reason: "needs redis-server (as root, make test installs it; otherwise: apt-get install redis-server redis-tools)"}
 	}
 	command := exec.Command(raceBinary, "check", "--output", "json")
-	// The variables of these tests are not those of keys.
-	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "REDIS_OBSERVER_TEST_") })
+	command.Env = environment()
 	output, fault := command.Output()
 	var check struct {
 		Backend string

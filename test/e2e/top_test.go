@@ -38,7 +38,9 @@ func mustTerminal(tb testing.TB, width, height int, command ...string) *terminal
 }
 
 func (w *terminal) do(arguments ...string) (string, error) {
-	output, err := exec.Command("tmux", append([]string{"-u", "-S", w.socket}, arguments...)...).CombinedOutput()
+	command := exec.Command("tmux", append([]string{"-u", "-S", w.socket}, arguments...)...)
+	command.Env = environment()
+	output, err := command.CombinedOutput()
 	return string(output), err
 }
 
