@@ -16,5 +16,6 @@
 // observe.go is the loop. stages.go creates the stages that the daemon and a replay share.
 // daemon_linux.go adds the endpoint, reloads and the service manager. SIGINT and SIGTERM detach the
 // probes, read the remaining events, and end the process within two seconds; SIGHUP reloads the
-// configuration. The exit status is 0, or 1 with one message on standard error.
+// configuration. The exit status is 0, or 1 with one message on standard error; 3 if a replay
+// read no Redis traffic.
 package main
