@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -35,7 +36,13 @@ const (
 	refill       = 50 * time.Millisecond
 	releasePause = 30 * time.Second // between two searches for libraries without users
 	mostRecent   = 4096             // processes that are remembered
+	checkPause   = time.Second      // between two searches for attached files that were written
+	mostRounds   = 64               // requests of one look
 )
+
+// askDeadline is how long a reply may take. It is much longer than the deadlines of the attaching
+// process, which ends a look by itself. Tests shorten it.
+var askDeadline = 30 * time.Second
 
 // Stats are the counters of an Attacher.
 type Stats struct {
@@ -173,12 +180,17 @@ func (a *Attacher) Close() error {
 	close(a.closed)
 	err := a.channel.Close()
 	<-a.done
+	if errors.Is(err, net.ErrClosed) { // given up before
+		return nil
+	}
 	return err
 }
 
 // run passes requests on, at a bounded rate, until the channel breaks.
 func (a *Attacher) run() {
 	defer close(a.done)
+	checking := time.NewTicker(checkPause)
+	defer checking.Stop()
 	tokens, last := float64(burst), time.Now()
 	var err error
 	for err == nil {
@@ -187,7 +199,11 @@ func (a *Attacher) run() {
 			a.giveUp(nil)
 			return
 		case <-a.releasing:
-			err = a.release()
+			err = a.release(true)
+		case <-checking.C:
+			if len(a.links) > 0 {
+				err = a.release(false)
+			}
 		case pid := <-a.waiting:
 			now := time.Now()
 			tokens, last = min(burst, tokens+float64(now.Sub(last))/float64(refill)), now
@@ -219,7 +235,8 @@ func (a *Attacher) run() {
 
 // look attaches all libraries of a process. An error is that of the channel.
 func (a *Attacher) look(pid uint32) error {
-	for attached := false; ; attached = true {
+	attached := false
+	for range mostRounds {
 		number, err := a.probes.BeginLibrary()
 		if err != nil {
 			a.log.Warn("cannot attach to a further TLS library", "error", err)
@@ -234,6 +251,10 @@ func (a *Attacher) look(pid uint32) error {
 			if err := a.probes.EndLibrary(number); err != nil {
 				a.log.Warn("cannot give back an attachment", "error", err)
 			}
+			if r.Result == Detached { // a file was written meanwhile
+				a.detached(r)
+				continue
+			}
 			if attached && r.Result == Gone {
 				r.Result = Covered // it ended meanwhile
 			}
@@ -243,6 +264,7 @@ func (a *Attacher) look(pid uint32) error {
 			}
 			return nil
 		}
+		attached = true
 		a.links[number] = &held{library: r.Library, link: link}
 		a.setLibraries(r.Library, 1)
 		if err := a.probes.LibraryAttached(number); err != nil {
@@ -250,24 +272,38 @@ func (a *Attacher) look(pid uint32) error {
 		}
 		a.log.Info("TLS library attached", "library", r.Library, "path", r.detail(), "pid", pid)
 	}
+	a.count(Outcome{Result: Failed}) // its files do not stay as they are
+	return nil
 }
 
-// release detaches libraries without users.
-func (a *Attacher) release() error {
+// release detaches libraries whose files were written, and if idle is set, also those without users.
+func (a *Attacher) release(idle bool) error {
+	q := new(request)
+	if idle {
+		q.Idle = 1
+	}
 	for {
-		r, _, err := a.ask(new(request))
+		r, _, err := a.ask(q)
 		if err != nil || r.Result != Detached {
 			return err
 		}
-		if h := a.links[r.Attachment]; h != nil {
-			a.detach(r.Attachment, h)
-			a.log.Info("TLS library detached, as no process uses it", "library", r.Library, "file", r.detail())
-		}
+		a.detached(r)
+	}
+}
+
+// detached detaches a library that the attaching process gave up.
+func (a *Attacher) detached(r *reply) {
+	if h := a.links[r.Attachment]; h != nil {
+		a.detach(r.Attachment, h)
+		a.log.Info("TLS library detached, as no process uses it or its file was written", "library", r.Library, "file", r.detail())
 	}
 }
 
 // ask sends a request and waits for the reply.
 func (a *Attacher) ask(q *request) (*reply, *os.File, error) {
+	if err := a.channel.SetDeadline(time.Now().Add(askDeadline)); err != nil {
+		return nil, nil, fmt.Errorf("set deadline: %w", err)
+	}
 	if err := a.channel.send(q, -1); err != nil {
 		return nil, nil, err
 	}
@@ -284,16 +320,22 @@ func (a *Attacher) ask(q *request) (*reply, *os.File, error) {
 
 // giveUp notes that nothing can be attached any more: the attaching process has ended.
 func (a *Attacher) giveUp(err error) {
-	a.lock.Lock()
-	a.stats.Running = false
-	a.lock.Unlock()
+	defer func() {
+		a.lock.Lock()
+		defer a.lock.Unlock()
+		a.stats.Running = false
+	}()
 	if err == nil {
 		a.detachAll()
 		return
 	}
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
 		err = errors.New("it has ended")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("the attaching process did not answer within %s", askDeadline)
 	}
+	a.channel.Close() // a late reply, with its probes, ends with it, and so does the process
 	a.log.Error("no further TLS library can be attached until the observer restarts", "cause", err)
 	for number, h := range a.links {
 		if h.link == nil { // its probes ended with the process
@@ -346,6 +388,11 @@ func Serve(logger *slog.Logger) error {
 	}
 	defer c.Close()
 	confine(logger)
+	stop, err := c.whenClosed(func() { os.Exit(0) })
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return newServer(c, func(path string, points []bpf.Point, attachment uint16) (io.Closer, error) {
 		return bpf.AttachPoints(program, path, points, attachment)
 	}).serve()

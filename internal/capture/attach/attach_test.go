@@ -21,7 +21,8 @@ import (
 )
 
 func TestParseMappings(t *testing.T) {
-	list, err := parseMappings(7, strings.NewReader(`55d0c0a00000-55d0c0a10000 r--p 00000000 fe:00 101   /usr/bin/server
+	var c choice
+	err := parseMappings(7, strings.NewReader(`55d0c0a00000-55d0c0a10000 r--p 00000000 fe:00 101   /usr/bin/server
 55d0c0a10000-55d0c0b00000 r-xp 00010000 fe:00 101   /usr/bin/server
 55d0c0b00000-55d0c0b01000 r-xp 00100000 fe:00 101   /usr/bin/server
 7f0000000000-7f0000100000 r-xp 00000000 fe:00 102   /opt/a b/libcrypto.so.3 (deleted)
@@ -30,14 +31,168 @@ func TestParseMappings(t *testing.T) {
 7f0000600000-7f0000700000 rwxp 00000000 00:00 0
 7f0000800000-7f0000900000 r-xp 00000000 fe:00 104   /tmp/a\012b
 not a line
-`))
+`), func(m mapping) { c.add(m, "/usr/bin/server") })
 	require.NoError(t, err)
 	assert.Equal(t, []mapping{
 		{pid: 7, area: "7f0000200000-7f0000300000", device: "fe:00", inode: 103, path: "/usr/lib/libssl.so.3"},
 		{pid: 7, area: "55d0c0a10000-55d0c0b00000", device: "fe:00", inode: 101, path: "/usr/bin/server"},
 		{pid: 7, area: "7f0000000000-7f0000100000", device: "fe:00", inode: 102, path: "/opt/a b/libcrypto.so.3", deleted: true},
 		{pid: 7, area: "7f0000800000-7f0000900000", device: "fe:00", inode: 104, path: "/tmp/a\nb"},
-	}, list)
+	}, c.list())
+}
+
+// A process with many files keeps its program and those whose names say TLS.
+func TestManyMappings(t *testing.T) {
+	var c choice
+	for i := range 10000 {
+		c.add(mapping{inode: uint64(i + 1), path: "/lib/libtorch.so"}, "/bin/program")
+	}
+	c.add(mapping{inode: 10001, path: "/bin/program"}, "/bin/program")
+	c.add(mapping{inode: 10002, path: "/lib/libgnutls.so.30"}, "/bin/program")
+	c.add(mapping{inode: 10003, path: "/lib/libssl.so.3"}, "/bin/program")
+	list := c.list()
+	require.Len(t, list, mostMappings+3)
+	assert.Equal(t, []uint64{10003, 10001, 10002}, []uint64{list[0].inode, list[1].inode, list[2].inode})
+}
+
+// What hangs is remembered, a few of these are allowed, and a late result is discarded.
+func TestWithin(t *testing.T) {
+	s := &stuck{on: map[any]struct{}{}}
+	release, discarded := make(chan struct{}), make(chan int, mostStuck)
+	hang := func(on any) error {
+		_, err := within(s, on, time.Now().Add(time.Millisecond), func() (int, error) { <-release; return 7, nil }, func(n int) { discarded <- n })
+		return err
+	}
+	for on := range mostStuck {
+		require.ErrorIs(t, hang(on), errStuck)
+		if on < mostStuck-1 {
+			require.ErrorIs(t, hang(on), errStuck, "it is remembered")
+		}
+	}
+	require.ErrorIs(t, hang("another"), errManyStuck)
+	close(release)
+	for range mostStuck {
+		assert.Equal(t, 7, <-discarded)
+	}
+	require.Eventually(t, func() bool { return hang("another") == nil }, 10*time.Second, time.Millisecond)
+}
+
+// If the attaching process hangs, the observer gives it up.
+func TestHangingProcess(t *testing.T) {
+	defer func(d time.Duration) { askDeadline = d }(askDeadline)
+	askDeadline = 50 * time.Millisecond
+	ours, theirs, err := pair()
+	require.NoError(t, err)
+	defer theirs.Close()
+	c, err := newChannel(ours)
+	require.NoError(t, err)
+	p := &fakeProbes{used: map[uint16]bool{}, ready: map[uint16]bool{}}
+	a := newAttacher(p, slog.New(slog.DiscardHandler), c, nil)
+	a.Look(1)
+	require.Eventually(t, func() bool { return !a.Stats().Running }, 10*time.Second, time.Millisecond)
+	require.NoError(t, a.Close())
+	assert.Zero(t, p.inUse())
+}
+
+// The attaching process notices the end of the observer while it works.
+func TestWhenClosed(t *testing.T) {
+	ours, theirs, err := pair()
+	require.NoError(t, err)
+	c, err := newChannel(theirs)
+	require.NoError(t, err)
+	defer c.Close()
+	ended := make(chan struct{})
+	stop, err := c.whenClosed(func() { close(ended) })
+	require.NoError(t, err)
+	defer stop()
+	select {
+	case <-ended:
+		t.Fatal("the other end is open")
+	case <-time.After(20 * time.Millisecond):
+	}
+	ours.Close()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("not noticed")
+	}
+}
+
+// Probes are detached from a file that is written in place, and stay if only its times change.
+func TestWritten(t *testing.T) {
+	k, p := new(kernel), new(fakeProbes)
+	a, _ := pairOf(t, k, p, nil)
+	path := program(t)
+	pid, stop := run(t, path)
+	a.Look(pid)
+	eventually(t, a, Outcome{OpenSSL, Covered}, 1)
+	stop() // a program that runs cannot be written
+
+	require.NoError(t, os.Chmod(path, 0o700)) //nolint:gosec // a program
+	second, stop := run(t, path)
+	a.Look(second)
+	eventually(t, a, Outcome{OpenSSL, Covered}, 2)
+	assert.Len(t, k.libraries(), 1, "it is attached already")
+	stop()
+
+	old, err := os.Stat(path)
+	require.NoError(t, err)
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for _, point := range k.libraries()[1] {
+		text[point.Offset] ^= 1
+	}
+	require.NoError(t, os.WriteFile(path, text, 0o700)) //nolint:gosec // a program
+	require.NoError(t, os.Chtimes(path, old.ModTime(), old.ModTime()))
+	require.Eventually(t, func() bool { return p.inUse() == 0 }, 10*time.Second, time.Millisecond)
+	assert.Zero(t, a.Stats().Libraries[OpenSSL])
+	assert.True(t, a.Stats().Running)
+}
+
+// A verdict belongs to the content of a file, and a failure is forgotten.
+func TestVerdicts(t *testing.T) {
+	s := newServer(channel{}, nil)
+	id := identity{inode: 1}
+	s.remember(id, verdict{result: Failed, detail: strings.Repeat("x", 4096), until: time.Now().Add(time.Hour)})
+	v, found := s.recall(id)
+	require.True(t, found)
+	assert.Len(t, v.detail, len(reply{}.Detail))
+	s.remember(id, verdict{result: Failed, until: time.Now().Add(-time.Second)})
+	_, found = s.recall(id)
+	assert.False(t, found)
+
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, []byte("a"), 0o600))
+	file, err := openRegular(path, 0, nil)
+	require.NoError(t, err)
+	defer file.Close()
+	before, err := identify(file)
+	require.NoError(t, err)
+	status, err := file.Stat()
+	require.NoError(t, err)
+	time.Sleep(20 * time.Millisecond) // longer than the step of the times of files
+	require.NoError(t, os.WriteFile(path, []byte("b"), 0o600))
+	require.NoError(t, os.Chtimes(path, status.ModTime(), status.ModTime()))
+	after, err := identify(file)
+	require.NoError(t, err)
+	assert.NotEqual(t, before, after, "the owner can choose only mtime")
+
+	for _, special := range []string{os.DevNull, t.TempDir()} {
+		_, err := openRegular(special, 0, nil)
+		assert.ErrorIs(t, err, errReplaced, special)
+	}
+}
+
+// One process, or the processes of one user, cannot take all attachments.
+func TestFull(t *testing.T) {
+	s := newServer(channel{}, nil)
+	for n := range mostOfUser {
+		assert.Equal(t, n >= mostOfProcess, s.full(7, 2), n)
+		assert.False(t, s.full(8, 1))
+		s.attached[uint16(n+1)] = &attachment{user: 1, users: map[uint32]uint64{7: 1}}
+	}
+	assert.True(t, s.full(8, 1))
+	assert.False(t, s.full(8, 2))
 }
 
 func TestForeign(t *testing.T) {

@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A request asks to look at a process, or for a library without users. There is exactly one reply
+// A request asks to look at a process, or for a library to give up. There is exactly one reply
 // to each request.
 type request struct {
-	PID        uint32 // 0: for a library without users
+	PID        uint32 // 0: for a library to give up, because its file was written
 	Attachment uint16 // for the library that is attached
-	_          uint16
+	Idle       uint16 // with PID 0: 1 for libraries without users, too
 }
 
 // reply is what became of a request. With Attached, the descriptor of the link follows, unless the
@@ -37,16 +37,16 @@ type Result uint8
 
 // The results.
 const (
-	Nothing    Result = iota // there is no library without users
+	Nothing    Result = iota // there is no library to give up
 	Attached                 // a library was attached; the process may have others
-	Detached                 // a library without users was given up
+	Detached                 // a library was given up
 	Covered                  // all that can be attached is attached
 	Gone                     // the process has ended
 	Forbidden                // its files cannot be opened
 	Replaced                 // a file was replaced since the process mapped it
 	Refused                  // the code of the library is not as expected
 	Unreadable               // its library cannot be observed, or it is unknown
-	Failed                   // the kernel refused
+	Failed                   // the kernel refused, or a file did not answer
 	results
 )
 
@@ -171,4 +171,40 @@ func descriptorOf(rights []byte) (*os.File, error) {
 	}
 	unix.CloseOnExec(descriptors[0])
 	return os.NewFile(uintptr(descriptors[0]), "link"), nil
+}
+
+// whenClosed calls ended as soon as the other end is closed, also while this process works on a
+// request. PR_SET_PDEATHSIG would not do: the observer becomes another user, which may not send
+// signals to this process. The caller must call stop.
+func (c channel) whenClosed(ended func()) (stop func(), err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("watch channel: %w", err)
+	}
+	descriptor := -1
+	var failed error
+	err = raw.Control(func(d uintptr) { descriptor, failed = unix.FcntlInt(d, unix.F_DUPFD_CLOEXEC, 0) })
+	if err = errors.Join(err, failed); err != nil {
+		return nil, fmt.Errorf("watch channel: %w", err)
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer unix.Close(descriptor)
+		for {
+			poll := []unix.PollFd{{Fd: int32(descriptor), Events: unix.POLLRDHUP}}
+			if _, err := unix.Poll(poll, 1000); err != nil && !errors.Is(err, unix.EINTR) {
+				return
+			}
+			select {
+			case <-stopped:
+				return
+			default:
+			}
+			if poll[0].Revents != 0 {
+				ended()
+				return
+			}
+		}
+	}()
+	return func() { close(stopped) }, nil
 }
