@@ -2,6 +2,7 @@ package packet
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync/atomic"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
@@ -425,6 +426,9 @@ func (t *conversations) remove(c *conversation) {
 	t.forget(c)
 	for _, copied := range c.copies {
 		t.remove(copied)
+	}
+	if x := c.twin; x != nil && !x.gone {
+		x.copies = slices.DeleteFunc(x.copies, func(copied *conversation) bool { return copied == c })
 	}
 	if way, one := c.oneWay(); one {
 		t.oneWay[way]++

@@ -68,6 +68,39 @@ func TestMemoryOfSYNs(t *testing.T) {
 	assert.NotZero(t, lost.byReason()["handshake"])
 }
 
+// TestMemoryOfCopies: the same for one segment from ever other addresses, of which each looks like a
+// copy of the one before.
+func TestMemoryOfCopies(t *testing.T) {
+	var lost losses
+	c := newConversations([]uint16{6379}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)
+	reachable := func() (all int) {
+		for _, x := range c.table {
+			if x.twin == nil {
+				all += 1 + len(x.copies)
+			}
+			assert.LessOrEqual(t, len(x.copies), maxCopies)
+		}
+		return all
+	}
+	const sources = 50 * (maxCopies + 1)
+	for n := range uint32(sources) {
+		s := frame.Segment{SourcePort: 1, DestinationPort: 6379, Seq: 1, Ack: 1, Flags: frame.ACK, Payload: []byte("PING\r\n")}
+		s.Source[0], s.Source[1] = byte(n), byte(n>>8)
+		c.drain(&s)
+	}
+	assert.EqualValues(t, 50*maxCopies, c.merged)
+	assert.Equal(t, sources, reachable())
+	var e event.Event
+	for len(c.table) > 0 {
+		c.events.begin(&e)
+		c.evict(1)
+		for c.events.filled {
+			c.events.begin(&e)
+		}
+		assert.Equal(t, len(c.table), reachable(), "a copy that is not in the table stays in memory")
+	}
+}
+
 // TestMemoryOfWaitingSegments: the same for segments that acknowledge bytes that never come.
 func TestMemoryOfWaitingSegments(t *testing.T) {
 	var lost losses

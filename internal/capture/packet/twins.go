@@ -21,6 +21,7 @@ const (
 	twinWithin    = int64(2 * time.Second)       // between a segment and its copy, by two clocks
 	nameWithin    = int64(10 * time.Millisecond) // how long a segment waits for a copy whose address has a name
 	comparedBytes = 256                          // of a segment
+	maxCopies     = 8                            // of a conversation; further ones count as conversations
 )
 
 // glance is a segment with payload of a conversation that began lately.
@@ -50,6 +51,9 @@ func (t *conversations) compareSegment(c *conversation, d event.Direction, s *fr
 	}
 	x := k.of.root()
 	if x.closed || x.gone || x.key.Local == c.key.Local && x.key.Remote == c.key.Remote || max(now-k.time, k.time-now) > twinWithin {
+		return c
+	}
+	if len(x.copies)+len(c.copies) >= maxCopies {
 		return c
 	}
 	other := &x.streams[1-d]
@@ -85,10 +89,10 @@ func (t *conversations) merge(c, x *conversation, now int64) *conversation {
 		if x.waits != nil {
 			t.watch(x)
 		}
-		x.copies, c.copies = append(x.copies, c.copies...), nil
-		for _, copied := range x.copies {
-			copied.twin = x
-		}
+	}
+	x.copies, c.copies = append(x.copies, c.copies...), nil
+	for _, copied := range x.copies {
+		copied.twin = x
 	}
 	if x.waits != nil {
 		for d := range x.waits.queues {
