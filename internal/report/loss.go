@@ -51,6 +51,7 @@ var nouns = map[string]struct{ one, many, verb string }{
 	"unpaired_commands":   {"command", "commands", "not paired with a reply"},
 	"unanswered_commands": {"command", "commands", "given up by the client; their outcome is unknown"},
 	"evicted_connections": {"connection", "connections", "evicted to make room for others"},
+	"lost_connections":    {"connection", "connections", "lost: their end was not observed"},
 	"held_overflow":       {"segment", "segments", "dropped because the reorder buffers were full"},
 }
 
@@ -66,6 +67,7 @@ var words = map[cause]struct{ why, remedy string }{
 	{"gaps", "not_in_memory"}:             {"the bytes were never in a program's memory (sendfile, splice)", "see docs/sockets.md"},
 	{"gaps", "snapped"}:                   {"the capture cut packets off", "capture whole packets (tcpdump -s 0)"},
 	{"gaps", "repeated"}:                  {"a socket delivered bytes twice", ""},
+	{"gaps", "unseen"}:                    {"plaintext of a TLS connection passed outside of the probed calls", ""},
 	{"gaps", "urgent"}:                    {"urgent data (MSG_OOB) stood in a message", ""},
 	{"unpaired_commands", "mid_stream"}:   {"the connection is older than the observer", "its commands count from its first idle moment on"},
 	{"unpaired_commands", "gap"}:          {"bytes of the connection are missing", ""},

@@ -1,0 +1,82 @@
+package report
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/correlate/session"
+	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
+	"github.com/redis-observer/redis-observer/internal/metrics"
+)
+
+// harmless are the counters of the observer itself that count nothing that was lost.
+var harmless = []string{
+	"capture_events", "capture_bytes", "connections", "error_replies", "gap_bytes", "host_lookup_failures", "log_lines_dropped", "protocol_errors",
+	"silent_commands", "tls_passed_over", "tls_processes", "unexecuted_commands", "unsolicited_replies",
+}
+
+// Each counter that the observer exports is one of a loss or a harmless one, and each reason of a
+// loss has words.
+func TestAllLossesHaveWords(t *testing.T) {
+	identities := identity.NewRegistry("name")
+	id := identities.Intern("a")
+	r := metrics.New(metrics.Options{Buckets: []float64{1}, Commands: command.Builtin(), Identities: identities, Logger: slog.New(slog.DiscardHandler)})
+	r.Watch(metrics.Sources{
+		Backend: "tracepoint",
+		Capture: func() event.Stats {
+			return event.Stats{
+				Lost: map[string]uint64{"ring_full": 0, "no_storage": 0, "missed_run": 0},
+				TLS:  &event.TLSStats{Looks: map[event.TLSLook]uint64{{}: 1}},
+			}
+		},
+		LastRead:       time.Now,
+		Tracker:        func() correlate.Stats { return correlate.Stats{} },
+		LookupFailures: func() map[string]uint64 { return map[string]uint64{"host": 1} },
+		LogDropped:     func() uint64 { return 0 },
+	})
+	for _, x := range []session.Exchange{ // of the other reasons a series begins at 0
+		{Outcome: session.Error}, {Outcome: session.Silent}, {Outcome: session.Unanswered, Reason: session.ClientClosed},
+		{Outcome: session.Unpaired, Reason: session.ClientClosed}, {Outcome: session.Unpaired, Reason: session.Network},
+	} {
+		x.Identity, x.Count = id, 1
+		r.Record(&x)
+	}
+	families, err := r.Gather()
+	require.NoError(t, err)
+	seen := map[string]bool{}
+	for _, family := range families {
+		name, counts := strings.CutSuffix(strings.TrimPrefix(family.GetName(), "redis_observer_"), "_total")
+		if !counts || !strings.HasPrefix(family.GetName(), "redis_observer_") {
+			continue
+		}
+		seen[name] = true
+		if _, loses := nouns[name]; loses == slices.Contains(harmless, name) {
+			assert.Fail(t, name+" is neither a loss nor harmless, or both")
+		}
+		for _, metric := range family.GetMetric() {
+			labels := map[string]string{}
+			for _, label := range metric.GetLabel() {
+				labels[label.GetName()] = label.GetValue()
+			}
+			c, loses := causeOf(family.GetName(), labels)
+			if _, found := words[c]; loses && c.reason != "" && c.family != "unanswered_commands" {
+				assert.True(t, found, "%v has no words", c)
+			}
+		}
+	}
+	for name := range nouns {
+		assert.True(t, seen[name], "%s is no counter", name)
+	}
+	for _, name := range harmless {
+		assert.True(t, seen[name], "%s is no counter", name)
+	}
+}
