@@ -83,9 +83,12 @@ func urlOf(address string) (string, error) {
 	return target.String(), nil
 }
 
-// nodeOf returns the name of an observer: its host and port.
+// nodeOf returns the name of an observer: its host and port, and the path unless that is /metrics.
 func nodeOf(target string) string {
 	parsed, _ := url.Parse(target) // by urlOf
+	if path := parsed.EscapedPath(); path != "/metrics" {
+		return parsed.Host + path
+	}
 	return parsed.Host
 }
 

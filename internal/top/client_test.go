@@ -158,6 +158,11 @@ func TestAddresses(t *testing.T) {
 		assert.NoError(t, err)
 		assert.Equal(t, want, got)
 	}
+	for target, want := range map[string]string{
+		"http://node:9479/metrics": "node:9479", "http://node/a/metrics?token=x": "node/a/metrics", "http://node/b": "node/b",
+	} {
+		assert.Equal(t, want, nodeOf(target), "two observers behind one host are two nodes")
+	}
 	for _, address := range []string{"ftp://node", "http://", "unix:/run/x"} {
 		_, err := NewClient([]string{address}, "")
 		assert.ErrorContains(t, err, "is not the address of an observer", address)

@@ -161,4 +161,6 @@ func TestControlCharacters(t *testing.T) {
 	s := NewScreen()
 	v := report.View{Seconds: 1, Sentence: "x", Lines: []report.Line{{Key: report.Key{Name: "a\x1b[2Jb\n", Command: "get"}, Rate: 1}}}
 	assert.Contains(t, s.Table(v), "a?[2Jb?")
+	v.Sentence = "lost: \x1b]0;x\a"
+	assert.Contains(t, s.Head(v), "Lost: ?]0;x?.")
 }

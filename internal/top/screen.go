@@ -153,7 +153,7 @@ func (s *Screen) Head(v report.View) string {
 	if !v.Exact {
 		exact = red
 	}
-	lines = append(lines, exact.Styled(s.wrap(strings.ToUpper(v.Sentence[:1])+v.Sentence[1:]+".")))
+	lines = append(lines, exact.Styled(s.wrap(printable(strings.ToUpper(v.Sentence[:1])+v.Sentence[1:]+"."))))
 	return strings.Join(append(lines, failed...), "\n")
 }
 
