@@ -23,7 +23,7 @@ func attach(cmd *cobra.Command, failed context.CancelCauseFunc) (address string,
 	if err != nil {
 		return "", nil, fmt.Errorf("find this program: %w", err)
 	}
-	arguments := []string{"--listen", "127.0.0.1:0", "--web-config", "", "--log-format", "json", "--log-level", "info"}
+	arguments := []string{"--" + untilEOF, "--listen", "127.0.0.1:0", "--web-config", "", "--log-format", "json", "--log-level", "info"}
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		switch flag.Name {
 		case "config", "backend":
@@ -33,8 +33,12 @@ func attach(cmd *cobra.Command, failed context.CancelCauseFunc) (address string,
 		}
 	})
 	observer := exec.Command(self, arguments...)
-	// It gets no signals of the terminal, and ends with this process.
-	observer.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	observer.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it gets no signals of the terminal
+	// It ends when this process does, however that happens. A parent-death signal would not do: the
+	// kernel clears it when the observer changes its user.
+	if _, err := observer.StdinPipe(); err != nil {
+		return "", nil, fmt.Errorf("start observer: %w", err)
+	}
 	log, err := observer.StderrPipe()
 	if err != nil {
 		return "", nil, fmt.Errorf("start observer: %w", err)

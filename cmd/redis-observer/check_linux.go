@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // verdict is the result of check. Its JSON form is part of the interface of the command.
@@ -85,9 +87,15 @@ func (p program) answer(cmd *cobra.Command, address, output string) error {
 // check continues after a fault, so that one run reports all of them.
 func (p program) check(ctx context.Context, load config.Loader) verdict {
 	v := verdict{Configuration: p.checkConfiguration(ctx, load), Kernel: p.probe()}
+	var paths []event.Path
 	if u := v.Configuration.understood; u != nil {
-		v.Configuration.Notes = append(v.Configuration.Notes, unixNotes(u.names.Paths(), v.Kernel.UnixListeners)...)
+		paths = u.names.Paths()
+		v.Configuration.Notes = append(v.Configuration.Notes, unixNotes(paths, v.Kernel.UnixListeners)...)
 	}
+	// Reports are sent to others: they have no names of other programs' sockets.
+	v.Kernel.UnixListeners = slices.DeleteFunc(slices.Clone(v.Kernel.UnixListeners), func(name string) bool {
+		return !likeRedis.MatchString(name) && !isConfigured(name, paths)
+	})
 	for _, backend := range v.Kernel.Backends {
 		if backend.Usable && backend.Name == v.Configuration.Backend {
 			v.Backend = backend.Name

@@ -78,6 +78,18 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A report is sent to others: it has no names of other programs.
+func TestCheckShowsNoOtherSockets(t *testing.T) {
+	report := usable
+	report.UnixListeners = []string{"/run/user/1000/bus", "/run/redis/redis.sock", "@/tmp/.X11-unix/X0"}
+	status, stdout, _ := runCheck(t, report, "--output", "json")
+	assert.Equal(t, 0, status)
+	var v verdict
+	require.NoError(t, json.Unmarshal([]byte(stdout), &v))
+	assert.Equal(t, []string{"/run/redis/redis.sock"}, v.Kernel.UnixListeners)
+	assert.NotContains(t, stdout, "X11")
+}
+
 func TestCheckRefusesUnknownVariables(t *testing.T) {
 	t.Setenv("REDIS_OBSERVER_PROTS", "6380")
 	status, stdout, _ := runCheck(t, usable)

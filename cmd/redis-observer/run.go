@@ -45,8 +45,12 @@ func (p program) run(ctx context.Context, args []string, stdout, stderr io.Write
 	return 0
 }
 
+// untilEOF is the flag of an observer that ends with its standard input, for top --attach.
+const untilEOF = "until-eof"
+
 // root is the command that observes, and the parent of the others.
 func (p program) root() *cobra.Command {
+	var attached bool
 	root := &cobra.Command{
 		Use:   "redis-observer",
 		Short: "Observe Redis traffic with eBPF and serve Prometheus metrics",
@@ -62,10 +66,20 @@ capitals, for example REDIS_OBSERVER_CAPTURE_BACKEND. Variables override the fil
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.observe(cmd.Context(), loader(cmd), cmd.ErrOrStderr())
+			ctx, cancel := context.WithCancel(cmd.Context())
+			defer cancel()
+			if attached {
+				go func() {
+					_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // an error is an end too
+					cancel()
+				}()
+			}
+			return p.observe(ctx, loader(cmd), cmd.ErrOrStderr())
 		},
 	}
 	addConfigFlags(root, config.AddFlags)
+	root.Flags().BoolVar(&attached, untilEOF, false, "end at the end of the standard input")
+	_ = root.Flags().MarkHidden(untilEOF) // the flag exists
 	root.SetVersionTemplate(versionText())
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(p.replayCommand(), p.topCommand(), versionCommand())

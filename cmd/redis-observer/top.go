@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -76,6 +78,11 @@ func (p program) top(cmd *cobra.Command, o topOptions, addresses []string) error
 	case !term.IsTerminal(fileOf(cmd.OutOrStdout())) && !o.once && o.output == "table":
 		return errNoTerminal
 	}
+	if o.attach {
+		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // the terminal was closed: stop the observer too
+		defer stop()
+		cmd.SetContext(ctx)
+	}
 	ctx, cancel := context.WithCancelCause(cmd.Context())
 	defer cancel(nil)
 	if o.attach {
@@ -122,7 +129,7 @@ func show(ctx context.Context, cmd *cobra.Command, o topOptions, client *top.Cli
 	}
 	_, err := tea.NewProgram(top.NewModel(client, o.interval, screen), tea.WithContext(ctx),
 		tea.WithInput(cmd.InOrStdin()), tea.WithOutput(cmd.OutOrStdout()), tea.WithColorProfile(profile(cmd.OutOrStdout()))).Run()
-	if errors.Is(err, tea.ErrProgramKilled) || errors.Is(err, tea.ErrInterrupted) {
+	if ctx.Err() != nil || errors.Is(err, tea.ErrInterrupted) {
 		return context.Canceled
 	}
 	return err

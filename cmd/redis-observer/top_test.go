@@ -3,18 +3,24 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/top"
 )
 
 // mustText writes a file and returns its path.
@@ -65,6 +71,20 @@ func TestTopFaults(t *testing.T) {
 		assert.Equal(t, 1, status)
 		assert.Contains(t, output, want)
 	}
+}
+
+// A fault of the screen is no end by the user.
+func TestTopReportsFaults(t *testing.T) {
+	client, err := top.NewClient([]string{"127.0.0.1:1"}, "")
+	require.NoError(t, err)
+	var cmd cobra.Command
+	cmd.SetIn(iotest.ErrReader(errors.New("input is broken")))
+	cmd.SetOut(io.Discard)
+	o := topOptions{output: "table", interval: time.Second}
+	assert.ErrorContains(t, show(t.Context(), &cmd, o, client, top.NewScreen()), "input is broken")
+	ended, end := context.WithCancel(t.Context())
+	end()
+	assert.Equal(t, context.Canceled, show(ended, &cmd, o, client, top.NewScreen()))
 }
 
 func TestAddressOfTheDaemon(t *testing.T) {

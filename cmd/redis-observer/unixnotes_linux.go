@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 
 	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/event"
@@ -22,20 +23,24 @@ func unixNotes(paths []event.Path, listening []string) []string {
 		if slices.ContainsFunc(listening, func(name string) bool { return address.UnixPath(name) == path.Text }) {
 			continue
 		}
-		note := fmt.Sprintf("nothing on this host listens on unix:%s", path.Text)
+		note := fmt.Sprintf("nothing on this host listens on %s", shown("unix:"+path.Text))
 		if name := boundAs(path.Text, listening); name != "" {
 			bound = append(bound, name)
-			note += fmt.Sprintf("; its server bound it as %s (%s)", name, rewrite(name))
+			note += fmt.Sprintf("; its server bound it as %s (%s)", shown(name), rewrite(name))
 		}
 		notes = append(notes, note)
 	}
 	for _, name := range listening {
-		configured := slices.ContainsFunc(paths, func(path event.Path) bool { return address.UnixPath(name) == path.Text })
-		if !configured && !slices.Contains(bound, name) && likeRedis.MatchString(name) {
-			notes = append(notes, fmt.Sprintf("a server listens on the Unix socket %s, which is not configured (%s)", name, rewrite(name)))
+		if !isConfigured(name, paths) && !slices.Contains(bound, name) && likeRedis.MatchString(name) {
+			notes = append(notes, fmt.Sprintf("a server listens on the Unix socket %s, which is not configured (%s)", shown(name), rewrite(name)))
 		}
 	}
 	return notes
+}
+
+// isConfigured reports whether the socket of a name is observed.
+func isConfigured(name string, paths []event.Path) bool {
+	return slices.ContainsFunc(paths, func(path event.Path) bool { return address.UnixPath(name) == path.Text })
 }
 
 // boundAs returns the name of the socket that a path leads to, as its server bound it; "" if there
@@ -58,5 +63,14 @@ func rewrite(name string) string {
 	if name[0] != '/' && name[0] != '@' {
 		return "a relative path cannot be observed; set unixsocket of the server to an absolute path"
 	}
-	return "write unix:" + name
+	return "write " + shown("unix:"+name)
+}
+
+// shown returns a name for a terminal, and for YAML. Whoever binds a socket chooses its name: one
+// that has control characters is quoted.
+func shown(name string) string {
+	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
 }

@@ -32,6 +32,10 @@ func TestUnixNotes(t *testing.T) {
 		{"relative", nil, []string{"redis.sock"}, []string{
 			"a server listens on the Unix socket redis.sock, which is not configured (a relative path cannot be observed; set unixsocket of the server to an absolute path)",
 		}},
+		{"with control characters", nil, []string{"@redis\x1b]0;x\a", "@redis\x9b2J"}, []string{
+			`a server listens on the Unix socket "@redis\x1b]0;x\a", which is not configured (write "unix:@redis\x1b]0;x\a")`,
+			`a server listens on the Unix socket "@redis\x9b2J", which is not configured (write "unix:@redis\x9b2J")`,
+		}},
 		{"as configured", []string{"/run/redis.sock", "@redis"}, []string{"/run/redis.sock", "@redis"}, nil},
 		{"by the old name of the folder", []string{"/run/redis.sock"}, []string{"/var/run/redis.sock"}, nil},
 		{"not there", []string{"/run/redis.sock"}, []string{"/run/other.sock"}, []string{"nothing on this host listens on unix:/run/redis.sock"}},

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,4 +149,33 @@ func TestTopAttaches(t *testing.T) {
 	assert.Contains(t, string(output), "observe: load configuration:\n")
 	assert.Contains(t, string(output), "--backend: capture.backend: unknown value")
 	assert.Contains(t, string(output), "--ports: ports[0]: must be a whole number")
+}
+
+// However top ends, its observer ends too: it must not stay with its probes.
+func TestTopLeavesNoObserver(t *testing.T) {
+	t.Parallel()
+	RequireObserver(t)
+	for _, signal := range []syscall.Signal{syscall.SIGHUP, syscall.SIGKILL} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			command := exec.Command(raceBinary, "top", "--attach", "--ports", fmt.Sprint(mustPort(t)), "--interval", "100ms", "--output", "json")
+			output, err := command.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, command.Start())
+			var view struct{ Nodes []struct{ Node string } }
+			require.NoError(t, json.NewDecoder(output).Decode(&view))
+			conn, err := net.Dial("tcp", view.Nodes[0].Node)
+			require.NoError(t, err)
+			require.NoError(t, conn.Close())
+			require.NoError(t, command.Process.Signal(signal))
+			_ = command.Wait() // killed
+			require.Eventually(t, func() bool {
+				conn, err := net.Dial("tcp", view.Nodes[0].Node)
+				if err == nil {
+					_ = conn.Close()
+				}
+				return err != nil
+			}, settled, 50*time.Millisecond)
+		})
+	}
 }
