@@ -53,6 +53,12 @@ func (c *conversation) isEarly(d event.Direction, s *frame.Segment) bool {
 	return !(other.finished && ahead == 1) // its FIN
 }
 
+// isBehind reports whether a segment comes behind one that waits: in its direction, or in the other
+// one if nothing of that has been delivered, so that acknowledgements show nothing yet.
+func (c *conversation) isBehind(d event.Direction, s *frame.Segment) bool {
+	return len(c.waits.queues[d]) > 0 || s.Flags&frame.RST != 0 || !c.streams[1-d].known
+}
+
 // carries reports whether a segment has anything to deliver.
 func carries(s *frame.Segment) bool {
 	return len(s.Payload) > 0 || s.Missing > 0 || s.Flags&(frame.FIN|frame.RST) != 0
@@ -173,6 +179,9 @@ func (c *conversation) mayFollow(d event.Direction) bool {
 	}
 	if w.segment.Flags&frame.RST != 0 {
 		return len(others) == 0 || others[0].number > w.number
+	}
+	if len(others) > 0 && others[0].number < w.number && !c.streams[1-d].known {
+		return false
 	}
 	return !c.isEarly(d, &w.segment) || len(others) > 0 && int32(others[0].segment.Seq-w.segment.Ack) >= 0
 }

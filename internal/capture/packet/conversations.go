@@ -190,7 +190,7 @@ func (t *conversations) observe(s *frame.Segment, direction event.Direction, now
 		c = t.compareSegment(c, direction, s, now)
 		wait = t.awaitsName(c)
 	}
-	if carries(s) && (wait || c.isEarly(direction, s) || c.waits != nil && (len(c.waits.queues[direction]) > 0 || s.Flags&frame.RST != 0)) {
+	if carries(s) && (wait || c.isEarly(direction, s) || c.waits != nil && c.isBehind(direction, s)) {
 		t.wait(c, direction, s, now)
 		return
 	}

@@ -133,3 +133,30 @@ func TestMemoryOfWaitingSegments(t *testing.T) {
 	assert.Zero(t, c.waitingBytes)
 	assert.Empty(t, c.waiting)
 }
+
+// TestReplyBehindAWaitingRequest: the first request of an existing connection without a name waits
+// for a copy with a name, and nothing of the request's direction is known yet. The reply must not
+// overtake it.
+func TestReplyBehindAWaitingRequest(t *testing.T) {
+	var lost losses
+	c := newConversations([]uint16{6379}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)
+	c.hasName = func(event.Role, *event.Endpoints) bool { return false }
+	request := frame.Segment{SourcePort: 40000, DestinationPort: 6379, Seq: 100, Ack: 500, Flags: frame.ACK, Payload: []byte("*1\r\n$4\r\nPING\r\n")}
+	reply := frame.Segment{SourcePort: 6379, DestinationPort: 40000, Seq: 500, Ack: 114, Flags: frame.ACK, Payload: []byte("+PONG\r\n")}
+	kinds := []event.Kind{}
+	directions := []event.Direction{}
+	var e event.Event
+	collect := func(filled func() bool) {
+		for c.events.begin(&e); filled(); c.events.begin(&e) {
+			kinds, directions = append(kinds, e.Kind), append(directions, e.Direction)
+		}
+	}
+	for i, s := range []*frame.Segment{&request, &reply} {
+		c.events.begin(&e)
+		c.segment(s, int64(1+i))
+		assert.False(t, c.events.filled, "it waits")
+	}
+	collect(func() bool { return c.expire(int64(nameWithin) + 2) })
+	assert.Equal(t, []event.Kind{event.Data, event.Data}, kinds)
+	assert.Equal(t, []event.Direction{event.Request, event.Reply}, directions)
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"sync"
@@ -173,6 +174,9 @@ func (p *Live) Read(e *event.Event) error {
 			continue
 		}
 		if stopped {
+			if p.conversations.release(math.MaxInt64) {
+				continue
+			}
 			p.publish()
 			p.release()
 			return os.ErrClosed
