@@ -17,6 +17,7 @@ import (
 // Nobody reads the end of a connection both ends of which are killed: a look at the sockets finds it gone.
 func TestUnixSocketBothEndsKilled(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
 	for _, role := range []string{"client", "server"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
@@ -93,6 +94,7 @@ func mustPass(t *testing.T, from, to *net.UnixConn, message []byte) {
 // /var/run is /run, whichever of them the server or the configuration names.
 func TestUnixSocketInOldFolder(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
 	name := fmt.Sprintf("redis-observer-test-%d.sock", os.Getpid())
 	for from, to := range map[string]string{"/var/run/": "/run/", "/run/": "/var/run/"} {
 		stop := servePath(t, from+name)
@@ -110,6 +112,7 @@ func TestUnixSocketInOldFolder(t *testing.T) {
 // recovers.
 func TestUnixSocketSpliced(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
 	for _, role := range []string{"client", "server"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
@@ -155,6 +158,7 @@ func TestUnixSocketSpliced(t *testing.T) {
 // The last byte of a send with MSG_OOB is no part of the stream that the other end receives.
 func TestUnixSocketUrgent(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
 	for _, role := range []string{"client", "server"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
@@ -180,6 +184,7 @@ func TestUnixSocketUrgent(t *testing.T) {
 // Sockets of messages count by their kind, and nothing of them is read.
 func TestUnixSocketSeqpacket(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
 	for _, role := range []string{"client", "server"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()

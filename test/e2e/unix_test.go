@@ -78,6 +78,7 @@ func mustTool(tb testing.TB, name string, arguments ...string) {
 
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
 	for _, role := range []string{"client", "server"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
@@ -110,6 +111,7 @@ func TestUnixSocket(t *testing.T) {
 // A client that says that it will send no more may still read.
 func TestUnixSocketHalfClosed(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
 	for _, role := range []string{"client", "server"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
@@ -177,6 +179,7 @@ func servePath(tb testing.TB, path string) (stop func()) {
 // machine is not observed. An abstract name has no file.
 func TestUnixSocketBoundAgain(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
 	folder := t.TempDir()
 	path, abstract, other := filepath.Join(folder, "redis.sock"), "@"+folder, filepath.Join(folder, "other.sock")
 	defer servePath(t, other)()
@@ -203,6 +206,7 @@ func TestUnixSocketBoundAgain(t *testing.T) {
 // A reload changes the observed paths, connections over a new one included.
 func TestUnixSocketReload(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
 	first, second := mustRedis(t), mustRedis(t)
 	a, b := mustDialPath(t, first.Socket), mustDialPath(t, second.Socket)
 	a.mustDo(request("PING"), 1)
@@ -224,6 +228,7 @@ func TestUnixSocketReload(t *testing.T) {
 // The goroutines of go-redis share a pool, and pipeline.
 func TestUnixSocketGoRedis(t *testing.T) {
 	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
 	for _, role := range []string{"client", "server"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
