@@ -18,7 +18,7 @@ const native = "native"
 const (
 	attempts = 5                // emulation is not perfect
 	bootTime = 2 * time.Minute  // normally some seconds
-	testTime = 15 * time.Minute // normally one to five, on a busy machine as much as nine
+	testTime = 25 * time.Minute // normally four to ten, on a busy machine as much as fifteen
 )
 
 // runGuest boots a kernel and runs the test in it, again if the guest crashed: a test that failed is a result and stands.
