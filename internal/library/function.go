@@ -8,8 +8,11 @@ import (
 )
 
 // longest is the size of the longest function that is looked at, in bytes. Go's (*Conn).Write has
-// 2 KiB.
-const longest = 64 << 10
+// 2 KiB. As a file has at most ten functions, it bounds the number of instructions too.
+const longest = 16 << 10
+
+// mostEnds is how many return instructions a function may have. Go's (*Conn).Read has 11.
+const mostEnds = 64
 
 // function is the decoded code of one function.
 type function struct {
@@ -19,16 +22,14 @@ type function struct {
 	list    []instruction
 	at      map[uint64]int  // index in list by address
 	targets map[uint64]bool // of branches and jumps
-	frames  []int32         // bytes on the stack before each instruction; see unknown
+	frames  []int32         // bytes on the stack before each instruction, at most largestFrame, or unknown
 	golang  bool
 	// replaced means that it may end by jumping to another function, so not all ends are in the list.
 	replaced bool
 }
 
-const (
-	unknown   = int32(math.MinInt32)     // the stack pointer cannot be followed
-	unreached = int32(math.MinInt32 + 1) // by branches and jumps from the start of the function
-)
+// unknown is the frame where the stack pointer cannot be followed, or is not reached from the start.
+const unknown = int32(math.MinInt32)
 
 // site is a place for a probe, by its address.
 type site struct {
@@ -42,6 +43,9 @@ type site struct {
 func decodeFunction(m *machine, name string, start uint64, code []byte, golang bool) (*function, error) {
 	f := &function{machine: m, name: name, start: start, golang: golang, at: map[uint64]int{}, targets: map[uint64]bool{}}
 	end := start + uint64(len(code))
+	if end <= start {
+		return nil, errRange
+	}
 	literals := map[uint64]bool{}
 	for address := start; address < end; {
 		i, err := m.decode(code[address-start:], address)
@@ -82,19 +86,25 @@ var (
 	errNotGo      = errors.New("it does not begin with Go's check of the stack")
 	errNoEnd      = errors.New("it has no return instruction")
 	errBigFrame   = errors.New("its stack is too large")
+	errRange      = errors.New("it is empty, or not within the address space")
+	errManyEnds   = fmt.Errorf("it has more than %d return instructions", mostEnds)
 	errNotAligned = errors.New("its stack is not aligned")
 )
 
 // follow sets the frames, by following all branches and jumps from the start.
 func (f *function) follow() error {
-	f.frames = slices.Repeat([]int32{unreached}, len(f.list))
+	f.frames = slices.Repeat([]int32{unknown}, len(f.list))
 	f.frames[0] = 0
+	reached := make([]bool, len(f.list))
+	reached[0] = true
 	for work := []int{0}; len(work) > 0; {
 		n := work[len(work)-1]
 		work = work[:len(work)-1]
 		i, after := &f.list[n], unknown
 		if f.frames[n] != unknown && i.framing {
-			after = f.frames[n] + i.frame
+			if sum := int64(f.frames[n]) + int64(i.frame); sum >= -largestFrame && sum <= largestFrame {
+				after = int32(sum)
+			}
 		}
 		visit := func(address uint64) error {
 			next, inside := f.at[address]
@@ -102,8 +112,8 @@ func (f *function) follow() error {
 			case !inside && i.flow == jump && f.frames[n] <= 0: // with nothing left on the stack
 				f.replaced = true
 			case !inside: // a part that is kept elsewhere since it hardly ever runs, or behind a call that never returns
-			case f.frames[next] == unreached:
-				f.frames[next] = after
+			case !reached[next]:
+				reached[next], f.frames[next] = true, after
 				work = append(work, next)
 			case f.frames[next] != after && f.frames[next] != unknown && after != unknown:
 				return errTwoFrames
@@ -196,13 +206,17 @@ func (f *function) ends() ([]site, error) {
 		return nil, errTailCall
 	}
 	var all []site
-	for n := range f.list {
+	returning := f.returning()
+	for n, ends := 0, 0; n < len(f.list); n++ {
 		if f.list[n].flow != back {
 			continue
 		}
+		if ends++; ends > mostEnds {
+			return nil, errManyEnds
+		}
 		s := site{address: f.list[n].address, stepped: !f.list[n].emulated}
 		if s.stepped && !f.golang {
-			if better, ok := f.before(n); ok {
+			if better, ok := f.before(n, returning); ok {
 				s = better
 			}
 		}
@@ -218,51 +232,74 @@ func (f *function) ends() ([]site, error) {
 
 // before returns an emulated instruction that every call passes which comes to a return
 // instruction, and no other call: the check of the stack protector. There the result is final.
-func (f *function) before(returning int) (site, bool) {
+func (f *function) before(end int, returning []bool) (site, bool) {
 	freed := int32(0)
-	for n := returning; n > 0 && !f.targets[f.list[n].address]; n-- {
+	for n := end; n > 0 && !f.targets[f.list[n].address]; n-- {
 		previous := &f.list[n-1]
 		switch {
-		case previous.flow == branch && previous.emulated && !previous.unfit && !f.returns(previous.target):
-			if f.frames[n-1] != freed && f.frames[n-1] != unknown || freed < 0 || freed > largestFrame {
+		case previous.flow == branch && previous.emulated && !previous.unfit && !f.leadsBack(previous.target, returning):
+			if f.frames[n-1] != freed && f.frames[n-1] != unknown || freed < 0 {
 				return site{}, false
 			}
 			return site{address: previous.address, frame: uint16(freed)}, true
 		case previous.flow != onward, previous.writes&f.machine.c.result != 0, !previous.framing:
 			return site{}, false
 		}
-		freed -= previous.frame
+		sum := int64(freed) - int64(previous.frame)
+		if sum < -largestFrame || sum > largestFrame {
+			return site{}, false
+		}
+		freed = int32(sum)
 	}
 	return site{}, false
 }
 
-// returns reports whether the code at an address may come to a return instruction.
-func (f *function) returns(address uint64) bool {
-	seen := map[uint64]bool{}
-	for work := []uint64{address}; len(work) > 0; {
-		address := work[len(work)-1]
-		work = work[:len(work)-1]
-		n, inside := f.at[address]
-		if seen[address] || !inside && address == f.list[len(f.list)-1].next() {
-			continue
-		}
-		if !inside {
-			return true // unknown
-		}
-		seen[address] = true
-		i := &f.list[n]
-		switch i.flow {
-		case back, indirect:
-			return true
-		case branch:
-			work = append(work, i.target, i.next())
-		case jump:
-			work = append(work, i.target)
-		case onward, call:
-			work = append(work, i.next())
+// returning returns which instructions may come to a return instruction.
+func (f *function) returning() []bool {
+	may := make([]bool, len(f.list))
+	var work []int
+	reach := func(n int) {
+		if !may[n] {
+			may[n] = true
+			work = append(work, n)
 		}
 	}
-	return false
+	from := map[int][]int{} // branches and jumps by their target
+	for n := range f.list {
+		switch i := &f.list[n]; i.flow {
+		case back, indirect:
+			reach(n)
+		case branch, jump:
+			if target, inside := f.at[i.target]; inside {
+				from[target] = append(from[target], n)
+			} else if f.leadsBack(i.target, nil) {
+				reach(n)
+			}
+		}
+	}
+	for len(work) > 0 {
+		n := work[len(work)-1]
+		work = work[:len(work)-1]
+		for _, previous := range from[n] {
+			reach(previous)
+		}
+		if n > 0 {
+			switch f.list[n-1].flow {
+			case onward, call, branch:
+				reach(n - 1)
+			}
+		}
+	}
+	return may
+}
+
+// leadsBack reports whether the code at an address may come to a return instruction. That outside of
+// the function may, but behind its end is only what a call that never returns would continue with.
+func (f *function) leadsBack(address uint64, returning []bool) bool {
+	if n, inside := f.at[address]; inside {
+		return returning[n]
+	}
+	return address != f.list[len(f.list)-1].next()
 }
 
 // largestFrame is the largest distance in bytes between a place and the stack pointer at the start

@@ -1,8 +1,9 @@
 package library
 
 import (
-	"debug/buildinfo"
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -21,10 +22,10 @@ const firstGo = 20
 
 // golang finds the functions of crypto/tls. It returns nil for files that are not of Go, or of Go
 // without crypto/tls, which may use OpenSSL by cgo.
-func (i *image) golang(file io.ReaderAt) (*Library, error) {
-	info, err := buildinfo.Read(file)
-	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // not a program of Go
+func (i *image) golang() (*Library, error) {
+	version, err := i.goVersion()
+	if version == "" || err != nil {
+		return nil, err
 	}
 	table, err := i.functionTable()
 	if err != nil {
@@ -37,11 +38,11 @@ func (i *image) golang(file io.ReaderAt) (*Library, error) {
 	if len(symbols) == 0 {
 		return nil, nil //nolint:nilnil // it does no TLS
 	}
-	if !supported(info.GoVersion) {
-		return nil, &Refusal{Reason: OldGo, Detail: info.GoVersion}
+	if !supported(version) {
+		return nil, &Refusal{Reason: OldGo, Detail: version}
 	}
 	for _, text := range table.texts {
-		found := &Library{Kind: Go, Version: info.GoVersion}
+		found := &Library{Kind: Go, Version: version}
 		for _, f := range golangFunctions {
 			s := symbols[f.name]
 			s.address += text
@@ -55,6 +56,32 @@ func (i *image) golang(file io.ReaderAt) (*Library, error) {
 		err = &found.Refused[0]
 	}
 	return nil, err
+}
+
+// goVersion returns the version of Go that built the file, or "" if none did. The section that it is in
+// begins with a header of 32 bytes (cmd/link/internal/ld/data.go, buildinfo). From Go 1.18 on the
+// version follows, behind its length. Package buildinfo is not used, because it reads without bound.
+func (i *image) goVersion() (string, error) {
+	section := i.section(".go.buildinfo")
+	if section == nil {
+		return "", nil
+	}
+	content := make([]byte, min(section.size, 4<<10))
+	if err := read(section.data, content, 0); err != nil {
+		return "", err
+	}
+	const header = 32
+	if len(content) <= header || !bytes.HasPrefix(content, []byte("\xff Go buildinf:")) {
+		return "", nil
+	}
+	if content[15]&2 == 0 {
+		return "before go1.18", nil
+	}
+	length, n := binary.Uvarint(content[header:])
+	if n <= 0 || length > uint64(len(content)-header-n) {
+		return "", nil
+	}
+	return string(content[header+n:][:length]), nil
 }
 
 // supported reports whether the arguments of a version of Go are in registers as expected.
@@ -89,22 +116,22 @@ const headerSize = 72
 const moduleText = 8 + 6*24 + 3*8
 
 func (i *image) functionTable() (table *functionTable, err error) {
-	section := i.Section(".gopclntab")
+	section := i.section(".gopclntab")
 	if section == nil {
-		section = i.Section(".data.rel.ro.gopclntab")
+		section = i.section(".data.rel.ro.gopclntab")
 	}
 	if section == nil {
 		return nil, &Refusal{Reason: Symbols, Detail: "Go's table of functions is missing"}
 	}
 	var header [headerSize]byte
-	if err := read(section, header[:], 0); err != nil {
+	if err := read(section.data, header[:], 0); err != nil {
 		return nil, err
 	}
 	word := func(n int) uint64 { return binary.LittleEndian.Uint64(header[8+8*n:]) }
 	if first := binary.LittleEndian.Uint32(header[:]); first != magic || header[7] != 8 {
 		return nil, &Refusal{Reason: OldGo, Detail: fmt.Sprintf("its table of functions begins with %#x", first)}
 	}
-	table = &functionTable{ReaderAt: section, size: section.Size, count: word(0), names: word(3), functions: word(7)}
+	table = &functionTable{ReaderAt: section.data, size: section.size, count: word(0), names: word(3), functions: word(7)}
 	if table.names > table.size || table.functions > table.size || table.count > (table.size-table.functions)/8 {
 		return nil, &Refusal{Reason: Symbols, Detail: "Go's table of functions is damaged"}
 	}
@@ -122,15 +149,15 @@ func (i *image) texts(header uint64) ([]uint64, error) {
 	if header != 0 {
 		all = append(all, header)
 	}
-	if module := i.Section(".go.module"); module != nil && module.Size >= moduleText+8 {
+	if module := i.section(".go.module"); module != nil && module.size >= moduleText+8 {
 		var word [8]byte
-		if err := read(module, word[:], moduleText); err != nil {
+		if err := read(module.data, word[:], moduleText); err != nil {
 			return nil, err
 		}
 		all = append(all, binary.LittleEndian.Uint64(word[:]))
 	}
-	if text := i.Section(".text"); text != nil {
-		all = append(all, text.Addr)
+	if text := i.section(".text"); text != nil {
+		all = append(all, text.address)
 	}
 	return all, nil
 }
@@ -192,10 +219,11 @@ func (w *window) word(offset uint64) (uint32, error) {
 		w.base, w.loaded = offset, w.loaded[:cap(w.loaded)]
 		n, err := w.from.ReadAt(w.loaded, int64(offset))
 		w.loaded = w.loaded[:n]
-		if n < 4 {
-			if err == io.EOF {
-				return 0, &Refusal{Reason: Symbols, Detail: "Go's table of functions is damaged"}
-			}
+		switch {
+		case n >= 4:
+		case errors.Is(err, io.EOF):
+			return 0, &Refusal{Reason: Symbols, Detail: "Go's table of functions is damaged"}
+		default:
 			return 0, fmt.Errorf("read file: %w", err)
 		}
 	}

@@ -1,7 +1,6 @@
 package library
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +50,7 @@ const (
 	OldGo       Reason = "old_go"      // before Go 1.20
 	Symbols     Reason = "symbols"     // the functions cannot be located
 	Code        Reason = "code"        // their code is not as expected
+	TooLarge    Reason = "too_large"   // its inspection or its probes would cost too much
 	Unsupported Reason = "unsupported" // a library without a way to observe it
 )
 
@@ -86,42 +86,55 @@ var opensslFunctions = []wanted{
 // required are the functions without which a library is not observed.
 var required = []string{"SSL_write", "SSL_read"}
 
+// largestText is the size in bytes of the largest text of a result: the file chooses some of them.
+const largestText = 248
+
+// mostPoints is how many points a file may have: the kernel keeps memory for each. OpenSSL of Debian
+// has 17.
+const mostPoints = 256
+
 // Inspect reads an ELF file. It returns a *Refusal if its TLS cannot be observed, and another error
-// if the file cannot be read. It keeps no reference to the file.
-func Inspect(file io.ReaderAt) (*Library, error) {
+// if the file cannot be read. It keeps no reference to the file. Whatever the file contains, it reads
+// at most largestRead bytes of it, and keeps some MiB of memory meanwhile.
+func Inspect(file io.ReaderAt) (found *Library, err error) {
+	defer func() {
+		if fault := recover(); fault != nil { // a fault of this package must not end the attaching process
+			found, err = nil, &Refusal{Reason: NotELF, Detail: shortened(fmt.Sprint("inspection failed: ", fault))}
+		}
+	}()
+	return bounded(file)
+}
+
+func bounded(file io.ReaderAt) (*Library, error) {
+	found, err := search(&meter{file: file, left: largestRead})
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &refusal):
+		refusal.Detail = shortened(refusal.Detail)
+		return nil, refusal
+	case err != nil:
+		return nil, err
+	case len(found.Points) > mostPoints:
+		return nil, &Refusal{Reason: TooLarge, Detail: fmt.Sprintf("it would need %d probes", len(found.Points))}
+	}
+	found.Version = shortened(found.Version)
+	for n := range found.Refused {
+		found.Refused[n].Detail = shortened(found.Refused[n].Detail)
+	}
+	return found, nil
+}
+
+func shortened(text string) string { return text[:min(len(text), largestText)] }
+
+func search(file io.ReaderAt) (*Library, error) {
 	image, err := open(file)
 	if err != nil {
 		return nil, err
 	}
-	if found, err := image.golang(file); found != nil || err != nil {
+	if found, err := image.golang(); found != nil || err != nil {
 		return found, err
 	}
 	return image.openssl()
-}
-
-// image is an ELF file of a supported machine.
-type image struct {
-	*elf.File
-	machine *machine
-}
-
-func open(file io.ReaderAt) (*image, error) {
-	parsed, err := elf.NewFile(file)
-	if err != nil {
-		return nil, &Refusal{Reason: NotELF, Detail: err.Error()}
-	}
-	i := &image{File: parsed}
-	switch {
-	case parsed.Class != elf.ELFCLASS64 || parsed.Data != elf.ELFDATA2LSB:
-		return nil, &Refusal{Reason: Machine, Detail: fmt.Sprintf("%s, %s", parsed.Class, parsed.Data)}
-	case parsed.Machine == elf.EM_X86_64:
-		i.machine = &amd64
-	case parsed.Machine == elf.EM_AARCH64:
-		i.machine = &arm64
-	default:
-		return nil, &Refusal{Reason: Machine, Detail: parsed.Machine.String()}
-	}
-	return i, nil
 }
 
 // openssl finds OpenSSL's functions by their symbols.
@@ -228,20 +241,4 @@ func (i *image) points(f wanted, s symbol) ([]Point, error) {
 		points = append(points, point(e, true))
 	}
 	return points, nil
-}
-
-// code reads a function. It returns nil if the file has no code there. offset is where it stands in
-// the file, in bytes.
-func (i *image) code(address, size uint64) (code []byte, offset uint64, err error) {
-	for _, p := range i.Progs {
-		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 || address < p.Vaddr || address-p.Vaddr > p.Filesz || size > p.Filesz-(address-p.Vaddr) {
-			continue
-		}
-		code = make([]byte, size)
-		if _, err := p.ReadAt(code, int64(address-p.Vaddr)); err != nil {
-			return nil, 0, fmt.Errorf("read code: %w", err)
-		}
-		return code, address - p.Vaddr + p.Off, nil
-	}
-	return nil, 0, nil
 }

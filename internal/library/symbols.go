@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -19,38 +18,34 @@ type symbol struct {
 // piece is how much of a file is read at a time, in bytes.
 const piece = 256 << 10
 
-// largestTable is the size in bytes of the largest table of symbols or names that is read. That of a
-// program of 1 GiB has 100 MiB.
-const largestTable = 512 << 20
+// mostPlaces is how often a name may stand in a table of names.
+const mostPlaces = 64
 
 // symbols finds functions by their names in the tables of symbols. A table can have 100 MB, so it is
 // not kept: first the places of the names are looked up in the table of names, then the symbols that
 // point there.
 func (i *image) symbols(names []string) (map[string]symbol, error) {
 	found := map[string]symbol{}
-	for _, table := range i.Sections {
-		if table.Type != elf.SHT_DYNSYM && table.Type != elf.SHT_SYMTAB || int(table.Link) >= len(i.Sections) {
+	for _, table := range i.sections {
+		if table.kind != elf.SHT_DYNSYM && table.kind != elf.SHT_SYMTAB || table.data == nil || int64(table.link) >= int64(len(i.sections)) {
 			continue
 		}
-		if err := i.symbolsOf(table, i.Sections[table.Link], names, found); err != nil {
+		if err := symbolsOf(table, i.sections[table.link], names, found); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
 }
 
-func (i *image) symbolsOf(table, strings *elf.Section, names []string, found map[string]symbol) error {
-	if table.Type == elf.SHT_NOBITS || strings.Type != elf.SHT_STRTAB || table.Flags&elf.SHF_COMPRESSED != 0 || strings.Flags&elf.SHF_COMPRESSED != 0 {
+func symbolsOf(table, strings section, names []string, found map[string]symbol) error {
+	if strings.kind != elf.SHT_STRTAB || strings.data == nil {
 		return nil
 	}
-	if table.Size > largestTable || strings.Size > largestTable {
-		return &Refusal{Reason: Symbols, Detail: "a table of symbols is too large"}
-	}
-	places, err := locate(strings, strings.Size, names)
+	places, err := locate(strings.data, strings.size, names)
 	if err != nil || len(places) == 0 {
 		return err
 	}
-	return walk(table, table.Size, elf.Sym64Size, func(_ uint64, entry []byte) bool {
+	return walk(table.data, table.size, elf.Sym64Size, func(_ uint64, entry []byte) bool {
 		name, ok := places[uint64(binary.LittleEndian.Uint32(entry))]
 		if !ok || elf.ST_TYPE(entry[4]) != elf.STT_FUNC || elf.ST_BIND(entry[4]) == elf.STB_LOCAL {
 			return true
@@ -66,23 +61,26 @@ func (i *image) symbolsOf(table, strings *elf.Section, names []string, found map
 // locate returns the offsets at which names stand in a table of names, which end with a zero byte
 // each. A name can be the end of a longer one.
 func locate(table io.ReaderAt, size uint64, names []string) (map[uint64]string, error) {
-	places := map[uint64]string{}
+	places, counts := map[uint64]string{}, make([]int, len(names))
 	overlap := 0
 	for _, name := range names {
 		overlap = max(overlap, len(name)+1)
 	}
-	buffer := make([]byte, piece+overlap)
+	buffer := make([]byte, min(size, uint64(piece+overlap)))
 	for base := uint64(0); base < size; base += piece {
 		part := buffer[:min(uint64(len(buffer)), size-base)]
 		if err := read(table, part, base); err != nil {
 			return nil, err
 		}
-		for _, name := range names {
+		for number, name := range names {
 			pattern := append([]byte(name), 0)
 			for at := 0; ; {
 				n := bytes.Index(part[at:], pattern)
 				if n < 0 {
 					break
+				}
+				if counts[number]++; counts[number] > mostPlaces {
+					return nil, &Refusal{Reason: Symbols, Function: name, Detail: fmt.Sprintf("more than %d names end like it", mostPlaces)}
 				}
 				places[base+uint64(at+n)] = name
 				at += n + 1
@@ -94,8 +92,8 @@ func locate(table io.ReaderAt, size uint64, names []string) (map[uint64]string, 
 
 // walk calls visit with each entry of a table of entries of equal size, until it returns false.
 func walk(table io.ReaderAt, size, entry uint64, visit func(number uint64, entry []byte) bool) error {
-	buffer := make([]byte, piece/entry*entry)
 	size -= size % entry
+	buffer := make([]byte, min(size, piece/entry*entry))
 	for base := uint64(0); base < size; base += uint64(len(buffer)) {
 		part := buffer[:min(uint64(len(buffer)), size-base)]
 		if err := read(table, part, base); err != nil {
@@ -108,17 +106,4 @@ func walk(table io.ReaderAt, size, entry uint64, visit func(number uint64, entry
 		}
 	}
 	return nil
-}
-
-// read fills a buffer. A file that is shorter than its headers say is refused.
-func read(from io.ReaderAt, buffer []byte, offset uint64) error {
-	n, err := from.ReadAt(buffer, int64(offset))
-	switch {
-	case n == len(buffer):
-		return nil
-	case errors.Is(err, io.EOF):
-		return &Refusal{Reason: NotELF, Detail: "it is shorter than its headers say"}
-	default:
-		return fmt.Errorf("read file: %w", err)
-	}
 }
