@@ -156,7 +156,7 @@ func TestReplyBehindAWaitingRequest(t *testing.T) {
 		c.segment(s, int64(1+i))
 		assert.False(t, c.events.filled, "it waits")
 	}
-	collect(func() bool { return c.expire(int64(nameWithin) + 2) })
+	collect(func() bool { return c.expire(nameWithin + 2) })
 	assert.Equal(t, []event.Kind{event.Data, event.Data}, kinds)
 	assert.Equal(t, []event.Direction{event.Request, event.Reply}, directions)
 }
