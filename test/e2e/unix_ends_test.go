@@ -58,6 +58,7 @@ func (l *pathLoad) start(clients int) {
 // use sends batches until the server goes or a hundred are answered, and leaves the connection.
 func (l *pathLoad) use(conn net.Conn, batch []byte, replies int) {
 	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(settled)) // a server that accepts no more never answers
 	reader := bufio.NewReader(conn)
 	for range 100 {
 		if l.stop.Load() {
