@@ -11,7 +11,7 @@ import (
 // 2 KiB. As a file has at most ten functions, it bounds the number of instructions too.
 const longest = 16 << 10
 
-// mostEnds is how many return instructions a function may have. Go's (*Conn).Read has 11.
+// mostEnds is how many return instructions a function may have. Go's (*Conn).Write has 8.
 const mostEnds = 64
 
 // function is the decoded code of one function.
