@@ -62,24 +62,28 @@ func ringBuffer() error {
 	return err
 }
 
+// Limits are the reasons why probes cannot observe what is not plain TCP; nil where they can.
+type Limits struct{ Unix, TLS error }
+
 // Try loads and attaches a backend for a moment, without observed ports. The error says why it does
-// not work, and limit why it cannot observe Unix sockets.
-func Try(name string) (limit, err error) {
+// not work, and the remedy.
+func Try(name string) (Limits, error) {
 	probes, err := Open(name, Options{
 		RingSize:      uint32(os.Getpagesize()),
 		MaxBytes:      uint32(os.Getpagesize()),
 		FlushInterval: time.Second,
+		TLS:           true,
 	})
 	if err != nil {
-		return nil, err
+		return Limits{}, err
 	}
-	limit = probes.UnixLimit()
+	limits := Limits{Unix: probes.UnixLimit(), TLS: probes.TLSLimit()}
 	err = probes.Close()
 	probes.Release()
 	if err != nil {
-		return nil, fmt.Errorf("detach backend %s: %w", name, err)
+		return Limits{}, fmt.Errorf("detach backend %s: %w", name, err)
 	}
-	return limit, nil
+	return limits, nil
 }
 
 // capabilities returns the names of the effective capabilities that may be needed.

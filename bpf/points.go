@@ -2,8 +2,6 @@ package bpf
 
 import (
 	"fmt"
-	"os"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
@@ -33,24 +31,3 @@ func CanProbe(function string) bool {
 // AttachesTogether reports whether the kernel attaches all points of a library at once (from Linux
 // 6.6 on). Otherwise attaching needs CAP_SYS_ADMIN.
 func AttachesTogether() bool { return features.HaveBPFLinkUprobeMulti() == nil }
-
-// TryTLS loads a backend with the programs for TLS connections for a moment. The error says why it
-// cannot read them.
-func TryTLS(name string) error {
-	probes, err := Open(name, Options{
-		RingSize:      uint32(os.Getpagesize()),
-		MaxBytes:      uint32(os.Getpagesize()),
-		FlushInterval: time.Second,
-		TLS:           true,
-	})
-	if err != nil {
-		return err
-	}
-	limit := probes.TLSLimit()
-	err = probes.Close()
-	probes.Release()
-	if err != nil {
-		return fmt.Errorf("detach backend %s: %w", name, err)
-	}
-	return limit
-}

@@ -50,16 +50,20 @@ type Options struct {
 type backend struct {
 	name string
 	open func(Options) (Source, error)
-	try  func() (limit, err error) // tries it for a moment, without observed ports; limit is that of Unix sockets
+	try  func() (socket.Limits, error) // tries it for a moment, without observed ports
 }
+
+var errPackets = errors.New("no eBPF backend is used, and packets are encrypted")
 
 // backends returns all backends, in the order in which Auto tries them.
 func backends() []backend {
 	var table []backend
 	for _, name := range socket.Backends() {
-		table = append(table, backend{name, func(o Options) (Source, error) { return openSockets(name, o) }, func() (error, error) { return socket.Try(name) }})
+		table = append(table, backend{name, func(o Options) (Source, error) { return openSockets(name, o) }, func() (socket.Limits, error) { return socket.Try(name) }})
 	}
-	return append(table, backend{packet.Backend, openPackets, func() (error, error) { return packet.ErrNoUnix, packet.Try() }})
+	return append(table, backend{packet.Backend, openPackets, func() (socket.Limits, error) {
+		return socket.Limits{Unix: packet.ErrNoUnix, TLS: errPackets}, packet.Try()
+	}})
 }
 
 // Backends returns the names of all backends, in the order in which Auto tries them.

@@ -41,23 +41,24 @@ func Probe() Report {
 		Capabilities: facts.Capabilities,
 		Lockdown:     facts.Lockdown,
 
+		TLS: yes(errPackets),
+
 		UnixListeners: UnixListeners(),
 	}
 	for _, b := range backends() {
 		found := BackendReport{Name: b.name, Usable: true}
-		limit, err := b.try()
+		limits, err := b.try()
 		switch {
 		case err != nil:
 			found.Usable, found.Reason = false, err.Error()
-		case limit != nil:
-			found.NoUnix = limit.Error()
+		case limits.Unix != nil:
+			found.NoUnix = limits.Unix.Error()
 		}
 		if found.Usable && report.Auto == "" {
-			report.Auto = b.name
+			report.Auto, report.TLS = b.name, yes(limits.TLS)
 		}
 		report.Backends = append(report.Backends, found)
 	}
-	report.TLS = yes(socket.TLSLimit(report.Auto))
 	return report
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-observer/redis-observer/bpf"
+	"github.com/redis-observer/redis-observer/internal/capture/attach"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/host"
 	"github.com/redis-observer/redis-observer/internal/privilege"
@@ -66,9 +67,19 @@ func Backends() []string { return bpf.Backends() }
 // Host examines this machine.
 func Host() bpf.Facts { return bpf.Host() }
 
+// Limits are the reasons why a backend cannot observe Unix sockets or read TLS connections on this
+// machine, and the remedies; nil where it can.
+type Limits = bpf.Limits
+
 // Try loads and attaches a backend for a moment, without observed ports. The error says why it does
-// not work, and the remedy; limit why it cannot observe Unix sockets.
-func Try(backend string) (limit, err error) { return bpf.Try(backend) }
+// not work, and the remedy.
+func Try(backend string) (Limits, error) {
+	limits, err := bpf.Try(backend)
+	if err == nil && limits.TLS == nil {
+		limits.TLS = attach.Limit()
+	}
+	return limits, err
+}
 
 // Open attaches the probes of a backend, and starts to list the existing connections. The caller
 // must Close the Live, and then Read it to its end.

@@ -1,9 +1,6 @@
 package socket
 
 import (
-	"errors"
-	"slices"
-
 	"github.com/redis-observer/redis-observer/bpf"
 	"github.com/redis-observer/redis-observer/internal/capture/attach"
 	"github.com/redis-observer/redis-observer/internal/event"
@@ -43,20 +40,6 @@ func (l *Live) ReadTLS() {
 	}
 	l.log.Info("reading TLS connections")
 }
-
-// TLSLimit returns why a backend cannot read TLS connections on this machine, and the remedy; nil if
-// it can.
-func TLSLimit(backend string) error {
-	if !slices.Contains(Backends(), backend) {
-		return errNoSockets
-	}
-	if err := bpf.TryTLS(backend); err != nil {
-		return err
-	}
-	return attach.Limit()
-}
-
-var errNoSockets = errors.New("no eBPF backend is used, and packets are encrypted")
 
 func (t *tls) stats() *event.TLSStats {
 	if t.attacher == nil {
