@@ -113,10 +113,8 @@ func (o *owned) loadTaps(b *backend, options Options) error {
 	if o.shared, err = ebpf.NewCollectionWithOptions(withoutPrograms, ebpf.CollectionOptions{Cache: types}); err != nil {
 		return fmt.Errorf("create maps: %w", err)
 	}
-	for _, t := range o.taps() {
-		if err := t.load(object, o.shared.Maps, types); err != nil {
-			return err
-		}
+	if err := o.taps().load(object, o.shared.Maps, types); err != nil {
+		return err
 	}
 	o.unix.load(b, object, o.shared.Maps, types)
 	o.tls.load(b, options.TLS, object, o.shared.Maps, types)

@@ -24,8 +24,8 @@ type owned struct {
 	stops                 *stops
 }
 
-// taps returns all taps.
-func (o *owned) taps() []*tap { return []*tap{o.socket, o.life, o.listing} }
+// taps returns the taps that every backend needs.
+func (o *owned) taps() taps { return taps{o.socket, o.life, o.listing} }
 
 // shares count the users of owned. Each user takes a share first and gives it back afterwards; the
 // last one to give back frees everything. So nothing is freed while it is used, in whatever order
@@ -75,13 +75,9 @@ func (o *owned) free() {
 	if o.stops != nil {
 		o.stops.close()
 	}
-	for _, t := range o.taps() {
-		if t != nil { // of probes that could not be opened
-			t.close()
-		}
+	for _, group := range []taps{o.taps(), o.unix.loaded(), o.tls.loaded()} {
+		group.close()
 	}
-	o.unix.close()
-	o.tls.close()
 	if o.shared != nil {
 		o.shared.Close()
 	}

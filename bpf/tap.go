@@ -74,6 +74,26 @@ func (t *tap) first(err error, spec *ebpf.CollectionSpec, options ebpf.Collectio
 	return err
 }
 
+// taps are loaded and closed together.
+type taps []*tap
+
+func (ts taps) load(object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) error {
+	for _, t := range ts {
+		if err := t.load(object, shared, types); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (ts taps) close() {
+	for _, t := range ts {
+		if t != nil { // of probes that could not be opened
+			t.close()
+		}
+	}
+}
+
 func (t *tap) has(program string) bool {
 	return slices.ContainsFunc(t.hooks, func(h hook) bool { return h.program == program })
 }

@@ -65,7 +65,7 @@ var tlsLifeHooks = []hook{
 // load loads the taps, or sets err.
 func (t *tlsTaps) load(b *backend, on bool, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) {
 	if err := t.tryLoad(b, on, object, shared, types); err != nil {
-		t.close()
+		t.loaded().close()
 		*t = tlsTaps{err: fmt.Errorf("%w with backend %s: %w", ErrNoTLS, b.name, err)}
 	}
 }
@@ -80,26 +80,15 @@ func (t *tlsTaps) tryLoad(b *backend, on bool, object *ebpf.CollectionSpec, shar
 	t.calls = &tap{hooks: b.tls, duplicates: b.duplicates()}
 	t.life = &tap{hooks: tlsLifeHooks, duplicates: lifeDuplicates()}
 	t.points = &tap{hooks: []hook{{program: observerProgTlsPoint}}, duplicates: 1}
-	for _, tap := range t.loaded() {
-		if err := tap.load(object, shared, types); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.loaded().load(object, shared, types)
 }
 
 // loaded returns the taps, none if they could not be loaded.
-func (t *tlsTaps) loaded() []*tap {
+func (t *tlsTaps) loaded() taps {
 	if t.calls == nil {
 		return nil
 	}
-	return []*tap{t.calls, t.life, t.points}
-}
-
-func (t *tlsTaps) close() {
-	for _, tap := range t.loaded() {
-		tap.close()
-	}
+	return taps{t.calls, t.life, t.points}
 }
 
 // prepareTLS sets the sizes of the maps for TLS, or removes the maps if it is off, and chooses how

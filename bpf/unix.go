@@ -60,7 +60,7 @@ func unixPassTap(shared map[string]*ebpf.Map) *tap {
 // load loads the taps, or sets err.
 func (u *unixTaps) load(b *backend, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) {
 	if err := u.tryLoad(b, object, shared, types); err != nil {
-		u.close()
+		u.loaded().close()
 		*u = unixTaps{err: fmt.Errorf("%w with backend %s: %w", ErrNoUnix, b.name, explain(err))}
 	}
 }
@@ -70,29 +70,18 @@ func (u *unixTaps) tryLoad(b *backend, object *ebpf.CollectionSpec, shared map[s
 	if !b.unixByAddress {
 		u.pass = unixPassTap(shared)
 	}
-	for _, t := range u.loaded() {
-		if err := t.load(object, shared, types); err != nil {
-			return err
-		}
-	}
-	return nil
+	return u.loaded().load(object, shared, types)
 }
 
 // loaded returns the taps, none if they could not be loaded.
-func (u *unixTaps) loaded() []*tap {
+func (u *unixTaps) loaded() taps {
 	if u.calls == nil {
 		return nil
 	}
 	if u.pass == nil {
-		return []*tap{u.calls, u.listing}
+		return taps{u.calls, u.listing}
 	}
-	return []*tap{u.calls, u.listing, u.pass}
-}
-
-func (u *unixTaps) close() {
-	for _, t := range u.loaded() {
-		t.close()
-	}
+	return taps{u.calls, u.listing, u.pass}
 }
 
 // UnixLimit returns why Unix sockets cannot be observed on this machine; nil if they can.
@@ -160,18 +149,12 @@ func (o *owned) setPaths(paths []Path) error {
 			wanted[nameOf("/var/run/"+rest)] = value
 		}
 	}
-	var old []observerUnixName
-	var name observerUnixName
-	var value observerUnixPath
-	for entries := m.Iterate(); entries.Next(&name, &value); {
-		if _, keep := wanted[name]; !keep {
-			old = append(old, name)
-		}
+	unwanted := func(name observerUnixName) bool {
+		_, keep := wanted[name]
+		return !keep
 	}
-	for _, name := range old {
-		if err := m.Delete(name); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return err
-		}
+	if err := deleteKeys[observerUnixPath](m, unwanted); err != nil {
+		return err
 	}
 	for name, value := range wanted {
 		if err := m.Put(name, value); err != nil {
@@ -188,15 +171,21 @@ func (o *owned) setPaths(paths []Path) error {
 // forgetUnixSockets removes the states by address. While the tap was detached, sockets may have been
 // freed.
 func (o *owned) forgetUnixSockets() error {
-	m := o.shared.Maps[observerMapUnixSocketsByAddress]
-	var old []uint64
-	var address uint64
-	var state observerUnixState
-	for entries := m.Iterate(); entries.Next(&address, &state); {
-		old = append(old, address)
+	return deleteKeys[observerUnixState](o.shared.Maps[observerMapUnixSocketsByAddress], func(uint64) bool { return true })
+}
+
+// deleteKeys removes the entries of a map whose keys satisfy a condition.
+func deleteKeys[V, K any](m *ebpf.Map, unwanted func(K) bool) error {
+	var old []K
+	var key K
+	var value V
+	for entries := m.Iterate(); entries.Next(&key, &value); {
+		if unwanted(key) {
+			old = append(old, key)
+		}
 	}
-	for _, address := range old {
-		if err := m.Delete(address); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	for _, key := range old {
+		if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return err
 		}
 	}
