@@ -54,13 +54,21 @@ type observed struct {
 type reading struct {
 	lock        sync.Mutex
 	connections map[uint16]*observed // by local port
-	done        chan struct{}
+	done        <-chan struct{}
 }
 
 func read(t *testing.T, probes *Probes) *reading {
-	r := &reading{connections: make(map[uint16]*observed), done: make(chan struct{})}
+	r := &reading{connections: make(map[uint16]*observed)}
+	r.done = readEach(t, probes, r.note)
+	return r
+}
+
+// readEach reads probes in a goroutine of its own until they are closed, and releases them. Then it
+// closes done.
+func readEach(t *testing.T, probes *Probes, note func(*Event, []byte)) (done <-chan struct{}) {
+	over := make(chan struct{})
 	go func() {
-		defer close(r.done)
+		defer close(over)
 		defer probes.Release()
 		for {
 			event, payload, err := probes.Next()
@@ -69,13 +77,13 @@ func read(t *testing.T, probes *Probes) *reading {
 				return
 			}
 			if event != nil {
-				r.note(event, payload)
+				note(event, payload)
 			} else if !assert.NoError(t, probes.Wait(true)) {
 				return
 			}
 		}
 	}()
-	return r
+	return over
 }
 
 func (r *reading) note(event *Event, payload []byte) {

@@ -106,27 +106,12 @@ type decrypted struct {
 	conns map[uint16][]*plaintext // by the client's port, in turn
 	users map[uint32]bool         // processes that were reported
 	plain map[uint16]int          // bytes that are no plaintext
-	done  chan struct{}
+	done  <-chan struct{}
 }
 
 func decrypt(t *testing.T, probes *Probes) *decrypted {
-	d := &decrypted{conns: make(map[uint16][]*plaintext), users: make(map[uint32]bool), plain: make(map[uint16]int), done: make(chan struct{})}
-	go func() {
-		defer close(d.done)
-		defer probes.Release()
-		for {
-			event, payload, err := probes.Next()
-			if err != nil {
-				assert.ErrorIs(t, err, os.ErrClosed)
-				return
-			}
-			if event != nil {
-				d.note(event, payload)
-			} else if !assert.NoError(t, probes.Wait(true)) {
-				return
-			}
-		}
-	}()
+	d := &decrypted{conns: make(map[uint16][]*plaintext), users: make(map[uint32]bool), plain: make(map[uint16]int)}
+	d.done = readEach(t, probes, d.note)
 	return d
 }
 
