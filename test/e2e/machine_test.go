@@ -6,9 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // requirement is what REDIS_OBSERVER_TEST_REQUIRE says that this machine must be able to: "1" for all, "packets" for what the packet
@@ -64,18 +65,13 @@ func RequireProbes(tb testing.TB, why string) {
 // byPackets reports whether observers of this machine capture packets.
 func byPackets() bool { return theMachine().backend == packets }
 
-// environment is that of this process without the variables of these tests: check refuses variables that are no keys.
-func environment() []string {
-	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "REDIS_OBSERVER_TEST_") })
-}
-
 // theMachine asks the observer once.
 var theMachine = sync.OnceValue(func() machine {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return machine{reason: "needs redis-server (as root, make test installs it; otherwise: apt-get install redis-server redis-tools)"}
 	}
 	command := exec.Command(raceBinary, "check", "--output", "json")
-	command.Env = environment()
+	command.Env = kit.Environment()
 	output, fault := command.Output()
 	var check struct {
 		Backend string

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -17,6 +16,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // terminal is a window of tmux with one program in it.
@@ -40,7 +41,7 @@ func mustTerminal(tb testing.TB, width, height int, command ...string) *terminal
 
 func (w *terminal) do(arguments ...string) (string, error) {
 	command := exec.Command("tmux", append([]string{"-u", "-S", w.socket}, arguments...)...)
-	command.Env = environment()
+	command.Env = kit.Environment()
 	output, err := command.CombinedOutput()
 	return string(output), err
 }
@@ -123,7 +124,7 @@ func TestTopAttaches(t *testing.T) {
 	server := mustRedis(t)
 	use(t, server.Port)
 	command := exec.Command(raceBinary, "top", "--attach", "--ports", fmt.Sprint(server.Port), "--once", "--interval", "1s", "--output", "json")
-	command.Env = append(os.Environ(), "REDIS_OBSERVER_DEFAULT_NAME=attached")
+	command.Env = append(kit.Environment(), "REDIS_OBSERVER_DEFAULT_NAME=attached")
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	var view struct {

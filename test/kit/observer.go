@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -63,6 +65,12 @@ func (o *Observer) Start() error { return o.launch(o.Ready) }
 // Spawn starts the process and waits for nothing.
 func (o *Observer) Spawn() error { return o.launch(nil) }
 
+// Environment is that of this process without the variables of the tests. The observer takes all
+// variables with its prefix for keys of the configuration.
+func Environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "REDIS_OBSERVER_TEST_") })
+}
+
 func (o *Observer) launch(ready func() bool) error {
 	command := exec.Command(o.Options.Program, "--config", o.ConfigFile())
 	if o.Options.MemoryLimit > 0 {
@@ -72,6 +80,7 @@ func (o *Observer) launch(ready func() bool) error {
 		}
 		command = o.cgroup.command(o.Options.Program, "--config", o.ConfigFile())
 	}
+	command.Env = Environment()
 	if o.Options.Prepare != nil {
 		o.Options.Prepare(command)
 	}

@@ -81,7 +81,7 @@ func mustObserve(tb testing.TB, program, configuration string, port int, environ
 	tb.Helper()
 	o, err := kit.StartObserver(kit.ObserverOptions{
 		Program: program, Port: port, Configuration: configuration,
-		Prepare: func(command *exec.Cmd) { command.Env = append(os.Environ(), environment...) },
+		Prepare: func(command *exec.Cmd) { command.Env = append(kit.Environment(), environment...) },
 	})
 	require.NoError(tb, err)
 	tb.Cleanup(func() {
