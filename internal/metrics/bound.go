@@ -1,8 +1,12 @@
 package metrics
 
-import "fmt"
+import (
+	"fmt"
 
-// Bound is the maximum number of series of the four Redis families. Only observed pairs of identity
+	"github.com/redis-observer/redis-observer/internal/command"
+)
+
+// Bound is the maximum number of series of the Redis families. Only observed pairs of identity
 // and command are exported.
 type Bound struct {
 	Names    int `json:"names"`    // identities
@@ -14,11 +18,12 @@ type Bound struct {
 // NewBound returns the bound for numbers of names, command labels and classic buckets.
 func NewBound(names, commands, buckets int) Bound {
 	const (
-		counters  = 3 // redis_commands_total by two statuses, redis_command_errors_total
-		histogram = 3 // the +Inf bucket, sum and count
-		pool      = 2 // redis_pool_connections by two states
+		counters  = 3                   // redis_commands_total by two statuses, redis_command_errors_total
+		prefixes  = command.PrefixCount // redis_command_error_replies_total
+		histogram = 3                   // the +Inf bucket, sum and count
+		pool      = 2                   // redis_pool_connections by two states
 	)
-	b := Bound{Names: names, Commands: commands, PerPair: counters + histogram + buckets}
+	b := Bound{Names: names, Commands: commands, PerPair: counters + prefixes + histogram + buckets}
 	b.Total = b.Names * (b.Commands*b.PerPair + pool)
 	return b
 }

@@ -18,7 +18,9 @@ func TestBound(t *testing.T) {
 	r := newPedantic(options)
 	for name := range testNames {
 		for id := range options.Commands.Count() {
-			r.Record(&session.Exchange{Identity: identity.ID(name), Command: command.ID(id), Count: 1})
+			for prefix := range command.PrefixCount {
+				r.Record(&session.Exchange{Identity: identity.ID(name), Command: command.ID(id), Count: 1, Outcome: session.Error, Prefix: command.Prefix(prefix)})
+			}
 		}
 	}
 	r.Watch(Sources{Pools: func() []correlate.Pool { return []correlate.Pool{{Identity: 0}, {Identity: 1}} }})
@@ -27,7 +29,7 @@ func TestBound(t *testing.T) {
 	series := 0
 	for _, family := range families {
 		switch family.GetName() {
-		case "redis_commands_total", "redis_command_errors_total", "redis_pool_connections":
+		case "redis_commands_total", "redis_command_errors_total", "redis_command_error_replies_total", "redis_pool_connections":
 			series += len(family.GetMetric())
 		case "redis_command_duration_seconds":
 			for _, metric := range family.GetMetric() {
@@ -37,7 +39,7 @@ func TestBound(t *testing.T) {
 	}
 	bound := NewBound(len(testNames), options.Commands.Labels(options.Style), len(options.Buckets))
 	assert.Equal(t, series, bound.Total)
-	assert.Equal(t, 8, bound.PerPair)
+	assert.Equal(t, 8+command.PrefixCount, bound.PerPair)
 	assert.Greater(t, bound.Commands, 400)
 	assert.Contains(t, bound.String(), "at most")
 }

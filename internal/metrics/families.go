@@ -8,29 +8,39 @@ import (
 
 // families are the metric families that Record updates.
 type families struct {
-	commands   *prometheus.CounterVec
-	durations  durations
-	errors     *prometheus.CounterVec
-	prefixes   *prometheus.CounterVec
-	unanswered *prometheus.CounterVec
-	silent     *prometheus.CounterVec
-	unpaired   *prometheus.CounterVec
+	commands     *prometheus.CounterVec
+	errors       *prometheus.CounterVec
+	errorReplies *prometheus.CounterVec
+	prefixes     *prometheus.CounterVec
+	unanswered   *prometheus.CounterVec
+	silent       *prometheus.CounterVec
+	unpaired     *prometheus.CounterVec
+	durations    durations
+
+	counters []*prometheus.CounterVec // all those above
 }
 
-func newFamilies(options Options) families {
+// newFamilies returns the families of a Recorder. A further counter is a field and a row here.
+func newFamilies(options Options) *families {
+	f := &families{durations: newDurations(options)}
 	labels := options.Identities.Labels()
-	counters := func(name, help string, further ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, with(labels, further...))
+	for _, row := range []struct {
+		vec        **prometheus.CounterVec
+		name, help string
+		labels     []string // behind those of the identity
+	}{
+		{&f.commands, "redis_commands_total", "Completed commands, by status. Commands that the client abandoned by closing its connection count as success.", []string{"command", "status"}},
+		{&f.errors, "redis_command_errors_total", "Failed commands: an error reply, or a connection that the server or the network closed before the reply.", []string{"command"}},
+		{&f.errorReplies, "redis_command_error_replies_total", "Error replies, by command and error prefix.", []string{"command", "prefix"}},
+		{&f.prefixes, "redis_observer_error_replies_total", "Deprecated: sum redis_command_error_replies_total instead. Error replies, by error prefix.", []string{"prefix"}},
+		{&f.unanswered, "redis_observer_unanswered_commands_total", "Commands without a reply when their connection ended, by who ended it. They count as errors, except client_closed, which counts as success without a duration.", []string{"reason"}},
+		{&f.silent, "redis_observer_silent_commands_total", "Commands without a reply by design, such as after CLIENT REPLY OFF. They count as success without a duration.", nil},
+		{&f.unpaired, "redis_observer_unpaired_commands_total", "Commands or replies that could not be paired, by reason. They are not counted as commands.", []string{"reason"}},
+	} {
+		*row.vec = prometheus.NewCounterVec(prometheus.CounterOpts{Name: row.name, Help: row.help}, with(labels, row.labels...))
+		f.counters = append(f.counters, *row.vec)
 	}
-	return families{
-		commands:   counters("redis_commands_total", "Completed commands, by status. Commands that the client abandoned by closing its connection count as success.", "command", "status"),
-		durations:  newDurations(options),
-		errors:     counters("redis_command_errors_total", "Failed commands: an error reply, or a connection that the server or the network closed before the reply.", "command"),
-		prefixes:   counters("redis_observer_error_replies_total", "Error replies, by error prefix.", "prefix"),
-		unanswered: counters("redis_observer_unanswered_commands_total", "Commands without a reply when their connection ended, by who ended it. They count as errors, except client_closed, which counts as success without a duration.", "reason"),
-		silent:     counters("redis_observer_silent_commands_total", "Commands without a reply by design, such as after CLIENT REPLY OFF. They count as success without a duration."),
-		unpaired:   counters("redis_observer_unpaired_commands_total", "Commands or replies that could not be paired, by reason. They are not counted as commands.", "reason"),
-	}
+	return f
 }
 
 func newDurations(options Options) durations {
@@ -50,8 +60,12 @@ func newDurations(options Options) durations {
 	}, labels)}
 }
 
-func (f *families) all() []prometheus.Collector {
-	return []prometheus.Collector{f.commands, f.durations, f.errors, f.prefixes, f.unanswered, f.silent, f.unpaired}
+// register registers all families.
+func (f *families) register(registry *prometheus.Registry) {
+	registry.MustRegister(f.durations)
+	for _, vec := range f.counters {
+		registry.MustRegister(vec)
+	}
 }
 
 // end removes the series of an identity from all families.
@@ -60,7 +74,7 @@ func (f *families) end(s *identitySeries) {
 	for i, label := range s.recorder.options.Identities.Labels() {
 		of[label] = s.values[i]
 	}
-	for _, vec := range []*prometheus.CounterVec{f.commands, f.errors, f.prefixes, f.unanswered, f.silent, f.unpaired} {
+	for _, vec := range f.counters {
 		vec.DeletePartialMatch(of)
 	}
 	f.durations.end(s, of)

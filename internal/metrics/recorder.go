@@ -36,7 +36,7 @@ type Options struct {
 type Recorder struct {
 	options  Options
 	registry *prometheus.Registry
-	families families
+	families *families
 
 	// series are indexed by the slot of the identity, nil before its first Exchange. The slice is
 	// copied on write.
@@ -78,7 +78,7 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 	info.Set(1)
 	r.registry.MustRegister(info, r.configReloaded, r.configTime,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	r.registry.MustRegister(r.families.all()...)
+	r.families.register(r.registry)
 	return r
 }
 
@@ -99,6 +99,7 @@ func (r *Recorder) Record(e *session.Exchange) {
 		return // without a reply there is no duration
 	case session.Error:
 		series.fail(n)
+		series.errorReplies.at(uint8(e.Prefix)).Add(n)
 		who.prefixes.at(uint8(e.Prefix)).Add(n)
 	case session.Unanswered:
 		who.unanswered.at(uint8(e.Reason)).Add(n)

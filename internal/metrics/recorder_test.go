@@ -112,12 +112,13 @@ func TestRecord(t *testing.T) {
 		{"error reply", []session.Exchange{
 			{Command: command.Get, Outcome: session.Error, Prefix: command.LookupPrefix([]byte("WRONGTYPE x")), Count: 1, Duration: second},
 		}, map[string]float64{
-			"redis_commands_total{command=get,name=cache,status=success}":     0,
-			"redis_commands_total{command=get,name=cache,status=error}":       1,
-			"redis_command_errors_total" + get:                                1,
-			"redis_command_duration_seconds_count" + get:                      1,
-			"redis_command_duration_seconds_sum" + get:                        1,
-			"redis_observer_error_replies_total{name=cache,prefix=WRONGTYPE}": 1,
+			"redis_commands_total{command=get,name=cache,status=success}":                0,
+			"redis_commands_total{command=get,name=cache,status=error}":                  1,
+			"redis_command_errors_total" + get:                                           1,
+			"redis_command_error_replies_total{command=get,name=cache,prefix=WRONGTYPE}": 1,
+			"redis_command_duration_seconds_count" + get:                                 1,
+			"redis_command_duration_seconds_sum" + get:                                   1,
+			"redis_observer_error_replies_total{name=cache,prefix=WRONGTYPE}":            1,
 		}},
 		{"unanswered", []session.Exchange{
 			{Command: command.Get, Outcome: session.Unanswered, Reason: session.ServerClosed, Count: 1, Duration: second},

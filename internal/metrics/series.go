@@ -26,14 +26,13 @@ type identitySeries struct {
 
 func newIdentitySeries(r *Recorder, id identity.ID, values []string) *identitySeries {
 	reason := func(i uint8) string { return session.Reason(i).String() }
-	prefix := func(i uint8) string { return command.Prefix(i).String() }
 	s := &identitySeries{
 		recorder:   r,
 		id:         id,
 		values:     values,
 		commands:   make([]atomic.Pointer[commandSeries], r.options.Commands.Count()),
 		silent:     r.families.silent.WithLabelValues(values...),
-		prefixes:   reasonSeries{vec: r.families.prefixes, values: values, label: prefix},
+		prefixes:   reasonSeries{vec: r.families.prefixes, values: values, label: prefixLabel},
 		unanswered: reasonSeries{vec: r.families.unanswered, values: values, label: reason},
 		unpaired:   reasonSeries{vec: r.families.unpaired, values: values, label: reason},
 	}
@@ -62,20 +61,22 @@ func (s *identitySeries) command(id command.ID) *commandSeries {
 
 // commandSeries are the series of one command of one identity.
 type commandSeries struct {
-	success  prometheus.Counter
-	failure  prometheus.Counter
-	errors   prometheus.Counter
-	duration observer
+	success      prometheus.Counter
+	failure      prometheus.Counter
+	errors       prometheus.Counter
+	errorReplies reasonSeries
+	duration     observer
 }
 
 // newCommandSeries creates both statuses at 0, so that rate() includes the first error.
 func newCommandSeries(s *identitySeries, label string) *commandSeries {
-	f := &s.recorder.families
+	f := s.recorder.families
 	return &commandSeries{
-		success:  f.commands.WithLabelValues(with(s.values, label, "success")...),
-		failure:  f.commands.WithLabelValues(with(s.values, label, "error")...),
-		errors:   f.errors.WithLabelValues(with(s.values, label)...),
-		duration: f.durations.of(s, label),
+		success:      f.commands.WithLabelValues(with(s.values, label, "success")...),
+		failure:      f.commands.WithLabelValues(with(s.values, label, "error")...),
+		errors:       f.errors.WithLabelValues(with(s.values, label)...),
+		errorReplies: reasonSeries{vec: f.errorReplies, values: with(s.values, label), label: prefixLabel},
+		duration:     f.durations.of(s, label),
 	}
 }
 
@@ -89,26 +90,36 @@ func (s *commandSeries) fail(n float64) {
 	s.errors.Add(n)
 }
 
-// maxCached limits the reasons or prefixes that are cached per identity. It exceeds the size of all
-// closed tables here.
+// maxCached limits the reasons or prefixes that are cached per identity or command. It exceeds the
+// size of all closed tables here.
 const maxCached = 48
 
-// reasonSeries caches the series of one family and one identity by reason or error prefix.
+// reasonSeries caches the series of one family by the last label, a reason or an error prefix.
 type reasonSeries struct {
 	vec    *prometheus.CounterVec
-	values []string // of the identity's labels
+	values []string // of the labels before the last
 	label  func(uint8) string
-	cached [maxCached]atomic.Pointer[prometheus.Counter]
+	cached atomic.Pointer[cachedSeries] // nil before the first, which most commands never have
 }
+
+type cachedSeries [maxCached]atomic.Pointer[prometheus.Counter]
 
 func (s *reasonSeries) at(i uint8) prometheus.Counter {
 	if i >= maxCached {
 		return s.vec.WithLabelValues(with(s.values, s.label(i))...)
 	}
-	if counter := s.cached[i].Load(); counter != nil {
+	cached := s.cached.Load()
+	if cached == nil {
+		s.cached.CompareAndSwap(nil, new(cachedSeries))
+		cached = s.cached.Load()
+	}
+	if counter := cached[i].Load(); counter != nil {
 		return *counter
 	}
 	counter := s.vec.WithLabelValues(with(s.values, s.label(i))...)
-	s.cached[i].Store(&counter)
+	cached[i].Store(&counter)
 	return counter
 }
+
+// prefixLabel returns the label value of a command.Prefix.
+func prefixLabel(i uint8) string { return command.Prefix(i).String() }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	table "github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/test/kit"
 	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
@@ -56,8 +57,9 @@ func (i *instance) stop() {
 
 // admin is a connection which no observer sees. It keeps account of its own commands, to leave them out.
 type admin struct {
-	wire  *wire
-	asked ledger
+	wire   *wire
+	asked  ledger
+	failed classes
 }
 
 // do runs a command that is written with spaces between its fields.
@@ -69,6 +71,7 @@ func (a *admin) do(line string) (resp.Reply, error) {
 	failures := 0
 	if replies[0].Failed() {
 		failures = 1
+		a.failed[table.LookupPrefix([]byte(replies[0].Text)).String()]++
 	}
 	a.asked.add(adminLabel(line), 1, failures)
 	return replies[0], nil
@@ -87,7 +90,7 @@ func adminLabel(line string) string {
 
 // restart zeroes the statistics.
 func (a *admin) restart() error {
-	a.asked = ledger{}
+	a.asked, a.failed = ledger{}, classes{}
 	r, err := a.do("CONFIG RESETSTAT")
 	if err == nil && r.Failed() {
 		err = fmt.Errorf("CONFIG RESETSTAT: %s", r.Text)
@@ -130,6 +133,16 @@ func (a *admin) read() (ledger, error) {
 
 // errorReplies returns the number of errors that the server sent, 0 where it does not count them.
 func (a *admin) errorReplies() (int, error) { return a.number("INFO stats", "total_error_replies") }
+
+// classes returns the error replies by their prefix, without those to this connection.
+func (a *admin) classes() (classes, error) {
+	r, err := a.do("INFO errorstats")
+	if err != nil {
+		return nil, err
+	}
+	counted, err := parseErrorStats(r.Text)
+	return counted.less(a.failed), err
+}
 
 // connected returns the number of connections that the server has beside this one and those of replicas.
 func (a *admin) connected() (int, error) {

@@ -18,6 +18,7 @@ type observer struct {
 // sighting is what an observer counted under a name.
 type sighting struct {
 	commands ledger
+	classes  classes
 	losses   map[string]int // the loss counters that are not zero; of all names
 	pool     int            // connections of its gauge
 	broken   int            // commands left unanswered by the server or the network
@@ -57,7 +58,10 @@ func (o *observer) see(name string) (sighting, error) {
 	if err != nil {
 		return sighting{}, err
 	}
-	s := sighting{commands: ledger{}, losses: map[string]int{}, pool: int(samples.Sum("redis_pool_connections", "name="+name))}
+	s := sighting{commands: ledger{}, classes: classes{}, losses: map[string]int{}, pool: int(samples.Sum("redis_pool_connections", "name="+name))}
+	for prefix, n := range samples.By("prefix", "redis_command_error_replies_total", "name="+name) {
+		s.classes[prefix] = int(n)
+	}
 	errors := samples.By("command", "redis_commands_total", "name="+name, "status=error")
 	for command, n := range samples.By("command", "redis_commands_total", "name="+name) {
 		s.commands.add(command, int(n), int(errors[command]))
@@ -78,7 +82,10 @@ func (o *observer) see(name string) (sighting, error) {
 
 // less returns what was counted since an earlier sighting.
 func (s sighting) less(before sighting) sighting {
-	d := sighting{commands: ledger{}, losses: map[string]int{}, broken: s.broken - before.broken, givenUp: s.givenUp - before.givenUp}
+	d := sighting{
+		commands: ledger{}, classes: s.classes.less(before.classes), losses: map[string]int{},
+		broken: s.broken - before.broken, givenUp: s.givenUp - before.givenUp,
+	}
 	for label, c := range s.commands {
 		b := before.commands[label]
 		if c != b {

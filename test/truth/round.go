@@ -44,7 +44,7 @@ type result struct {
 	server, transport, client, role string
 
 	commands    count
-	differences []difference
+	differences []fmt.Stringer
 	connected   int // connections that the server has at the end
 	pool        int // and that the observer has
 	losses      map[string]int
@@ -138,7 +138,7 @@ func (r *round) settle(before []sighting, failure error) []result {
 
 // judge compares one observer with the servers of the round.
 func (r *round) judge(result *result, o *observer, before sighting) error {
-	server := ledger{}
+	server, failed := ledger{}, classes{}
 	result.connected = 0
 	for _, i := range append([]*instance{r.instance}, r.more...) {
 		counted, err := i.admin.read()
@@ -147,6 +147,13 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 		}
 		for label, c := range counted {
 			server.add(label, c.total, c.errors)
+		}
+		byPrefix, err := i.admin.classes()
+		if err != nil {
+			return fmt.Errorf("read the server's errors: %w", err)
+		}
+		for prefix, n := range byPrefix {
+			failed[prefix] += n
 		}
 		connected, err := i.admin.connected()
 		if err != nil {
@@ -160,7 +167,17 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 	}
 	seen := now.less(before)
 	result.commands = seen.commands.sum()
-	result.differences = compare(server, seen.commands, append(standing(r.server, seen), r.allowed...), r.server.countsErrors())
+	allowed := append(standing(r.server, seen), r.allowed...)
+	result.differences = nil
+	for _, d := range compare(server, seen.commands, allowed, r.server.countsErrors()) {
+		result.differences = append(result.differences, d)
+	}
+	if !r.server.countsErrors() {
+		return nil
+	}
+	for _, d := range compareClasses(failed, seen.classes, allowed) {
+		result.differences = append(result.differences, d)
+	}
 	result.losses = seen.losses
 	result.pool = now.pool
 	return nil
