@@ -75,9 +75,12 @@ func decode(record []byte) (event *Event, payload []byte, ok bool) {
 		return nil, nil, false
 	}
 	event = (*Event)(unsafe.Pointer(&record[0]))
-	start := payloadStart(event)
-	if len(record) < start {
-		return nil, nil, false
+	if event.Flags&uint8(observerEventFlagFLAG_WORDS) != 0 {
+		further := payloadStart(event) - eventSize
+		if len(record) < eventSize+further {
+			return nil, nil, false
+		}
+		record = record[further:]
 	}
-	return event, record[start:], true
+	return event, record[eventSize:], true
 }
