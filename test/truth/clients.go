@@ -9,7 +9,9 @@ type client struct {
 	options []string           // of the server
 	cluster bool               // the server is a node of a cluster
 	wants   func(*server) bool // nil for every server
-	run     func(context.Context, *round) error
+	// touch is for clients that run in other processes than this one: with TLS, the libraries of processes are attached.
+	touch func(context.Context, *round) (toucher, error)
+	run   func(context.Context, *round) error
 }
 
 // needsNode marks a client that npm fetches.
@@ -17,14 +19,17 @@ const needsNode = "npm"
 
 // clients are what is tried. Those whose name begins with raw are sockets on which we send what no library does.
 var clients = []client{
-	{name: "redis-benchmark", run: benchmark},
-	{name: "redis-cli", run: commandLine},
+	{name: "redis-benchmark", touch: touchByTool, run: benchmark},
+	{name: "redis-cli", touch: touchByTool, run: commandLine},
 	{name: "go-redis", run: goRedis},
-	{name: "ioredis", needs: needsNode, run: nodeScript("ioredis.mjs")},
-	{name: "node-redis", needs: needsNode, run: nodeScript("node-redis.mjs")},
+	{name: "go-redis-stripped", touch: touchBy(strippedToucher), run: goRedisStripped},
+	{name: "ioredis", needs: needsNode, touch: touchByScript("touch.mjs", node), run: nodeScript("ioredis.mjs")},
+	{name: "node-redis", needs: needsNode, touch: touchByScript("touch.mjs", node), run: nodeScript("node-redis.mjs")},
 	{name: "hiredis", needs: "hiredis", run: hiredis},
-	{name: "redis-py", needs: "python", run: python},
-	{name: "phpredis", needs: "php", run: php},
+	{name: "hiredis-ssl", needs: "hiredis-ssl", touch: touchBy(hiredisToucher), run: hiredisSSL},
+	{name: "redis-py", needs: "python", touch: touchByScript("touch.py", python), run: pythonScript("sync")},
+	{name: "redis-py-asyncio", needs: "python", touch: touchByScript("touch.py", python), run: pythonScript("asyncio")},
+	{name: "phpredis", needs: "php", touch: touchByScript("touch.php", php), run: phpScript},
 	{name: "raw-requests", run: rawRequests},
 	{name: "raw-framing", run: rawFraming},
 	{name: "raw-limits", run: rawLimits},
@@ -60,10 +65,10 @@ var clients = []client{
 	{name: "raw-full", options: []string{"--maxclients", "12"}, run: rawFull},
 	{name: "raw-renamed", options: []string{"--rename-command", "GET", "XGET"}, run: rawRenamed},
 	{name: "raw-mute", options: []string{"--rename-command", "CLIENT", "XCLIENT"}, run: rawMute},
-	{name: "replica", run: replication},
-	{name: "replica-dual", options: []string{"--dual-channel-replication-enabled", "yes"}, wants: (*server).hasDualChannels, run: replication},
-	{name: "sentinel", run: sentinel},
-	{name: "migrate", run: migration},
-	{name: "cluster", cluster: true, run: cluster},
-	{name: "slot-migration", cluster: true, wants: (*server).migratesSlots, run: slotMigration},
+	{name: "replica", touch: touchByTool, run: replication},
+	{name: "replica-dual", options: []string{"--dual-channel-replication-enabled", "yes"}, wants: (*server).hasDualChannels, touch: touchByTool, run: replication},
+	{name: "sentinel", touch: touchByTool, run: sentinel},
+	{name: "migrate", touch: touchByTool, run: migration},
+	{name: "cluster", cluster: true, touch: touchByTool, run: cluster},
+	{name: "slot-migration", cluster: true, wants: (*server).migratesSlots, touch: touchByTool, run: slotMigration},
 }

@@ -50,32 +50,60 @@ func nodeScript(name string) func(context.Context, *round) error {
 		if err := os.WriteFile(file, script, 0o600); err != nil {
 			return err
 		}
-		return r.script(ctx, exec.Command("node", file, r.transport.url(r.Redis), fmt.Sprint(r.server.version)))
+		return r.script(ctx, node(r, file, r.transport.url(r.Redis), fmt.Sprint(r.server.version)))
 	}
 }
 
-// python runs redis-py.
-func python(ctx context.Context, r *round) error {
-	script, err := filepath.Abs(filepath.Join(scripts, "redis_py.py"))
-	if err != nil {
-		return err
-	}
-	c := exec.Command("python3", script, r.transport.url(r.Redis), fmt.Sprint(r.server.version))
-	c.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(r.cache, "python/usr/lib/python3/dist-packages"))
-	return r.script(ctx, c)
+func node(_ *round, script string, arguments ...string) *exec.Cmd {
+	return trusting(exec.Command("node", append([]string{script}, arguments...)...))
 }
 
-// php runs phpredis by the C library that it came with.
-func php(ctx context.Context, r *round) error {
+// pythonScript runs a part of the script that uses redis-py.
+func pythonScript(part string) func(context.Context, *round) error {
+	return func(ctx context.Context, r *round) error {
+		script, err := filepath.Abs(filepath.Join(scripts, "redis_py.py"))
+		if err != nil {
+			return err
+		}
+		return r.script(ctx, python(r, script, r.transport.url(r.Redis), fmt.Sprint(r.server.version), part))
+	}
+}
+
+func python(r *round, script string, arguments ...string) *exec.Cmd {
+	c := trusting(exec.Command("python3", append([]string{script}, arguments...)...))
+	c.Env = append(c.Env, "PYTHONPATH="+filepath.Join(r.cache, "python/usr/lib/python3/dist-packages"))
+	return c
+}
+
+// phpScript runs the script that uses phpredis.
+func phpScript(ctx context.Context, r *round) error {
 	script, err := filepath.Abs(filepath.Join(scripts, "phpredis.php"))
 	if err != nil {
 		return err
 	}
+	return r.script(ctx, php(r, script, r.transport.url(r.Redis), fmt.Sprint(r.server.version)))
+}
+
+func php(r *round, script string, arguments ...string) *exec.Cmd {
 	root := filepath.Join(r.cache, "php")
+	options := []string{
+		"-n", "-d", "extension_dir=" + filepath.Join(root, "usr/lib/php/20220829"), "-d", "zend.assertions=1",
+		"-d", "openssl.cafile=" + certificate.File, "-d", "extension=igbinary", "-d", "extension=redis", script,
+	}
+	return withLibraries(root, filepath.Join(root, "usr/bin/php8.2"), append(options, arguments...)...)
+}
+
+// withLibraries returns the command line of a program that runs by the C library and the others of a fetched root, if it has one.
+func withLibraries(root, program string, arguments ...string) *exec.Cmd {
 	libraries := []string{filepath.Join(root, "lib/x86_64-linux-gnu"), filepath.Join(root, "usr/lib/x86_64-linux-gnu")}
-	return r.script(ctx, exec.Command(filepath.Join(libraries[0], "ld-linux-x86-64.so.2"), "--library-path", strings.Join(libraries, ":"),
-		filepath.Join(root, "usr/bin/php8.2"), "-n", "-d", "extension_dir="+filepath.Join(root, "usr/lib/php/20220829"), "-d", "zend.assertions=1",
-		"-d", "extension=igbinary", "-d", "extension=redis", script, r.transport.url(r.Redis), fmt.Sprint(r.server.version)))
+	for _, folder := range libraries {
+		linker := filepath.Join(folder, "ld-linux-x86-64.so.2")
+		if _, err := os.Stat(linker); err != nil {
+			continue
+		}
+		return exec.Command(linker, append([]string{"--library-path", strings.Join(libraries, ":"), program}, arguments...)...)
+	}
+	return exec.Command(filepath.Base(program), arguments...)
 }
 
 // hiredis compiles and runs two programs: the example that comes with the library and speaks TCP only, and ours with what that one
@@ -110,6 +138,37 @@ func hiredisAddress(r *round) []string {
 		return []string{r.Socket, "unix"}
 	}
 	return []string{"127.0.0.1", strconv.Itoa(r.Port)}
+}
+
+// hiredisSSL compiles and runs our program with TLS, with the C library that hiredis came with.
+func hiredisSSL(ctx context.Context, r *round) error {
+	c, err := hiredisProgram(ctx, r)
+	if err != nil {
+		return err
+	}
+	_, err = r.execute(ctx, c, "")
+	return err
+}
+
+// hiredisToucher is our program, told to touch.
+func hiredisToucher(ctx context.Context, r *round) (*exec.Cmd, error) {
+	return hiredisProgram(ctx, r, "touch")
+}
+
+func hiredisProgram(ctx context.Context, r *round, arguments ...string) (*exec.Cmd, error) {
+	root := filepath.Join(r.cache, "hiredis-ssl")
+	source, err := filepath.Abs(filepath.Join(scripts, "hiredis.c"))
+	if err != nil {
+		return nil, err
+	}
+	binary, libraries := filepath.Join(r.folder, "hiredis-ssl"), filepath.Join(root, "usr/lib/x86_64-linux-gnu")
+	// Its libraries want symbols of their own C library, which is there when the program runs.
+	compiler := exec.Command("cc", "-DTLS", "-I", filepath.Join(root, "usr/include/hiredis"), "-o", binary, source,
+		"-L", libraries, "-lhiredis_ssl", "-lhiredis", "-Wl,--allow-shlib-undefined")
+	if _, err := r.execute(ctx, compiler, ""); err != nil {
+		return nil, err
+	}
+	return withLibraries(root, binary, append([]string{"127.0.0.1", strconv.Itoa(r.Port), certificate.File}, arguments...)...), nil
 }
 
 // script runs a program that prints what its scripts do.

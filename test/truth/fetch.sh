@@ -18,6 +18,7 @@ source_of() {
 	valkey-8) echo trixie $libraries valkey-server valkey-tools ;;
 	valkey-9) echo forky $libraries valkey-server valkey-tools ;;
 	hiredis) echo bookworm none libhiredis-dev libhiredis0.14 ;;
+	hiredis-ssl) echo trixie "$libraries" libhiredis-dev libhiredis1.1.0 ;;
 	php) echo bookworm "$libraries|php8.2-common|php8.2-igbinary" php8.2-cli php8.2-redis ;;
 	python) echo bookworm none python3-redis python3-async-timeout python3-packaging ;;
 	*) echo "fetch.sh: unknown name $1" >&2 && return 1 ;;

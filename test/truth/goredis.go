@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +20,9 @@ func goRedis(ctx context.Context, r *round) error {
 		options, err := goredis.ParseURL(r.transport.url(r.Redis))
 		if err != nil {
 			return err
+		}
+		if options.TLSConfig != nil {
+			options.TLSConfig = certificate.ClientConfig()
 		}
 		options.Protocol, options.PoolSize, options.MinIdleConns = protocol, 12, 3
 		db := goredis.NewClient(options)
@@ -174,4 +180,29 @@ func parallel(n int, f func(int) error) error {
 	}
 	group.Wait()
 	return errors.Join(all...)
+}
+
+// goRedisStripped runs the program without symbols that uses go-redis.
+func goRedisStripped(ctx context.Context, r *round) error {
+	c, err := strippedProgram(ctx, r)
+	if err != nil {
+		return err
+	}
+	_, err = r.execute(ctx, c, "")
+	return err
+}
+
+func strippedToucher(ctx context.Context, r *round) (*exec.Cmd, error) {
+	return strippedProgram(ctx, r, "touch")
+}
+
+// strippedProgram builds the program once for all rounds.
+func strippedProgram(ctx context.Context, r *round, arguments ...string) (*exec.Cmd, error) {
+	binary := filepath.Join(r.work, "goredis")
+	if _, err := os.Stat(binary); err != nil {
+		if err := command(ctx, os.Stderr, "go", "build", "-pgo=off", "-ldflags", "-s -w", "-o", binary, "./test/truth/clients/goredis"); err != nil {
+			return nil, err
+		}
+	}
+	return exec.Command(binary, append([]string{r.transport.url(r.Redis), certificate.File}, arguments...)...), nil
 }

@@ -21,7 +21,7 @@ type instance struct {
 	admin     *admin
 }
 
-// startServer starts a server and zeroes its statistics.
+// startServer starts a server.
 func startServer(s *server, t *transport, cache string, port int, options ...string) (*instance, error) {
 	args := []string{"--bind", "127.0.0.1", "::1", "--repl-diskless-sync-delay", "0"}
 	if s.since(7.0, 0) {

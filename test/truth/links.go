@@ -66,7 +66,11 @@ func (i *instance) await(ctx context.Context, line, text string) error {
 func sentinel(ctx context.Context, r *round) error {
 	file := filepath.Join(r.folder, "sentinel.conf")
 	port := r.Port + unobserved + 2
-	if err := writeFile(file, fmt.Sprintf("port %d\nsentinel monitor watched 127.0.0.1 %d 1\n", port, r.Port)); err != nil {
+	settings := fmt.Sprintf("port %d\nsentinel monitor watched 127.0.0.1 %d 1\n", port, r.Port)
+	if r.transport.sentinel != nil {
+		settings = r.transport.sentinel() + settings
+	}
+	if err := writeFile(file, settings); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
@@ -175,7 +179,7 @@ func slotMigration(ctx context.Context, r *round) error {
 
 // clusterTransactions writes to both nodes in transactions.
 func clusterTransactions(ctx context.Context, r *round) error {
-	db := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{r.Address()}})
+	db := r.clusterClient()
 	defer db.Close()
 	for i := range 1000 {
 		key := fmt.Sprintf("key:%d", i)
@@ -189,6 +193,14 @@ func clusterTransactions(ctx context.Context, r *round) error {
 	return nil
 }
 
+func (r *round) clusterClient() *goredis.ClusterClient {
+	options := &goredis.ClusterOptions{Addrs: []string{r.Address()}}
+	if r.transport.name == "tls" {
+		options.TLSConfig = certificate.ClientConfig()
+	}
+	return goredis.NewClusterClient(options)
+}
+
 // slots writes a range of slots out, as all versions take them.
 func slots(from, to int) string {
 	var b strings.Builder
@@ -199,7 +211,7 @@ func slots(from, to int) string {
 }
 
 func clusterClient(ctx context.Context, r *round) error {
-	db := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{r.Address()}})
+	db := r.clusterClient()
 	defer db.Close()
 	return parallel(4, func(n int) error {
 		for i := range 100 {

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 func main() {
@@ -101,6 +103,9 @@ func prepare(ctx context.Context, o options, servers []server, clients []client,
 			s.close()
 		}
 	}()
+	if certificate, err = kit.NewCertificate(s.work); err != nil {
+		return nil, err
+	}
 	if err := s.fetch(ctx, servers, clients, stderr); err != nil {
 		return nil, err
 	}

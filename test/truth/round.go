@@ -64,12 +64,18 @@ func (s *suite) run(ctx context.Context, server *server, t *transport, c client)
 	if c.cluster {
 		settings = server.clusterOptions(server.port)
 	}
-	before, err := s.look(server.name)
-	if err == nil {
-		err = os.MkdirAll(r.folder, 0o755)
-	}
+	err := os.MkdirAll(r.folder, 0o755)
 	if err == nil {
 		r.instance, err = startServer(server, t, s.cache, server.port, settings...)
+	}
+	if err == nil && t.prepare != nil {
+		var release func()
+		release, err = t.prepare(r, ctx)
+		defer release()
+	}
+	var before []sighting
+	if err == nil {
+		before, err = r.begin()
 	}
 	if err == nil {
 		err = r.play(ctx)
@@ -89,6 +95,14 @@ func (s *suite) run(ctx context.Context, server *server, t *transport, c client)
 		_ = os.RemoveAll(r.folder) // the folder of a round that failed stays, to be looked into
 	}
 	return results
+}
+
+// begin zeroes the statistics of the server, and has the observers say what they have counted so far.
+func (r *round) begin() ([]sighting, error) {
+	if err := r.admin.restart(); err != nil {
+		return nil, err
+	}
+	return r.look(r.server.name)
 }
 
 // play lets the client work.

@@ -2,11 +2,9 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,14 +97,5 @@ func (s *server) threaded() bool { return s.options != nil }
 // program returns the command line of one of the server's programs ("server", "cli", "benchmark"), run by the C library it came with.
 func (s *server) program(cache, name string, args ...string) *exec.Cmd {
 	root := filepath.Join(cache, s.folder)
-	libraries := []string{filepath.Join(root, "lib/x86_64-linux-gnu"), filepath.Join(root, "usr/lib/x86_64-linux-gnu")}
-	for _, folder := range libraries {
-		linker := filepath.Join(folder, "ld-linux-x86-64.so.2")
-		if _, err := os.Stat(linker); err != nil {
-			continue
-		}
-		binary := filepath.Join(root, "usr/bin", fmt.Sprintf("%s-%s", s.product, name))
-		return exec.Command(linker, append([]string{"--library-path", strings.Join(libraries, ":"), binary}, args...)...)
-	}
-	return exec.Command(fmt.Sprintf("%s-%s", s.product, name), args...)
+	return withLibraries(root, filepath.Join(root, "usr/bin", fmt.Sprintf("%s-%s", s.product, name)), args...)
 }

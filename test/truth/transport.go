@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,10 @@ type transport struct {
 	// url is the server's address for libraries, tool for the programs that came with it.
 	url  func(*kit.Redis) string
 	tool func(*kit.Redis) []string
+	// sentinel is what a sentinel needs in its configuration to use it; may be nil.
+	sentinel func() string
+	// prepare makes the observers ready for a client of a round, and returns what is to be done at its end; may be nil.
+	prepare func(*round, context.Context) (release func(), err error)
 	// lacks are the clients that cannot use it, with the reason.
 	lacks map[string]string
 }
@@ -41,6 +46,7 @@ var transports = []transport{
 		dial:      func(r *kit.Redis) (net.Conn, error) { return net.DialTimeout("tcp", r.Address(), patience) },
 		url:       func(r *kit.Redis) string { return "redis://" + r.Address() },
 		tool:      func(r *kit.Redis) []string { return []string{"-p", strconv.Itoa(r.Port)} },
+		lacks:     map[string]string{"hiredis-ssl": "it speaks TLS only"},
 	},
 	{
 		name:      "unix",
@@ -50,12 +56,32 @@ var transports = []transport{
 		url:       func(r *kit.Redis) string { return "unix://" + r.Socket },
 		tool:      func(r *kit.Redis) []string { return []string{"-s", r.Socket} },
 		lacks: map[string]string{
+			"hiredis-ssl":    "it speaks TLS only",
 			"replica":        "REPLICAOF takes a host and a port",
 			"replica-dual":   "REPLICAOF takes a host and a port",
 			"sentinel":       "a sentinel takes a host and a port",
 			"migrate":        "MIGRATE takes a host and a port",
 			"cluster":        "redirections name a host and a port",
 			"slot-migration": "redirections name a host and a port",
+		},
+	},
+	{
+		name:      "tls",
+		addresses: func(*server) []string { return nil }, // those of tcp
+		listen:    listenTLS,
+		dial:      dialTLS,
+		url:       func(r *kit.Redis) string { return "rediss://" + r.Address() },
+		tool: func(r *kit.Redis) []string {
+			return []string{"-p", strconv.Itoa(r.Port), "--tls", "--cacert", certificate.File}
+		},
+		sentinel: sentinelTLS,
+		prepare:  (*round).attachLibraries,
+		lacks: map[string]string{
+			"ioredis":          "memory BIOs are not read yet",
+			"node-redis":       "memory BIOs are not read yet",
+			"redis-py-asyncio": "memory BIOs are not read yet",
+			"hiredis":          "hiredis-ssl is its row",
+			"raw-full":         "the server refuses before the handshake",
 		},
 	},
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -89,15 +90,19 @@ func (w *wire) untilSilent(silence time.Duration, read func() error) error {
 	}
 }
 
-// shut says that nothing more will be sent.
+// shut says that nothing more will be sent. With TLS that is an alert, and no FIN.
 func (w *wire) shut() error { return w.Conn.(halfCloser).CloseWrite() }
 
 // reset closes the connection in the manner of a program that is killed with data unread.
 func (w *wire) reset() error {
-	if tcp, ok := w.Conn.(*net.TCPConn); ok {
+	below := w.Conn
+	if secure, ok := below.(*tls.Conn); ok {
+		below = secure.NetConn() // the reset comes without an alert
+	}
+	if tcp, ok := below.(*net.TCPConn); ok {
 		if err := tcp.SetLinger(0); err != nil {
 			return err
 		}
 	}
-	return w.Close()
+	return below.Close()
 }

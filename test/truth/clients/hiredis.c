@@ -1,15 +1,32 @@
 // Uses hiredis: pipelines by redisAppendCommand, transactions, pub/sub, errors, a value in many pieces.
-// usage: hiredis HOST PORT, or hiredis PATH unix
+// usage: hiredis HOST PORT, or hiredis PATH unix; with TLS hiredis HOST PORT CERTIFICATE [touch]. With touch it opens a connection
+// for each line that it reads, sends one PING, and answers by a line.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <hiredis.h>
 
+#ifdef TLS
+#include <hiredis_ssl.h>
+
+static redisSSLContext *tls;
+
+static int secure(redisContext *c)
+{
+	return redisInitiateSSLWithContext(c, tls);
+}
+#else
+static int secure(redisContext *c)
+{
+	return REDIS_OK;
+}
+#endif
+
 static redisContext *connect_to(const char *host, const char *port)
 {
 	redisContext *c = strcmp(port, "unix") ? redisConnect(host, atoi(port)) : redisConnectUnix(host);
 
-	if (!c || c->err) {
+	if (!c || c->err || secure(c) != REDIS_OK) {
 		fprintf(stderr, "connect: %s\n", c ? c->errstr : "no memory");
 		exit(1);
 	}
@@ -33,10 +50,28 @@ int main(int argc, char **argv)
 {
 	const char *host = argv[1], *port = argc > 2 ? argv[2] : "6379";
 	int i;
-	redisContext *c = connect_to(host, port), *sub = connect_to(host, port);
+	redisContext *c, *sub;
 	size_t size = 5 << 20;
 	char *big = malloc(size);
 
+#ifdef TLS
+	char line[8];
+
+	redisInitOpenSSL();
+	tls = redisCreateSSLContext(argv[3], NULL, NULL, NULL, NULL, NULL);
+	while (argc > 4 && fgets(line, sizeof(line), stdin)) {
+		c = connect_to(host, port);
+		redisAppendCommand(c, "PING");
+		expect(c, 1);
+		redisFree(c);
+		puts("touched");
+		fflush(stdout);
+	}
+	if (argc > 4)
+		return 0;
+#endif
+	c = connect_to(host, port);
+	sub = connect_to(host, port);
 	for (i = 0; i < 5000; i++) {
 		redisAppendCommand(c, "SET key:%d %d", i, i);
 		redisAppendCommand(c, "GET key:%d", i);

@@ -3,7 +3,7 @@
 import { createClient, createClientPool, defineScript } from 'redis';
 
 const url = new URL(process.argv[2]);
-const socket = url.protocol === 'unix:' ? { path: url.pathname } : { host: url.hostname, port: Number(url.port) };
+const socket = url.protocol === 'unix:' ? { path: url.pathname } : { host: url.hostname, port: Number(url.port), tls: url.protocol === 'rediss:' };
 const version = Number(process.argv[3]);
 const settled = (promises) => Promise.allSettled(promises);
 

@@ -14,7 +14,7 @@ function connect(bool $persistent = false): Redis
         $db->$method($place);
     } else {
         [$host, $port] = explode(':', $place);
-        $db->$method($host, (int) $port, 5);
+        $db->$method($scheme === 'rediss' ? "tls://$host" : $host, (int) $port, 5);
     }
     return $db;
 }

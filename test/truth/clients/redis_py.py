@@ -1,16 +1,18 @@
 """Uses redis-py: pool, pipelines, transactions, pub/sub, MONITOR, blocking commands, scripts, locks, cursors, errors, asyncio.
 
-usage: redis_py.py URL VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
+usage: redis_py.py URL VERSION sync|asyncio. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
 """
 
 import asyncio
+import os
 import sys
 import threading
 
 import redis
 import redis.asyncio
 
-URL, VERSION = sys.argv[1], float(sys.argv[2])
+URL, VERSION, PART = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+OPTIONS = {"ssl_ca_certs": os.environ["SSL_CERT_FILE"]} if URL.startswith("rediss:") else {}
 
 
 def inner(command, calls, errors=0):
@@ -132,7 +134,7 @@ def errors(db):
 
 
 async def asynchronous():
-    db = redis.asyncio.Redis.from_url(URL, max_connections=20)
+    db = redis.asyncio.Redis.from_url(URL, max_connections=20, **OPTIONS)
     await asyncio.gather(*(db.set(f"async:{i % 5}", "x" * i) for i in range(20)))
     async with db.pipeline(transaction=True) as p:
         await p.set("a", 1).incr("a").execute()
@@ -146,10 +148,16 @@ async def asynchronous():
     await db.close(close_connection_pool=True)
 
 
-db = redis.Redis.from_url(URL)
-for part in (basics, pipelines, pubsub, monitored, blocking, scripts, errors):
-    part(db)
-with redis.Redis(connection_pool=redis.ConnectionPool.from_url(URL), single_connection_client=True) as single:
-    basics(single)
-asyncio.run(asynchronous())
-db.close()
+def synchronous():
+    db = redis.Redis.from_url(URL, **OPTIONS)
+    for part in (basics, pipelines, pubsub, monitored, blocking, scripts, errors):
+        part(db)
+    with redis.Redis(connection_pool=redis.ConnectionPool.from_url(URL, **OPTIONS), single_connection_client=True) as single:
+        basics(single)
+    db.close()
+
+
+if PART == "sync":
+    synchronous()
+else:
+    asyncio.run(asynchronous())
