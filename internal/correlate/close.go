@@ -90,14 +90,18 @@ func (c *conn) close(e *event.Event) {
 		c.checkTail(event.Request, e.Seq)
 		c.checkTail(event.Reply, e.ReplySeq)
 	}
-	unread := uint8(0)
-	if c.role == event.Client && c.hasOffsets() {
-		unread = e.Unread
+	unread, hidden := uint8(0), false
+	if c.role == event.Client {
+		if unread = e.Unread; !c.hasOffsets() {
+			unread, hidden = 0, unread > 0
+		}
 	}
 	if c.closing.reason == session.NoReason || c.closing.reason == session.ServerClosed && unread > 0 && !c.closing.cut {
 		c.closing.reason, c.closing.since = closedBy(c.role), e.Time
 	}
-	c.session.Close(c.ending(e.Time, unread))
+	ending := c.ending(e.Time, unread)
+	ending.Hidden = hidden
+	c.session.Close(ending)
 	c.tracker.remove(c)
 }
 

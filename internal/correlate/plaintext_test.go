@@ -62,6 +62,20 @@ func TestPlaintext(t *testing.T) {
 	}
 }
 
+// Ciphertext that a client leaves unread may have the replies of the commands behind one that blocks, or none.
+func TestPlaintextLeftUnread(t *testing.T) {
+	for end, want := range map[string][]string{
+		"close":    {"blpop unanswered client_closed"}, // nothing behind it was run
+		"close 40": {"blpop unanswered client_closed", "unpaired 2 client_closed"},
+	} {
+		p := encrypted(t, event.Client, event.WholePlaintext)
+		p.handshake()
+		p.plain("C: BLPOP a 0", "C: GET a", "C: GET a")
+		p.play("+60ms", end)
+		assert.Equal(t, want, p.got, end)
+	}
+}
+
 // The plaintext of a connection that was connected before its library was probed is in mid-stream.
 func TestPlaintextInMidStream(t *testing.T) {
 	p := encrypted(t, event.Client, event.PlaintextFromHere)

@@ -13,6 +13,7 @@ type Ending struct {
 	Time   int64 // when it ended
 	Since  int64 // when the first end closed
 	Unread uint8 // bytes that the client left unread, as of event.Event.Unread
+	Hidden bool  // it left ciphertext unread, which need not have any plaintext; then Unread is 0
 	Cut    bool  // it was reset by the other end, or broken
 }
 
@@ -129,7 +130,7 @@ const shortestReply = 3
 // server ran at once then: the commands before the next one that blocks.
 func (s *Session) maybeServed(i, same uint32, c *closing) bool {
 	unread := uint32(c.Unread)
-	if unread == math.MaxUint8 {
+	if unread == math.MaxUint8 || c.Hidden {
 		return true
 	}
 	needed := c.answers
