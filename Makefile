@@ -72,15 +72,18 @@ test-lifetimes: ## send signals at random moments of the listing beside 20,000 o
 
 # Choose rows by TRUTH='-servers redis-7.0,valkey-9 -transports unix -clients go-redis,raw -count 5'; see docs/accuracy.md.
 .PHONY: test-truth
-test-truth: build ## compare the counts with the servers' own: every server, every client, over TCP and Unix sockets (as root, about 25 minutes)
+test-truth: build ## compare the counts with the servers' own: every server, every client, over TCP, Unix sockets and TLS (as root, about 40 minutes)
 	$(GO) run ./test/truth -observer $(BINARY) $(TRUTH)
 
 # The rows of the short form over Unix sockets: libraries, and the raw rows of order and ends. test/e2e has redis-benchmark and go-redis.
 TRUTH_UNIX := ioredis,node-redis,hiredis,redis-py,phpredis,raw-pipelines,raw-endings,raw-left,raw-crowd,raw-threads,raw-behind,raw-full
+# The rows of the short form over TLS: OpenSSL 3.0 at the server; libraries of all kinds, threads, and a cluster.
+TRUTH_TLS := go-redis,hiredis-ssl,redis-py,raw-requests,raw-transactions,raw-left,raw-threads,cluster
 .PHONY: test-truth-short
 test-truth-short: ## compare for one server with threads and one without
 	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io -transports tcp'
 	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io -transports unix -clients $(TRUTH_UNIX)'
+	$(MAKE) test-truth TRUTH='-servers redis-7.0 -transports tls -clients $(TRUTH_TLS)'
 
 # MATRIX=-unix tests Unix sockets with every backend of every kernel.
 KERNELS ?= 5.10,6.1,6.12,7.2,native

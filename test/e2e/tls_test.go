@@ -1,14 +1,7 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,51 +10,31 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-)
 
-// certificates writes a certificate for 127.0.0.1 that has signed itself, and its key.
-func certificates(t *testing.T) (certificate, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	require.NoError(t, err)
-	secret, err := x509.MarshalECPrivateKey(private)
-	require.NoError(t, err)
-	folder := t.TempDir()
-	certificate, key = filepath.Join(folder, "certificate"), filepath.Join(folder, "key")
-	require.NoError(t, os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600))
-	return certificate, key
-}
+	"github.com/redis-observer/redis-observer/test/kit"
+)
 
 // tlsRedis is a server that also listens for TLS.
 type tlsRedis struct {
 	*redis
-	certificate string
+	certificate kit.Certificate
 	tlsPort     int
 }
 
 func mustTLSRedis(t *testing.T) *tlsRedis {
 	t.Helper()
-	certificate, key := certificates(t)
+	certificate, err := kit.NewCertificate(t.TempDir())
+	require.NoError(t, err)
 	port := mustPort(t)
-	r := mustRedis(t, "--tls-port", strconv.Itoa(port), "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
-	return &tlsRedis{r, certificate, port}
+	return &tlsRedis{mustRedis(t, certificate.ServerOptions(port)...), certificate, port}
 }
 
 func (r *tlsRedis) mustRun(program string, arguments ...string) {
 	r.tb.Helper()
-	all := append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(r.tlsPort), "--tls", "--cacert", r.certificate}, arguments...)
+	all := append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(r.tlsPort), "--tls", "--cacert", r.certificate.File}, arguments...)
 	output, err := exec.Command(program, all...).CombinedOutput()
 	require.NoError(r.tb, err, "%s", output)
 }

@@ -206,7 +206,7 @@ func (s *suite) runAll(ctx context.Context, times int, servers []server, transpo
 // runClients runs every client that can against a server over a transport.
 func (s *suite) runClients(ctx context.Context, server *server, t *transport, clients []client, stdout io.Writer) (results []result, err error) {
 	for _, c := range clients {
-		if c.wants != nil && !c.wants(server) || t.lacks[c.name] != "" {
+		if c.wants != nil && !c.wants(server) || t.lacks[c.name] != "" || t.without != nil && t.without(server, c) {
 			continue
 		}
 		if ctx.Err() != nil {

@@ -31,11 +31,13 @@ func rawLeft(_ context.Context, r *round) error {
 			}
 			return r.awaitRead(w)
 		}),
-		r.served(helper, "BLPOP served 0", "BLPOP served 0"),
-		r.served(helper, "BLPOP served 0", "GET a", "INCR n", "BLPOP served 0"),
 		r.times(1, func(w *wire) error {
 			return errors.Join(w.send(commands("RPUSH l x", "BLPOP l 0", "GET a")), readAll(w, 3))
 		}),
+	}
+	if r.transport.name != "tls" { // ciphertext that is left unread does not say whether it has replies, so there it is a loss
+		all = append(all, r.served(helper, "BLPOP served 0", "BLPOP served 0"),
+			r.served(helper, "BLPOP served 0", "GET a", "INCR n", "BLPOP served 0"))
 	}
 	const workers = 25
 	for _, end := range []func(*wire) error{func(w *wire) error { return w.Close() }, (*wire).reset, halfClosedForGood} {

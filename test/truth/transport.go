@@ -35,6 +35,8 @@ type transport struct {
 	prepare func(*round, context.Context) (release func(), err error)
 	// lacks are the clients that cannot use it, with the reason.
 	lacks map[string]string
+	// without reports whether the tools of a server cannot use it with a client; may be nil.
+	without func(*server, client) bool
 }
 
 // transports are what is tried. TCP and Unix sockets of a server are observed under the same name.
@@ -76,12 +78,14 @@ var transports = []transport{
 		},
 		sentinel: sentinelTLS,
 		prepare:  (*round).attachLibraries,
+		without:  func(s *server, c client) bool { return s.version == 6.0 && c.name == "redis-benchmark" },
 		lacks: map[string]string{
 			"ioredis":          "memory BIOs are not read yet",
 			"node-redis":       "memory BIOs are not read yet",
 			"redis-py-asyncio": "memory BIOs are not read yet",
 			"hiredis":          "hiredis-ssl is its row",
 			"raw-full":         "the server refuses before the handshake",
+			"raw-midstream":    "its observers have not attached to the libraries; test/e2e has mid-stream",
 		},
 	},
 }
