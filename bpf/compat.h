@@ -103,6 +103,16 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
+typedef struct {
+	struct {
+		int counter;
+	} refs;
+} refcount_t;
+
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -114,6 +124,8 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	unsigned long skc_flags;
+	atomic64_t skc_cookie;
+	refcount_t skc_refcnt;
 };
 
 struct sk_buff {
@@ -250,14 +262,6 @@ struct bpf_iter__tcp {
 struct bpf_iter__unix {
 	struct bpf_iter_meta *meta;
 	struct unix_sock *unix_sk;
-};
-struct bpf_iter__bpf_sk_storage_map {
-	struct sock *sk;
-	void *value;
-};
-struct bpf_iter__bpf_map_elem {
-	void *key;
-	void *value;
 };
 struct bpf_iter__task_file {
 	struct file *file;

@@ -144,9 +144,12 @@ struct {
  */
 struct unix_state {
 	__u64 generation;   /* when it was first seen, CLOCK_MONOTONIC in ns: no two sockets in a place have the same */
+	__u64 cookie;	    /* the kernel's number of the socket; 0 where states end with their sockets */
+	__u64 peer;	    /* the address of the other end, 0 if there was none */
+	__u64 peer_cookie;  /* likewise its number */
 	__u32 version;	    /* the unix_version for which the fields below hold */
 	__u32 path;	    /* the index of the path */
-	__u8 role;	    /* ROLE_NONE for nearly all sockets of a machine */
+	__u8 role;	    /* ROLE_NONE at an end that is not observed, and after the end was reported */
 	bool peer_observed; /* the other end is observed */
 	bool peer_ended;    /* the end of its stream has been reported */
 	bool begun;	    /* its beginning has been reported, or was not seen */
@@ -155,57 +158,35 @@ struct unix_state {
 	bool sequenced; /* SOCK_SEQPACKET: its messages are no stream */
 	bool whole;	/* all calls since its beginning have been counted */
 	bool listed;	/* a listing found it, new and without a call */
-	__u8 pad;
+	bool freed;	/* the latest pass found that its memory was freed */
 	__u32 orphaned_at; /* the latest listing found the other end closed: received + 1 at that time; else 0 */
-	__u32 pad2;
+	__u32 pad;
 };
 
+/*
+ * Both ends of each observed connection, by the address of the socket. fentry and kprobe delete a
+ * state when the socket is freed. Nothing tells the tracepoints: there a state holds only for a
+ * socket with the same cookie, and passes delete the states of freed sockets (pass_unix_state). For
+ * them, the loader makes the map larger and does not preallocate it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, __u64);
+	__type(value, struct unix_state);
+} unix_states SEC(".maps");
+
+/* The unix_version for which a socket is foreign, for the tracepoints. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, struct unix_state);
-} unix_sockets SEC(".maps");
-
-/* An observed socket whose state is in its storage, and gone when the socket is freed. */
-struct unix_resident {
-	__u64 generation; /* of its state */
-	__u32 path;	  /* likewise */
-	__u8 role;	  /* likewise */
-	__u8 pad[3];
-	__u32 pass; /* the latest pass that found it */
-	__u32 pad2;
-};
+	__type(value, __u32);
+} unix_verdicts SEC(".maps");
 
 /*
- * The observed sockets, by address. No tracepoint reports that a socket closes, and often no call
- * of the other end does. So passes compare these with the sockets that exist.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u64);
-	__type(value, struct unix_resident);
-} unix_residents SEC(".maps");
-
-/* Counts the passes. User space raises it before each. */
-__u32 unix_pass = 0;
-
-/*
- * Replaces socket storage for the backends fentry and kprobe, because kprobes cannot use it, nor
- * can fentry before 5.11. It has both ends of each observed connection, by the address of the
- * socket, until the socket is freed.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct unix_state);
-} unix_sockets_by_address SEC(".maps");
-
-/*
- * The latest foreign sockets, one word for each slot: the lower 48 bits of the address, then the
+ * Replaces unix_verdicts for the backends fentry and kprobe, because kprobes cannot use the storage
+ * of sockets, nor can fentry before 5.11: the latest foreign sockets, one word for each slot: the lower 48 bits of the address, then the
  * lower 16 bits of the unix_version for which the socket is foreign.
  */
 enum { UNIX_FOREIGN_SLOTS = 8192 };
@@ -238,7 +219,7 @@ const volatile __u32 own_network = 0;	   /* inode of the observer's network name
  * "net: remove noblock parameter from recvmsg() entities"); 7.2 has no addr_len behind them.
  */
 const volatile __u32 recvmsg_parameters = 5;
-const volatile bool unix_by_address = false;	   /* the listing of Unix sockets uses unix_sockets_by_address */
+const volatile bool unix_by_address = false;	   /* the listing of Unix sockets uses unix_foreign */
 const volatile bool unix_listed_by_network = true; /* the kernel has iter/unix (5.15) */
 /*
  * The first of the scratches of the programs for Unix sockets. They have scratches of their own

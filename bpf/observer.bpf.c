@@ -529,7 +529,7 @@ int BPF_KRETPROBE(kprobe_unix_sentpage, int result)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(tracepoint_unix_sent, struct sock *sk, int result)
 {
-	unix_call_ended(sk, result, 0, true);
+	unix_call_ended(sk, result, true);
 	return 0;
 }
 
@@ -537,7 +537,7 @@ SEC("tp_btf/sock_recv_length")
 int BPF_PROG(tracepoint_unix_received, struct sock *sk, int result, int flags)
 {
 	if (!(flags & NOT_A_READ))
-		unix_call_ended(sk, result, flags, false);
+		unix_call_ended(sk, result, false);
 	return 0;
 }
 
@@ -578,27 +578,11 @@ int unix_list_held(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
-/* A pass over the Unix sockets that have a state. */
-SEC("iter/bpf_sk_storage_map")
-int unix_pass_existing(struct bpf_iter__bpf_sk_storage_map *ctx)
+/* A pass over the Unix sockets that have a state. User space runs it. */
+SEC("syscall")
+int unix_pass(void *ctx)
 {
-	struct unix_state *state = ctx->value;
-	struct sock *sk = ctx->sk;
-
-	if (sk && state)
-		pass_unix(sk, state);
-	return 0;
-}
-
-/* The rest of the pass: the observed sockets that it did not find. */
-SEC("iter/bpf_map_elem")
-int unix_pass_residents(struct bpf_iter__bpf_map_elem *ctx)
-{
-	struct unix_resident *resident = ctx->value;
-	__u64 *address = ctx->key;
-
-	if (address && resident)
-		pass_unix_resident(*address, resident);
+	bpf_for_each_map_elem(&unix_states, pass_unix_state, 0, 0);
 	return 0;
 }
 

@@ -306,19 +306,12 @@ type observerUnixPath struct {
 	Role  uint32
 }
 
-type observerUnixResident struct {
-	_          structs.HostLayout
-	Generation uint64
-	Path       uint32
-	Role       uint8
-	Pad        [3]uint8
-	Pass       uint32
-	Pad2       uint32
-}
-
 type observerUnixState struct {
 	_            structs.HostLayout
 	Generation   uint64
+	Cookie       uint64
+	Peer         uint64
+	PeerCookie   uint64
 	Version      uint32
 	Path         uint32
 	Role         uint8
@@ -330,9 +323,9 @@ type observerUnixState struct {
 	Sequenced    bool
 	Whole        bool
 	Listed       bool
-	Pad          uint8
+	Freed        bool
 	OrphanedAt   uint32
-	Pad2         uint32
+	Pad          uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -358,9 +351,8 @@ const (
 	observerMapTlsTasks                = "tls_tasks"
 	observerMapUnixForeign             = "unix_foreign"
 	observerMapUnixPaths               = "unix_paths"
-	observerMapUnixResidents           = "unix_residents"
-	observerMapUnixSockets             = "unix_sockets"
-	observerMapUnixSocketsByAddress    = "unix_sockets_by_address"
+	observerMapUnixStates              = "unix_states"
+	observerMapUnixVerdicts            = "unix_verdicts"
 	observerProgConnectionEnd          = "connection_end"
 	observerProgConnectionList         = "connection_list"
 	observerProgConnectionListHeld     = "connection_list_held"
@@ -421,8 +413,7 @@ const (
 	observerProgTracepointUnixSent     = "tracepoint_unix_sent"
 	observerProgUnixList               = "unix_list"
 	observerProgUnixListHeld           = "unix_list_held"
-	observerProgUnixPassExisting       = "unix_pass_existing"
-	observerProgUnixPassResidents      = "unix_pass_residents"
+	observerProgUnixPass               = "unix_pass"
 	observerVarClientPorts             = "client_ports"
 	observerVarConsumerState           = "consumer_state"
 	observerVarDuplicate               = "duplicate"
@@ -439,7 +430,6 @@ const (
 	observerVarUnixByAddress           = "unix_by_address"
 	observerVarUnixListed              = "unix_listed"
 	observerVarUnixListedByNetwork     = "unix_listed_by_network"
-	observerVarUnixPass                = "unix_pass"
 	observerVarUnixScratch             = "unix_scratch"
 	observerVarUnixVersion             = "unix_version"
 	observerVarUnusedConsumer          = "unused_consumer"
@@ -557,36 +547,34 @@ type observerProgramSpecs struct {
 	TracepointUnixSent     *ebpf.ProgramSpec `ebpf:"tracepoint_unix_sent"`
 	UnixList               *ebpf.ProgramSpec `ebpf:"unix_list"`
 	UnixListHeld           *ebpf.ProgramSpec `ebpf:"unix_list_held"`
-	UnixPassExisting       *ebpf.ProgramSpec `ebpf:"unix_pass_existing"`
-	UnixPassResidents      *ebpf.ProgramSpec `ebpf:"unix_pass_residents"`
+	UnixPass               *ebpf.ProgramSpec `ebpf:"unix_pass"`
 }
 
 // observerMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type observerMapSpecs struct {
-	Calls                *ebpf.MapSpec `ebpf:"calls"`
-	CallsByThread        *ebpf.MapSpec `ebpf:"calls_by_thread"`
-	Changes              *ebpf.MapSpec `ebpf:"changes"`
-	Elisions             *ebpf.MapSpec `ebpf:"elisions"`
-	Events               *ebpf.MapSpec `ebpf:"events"`
-	Generations          *ebpf.MapSpec `ebpf:"generations"`
-	GoCalls              *ebpf.MapSpec `ebpf:"go_calls"`
-	Lost                 *ebpf.MapSpec `ebpf:"lost"`
-	PercpuRings          *ebpf.MapSpec `ebpf:"percpu_rings"`
-	Scratches            *ebpf.MapSpec `ebpf:"scratches"`
-	Stops                *ebpf.MapSpec `ebpf:"stops"`
-	TlsAttached          *ebpf.MapSpec `ebpf:"tls_attached"`
-	TlsConns             *ebpf.MapSpec `ebpf:"tls_conns"`
-	TlsObjects           *ebpf.MapSpec `ebpf:"tls_objects"`
-	TlsOpened            *ebpf.MapSpec `ebpf:"tls_opened"`
-	TlsStops             *ebpf.MapSpec `ebpf:"tls_stops"`
-	TlsTasks             *ebpf.MapSpec `ebpf:"tls_tasks"`
-	UnixForeign          *ebpf.MapSpec `ebpf:"unix_foreign"`
-	UnixPaths            *ebpf.MapSpec `ebpf:"unix_paths"`
-	UnixResidents        *ebpf.MapSpec `ebpf:"unix_residents"`
-	UnixSockets          *ebpf.MapSpec `ebpf:"unix_sockets"`
-	UnixSocketsByAddress *ebpf.MapSpec `ebpf:"unix_sockets_by_address"`
+	Calls         *ebpf.MapSpec `ebpf:"calls"`
+	CallsByThread *ebpf.MapSpec `ebpf:"calls_by_thread"`
+	Changes       *ebpf.MapSpec `ebpf:"changes"`
+	Elisions      *ebpf.MapSpec `ebpf:"elisions"`
+	Events        *ebpf.MapSpec `ebpf:"events"`
+	Generations   *ebpf.MapSpec `ebpf:"generations"`
+	GoCalls       *ebpf.MapSpec `ebpf:"go_calls"`
+	Lost          *ebpf.MapSpec `ebpf:"lost"`
+	PercpuRings   *ebpf.MapSpec `ebpf:"percpu_rings"`
+	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
+	Stops         *ebpf.MapSpec `ebpf:"stops"`
+	TlsAttached   *ebpf.MapSpec `ebpf:"tls_attached"`
+	TlsConns      *ebpf.MapSpec `ebpf:"tls_conns"`
+	TlsObjects    *ebpf.MapSpec `ebpf:"tls_objects"`
+	TlsOpened     *ebpf.MapSpec `ebpf:"tls_opened"`
+	TlsStops      *ebpf.MapSpec `ebpf:"tls_stops"`
+	TlsTasks      *ebpf.MapSpec `ebpf:"tls_tasks"`
+	UnixForeign   *ebpf.MapSpec `ebpf:"unix_foreign"`
+	UnixPaths     *ebpf.MapSpec `ebpf:"unix_paths"`
+	UnixStates    *ebpf.MapSpec `ebpf:"unix_states"`
+	UnixVerdicts  *ebpf.MapSpec `ebpf:"unix_verdicts"`
 }
 
 // observerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -609,7 +597,6 @@ type observerVariableSpecs struct {
 	UnixByAddress         *ebpf.VariableSpec `ebpf:"unix_by_address"`
 	UnixListed            *ebpf.VariableSpec `ebpf:"unix_listed"`
 	UnixListedByNetwork   *ebpf.VariableSpec `ebpf:"unix_listed_by_network"`
-	UnixPass              *ebpf.VariableSpec `ebpf:"unix_pass"`
 	UnixScratch           *ebpf.VariableSpec `ebpf:"unix_scratch"`
 	UnixVersion           *ebpf.VariableSpec `ebpf:"unix_version"`
 	UnusedConsumer        *ebpf.VariableSpec `ebpf:"unused_consumer"`
@@ -645,28 +632,27 @@ func (o *observerObjects) Close() error {
 //
 // It can be passed to loadObserverObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observerMaps struct {
-	Calls                *ebpf.Map `ebpf:"calls"`
-	CallsByThread        *ebpf.Map `ebpf:"calls_by_thread"`
-	Changes              *ebpf.Map `ebpf:"changes"`
-	Elisions             *ebpf.Map `ebpf:"elisions"`
-	Events               *ebpf.Map `ebpf:"events"`
-	Generations          *ebpf.Map `ebpf:"generations"`
-	GoCalls              *ebpf.Map `ebpf:"go_calls"`
-	Lost                 *ebpf.Map `ebpf:"lost"`
-	PercpuRings          *ebpf.Map `ebpf:"percpu_rings"`
-	Scratches            *ebpf.Map `ebpf:"scratches"`
-	Stops                *ebpf.Map `ebpf:"stops"`
-	TlsAttached          *ebpf.Map `ebpf:"tls_attached"`
-	TlsConns             *ebpf.Map `ebpf:"tls_conns"`
-	TlsObjects           *ebpf.Map `ebpf:"tls_objects"`
-	TlsOpened            *ebpf.Map `ebpf:"tls_opened"`
-	TlsStops             *ebpf.Map `ebpf:"tls_stops"`
-	TlsTasks             *ebpf.Map `ebpf:"tls_tasks"`
-	UnixForeign          *ebpf.Map `ebpf:"unix_foreign"`
-	UnixPaths            *ebpf.Map `ebpf:"unix_paths"`
-	UnixResidents        *ebpf.Map `ebpf:"unix_residents"`
-	UnixSockets          *ebpf.Map `ebpf:"unix_sockets"`
-	UnixSocketsByAddress *ebpf.Map `ebpf:"unix_sockets_by_address"`
+	Calls         *ebpf.Map `ebpf:"calls"`
+	CallsByThread *ebpf.Map `ebpf:"calls_by_thread"`
+	Changes       *ebpf.Map `ebpf:"changes"`
+	Elisions      *ebpf.Map `ebpf:"elisions"`
+	Events        *ebpf.Map `ebpf:"events"`
+	Generations   *ebpf.Map `ebpf:"generations"`
+	GoCalls       *ebpf.Map `ebpf:"go_calls"`
+	Lost          *ebpf.Map `ebpf:"lost"`
+	PercpuRings   *ebpf.Map `ebpf:"percpu_rings"`
+	Scratches     *ebpf.Map `ebpf:"scratches"`
+	Stops         *ebpf.Map `ebpf:"stops"`
+	TlsAttached   *ebpf.Map `ebpf:"tls_attached"`
+	TlsConns      *ebpf.Map `ebpf:"tls_conns"`
+	TlsObjects    *ebpf.Map `ebpf:"tls_objects"`
+	TlsOpened     *ebpf.Map `ebpf:"tls_opened"`
+	TlsStops      *ebpf.Map `ebpf:"tls_stops"`
+	TlsTasks      *ebpf.Map `ebpf:"tls_tasks"`
+	UnixForeign   *ebpf.Map `ebpf:"unix_foreign"`
+	UnixPaths     *ebpf.Map `ebpf:"unix_paths"`
+	UnixStates    *ebpf.Map `ebpf:"unix_states"`
+	UnixVerdicts  *ebpf.Map `ebpf:"unix_verdicts"`
 }
 
 func (m *observerMaps) Close() error {
@@ -690,9 +676,8 @@ func (m *observerMaps) Close() error {
 		m.TlsTasks,
 		m.UnixForeign,
 		m.UnixPaths,
-		m.UnixResidents,
-		m.UnixSockets,
-		m.UnixSocketsByAddress,
+		m.UnixStates,
+		m.UnixVerdicts,
 	)
 }
 
@@ -716,7 +701,6 @@ type observerVariables struct {
 	UnixByAddress         *ebpf.Variable `ebpf:"unix_by_address"`
 	UnixListed            *ebpf.Variable `ebpf:"unix_listed"`
 	UnixListedByNetwork   *ebpf.Variable `ebpf:"unix_listed_by_network"`
-	UnixPass              *ebpf.Variable `ebpf:"unix_pass"`
 	UnixScratch           *ebpf.Variable `ebpf:"unix_scratch"`
 	UnixVersion           *ebpf.Variable `ebpf:"unix_version"`
 	UnusedConsumer        *ebpf.Variable `ebpf:"unused_consumer"`
@@ -796,8 +780,7 @@ type observerPrograms struct {
 	TracepointUnixSent     *ebpf.Program `ebpf:"tracepoint_unix_sent"`
 	UnixList               *ebpf.Program `ebpf:"unix_list"`
 	UnixListHeld           *ebpf.Program `ebpf:"unix_list_held"`
-	UnixPassExisting       *ebpf.Program `ebpf:"unix_pass_existing"`
-	UnixPassResidents      *ebpf.Program `ebpf:"unix_pass_residents"`
+	UnixPass               *ebpf.Program `ebpf:"unix_pass"`
 }
 
 func (p *observerPrograms) Close() error {
@@ -862,8 +845,7 @@ func (p *observerPrograms) Close() error {
 		p.TracepointUnixSent,
 		p.UnixList,
 		p.UnixListHeld,
-		p.UnixPassExisting,
-		p.UnixPassResidents,
+		p.UnixPass,
 	)
 }
 

@@ -177,10 +177,10 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 		unixScratch = scratches.MaxEntries
 		scratches.MaxEntries *= 2
 	}
-	if b.unixByAddress {
-		spec.Maps[observerMapUnixResidents].MaxEntries = 1
-	} else {
-		spec.Maps[observerMapUnixSocketsByAddress].MaxEntries = 1
+	if !b.unixByAddress {
+		states := spec.Maps[observerMapUnixStates]
+		states.MaxEntries *= 4
+		states.Flags |= unix.BPF_F_NO_PREALLOC
 		spec.Maps[observerMapUnixForeign].MaxEntries = 1
 	}
 	if features.HaveMapType(ebpf.TaskStorage) != nil {

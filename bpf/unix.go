@@ -3,7 +3,6 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -11,7 +10,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/link"
 )
 
 // ErrNoUnix is in the error of SetPaths if the probes cannot observe Unix sockets on this machine.
@@ -44,17 +42,9 @@ func unixListingTap() *tap {
 	return &tap{hooks: hooks, duplicates: 1}
 }
 
-// unixPassTap returns the tap of the passes, whose programs iterate over maps (PassUnix).
-func unixPassTap(shared map[string]*ebpf.Map) *tap {
-	over := func(name string) func(*ebpf.Program) (io.Closer, error) {
-		return func(program *ebpf.Program) (io.Closer, error) {
-			return link.AttachIter(link.IterOptions{Program: program, Map: shared[name]})
-		}
-	}
-	return &tap{duplicates: 1, hooks: []hook{
-		{observerProgUnixPassExisting, over(observerMapUnixSockets)},
-		{observerProgUnixPassResidents, over(observerMapUnixResidents)},
-	}}
+// unixPassTap returns the tap of the passes. Its program is not attached, but run (PassUnix).
+func unixPassTap() *tap {
+	return &tap{duplicates: 1, hooks: []hook{{program: observerProgUnixPass}}}
 }
 
 // load loads the taps, or sets err.
@@ -68,9 +58,18 @@ func (u *unixTaps) load(b *backend, object *ebpf.CollectionSpec, shared map[stri
 func (u *unixTaps) tryLoad(b *backend, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) error {
 	u.calls, u.listing = b.unixTap(), unixListingTap()
 	if !b.unixByAddress {
-		u.pass = unixPassTap(shared)
+		u.pass = unixPassTap()
 	}
-	return u.loaded().load(object, shared, types)
+	if err := u.loaded().load(object, shared, types); err != nil || u.pass == nil {
+		return err
+	}
+	return u.runPass() // the library examines the kernel at the first run, which needs privileges
+}
+
+// runPass runs a pass.
+func (u *unixTaps) runPass() error {
+	_, err := u.pass.loaded[0].Programs[observerProgUnixPass].Run(&ebpf.RunOptions{})
+	return err
 }
 
 // loaded returns the taps, none if they could not be loaded.
@@ -168,10 +167,10 @@ func (o *owned) setPaths(paths []Path) error {
 	return o.stops.renew(func() error { return o.shared.Variables[observerVarUnixVersion].Set(version + 1) })
 }
 
-// forgetUnixSockets removes the states by address. While the tap was detached, sockets may have been
-// freed.
+// forgetUnixSockets removes the states of all sockets. While the tap was detached, sockets may have
+// been freed.
 func (o *owned) forgetUnixSockets() error {
-	return deleteKeys[observerUnixState](o.shared.Maps[observerMapUnixSocketsByAddress], func(uint64) bool { return true })
+	return deleteKeys[observerUnixState](o.shared.Maps[observerMapUnixStates], func(uint64) bool { return true })
 }
 
 // deleteKeys removes the entries of a map whose keys satisfy a condition.
@@ -246,12 +245,7 @@ func (p *Probes) PassUnix() error {
 	if err != nil || version == 0 {
 		return err
 	}
-	var pass uint32
-	counter := o.shared.Variables[observerVarUnixPass]
-	if err := errors.Join(counter.Get(&pass), counter.Set(pass+1)); err != nil {
-		return fmt.Errorf("pass over Unix sockets: %w", err)
-	}
-	if err := p.iterate(o.unix.pass); err != nil {
+	if err := o.unix.runPass(); err != nil {
 		return fmt.Errorf("pass over Unix sockets: %w", err)
 	}
 	return nil

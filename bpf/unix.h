@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Unix sockets. A connection is observed by the name that its server bound: an accepted socket has
- * the name of the socket that listened, and the client has it at the other end. The verdict is kept
- * with the socket, because it costs several reads, and the machine has many other Unix sockets.
- *
- * The tracepoints keep it in the storage of the socket. fentry and kprobe keep it by the address of
- * the socket (by_address), because not every kernel has that storage, and kprobes never have it.
+ * the name of the socket that listened, and the client has it at the other end. That costs several
+ * reads, and the machine has many other Unix sockets, so it is noted that a socket is foreign: the
+ * tracepoints note it in the storage of the socket, fentry and kprobe by its address (by_address),
+ * because not every kernel has that storage, and kprobes never have it.
  */
 #ifndef OBSERVER_UNIX_H
 #define OBSERVER_UNIX_H
@@ -41,6 +40,12 @@ static __always_inline struct sock *unix_peer(struct sock *sk)
 static __always_inline bool unix_dead(struct sock *sk)
 {
 	return BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DEAD_BIT & 1;
+}
+
+/* The kernel's number of a socket, which no other socket has; 0 if it has none yet. */
+static __always_inline __u64 unix_cookie(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 }
 
 /* Decides whether a connected socket is observed, by its own name, or that of the other end. */
@@ -80,132 +85,143 @@ static __always_inline __u64 unix_foreign_word(struct sock *sk)
 }
 
 /* True if a socket is known not to be observed. */
-static __always_inline bool unix_is_foreign(struct sock *sk)
+static __always_inline bool unix_is_foreign(struct sock *sk, bool by_address)
 {
-	__u64 *word = unix_foreign_slot(sk);
+	__u64 *word;
+	__u32 *version;
 
+	if (!by_address) {
+		version = bpf_sk_storage_get(&unix_verdicts, sk, 0, 0);
+		return version && *version == unix_version;
+	}
+	word = unix_foreign_slot(sk);
 	return word && *word == unix_foreign_word(sk);
+}
+
+/* Notes that a socket is foreign. */
+static __always_inline void note_unix_foreign(struct sock *sk, bool by_address)
+{
+	__u64 *word;
+	__u32 *version;
+
+	if (!by_address) {
+		version = bpf_sk_storage_get(&unix_verdicts, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (version)
+			*version = unix_version;
+		return;
+	}
+	word = unix_foreign_slot(sk);
+	if (word)
+		*word = unix_foreign_word(sk);
+}
+
+static __always_inline struct unix_state *unix_state_at(__u64 address, __u64 cookie)
+{
+	struct unix_state *state = bpf_map_lookup_elem(&unix_states, &address);
+
+	return state && state->cookie == cookie ? state : (void *)0;
 }
 
 /* The stored state of a socket; NULL if it has none. */
 static __always_inline struct unix_state *stored_unix_state(struct sock *sk, bool by_address)
 {
-	__u64 address;
-
-	if (!by_address)
-		return bpf_sk_storage_get(&unix_sockets, sk, 0, 0);
-	address = address_of(sk);
-	return bpf_map_lookup_elem(&unix_sockets_by_address, &address);
+	return unix_state_at(address_of(sk), by_address ? 0 : sk->__sk_common.skc_cookie.counter);
 }
 
-/* Creates the state of a socket; NULL if there is no memory for it. */
+/* The stored state of the other end of a connection; NULL if it has none. */
+static __always_inline struct unix_state *other_unix_state(struct unix_state *state)
+{
+	return state->peer ? unix_state_at(state->peer, state->peer_cookie) : (void *)0;
+}
+
+/* Reports the end of a socket. */
+static __always_inline void end_unix(struct sock *sk, struct unix_state *state)
+{
+	struct unix_state *other;
+	struct event e = {};
+	__s32 unread = 0;
+
+	if (state->role == ROLE_NONE)
+		return;
+	begin_generation(sk);
+	other = other_unix_state(state);
+	if (other && other->whole && state->whole)
+		unread = other->sent - state->received;
+	put_unix(&e, sk, state->role, state);
+	e.kind = EVENT_CLOSED;
+	e.time = bpf_ktime_get_ns();
+	e.seq = state->sent;
+	e.received_seq = state->received;
+	e.unread = unread <= 0 ? 0 : unread > 255 ? 255 : unread;
+	submit(&e, sizeof(e));
+	state->role = ROLE_NONE;
+}
+
+/* Sets the cookies of both ends, and deletes the state of a socket that was here before. */
+static __always_inline void number_unix(struct sock *sk, struct unix_state *new)
+{
+	struct unix_sock *this = bpf_skc_to_unix_sock(sk);
+	__u64 address = address_of(sk);
+	struct unix_state *old;
+
+	new->cookie = bpf_get_socket_cookie(sk);
+	if (this && this->peer)
+		new->peer_cookie = bpf_get_socket_cookie(this->peer);
+	old = bpf_map_lookup_elem(&unix_states, &address);
+	if (!old || old->cookie == new->cookie)
+		return;
+	end_unix(sk, old);
+	bpf_map_delete_elem(&unix_states, &address);
+}
+
+/*
+ * Creates the state of a socket. NULL if it needs none, because it is not connected, is a datagram
+ * socket, or is foreign; or if there is no memory for it. Another thread may create it too.
+ */
 static __always_inline struct unix_state *create_unix_state(struct sock *sk, bool by_address)
 {
-	static const struct unix_state none = {};
-	struct unix_state *state;
-	__u64 address;
+	__u16 type = BPF_CORE_READ(sk, sk_type);
+	struct unix_state new = {}, *state;
+	__u64 address = address_of(sk);
 
-	if (by_address) {
-		address = address_of(sk);
-		bpf_map_update_elem(&unix_sockets_by_address, &address, &none, BPF_NOEXIST);
-		state = bpf_map_lookup_elem(&unix_sockets_by_address, &address);
-	} else {
-		state = bpf_sk_storage_get(&unix_sockets, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		if (!state) /* two calls create the storage of one socket, and the second one fails */
-			state = bpf_sk_storage_get(&unix_sockets, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if ((type != SOCK_STREAM && type != SOCK_SEQPACKET) ||
+	    BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+		return 0;
+	new.begun = unix_listed != unix_version;
+	judge_unix(sk, &new);
+	if (new.role == ROLE_NONE && !new.peer_observed) {
+		note_unix_foreign(sk, by_address);
+		return 0;
 	}
+	new.generation = bpf_ktime_get_ns();
+	new.version = unix_version;
+	new.sequenced = type == SOCK_SEQPACKET;
+	new.peer = address_of(unix_peer(sk));
+	if (!by_address)
+		number_unix(sk, &new);
+	if (new.role != ROLE_NONE)
+		begin_generation(sk);
+	bpf_map_update_elem(&unix_states, &address, &new, BPF_NOEXIST);
+	state = bpf_map_lookup_elem(&unix_states, &address);
 	if (!state)
 		count_loss(LOST_NO_STORAGE);
 	return state;
 }
 
-/*
- * True if a socket without a state needs one: it is connected, is not a datagram socket, and by
- * address only if it is observed. Else it is stored as foreign.
- */
-static __always_inline bool needs_unix_state(struct sock *sk, bool by_address)
-{
-	__u16 type = BPF_CORE_READ(sk, sk_type);
-	struct unix_state verdict = {};
-	__u64 *word;
-
-	if ((type != SOCK_STREAM && type != SOCK_SEQPACKET) ||
-	    BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
-		return false;
-	if (!by_address)
-		return true;
-	judge_unix(sk, &verdict);
-	if (verdict.role != ROLE_NONE)
-		return true;
-	word = unix_foreign_slot(sk);
-	if (word)
-		*word = unix_foreign_word(sk);
-	return false;
-}
-
-/* Reports that an observed socket was freed. The offsets of its streams went with it. */
-static __always_inline void submit_unix_freed(__u64 address, struct unix_resident *resident)
-{
-	struct unix_state state = {.generation = resident->generation, .path = resident->path};
-	struct event e = {};
-
-	put_unix(&e, (struct sock *)address, resident->role, &state);
-	e.kind = EVENT_CLOSED;
-	e.time = bpf_ktime_get_ns();
-	e.flags = FLAG_UNPLACED;
-	submit(&e, sizeof(e));
-}
-
-/* Notes whether a socket is observed, for the passes. */
-static __always_inline void note_unix_resident(struct sock *sk, struct unix_state *state)
-{
-	struct unix_resident new = {}, *old;
-	__u64 address = address_of(sk);
-
-	old = bpf_map_lookup_elem(&unix_residents, &address);
-	if (old && old->generation != state->generation)
-		submit_unix_freed(address, old);
-	if (state->role == ROLE_NONE) {
-		if (old)
-			bpf_map_delete_elem(&unix_residents, &address);
-		return;
-	}
-	new.generation = state->generation;
-	new.path = state->path;
-	new.role = state->role;
-	new.pass = unix_pass;
-	if (bpf_map_update_elem(&unix_residents, &address, &new, BPF_ANY))
-		count_loss(LOST_NO_STORAGE);
-}
-
-/*
- * The state of a Unix socket with a current verdict; NULL if there is none, because the socket is
- * not connected, or foreign.
- */
+/* The state of a Unix socket with a current verdict; NULL if it needs none. */
 static __always_inline struct unix_state *current_unix_state(struct sock *sk, bool by_address)
 {
 	struct unix_state *state;
 
-	if (by_address && unix_is_foreign(sk))
+	if (unix_is_foreign(sk, by_address))
 		return 0;
 	state = stored_unix_state(sk, by_address);
-	if (state && state->version == unix_version)
+	if (!state)
+		return create_unix_state(sk, by_address);
+	if (state->version == unix_version)
 		return state;
-	if (!state) {
-		if (!needs_unix_state(sk, by_address))
-			return 0;
-		state = create_unix_state(sk, by_address);
-		if (!state)
-			return 0;
-		state->generation = bpf_ktime_get_ns();
-		state->begun = unix_listed != unix_version;
-		state->sequenced = BPF_CORE_READ(sk, sk_type) == SOCK_SEQPACKET;
-	} else {
-		state->begun = true;
-	}
+	state->begun = true;
 	judge_unix(sk, state);
-	if (!by_address)
-		note_unix_resident(sk, state);
 	if (state->role != ROLE_NONE)
 		begin_generation(sk);
 	state->version = unix_version;
@@ -238,16 +254,16 @@ static __always_inline __u32 unix_unread(struct sock *sk, bool *known)
  * a connection of which both ends were counted from the beginning. Only a lower bound while another
  * thread receives from the same socket.
  */
-static __always_inline __u32 unix_received_offset(struct sock *sk, struct unix_state *state, struct sock *peer)
+static __always_inline __u32 unix_received_offset(struct sock *sk, struct unix_state *state)
 {
 	struct unix_state *other;
 	__u32 received, sent;
 	bool known;
 
 	received = state->received;
-	if (!state->whole || !peer)
+	if (!state->whole)
 		return received;
-	other = bpf_sk_storage_get(&unix_sockets, peer, 0, 0);
+	other = other_unix_state(state);
 	if (!other || !other->whole || other->version != unix_version)
 		return received;
 	sent = other->sent; /* before the queue: a send counts after it has filled the queue */
@@ -396,31 +412,6 @@ static __always_inline void unix_received(struct sock *sk, struct unix_state *st
 	submit_unix_call(sk, state, EVENT_RECEIVED, time, seq, cursor, n, first);
 }
 
-/* Reports the end of a socket. other is the state of the other end, and NULL if it is not known. */
-static __always_inline void end_unix(struct sock *sk, struct unix_state *state, struct unix_state *other,
-				     bool by_address)
-{
-	__u64 address = address_of(sk);
-	__s32 unread = 0;
-	struct event e = {};
-
-	if (state->role == ROLE_NONE)
-		return;
-	begin_generation(sk);
-	if (other && other->whole && state->whole)
-		unread = other->sent - state->received;
-	put_unix(&e, sk, state->role, state);
-	e.kind = EVENT_CLOSED;
-	e.time = bpf_ktime_get_ns();
-	e.seq = state->sent;
-	e.received_seq = state->received;
-	e.unread = unread <= 0 ? 0 : unread > 255 ? 255 : unread;
-	submit(&e, sizeof(e));
-	state->role = ROLE_NONE;
-	if (!by_address) /* kprobes may not use this map before 6.1 */
-		bpf_map_delete_elem(&unix_residents, &address);
-}
-
 /* True if the result of a call that transferred nothing says that the other end has ended. */
 static __always_inline bool unix_ended(struct sock *sk, int result)
 {
@@ -445,37 +436,34 @@ static __always_inline void end_unix_peer(struct sock *sk, struct unix_state *st
 /*
  * A call that transferred nothing. No tracepoint reports that a Unix socket is closed, but its other
  * end finds out by such a call: the end of the stream, or an error. Behind a receive that finds the
- * other end closed, nothing can follow in either direction, so this end counts as closed too.
+ * other end closed, nothing can follow in either direction, so this end counts as closed too. A
+ * receive of no bytes may find that while there is something to receive.
  */
 static __always_inline void unix_failed(struct sock *sk, struct unix_state *state, int result, bool receiving)
 {
 	bool reported = state->peer_ended;
-	struct unix_sock *this;
 	struct unix_state *other;
 	struct sock *peer;
 	bool dead;
 
 	if (!unix_ended(sk, result))
 		return;
-	this = bpf_skc_to_unix_sock(sk);
-	if (!this)
-		return;
-	peer = this->peer;
+	peer = unix_peer(sk);
 	if (!peer)
 		return;
 	dead = unix_dead(peer);
 	if (reported && !(dead && receiving))
 		return;
 	end_unix_peer(sk, state, result);
-	other = bpf_sk_storage_get(&unix_sockets, peer, 0, 0);
+	other = other_unix_state(state);
 	if (other && other->version == unix_version && other->role != ROLE_NONE) {
 		if (dead)
-			end_unix(peer, other, state, false);
+			end_unix(peer, other);
 		else if (!reported)
 			submit_unix(peer, other, EVENT_HALF_CLOSED, bpf_ktime_get_ns(), 0);
 	}
-	if (dead && receiving)
-		end_unix(sk, state, other, false);
+	if (dead && receiving && state->peer_ended)
+		end_unix(sk, state);
 }
 
 /*
@@ -494,9 +482,8 @@ static __always_inline bool unix_orphaned(struct sock *sk, struct unix_state *st
 	return true;
 }
 
-/* Reports an observed socket that exists. peer is the other end; received the offset behind the bytes received. */
-static __always_inline void list_unix(struct sock *sk, struct unix_state *state, struct sock *peer, __u32 received,
-				      bool known)
+/* Reports an observed socket that exists. received is the offset behind the bytes received. */
+static __always_inline void list_unix(struct sock *sk, struct unix_state *state, __u32 received, bool known)
 {
 	if (unix_sequenced(sk, state))
 		return;
@@ -506,7 +493,7 @@ static __always_inline void list_unix(struct sock *sk, struct unix_state *state,
 		return;
 	}
 	begin_unix(sk, state, bpf_ktime_get_ns());
-	if (!unix_orphaned(sk, state, peer, known)) {
+	if (!unix_orphaned(sk, state, unix_peer(sk), known)) {
 		submit_unix_at(sk, state, EVENT_EXISTING, bpf_ktime_get_ns(), 0, received);
 		return;
 	}
@@ -523,41 +510,41 @@ static __always_inline bool unix_known(struct sock *sk, bool by_address)
 	return state && state->version == unix_version;
 }
 
-/* Finds a socket in a pass: one that exists, and either end of which may have closed. */
-static __always_inline void pass_unix(struct sock *sk, struct unix_state *state)
+/*
+ * True if the socket that a state is for was freed. What is read is that socket, what is left of it,
+ * or another one at its address.
+ */
+static __always_inline bool unix_was_freed(struct sock *sk, struct unix_state *state)
 {
-	struct unix_resident *resident;
-	__u64 address = address_of(sk);
-	struct sock *peer;
-
-	if (state->role == ROLE_NONE)
-		return;
-	if (unix_dead(sk)) {
-		end_unix(sk, state, 0, false);
-		return;
-	}
-	resident = bpf_map_lookup_elem(&unix_residents, &address);
-	if (resident)
-		resident->pass = unix_pass;
-	peer = unix_peer(sk);
-	if (!state->peer_ended && state->version == unix_version && unix_orphaned(sk, state, peer, true)) {
-		state->peer_ended = true;
-		submit_unix(sk, state, EVENT_PEER_CLOSED, bpf_ktime_get_ns(), 0);
-	}
+	return unix_cookie(sk) != state->cookie || !BPF_CORE_READ(sk, __sk_common.skc_refcnt.refs.counter);
 }
 
 /*
- * Ends an observed socket that two passes did not find: it was freed. One pass can overlook a
- * socket, because the kernel goes on by position when others are freed meanwhile.
+ * Looks at a socket in a pass: either end may have closed without a call that found it. The state of
+ * a freed socket remains for one more pass, in which the other end may need it.
  */
-static __always_inline void pass_unix_resident(__u64 address, struct unix_resident *resident)
+static long pass_unix_state(void *map, __u64 *address, struct unix_state *state, void *context)
 {
-	struct unix_resident freed = *resident;
+	struct sock *sk = (struct sock *)*address;
+	bool freed = unix_was_freed(sk, state);
+	__u64 key = *address;
 
-	if ((__s32)(unix_pass - freed.pass) < 2)
-		return;
-	bpf_map_delete_elem(&unix_residents, &address);
-	submit_unix_freed(address, &freed);
+	if (freed && state->freed) {
+		bpf_map_delete_elem(&unix_states, &key);
+		return 0;
+	}
+	state->freed = freed;
+	if (freed || unix_dead(sk)) {
+		end_unix(sk, state);
+		return 0;
+	}
+	if (state->role == ROLE_NONE || state->peer_ended || state->version != unix_version)
+		return 0;
+	if (unix_orphaned(sk, state, unix_peer(sk), true)) {
+		state->peer_ended = true;
+		submit_unix(sk, state, EVENT_PEER_CLOSED, bpf_ktime_get_ns(), 0);
+	}
+	return 0;
 }
 
 static __always_inline void list_unix_by_address(struct sock *sk)
@@ -566,22 +553,16 @@ static __always_inline void list_unix_by_address(struct sock *sk)
 	struct unix_state *state = current_unix_state(sk, true);
 
 	if (state && state->role != ROLE_NONE)
-		list_unix(sk, state, unix_peer(sk), state->received, known);
+		list_unix(sk, state, state->received, known);
 }
 
 static __always_inline void list_unix_by_storage(struct sock *sk)
 {
 	bool known = unix_known(sk, false);
 	struct unix_state *state = current_unix_state(sk, false);
-	struct unix_sock *this;
-	struct sock *peer = 0;
 
-	if (!state || state->role == ROLE_NONE)
-		return;
-	this = bpf_skc_to_unix_sock(sk);
-	if (this)
-		peer = this->peer;
-	list_unix(sk, state, peer, unix_received_offset(sk, state, peer), known);
+	if (state && state->role != ROLE_NONE)
+		list_unix(sk, state, unix_received_offset(sk, state), known);
 }
 
 /* -- calls whose start is probed: the states are by address -- */
@@ -593,7 +574,7 @@ static __always_inline struct call *unix_started(struct sock *sk, struct msghdr 
 	struct task_calls *calls;
 	struct call *call;
 
-	if (!state || state->role == ROLE_NONE)
+	if (!state || (state->role == ROLE_NONE && !sending))
 		return 0;
 	calls = current_calls();
 	if (!calls)
@@ -625,13 +606,8 @@ static __always_inline void unix_send_started(struct sock *sk, struct msghdr *ms
 
 static __always_inline void unix_receive_started(struct sock *sk, struct msghdr *msg, __u32 flags, bool direct)
 {
-	struct call *call;
-
-	if (flags & NOT_A_READ)
-		return;
-	call = unix_started(sk, msg, false, direct);
-	if (call && flags & MSG_TRUNC)
-		call->cursor.memory = MEMORY_NONE;
+	if (!(flags & NOT_A_READ))
+		unix_started(sk, msg, false, direct);
 }
 
 /*
@@ -644,7 +620,7 @@ static __always_inline void unix_returned(struct sock *sk, int result, bool send
 	struct task_calls *calls;
 	struct call *call;
 
-	if (sk && unix_is_foreign(sk))
+	if (sk && unix_is_foreign(sk, true))
 		return;
 	calls = existing_calls();
 	if (!calls)
@@ -676,11 +652,11 @@ static __always_inline void unix_released(struct sock *sk)
 {
 	struct unix_state *state;
 
-	if (!sk || unix_is_foreign(sk))
+	if (!sk || unix_is_foreign(sk, true))
 		return;
 	state = stored_unix_state(sk, true);
 	if (state && state->version == unix_version)
-		end_unix(sk, state, 0, true);
+		end_unix(sk, state);
 }
 
 /* The application says that it sends no more. */
@@ -688,7 +664,7 @@ static __always_inline void unix_shut_down(struct sock *sk, int how)
 {
 	struct unix_state *state;
 
-	if (how == SHUT_RD || unix_is_foreign(sk))
+	if (how == SHUT_RD || unix_is_foreign(sk, true))
 		return;
 	state = unix_state_of(sk, true);
 	if (state && state->role != ROLE_NONE)
@@ -703,7 +679,7 @@ static __always_inline void unix_freed(struct sock *sk)
 	if (word && *word >> 16 == address << 16 >> 16)
 		*word = 0;
 	else
-		bpf_map_delete_elem(&unix_sockets_by_address, &address);
+		bpf_map_delete_elem(&unix_states, &address);
 }
 
 /* The start of a send on a socket whose messages are no stream. */
@@ -711,7 +687,7 @@ static __always_inline void unix_message_sent(struct sock *sk)
 {
 	struct unix_state *state;
 
-	if (unix_is_foreign(sk))
+	if (unix_is_foreign(sk, true))
 		return;
 	state = unix_state_of(sk, true);
 	if (state && state->role != ROLE_NONE)
@@ -746,10 +722,8 @@ static __always_inline bool unix_already_run(bool sending)
 static __always_inline void unix_received_from(struct sock *sk, struct unix_state *state, struct cursor *cursor,
 					       __u32 n)
 {
-	struct unix_sock *this = bpf_skc_to_unix_sock(sk);
-
-	if (this && state->role != ROLE_NONE) {
-		__u32 end = unix_received_offset(sk, state, this->peer);
+	if (state->role != ROLE_NONE) {
+		__u32 end = unix_received_offset(sk, state);
 
 		if ((__s32)(end - state->received - n) > 0)
 			state->received = end - n;
@@ -757,7 +731,7 @@ static __always_inline void unix_received_from(struct sock *sk, struct unix_stat
 	unix_received(sk, state, cursor, n, false);
 }
 
-static __always_inline void unix_call_ended(struct sock *sk, int result, int flags, bool sending)
+static __always_inline void unix_call_ended(struct sock *sk, int result, bool sending)
 {
 	struct cursor cursor = {};
 	struct unix_state *state;
@@ -772,8 +746,6 @@ static __always_inline void unix_call_ended(struct sock *sk, int result, int fla
 		cursor_of_syscall(&cursor, result, sending);
 	if (sending && cursor.memory != MEMORY_NONE)
 		urgent = syscall_send_flags(task_registers(bpf_get_current_task_btf())) & MSG_OOB;
-	if (flags & MSG_TRUNC)
-		cursor.memory = MEMORY_NONE;
 	if (result <= 0)
 		unix_failed(sk, state, result, !sending);
 	else if (sending)

@@ -85,12 +85,13 @@ func rules(write bool) []rule {
 		rule{unix.SYS_PRCTL, allow, &test{argument: 0, oneOf: []uint32{unix.PR_SET_VMA, unix.PR_GET_DUMPABLE}}},
 		rule{unix.SYS_IOCTL, allow, &test{argument: 1, oneOf: []uint32{unix.TCGETS, unix.PERF_EVENT_IOC_DISABLE}}},
 		rule{unix.SYS_SOCKET, allow, &test{argument: 0, oneOf: []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}}},
-		// Read and write maps, run iterators, attach own programs, end links. No loading, creating, pinning, or opening
+		// Read and write maps, run iterators and own programs, attach own programs, end links. No loading, creating, pinning, or opening
 		// by ID.
 		rule{unix.SYS_BPF, allow, &test{argument: 0, oneOf: []uint32{
 			unix.BPF_MAP_LOOKUP_ELEM, unix.BPF_MAP_UPDATE_ELEM, unix.BPF_MAP_DELETE_ELEM, unix.BPF_MAP_GET_NEXT_KEY,
 			unix.BPF_MAP_LOOKUP_BATCH, unix.BPF_MAP_UPDATE_BATCH, unix.BPF_MAP_DELETE_BATCH, unix.BPF_OBJ_GET_INFO_BY_FD,
 			unix.BPF_LINK_CREATE, unix.BPF_RAW_TRACEPOINT_OPEN, unix.BPF_LINK_DETACH, unix.BPF_ITER_CREATE, unix.BPF_PROG_DETACH,
+			unix.BPF_PROG_RUN,
 		}}},
 	)
 }
