@@ -155,6 +155,36 @@ func TestUnixSocketSpliced(t *testing.T) {
 	}
 }
 
+// The other end has closed behind its reply. A receive of no bytes finds that, and still the reply counts, which MSG_TRUNC does not
+// discard over Unix sockets.
+func TestUnixSocketEmptyReceive(t *testing.T) {
+	t.Parallel()
+	RequireProbes(t, "Unix sockets have no packets")
+	path := filepath.Join(t.TempDir(), "empty.sock")
+	o := mustObserver(t, observingPath("client", path)+roomy)
+	client, server := pathPair(t, path)
+	mustPass(t, client, server, request("GET", "key"))
+	reply := []byte("$-1\r\n")
+	_, err := server.Write(reply)
+	require.NoError(t, err)
+	require.NoError(t, server.Close())
+	mustControl(t, client, func(fd int) error {
+		n, _, err := unix.Recvfrom(fd, nil, 0)
+		assert.Zero(t, n)
+		return err
+	})
+	received := make([]byte, len(reply))
+	mustControl(t, client, func(fd int) error {
+		_, _, err := unix.Recvfrom(fd, received, unix.MSG_TRUNC)
+		return err
+	})
+	assert.Equal(t, reply, received)
+	require.NoError(t, client.Close())
+	o.mustSeePool("path", 0, 0)
+	o.assertPath(counts{"get": 1})
+	assert.Zero(t, o.mustScrape().sum("redis_commands_total", "status=error"))
+}
+
 // The last byte of a send with MSG_OOB is no part of the stream that the other end receives.
 func TestUnixSocketUrgent(t *testing.T) {
 	t.Parallel()
