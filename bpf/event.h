@@ -21,7 +21,8 @@ enum event_kind {
 	EVENT_CLOSED,	    /* the socket no longer exists */
 	EVENT_OPENING,	    /* payload passes before the connection is established: TCP Fast Open */
 	EVENT_OTHER_STREAM, /* the probes cannot read this kind of socket: enum stream in reason */
-	EVENT_TLS_USER,	    /* the process seq moves TLS records of the connection, and no library of it is probed */
+	EVENT_TLS_USER,	    /* the process seq moves TLS records of the connection outside of probed calls; len: 1 if */
+			    /* its library does not call the socket, so that its BIOs must be probed, else 0 */
 };
 
 /* The end of the connection that is observed. */
@@ -100,6 +101,9 @@ enum tls_role {
 	TLS_READ_EX_END,
 	TLS_OTHER_START, /* of a function that moves ciphertext but no plaintext that counts */
 	TLS_FREE,	 /* the start of a function that ends an object */
+	TLS_CLEAR,	 /* the start of a function that ends its connection; it keeps its BIOs */
+	TLS_SET_BIO,	 /* the start of a function that gives an object its BIOs */
+	TLS_BIO_WRITE,	 /* the start of a function that writes to a BIO */
 	TLS_GO_WRITE_START,
 	TLS_GO_WRITE_END,
 	TLS_GO_READ_START,

@@ -4,7 +4,7 @@
  * The programs. Each one fetches its arguments and calls a function of calls.h, which all backends
  * share. A tap is a set of these programs (tap.go).
  */
-#include "tls.h"
+#include "ciphertext.h"
 #include "unix.h"
 
 #define __VMLINUX_H__ /* bpf_tracing.h: the registers have their kernel names */
@@ -595,12 +595,14 @@ int tls_point(struct pt_regs *ctx)
 	__u64 cookie = bpf_get_attach_cookie(ctx);
 	__u64 stack = PT_REGS_SP(ctx) + TLS_COOKIE_FRAME(cookie);
 	__u64 ssl = PT_REGS_PARM1(ctx), buffer = PT_REGS_PARM2(ctx), out = 0;
-	__u64 fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
+	__u64 third = PT_REGS_PARM3(ctx), fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
 	__u64 go_first = GO_ARGUMENT_1(ctx), go_second = GO_ARGUMENT_2(ctx), goroutine = GO_GOROUTINE(ctx);
 	__u16 attachment = TLS_COOKIE_ATTACHMENT(cookie);
 	__u8 role = TLS_COOKIE_ROLE(cookie);
 	__s32 returned = PT_REGS_RC(ctx);
+	struct tls_task *task;
 
+	barrier_var(third);
 	barrier_var(fourth);
 	barrier_var(fifth);
 	barrier_var(go_first);
@@ -631,6 +633,16 @@ int tls_point(struct pt_regs *ctx)
 		return 0;
 	case TLS_FREE:
 		tls_freed(ssl);
+		return 0;
+	case TLS_CLEAR:
+		unbind_tls(ssl);
+		return 0;
+	case TLS_SET_BIO:
+		tls_bio_set(ssl, third, attachment);
+		return 0;
+	case TLS_BIO_WRITE:
+		task = tls_task(false);
+		bio_written(ssl, buffer, third, task ? tls_call_around(task, stack) : (void *)0);
 		return 0;
 	case TLS_GO_WRITE_START:
 	case TLS_GO_READ_START:

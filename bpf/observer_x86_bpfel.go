@@ -226,22 +226,64 @@ type observerTaskCalls struct {
 	Pad         uint32
 }
 
-type observerTlsConn struct {
+type observerTlsBio struct {
+	_          structs.HostLayout
+	Other      uint64
+	Produced   uint32
+	Attachment uint16
+	Set        bool
+	Pad        uint8
+}
+
+type observerTlsBioKey struct {
 	_       structs.HostLayout
-	Head    observerEvent
-	Ssl     uint64
-	Retried uint64
+	Address uint64
 	Tgid    uint32
-	Pad     uint32
-	Edge    [2]uint32
-	Hole    [2]uint32
-	Offset  [2]uint32
+	Kind    uint32
+}
+
+type observerTlsConn struct {
+	_          structs.HostLayout
+	Head       observerEvent
+	Ssl        uint64
+	Bio        uint64
+	Retried    uint64
+	Tgid       uint32
+	Attachment uint16
+	Pad        uint16
+	Edge       [2]uint32
+	Hole       [2]uint32
+	Offset     [2]uint32
+}
+
+type observerTlsHeld struct {
+	_     structs.HostLayout
+	Texts [2]struct {
+		_     structs.HostLayout
+		Event observerEvent
+		Data  [2048]uint8
+		Lost  uint64
+	}
+	Attachment uint64
+}
+
+type observerTlsMark struct {
+	_     structs.HostLayout
+	Bytes [16]uint8
+	Tgid  uint64
 }
 
 type observerTlsObject struct {
 	_    structs.HostLayout
 	Ssl  uint64
 	Tgid uint64
+}
+
+type observerTlsPending struct {
+	_        structs.HostLayout
+	Bio      uint64
+	Position uint32
+	Pad      uint32
 }
 
 type observerTlsRole uint32
@@ -258,10 +300,13 @@ const (
 	observerTlsRoleTLS_READ_EX_END       observerTlsRole = 9
 	observerTlsRoleTLS_OTHER_START       observerTlsRole = 10
 	observerTlsRoleTLS_FREE              observerTlsRole = 11
-	observerTlsRoleTLS_GO_WRITE_START    observerTlsRole = 12
-	observerTlsRoleTLS_GO_WRITE_END      observerTlsRole = 13
-	observerTlsRoleTLS_GO_READ_START     observerTlsRole = 14
-	observerTlsRoleTLS_GO_READ_END       observerTlsRole = 15
+	observerTlsRoleTLS_CLEAR             observerTlsRole = 12
+	observerTlsRoleTLS_SET_BIO           observerTlsRole = 13
+	observerTlsRoleTLS_BIO_WRITE         observerTlsRole = 14
+	observerTlsRoleTLS_GO_WRITE_START    observerTlsRole = 15
+	observerTlsRoleTLS_GO_WRITE_END      observerTlsRole = 16
+	observerTlsRoleTLS_GO_READ_START     observerTlsRole = 17
+	observerTlsRoleTLS_GO_READ_END       observerTlsRole = 18
 )
 
 type observerTlsTask struct {
@@ -290,8 +335,12 @@ type observerTlsTask struct {
 		Silent     bool
 		Pad        [5]uint8
 	}
-	Reported bool
-	Pad      [7]uint8
+}
+
+type observerTlsUser struct {
+	_        structs.HostLayout
+	Event    observerEvent
+	Buffered uint64
 }
 
 type observerUnixName struct {
@@ -344,11 +393,15 @@ const (
 	observerMapScratches               = "scratches"
 	observerMapStops                   = "stops"
 	observerMapTlsAttached             = "tls_attached"
+	observerMapTlsBios                 = "tls_bios"
 	observerMapTlsConns                = "tls_conns"
+	observerMapTlsHeld                 = "tls_held"
 	observerMapTlsObjects              = "tls_objects"
 	observerMapTlsOpened               = "tls_opened"
+	observerMapTlsPending              = "tls_pending"
 	observerMapTlsStops                = "tls_stops"
 	observerMapTlsTasks                = "tls_tasks"
+	observerMapTlsUsers                = "tls_users"
 	observerMapUnixForeign             = "unix_foreign"
 	observerMapUnixPaths               = "unix_paths"
 	observerMapUnixStates              = "unix_states"
@@ -414,6 +467,7 @@ const (
 	observerProgUnixList               = "unix_list"
 	observerProgUnixListHeld           = "unix_list_held"
 	observerProgUnixPass               = "unix_pass"
+	observerVarBiosSeen                = "bios_seen"
 	observerVarClientPorts             = "client_ports"
 	observerVarConsumerState           = "consumer_state"
 	observerVarDuplicate               = "duplicate"
@@ -566,11 +620,15 @@ type observerMapSpecs struct {
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Stops         *ebpf.MapSpec `ebpf:"stops"`
 	TlsAttached   *ebpf.MapSpec `ebpf:"tls_attached"`
+	TlsBios       *ebpf.MapSpec `ebpf:"tls_bios"`
 	TlsConns      *ebpf.MapSpec `ebpf:"tls_conns"`
+	TlsHeld       *ebpf.MapSpec `ebpf:"tls_held"`
 	TlsObjects    *ebpf.MapSpec `ebpf:"tls_objects"`
 	TlsOpened     *ebpf.MapSpec `ebpf:"tls_opened"`
+	TlsPending    *ebpf.MapSpec `ebpf:"tls_pending"`
 	TlsStops      *ebpf.MapSpec `ebpf:"tls_stops"`
 	TlsTasks      *ebpf.MapSpec `ebpf:"tls_tasks"`
+	TlsUsers      *ebpf.MapSpec `ebpf:"tls_users"`
 	UnixForeign   *ebpf.MapSpec `ebpf:"unix_foreign"`
 	UnixPaths     *ebpf.MapSpec `ebpf:"unix_paths"`
 	UnixStates    *ebpf.MapSpec `ebpf:"unix_states"`
@@ -581,6 +639,7 @@ type observerMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type observerVariableSpecs struct {
+	BiosSeen              *ebpf.VariableSpec `ebpf:"bios_seen"`
 	ClientPorts           *ebpf.VariableSpec `ebpf:"client_ports"`
 	ConsumerState         *ebpf.VariableSpec `ebpf:"consumer_state"`
 	Duplicate             *ebpf.VariableSpec `ebpf:"duplicate"`
@@ -644,11 +703,15 @@ type observerMaps struct {
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Stops         *ebpf.Map `ebpf:"stops"`
 	TlsAttached   *ebpf.Map `ebpf:"tls_attached"`
+	TlsBios       *ebpf.Map `ebpf:"tls_bios"`
 	TlsConns      *ebpf.Map `ebpf:"tls_conns"`
+	TlsHeld       *ebpf.Map `ebpf:"tls_held"`
 	TlsObjects    *ebpf.Map `ebpf:"tls_objects"`
 	TlsOpened     *ebpf.Map `ebpf:"tls_opened"`
+	TlsPending    *ebpf.Map `ebpf:"tls_pending"`
 	TlsStops      *ebpf.Map `ebpf:"tls_stops"`
 	TlsTasks      *ebpf.Map `ebpf:"tls_tasks"`
+	TlsUsers      *ebpf.Map `ebpf:"tls_users"`
 	UnixForeign   *ebpf.Map `ebpf:"unix_foreign"`
 	UnixPaths     *ebpf.Map `ebpf:"unix_paths"`
 	UnixStates    *ebpf.Map `ebpf:"unix_states"`
@@ -669,11 +732,15 @@ func (m *observerMaps) Close() error {
 		m.Scratches,
 		m.Stops,
 		m.TlsAttached,
+		m.TlsBios,
 		m.TlsConns,
+		m.TlsHeld,
 		m.TlsObjects,
 		m.TlsOpened,
+		m.TlsPending,
 		m.TlsStops,
 		m.TlsTasks,
+		m.TlsUsers,
 		m.UnixForeign,
 		m.UnixPaths,
 		m.UnixStates,
@@ -685,6 +752,7 @@ func (m *observerMaps) Close() error {
 //
 // It can be passed to loadObserverObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observerVariables struct {
+	BiosSeen              *ebpf.Variable `ebpf:"bios_seen"`
 	ClientPorts           *ebpf.Variable `ebpf:"client_ports"`
 	ConsumerState         *ebpf.Variable `ebpf:"consumer_state"`
 	Duplicate             *ebpf.Variable `ebpf:"duplicate"`

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
@@ -19,13 +20,17 @@ import (
 var ErrNoTLS = errors.New("cannot read TLS connections")
 
 var (
-	errTLSOff  = errors.New("it is switched off")
-	errTooMany = fmt.Errorf("more than %d libraries are probed", tlsAttachments-1)
+	errTLSOff   = errors.New("it is switched off")
+	errNoCookie = errors.New("the kernel does not tell a program at which instruction of a library it runs; that needs Linux 5.15")
+	errTooMany  = fmt.Errorf("more than %d libraries are probed", tlsAttachments-1)
 )
 
 const (
 	tlsAttachments = 4096  // TLS_ATTACHMENTS of tls.h; the first is never used
 	tlsConnections = 16384 // bound at once
+	tlsPending     = 4096  // records that are written to BIOs and not sent yet, of objects that are not bound
+	tlsHeld        = 512   // objects whose plaintext is held until they are bound
+	tlsUsers       = 4096  // processes
 	// Of each CPU, where the kernel can preempt the probes: SCRATCH_COUNT and TLS_MOST_SCRATCHES.
 	scratchCount, tlsMostScratches = 2, 6
 )
@@ -35,6 +40,10 @@ var tlsMaps = map[string]uint32{
 	observerMapTlsTasks:    0,
 	observerMapTlsConns:    tlsConnections,
 	observerMapTlsObjects:  tlsConnections,
+	observerMapTlsBios:     2 * tlsConnections,
+	observerMapTlsPending:  tlsPending,
+	observerMapTlsHeld:     tlsHeld,
+	observerMapTlsUsers:    tlsUsers,
 	observerMapTlsOpened:   tlsConnections,
 	observerMapGoCalls:     tlsConnections,
 	observerMapTlsAttached: tlsAttachments,
@@ -76,6 +85,9 @@ func (t *tlsTaps) tryLoad(b *backend, on bool, object *ebpf.CollectionSpec, shar
 	}
 	if len(b.tls) == 0 {
 		return errors.New("it has no programs for them")
+	}
+	if errors.Is(features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetAttachCookie), ebpf.ErrNotSupported) {
+		return errNoCookie
 	}
 	t.calls = &tap{hooks: b.tls, duplicates: b.duplicates()}
 	t.life = &tap{hooks: tlsLifeHooks, duplicates: lifeDuplicates()}
@@ -131,8 +143,8 @@ func (p *Probes) TLSLimit() error {
 }
 
 // WatchTLS attaches the taps of TLS connections; a second call has no effect. From then on the
-// probes report each process that moves TLS records on an observed socket, and whose library is not
-// probed (TLSUser). The error matches ErrNoTLS if this machine or backend cannot read TLS
+// probes report each process that moves TLS records on an observed socket outside of the calls of a
+// probed library (TLSUser). The error matches ErrNoTLS if this machine or backend cannot read TLS
 // connections. After Close it is os.ErrClosed.
 func (p *Probes) WatchTLS() error {
 	o := p.take()
@@ -246,7 +258,9 @@ var points = map[string]struct{ start, end observerTlsRole }{
 	"SSL_peek":      {observerTlsRoleTLS_OTHER_START, observerTlsRoleTLS_READ_END},
 	"SSL_peek_ex":   {observerTlsRoleTLS_OTHER_START, observerTlsRoleTLS_READ_END},
 	"SSL_free":      {start: observerTlsRoleTLS_FREE},
-	"SSL_clear":     {start: observerTlsRoleTLS_FREE},
+	"SSL_clear":     {start: observerTlsRoleTLS_CLEAR},
+	"SSL_set_bio":   {start: observerTlsRoleTLS_SET_BIO},
+	"BIO_write":     {start: observerTlsRoleTLS_BIO_WRITE},
 
 	"crypto/tls.(*Conn).Write": {observerTlsRoleTLS_GO_WRITE_START, observerTlsRoleTLS_GO_WRITE_END},
 	"crypto/tls.(*Conn).Read":  {observerTlsRoleTLS_GO_READ_START, observerTlsRoleTLS_GO_READ_END},

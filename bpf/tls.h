@@ -3,8 +3,11 @@
  * The plaintext of TLS connections. Uprobes at chosen instructions of a TLS library find it in the
  * application's memory: one where a call of the library begins and one where it ends. A socket call
  * in between, of the same thread and deeper on its stack, that carries TLS records proves to which
- * socket the object of the library belongs. Nothing else binds the two. In Go the goroutine takes the
- * place of the thread and its stack.
+ * socket the object of the library belongs (ciphertext.h). In Go the goroutine takes the place of the
+ * thread and its stack. Where the application moves the ciphertext itself, the ciphertext is the
+ * proof (bio.h). Nothing else binds the two.
+ *
+ * Plaintext of an object that is not bound yet is held and submitted when it is.
  *
  * Plaintext has offsets of its own, which begin at 0 where the binding begins. A call that no probe
  * saw is noticed by the ciphertext: its TCP offsets are continuous from one observed call to the
@@ -41,8 +44,6 @@ _Static_assert(TLS_SENT == SCRATCH_SEND && TLS_RECEIVED == SCRATCH_RECEIVE, "the
 struct tls_task {
 	struct tls_call calls[TLS_DIRECTIONS];
 	struct tls_call outer[TLS_DIRECTIONS];
-	bool reported; /* as one that moves TLS records without a probed library */
-	__u8 pad[7];
 };
 
 /* Within how many bytes of stack a function of the library calls another one for the same object. */
@@ -61,9 +62,11 @@ struct {
 struct tls_conn {
 	struct event head; /* of its events: socket, role, endpoints and flags */
 	__u64 ssl;	   /* the object that it is bound to; 0 for none */
+	__u64 bio;	   /* the BIO in memory that the library writes ciphertext to; 0 if it calls the socket */
 	__u64 retried;	   /* when the write began that the application has to repeat; 0 for none */
 	__u32 tgid;	   /* the process of the object */
-	__u32 pad;
+	__u16 attachment;  /* the library of the object */
+	__u16 pad;
 	__u32 edge[TLS_DIRECTIONS];   /* ciphertext: the TCP offset behind the latest call */
 	__u32 hole[TLS_DIRECTIONS];   /* ciphertext that passed outside of the calls since the latest plaintext */
 	__u32 offset[TLS_DIRECTIONS]; /* plaintext so far */
@@ -82,9 +85,12 @@ struct tls_object {
 	__u64 tgid;
 };
 
-/* The socket of an object, for calls that find their plaintext in the object's buffers. */
+/*
+ * The socket of an object, for calls that find their plaintext in the object's buffers. Each bound
+ * socket has one entry, so the map cannot be fuller than tls_conns.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, struct tls_object);
 	__type(value, __u64);
@@ -97,6 +103,45 @@ struct {
 	__type(key, __u64);
 	__type(value, __u64);
 } tls_opened SEC(".maps");
+
+/* A process that moves TLS records outside of probed calls. */
+struct tls_user {
+	struct event event; /* its report */
+	__u64 buffered;	    /* when it was reported that its library does not call the socket; 0 for never */
+};
+
+/* By process. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tls_user);
+} tls_users SEC(".maps");
+
+/* Until a process is reported again, in ns: meanwhile it may have loaded another library. */
+#define TLS_REPORT_PAUSE (60ULL * 1000 * 1000 * 1000)
+
+/* The bytes of plaintext that are held of each direction of an object: the first ones. */
+enum { TLS_HELD = 1024 };
+
+/* The plaintext of a direction of an object that is not bound yet. */
+struct tls_text {
+	struct event event;	 /* of its bytes: time and length */
+	__u8 data[2 * TLS_HELD]; /* twice, because the verifier checks the longest text behind the longest one */
+	__u64 lost;		 /* bytes behind it that are not held */
+};
+
+struct tls_held {
+	struct tls_text texts[TLS_DIRECTIONS];
+	__u64 attachment;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct tls_object);
+	__type(value, struct tls_held);
+} tls_held SEC(".maps");
 
 struct go_key {
 	__u64 goroutine; /* the address of its state, which is in a register wherever Go code runs */
@@ -308,6 +353,12 @@ static __always_inline void submit_plaintext(struct tls_conn *conn, __u32 direct
 	s->taken = 0;
 }
 
+/* True if a socket is bound to an object of the current process and of this attachment of its library. */
+static __always_inline bool is_bound(struct tls_conn *conn, __u64 ssl, __u16 attachment)
+{
+	return conn->ssl == ssl && conn->tgid == current_tgid() && conn->attachment == attachment;
+}
+
 /* The socket that a call belongs to; NULL if that is not proven. */
 static __always_inline struct tls_conn *conn_of_call(struct tls_call *call, __u64 ssl)
 {
@@ -322,17 +373,80 @@ static __always_inline struct tls_conn *conn_of_call(struct tls_call *call, __u6
 		sk = *bound;
 	}
 	conn = tls_conn_of(sk);
-	return conn && conn->ssl == ssl && conn->tgid == object.tgid ? conn : (void *)0;
+	return conn && is_bound(conn, ssl, call->attachment) ? conn : (void *)0;
 }
 
-/* The end of a call that transferred n bytes of plaintext; 0 if it failed or has to be repeated. */
-static __always_inline void tls_transferred(struct tls_call *call, __u32 direction, __u64 ssl, __u32 n)
+/* Reports a process that uses a library whose points do not suffice to bind its objects. */
+static __always_inline void report_buffered(struct tls_user *user, __u64 now)
+{
+	struct event e;
+
+	if (user->buffered && now - user->buffered < TLS_REPORT_PAUSE)
+		return;
+	user->buffered = now;
+	e = user->event;
+	e.time = now;
+	e.len = 1;
+	submit(&e, sizeof(e));
+}
+
+/*
+ * Holds the plaintext of a call whose object is not bound. Processes without TLS connections on
+ * observed ports are left alone.
+ */
+static __always_inline void hold_plaintext(struct tls_call *call, __u32 direction, __u64 ssl, __u32 n)
+{
+	static const struct tls_held none = {};
+	struct tls_object object = {.ssl = ssl, .tgid = current_tgid()};
+	__u64 now = bpf_ktime_get_ns(), at, length = n;
+	__u32 tgid = object.tgid;
+	struct tls_user *user = bpf_map_lookup_elem(&tls_users, &tgid);
+	struct tls_held *held;
+	struct tls_text *text;
+
+	if (!user)
+		return;
+	if (direction == TLS_SENT)
+		report_buffered(user, now);
+	held = bpf_map_lookup_elem(&tls_held, &object);
+	if (!held || held->attachment != call->attachment) {
+		if (bpf_map_update_elem(&tls_held, &object, &none, BPF_ANY))
+			return;
+		held = bpf_map_lookup_elem(&tls_held, &object);
+		if (!held)
+			return;
+		held->attachment = call->attachment;
+	}
+	text = &held->texts[direction & 1];
+	at = text->event.len;
+	barrier_var(at);
+	barrier_var(length);
+	if (text->lost || at > TLS_HELD || length > TLS_HELD || at + length > TLS_HELD ||
+	    bpf_probe_read_user(&text->data[at], length, (void *)call->buffer)) {
+		text->lost += n;
+		return;
+	}
+	if (direction == TLS_RECEIVED)
+		text->event.time = now;
+	else if (!at)
+		text->event.time = call->time;
+	text->event.len = at + length;
+}
+
+/*
+ * The end of a call that transferred n bytes of plaintext; 0 if it failed or has to be repeated. hold:
+ * the end of the object is probed, so that another one at its address does not get what is held.
+ */
+static __always_inline void tls_transferred(struct tls_call *call, __u32 direction, __u64 ssl, __u32 n, bool hold)
 {
 	struct tls_conn *conn = conn_of_call(call, ssl);
 	__u64 time;
 
-	if (!conn)
+	if (!conn) {
+		if (n && hold)
+			hold_plaintext(call, direction, ssl, n);
 		return;
+	}
 	if (direction == TLS_RECEIVED) {
 		if (n)
 			submit_plaintext(conn, TLS_RECEIVED, bpf_ktime_get_ns(), call->buffer, n);
@@ -371,7 +485,7 @@ static __always_inline void tls_ended(__u32 direction, __u64 stack, bool ex, __s
 			n = 0;
 	}
 	if (!call->silent)
-		tls_transferred(call, direction, ssl, n);
+		tls_transferred(call, direction, ssl, n, true);
 	if (outer->ssl) {
 		*call = *outer;
 		outer->ssl = 0;
@@ -414,7 +528,7 @@ static __always_inline void go_ended(__u32 direction, __u64 goroutine, __u64 sta
 	if (call.buffer >= go->low && call.buffer < go->high)
 		call.buffer += stack - call.stack;
 	bpf_map_delete_elem(&go_calls, &key);
-	tls_transferred(&call, direction, call.ssl, returned > 0 ? returned : 0);
+	tls_transferred(&call, direction, call.ssl, returned > 0 ? returned : 0, false);
 }
 
 /* The call of Go's crypto/tls that the current system call is inside of, or NULL. */
@@ -431,13 +545,14 @@ static __always_inline struct tls_call *go_call_around(const struct pt_regs *reg
 	return go ? &go->call : (void *)0;
 }
 
-/* An object of the library is freed or cleared. */
-static __always_inline void tls_freed(__u64 ssl)
+/* Ends the binding of an object. */
+static __always_inline void unbind_tls(__u64 ssl)
 {
 	struct tls_object object = {.ssl = ssl, .tgid = current_tgid()};
 	__u64 *sk = bpf_map_lookup_elem(&tls_objects, &object);
 	struct tls_conn *conn;
 
+	bpf_map_delete_elem(&tls_held, &object);
 	if (!sk)
 		return;
 	conn = tls_conn_of(*sk);
@@ -460,184 +575,6 @@ static __always_inline struct tls_call *tls_call_around(struct tls_task *task, _
 	if (!tls_inside(write, stack))
 		return tls_inside(read, stack) ? read : (void *)0;
 	return tls_inside(read, stack) && read->stack < write->stack ? read : write;
-}
-
-/* True if the memory of the current system call begins with a TLS record (RFC 8446, section 5.1). */
-static __always_inline bool begins_with_record(bool sending)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	const struct pt_regs *regs = task_registers(task);
-	__u64 address = syscall_argument_2(regs);
-	struct user_msghdr msg;
-	struct iovec iov;
-	__u8 head[4] = {};
-
-	switch (syscall_shape(task, regs, sending)) {
-	case SYSCALL_MESSAGE:
-		if (bpf_probe_read_user(&msg, sizeof(msg), (void *)address))
-			return false;
-		address = (__u64)msg.msg_iov;
-		/* fall through */
-	case SYSCALL_VECTOR:
-		if (bpf_probe_read_user(&iov, sizeof(iov), (void *)address))
-			return false;
-		address = (__u64)iov.iov_base;
-		/* fall through */
-	case SYSCALL_BUFFER:
-		if (bpf_probe_read_user(head, 3, (void *)address))
-			return false;
-		return head[0] >= 0x14 && head[0] <= 0x17 && head[1] == 3 && head[2] <= 4;
-	case SYSCALL_MESSAGES:
-	case SYSCALL_OTHER:
-		return false;
-	}
-	return false;
-}
-
-/* Reports the process of a TLS connection whose library is not probed. */
-static __always_inline void submit_tls_user(struct sock *sk, __u8 role, bool direct)
-{
-	struct event e = {};
-
-	put_connection(&e, sk, role, direct);
-	e.kind = EVENT_TLS_USER;
-	e.time = bpf_ktime_get_ns();
-	e.seq = current_tgid();
-	submit(&e, sizeof(e));
-}
-
-/* A socket call outside of the calls of a probed library. */
-static __always_inline void moved_outside(struct sock *sk, __u8 role, struct tls_task *task, bool sending, bool direct)
-{
-	if ((task && task->reported) || !begins_with_record(sending))
-		return;
-	if (!task)
-		task = tls_task(true);
-	if (!task || task->reported)
-		return;
-	task->reported = true;
-	submit_tls_user(sk, role, direct);
-}
-
-/*
- * True if nothing of a connection's plaintext can have been missed: it was established when its
- * library was probed already.
- */
-static __always_inline bool plaintext_is_whole(__u64 sk, __u32 attachment)
-{
-	__u64 *opened = bpf_map_lookup_elem(&tls_opened, &sk);
-	__u64 *attached = bpf_map_lookup_elem(&tls_attached, &attachment);
-
-	return opened && attached && *attached && *opened > *attached;
-}
-
-/* Adds a socket whose plaintext begins here. */
-static __always_inline struct tls_conn *add_tls_conn(struct sock *sk, __u8 role, struct tls_call *call, bool direct)
-{
-	struct tls_conn fresh = {};
-	__u64 key = address_of(sk);
-
-	put_connection(&fresh.head, sk, role, direct);
-	fresh.head.flags = FLAG_PLAINTEXT;
-	if (plaintext_is_whole(key, call->attachment))
-		fresh.head.flags |= FLAG_WHOLE;
-	fresh.edge[TLS_SENT] = TCP_FIELD(sk, write_seq);
-	fresh.edge[TLS_RECEIVED] = received_offset(sk, direct);
-	if (bpf_map_update_elem(&tls_conns, &key, &fresh, BPF_ANY))
-		count_loss(LOST_NO_STORAGE);
-	return tls_conn_of(key);
-}
-
-/* Binds a socket to the object of a call. An object has one socket, and a socket one object. */
-static __always_inline void bind_tls(struct tls_conn *conn, __u64 sk, __u64 ssl)
-{
-	struct tls_object object = {.ssl = ssl, .tgid = current_tgid()};
-	__u64 *former = bpf_map_lookup_elem(&tls_objects, &object);
-	struct tls_conn *other;
-
-	if (former && *former != sk) {
-		other = tls_conn_of(*former);
-		if (other && other->ssl == ssl && other->tgid == object.tgid)
-			other->ssl = 0;
-	}
-	conn->ssl = ssl;
-	conn->tgid = object.tgid;
-	bpf_map_update_elem(&tls_objects, &object, &sk, BPF_ANY);
-}
-
-/* Stops the ciphertext of a socket. User space may have lifted the stop. */
-static __always_inline void stop_ciphertext(__u64 sk)
-{
-	__u32 slot = slot_of(sk);
-	__u64 *stop = bpf_map_lookup_elem(&stops, &slot), *generation = bpf_map_lookup_elem(&generations, &slot);
-	__u64 word;
-
-	if (!stop || !generation)
-		return;
-	word = (__u64)tag_of(sk) << 32 | (*generation & (STOP_GENERATIONS - 1)) << 2 | STOP_SENT | STOP_RECEIVED;
-	if (*stop != word)
-		*stop = word;
-}
-
-/* The end of a socket call that moved n bytes. */
-static __always_inline void ciphertext_moved(struct sock *sk, __u32 direction, __s32 n, bool direct)
-{
-	struct task_struct *current = bpf_get_current_task_btf();
-	__u8 role = select_tcp(sk, direct);
-	bool sending = direction == TLS_SENT;
-	struct tls_task *task;
-	struct tls_call *call;
-	struct tls_conn *conn;
-	__u64 key;
-	__u32 end;
-	__s32 hole;
-
-	if (role == ROLE_NONE || n <= 0)
-		return;
-	task = tls_task(false);
-	call = task ? tls_call_around(task, syscall_stack(task_registers(current))) : (void *)0;
-	if (!call)
-		call = go_call_around(task_registers(current));
-	if (!call) {
-		moved_outside(sk, role, task, sending, direct);
-		return;
-	}
-	key = address_of(sk);
-	conn = tls_conn_of(key);
-	end = sending ? TCP_FIELD(sk, write_seq) : received_offset(sk, direct);
-	if (!conn || conn->ssl != call->ssl || conn->tgid != current_tgid()) {
-		if (!begins_with_record(sending)) {
-			bpf_map_delete_elem(&tls_opened, &key); /* the first records were not seen */
-			return;
-		}
-		if (!conn) {
-			conn = add_tls_conn(sk, role, call, direct);
-			if (!conn)
-				return;
-			conn->edge[direction & 1] = end - n;
-		}
-		bind_tls(conn, key, call->ssl);
-	}
-	hole = end - n - conn->edge[direction & 1];
-	if (hole > 0)
-		add_hole(conn, direction, hole);
-	conn->edge[direction & 1] = end;
-	call->sk = key;
-	stop_ciphertext(key);
-}
-
-/* Forgets a socket, because a connection begins or ends on it. */
-static __always_inline void forget_tls(__u64 sk)
-{
-	struct tls_conn *conn = tls_conn_of(sk);
-	struct tls_object object = {};
-
-	if (!conn)
-		return;
-	object.ssl = conn->ssl;
-	object.tgid = conn->tgid;
-	bpf_map_delete_elem(&tls_objects, &object);
-	bpf_map_delete_elem(&tls_conns, &sk);
 }
 
 #endif

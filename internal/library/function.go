@@ -8,7 +8,7 @@ import (
 )
 
 // longest is the size of the longest function that is looked at, in bytes. Go's (*Conn).Write has
-// 2 KiB. As a file has at most ten functions, it bounds the number of instructions too.
+// 2 KiB. As a file has at most eleven functions, it bounds the number of instructions too.
 const longest = 16 << 10
 
 // mostEnds is how many return instructions a function may have. Go's (*Conn).Write has 8.

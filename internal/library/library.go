@@ -80,6 +80,7 @@ var opensslFunctions = []wanted{
 	{name: "SSL_peek_ex", arguments: 1},
 	{name: "SSL_free", arguments: 1, open: true},
 	{name: "SSL_clear", arguments: 1, open: true},
+	{name: "SSL_set_bio", arguments: 3, open: true},
 	{name: "BIO_write", arguments: 3, open: true},
 }
 

@@ -123,3 +123,39 @@ func TestEncrypted(t *testing.T) {
 		})
 	}
 }
+
+// Programs that move the ciphertext themselves are observed like others: node, and Python's asyncio.
+func TestEncryptedInMemory(t *testing.T) {
+	RequireProbes(t, "packets are encrypted")
+	for _, program := range [][]string{{"node", "testdata/memory.mjs"}, {"python3", "testdata/memory.py"}} {
+		t.Run(program[0], func(t *testing.T) {
+			if _, err := exec.LookPath(program[0]); err != nil {
+				skip(t, "needs "+program[0]+": apt-get install nodejs python3")
+			}
+			r := mustTLSRedis(t)
+			run := func(rounds, connections int) {
+				t.Helper()
+				script := exec.Command(program[0], program[1], strconv.Itoa(r.tlsPort), strconv.Itoa(rounds), strconv.Itoa(connections))
+				output, err := script.CombinedOutput()
+				require.NoError(t, err, "%s", output)
+			}
+			o := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: default, addresses: [\"*:%d\"]}]\n", r.tlsPort))
+			for o.mustScrape().sum("redis_observer_tls_libraries") == 0 {
+				run(20, 2)
+			}
+			run(20, 2)
+			time.Sleep(time.Second) // Python's library of BIOs comes later
+			start := o.mustScrape()
+			before := start.commands("default")
+			r.mustResetStats()
+			run(300, 5)
+			run(300, 1)
+			want := r.mustStats()
+			delete(want, "config_resetstat")
+			o.mustSee("all commands", func(s snapshot) bool { return s.commands("default").since(before).total() >= want.total() })
+			s := o.mustScrape()
+			assert.Equal(t, want, s.commands("default").since(before))
+			assert.Empty(t, s.losses().since(start.losses()))
+		})
+	}
+}

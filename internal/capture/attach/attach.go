@@ -63,15 +63,21 @@ type Attacher struct {
 	probes    Probes
 	log       *slog.Logger
 	channel   channel
-	waiting   chan uint32
+	waiting   chan target
 	releasing <-chan time.Time // when to look for libraries without users
 	closed    chan struct{}
 	done      chan struct{}
-	recent    map[uint32]time.Time // when processes were looked at; for the goroutine of run
+	recent    map[target]time.Time // when processes were looked at; for the goroutine of run
 	links     map[uint16]*held
 
 	lock  sync.Mutex
 	stats Stats
+}
+
+// target is what a look is for.
+type target struct {
+	pid  uint32
+	bios bool // also the library of BIOs
 }
 
 // held is an attached library.
@@ -143,18 +149,19 @@ func pair() (ours, theirs *os.File, err error) {
 func newAttacher(probes Probes, logger *slog.Logger, c channel, releasing <-chan time.Time) *Attacher {
 	a := &Attacher{
 		probes: probes, log: logger, channel: c,
-		waiting: make(chan uint32, mostWaiting), releasing: releasing, closed: make(chan struct{}), done: make(chan struct{}),
-		recent: map[uint32]time.Time{}, links: map[uint16]*held{},
+		waiting: make(chan target, mostWaiting), releasing: releasing, closed: make(chan struct{}), done: make(chan struct{}),
+		recent: map[target]time.Time{}, links: map[uint16]*held{},
 		stats: Stats{Running: true, Libraries: map[Library]int{}, Looks: map[Outcome]uint64{}},
 	}
 	go a.run()
 	return a
 }
 
-// Look asks for a look at a process. It does not block.
-func (a *Attacher) Look(pid uint32) {
+// Look asks for a look at a process. With bios, the library of its BIOs is attached too, which costs
+// a little in every process that uses it. Look does not block.
+func (a *Attacher) Look(pid uint32, bios bool) {
 	select {
-	case a.waiting <- pid:
+	case a.waiting <- target{pid, bios}:
 	default:
 		a.passOver()
 	}
@@ -204,11 +211,11 @@ func (a *Attacher) run() {
 			if len(a.links) > 0 {
 				err = a.release(false)
 			}
-		case pid := <-a.waiting:
+		case wanted := <-a.waiting:
 			now := time.Now()
 			tokens, last = min(burst, tokens+float64(now.Sub(last))/float64(refill)), now
 			switch {
-			case now.Sub(a.recent[pid]) < lookPause:
+			case now.Sub(a.recent[wanted]) < lookPause:
 			case tokens < 1:
 				a.passOver()
 			default:
@@ -216,8 +223,8 @@ func (a *Attacher) run() {
 				if len(a.recent) >= mostRecent {
 					clear(a.recent)
 				}
-				a.recent[pid] = now
-				err = a.look(pid)
+				a.recent[wanted] = now
+				err = a.look(wanted)
 			}
 		}
 	}
@@ -234,8 +241,8 @@ func (a *Attacher) run() {
 }
 
 // look attaches all libraries of a process. An error is that of the channel.
-func (a *Attacher) look(pid uint32) error {
-	attached := false
+func (a *Attacher) look(wanted target) error {
+	pid, attached := wanted.pid, false
 	for range mostRounds {
 		number, err := a.probes.BeginLibrary()
 		if err != nil {
@@ -243,7 +250,7 @@ func (a *Attacher) look(pid uint32) error {
 			a.count(Outcome{Result: Failed})
 			return nil
 		}
-		r, link, err := a.ask(&request{PID: pid, Attachment: number})
+		r, link, err := a.ask(&request{PID: pid, Attachment: number, Option: option(wanted.bios)})
 		if err != nil {
 			return errors.Join(err, a.probes.EndLibrary(number))
 		}
@@ -278,10 +285,7 @@ func (a *Attacher) look(pid uint32) error {
 
 // release detaches libraries whose files were written, and if idle is set, also those without users.
 func (a *Attacher) release(idle bool) error {
-	q := new(request)
-	if idle {
-		q.Idle = 1
-	}
+	q := &request{Option: option(idle)}
 	for {
 		r, _, err := a.ask(q)
 		if err != nil || r.Result != Detached {
@@ -297,6 +301,13 @@ func (a *Attacher) detached(r *reply) {
 		a.detach(r.Attachment, h)
 		a.log.Info("TLS library detached, as no process uses it or its file was written", "library", r.Library, "file", r.detail())
 	}
+}
+
+func option(on bool) uint16 {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // ask sends a request and waits for the reply.

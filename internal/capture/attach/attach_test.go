@@ -88,7 +88,7 @@ func TestHangingProcess(t *testing.T) {
 	require.NoError(t, err)
 	p := &fakeProbes{used: map[uint16]bool{}, ready: map[uint16]bool{}}
 	a := newAttacher(p, slog.New(slog.DiscardHandler), c, nil)
-	a.Look(1)
+	a.Look(1, false)
 	require.Eventually(t, func() bool { return !a.Stats().Running }, 10*time.Second, time.Millisecond)
 	require.NoError(t, a.Close())
 	assert.Zero(t, p.inUse())
@@ -124,13 +124,13 @@ func TestWritten(t *testing.T) {
 	a, _ := pairOf(t, k, p, nil)
 	path := program(t)
 	pid, stop := run(t, path)
-	a.Look(pid)
+	a.Look(pid, false)
 	eventually(t, a, Outcome{OpenSSL, Covered}, 1)
 	stop() // a program that runs cannot be written
 
 	require.NoError(t, os.Chmod(path, 0o700)) //nolint:gosec // a program
 	second, stop := run(t, path)
-	a.Look(second)
+	a.Look(second, false)
 	eventually(t, a, Outcome{OpenSSL, Covered}, 2)
 	assert.Len(t, k.libraries(), 1, "it is attached already")
 	stop()
@@ -154,11 +154,11 @@ func TestVerdicts(t *testing.T) {
 	s := newServer(channel{}, nil)
 	id := identity{inode: 1}
 	s.remember(id, verdict{result: Failed, detail: strings.Repeat("x", 4096), until: time.Now().Add(time.Hour)})
-	v, found := s.recall(id)
+	v, found := s.recall(id, false)
 	require.True(t, found)
 	assert.Len(t, v.detail, len(reply{}.Detail))
 	s.remember(id, verdict{result: Failed, until: time.Now().Add(-time.Second)})
-	_, found = s.recall(id)
+	_, found = s.recall(id, false)
 	assert.False(t, found)
 
 	path := filepath.Join(t.TempDir(), "file")
@@ -374,7 +374,7 @@ func TestAttach(t *testing.T) {
 		a, _ := pairOf(t, k, p, releasing)
 		path := program(t)
 		first, stopFirst := run(t, path)
-		a.Look(first)
+		a.Look(first, false)
 		eventually(t, a, Outcome{OpenSSL, Covered}, 1)
 		assert.Equal(t, 1, a.Stats().Libraries[OpenSSL])
 		require.Len(t, k.libraries(), 1)
@@ -390,7 +390,7 @@ func TestAttach(t *testing.T) {
 		assert.Equal(t, 1, p.inUse())
 
 		second, stopSecond := run(t, path)
-		a.Look(second)
+		a.Look(second, false)
 		eventually(t, a, Outcome{OpenSSL, Covered}, 2)
 		assert.Len(t, k.libraries(), 1, "it is attached already")
 
@@ -413,7 +413,7 @@ func TestAttach(t *testing.T) {
 		}
 
 		again, _ := run(t, path)
-		a.Look(again)
+		a.Look(again, false)
 		eventually(t, a, Outcome{OpenSSL, Covered}, 3)
 		assert.Equal(t, 1, a.Stats().Libraries[OpenSSL])
 	}
@@ -438,9 +438,9 @@ func TestDeleted(t *testing.T) {
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.WriteFile(path, text, 0o755)) //nolint:gosec // a program
 	replaced, _ := run(t, path)
-	a.Look(old)
+	a.Look(old, false)
 	eventually(t, a, Outcome{OpenSSL, Covered}, 1)
-	a.Look(replaced)
+	a.Look(replaced, false)
 	eventually(t, a, Outcome{OpenSSL, Covered}, 2)
 	assert.Equal(t, 2, a.Stats().Libraries[OpenSSL])
 }
@@ -449,28 +449,28 @@ func TestResults(t *testing.T) {
 	k, p := &kernel{refuse: errors.New("no")}, new(fakeProbes)
 	a, _ := pairOf(t, k, p, nil)
 	pid, _ := run(t, program(t))
-	a.Look(pid)
+	a.Look(pid, false)
 	eventually(t, a, Outcome{OpenSSL, Failed}, 1)
 	assert.Zero(t, p.inUse())
 
 	pid, _ = run(t, "/bin/cat") // no TLS that is known
-	a.Look(pid)
+	a.Look(pid, false)
 	eventually(t, a, Outcome{Unknown, Unreadable}, 1)
 
-	a.Look(1<<22 + 1)
+	a.Look(1<<22+1, false)
 	eventually(t, a, Outcome{Unknown, Gone}, 1)
 
-	a.Look(pid)
-	a.Look(pid)
-	a.Look(pid)
-	a.Look(1<<22 + 2)
+	a.Look(pid, false)
+	a.Look(pid, false)
+	a.Look(pid, false)
+	a.Look(1<<22+2, false)
 	eventually(t, a, Outcome{Unknown, Gone}, 2)
 	assert.EqualValues(t, 1, a.Stats().Looks[Outcome{Unknown, Unreadable}], "the process was looked at just now")
 
 	p.lock.Lock()
 	p.full = true
 	p.lock.Unlock()
-	a.Look(1<<22 + 3)
+	a.Look(1<<22+3, false)
 	eventually(t, a, Outcome{Unknown, Failed}, 1)
 	assert.Zero(t, a.Stats().PassedOver)
 }
@@ -481,7 +481,7 @@ func TestStorm(t *testing.T) {
 	const processes = 20000
 	begun := time.Now()
 	for pid := range uint32(processes) {
-		a.Look(1<<22 + 1 + pid)
+		a.Look(1<<22+1+pid, false)
 	}
 	require.Eventually(t, func() bool {
 		s := a.Stats()
@@ -496,11 +496,11 @@ func TestEndOfAttachingProcess(t *testing.T) {
 		k, p := &kernel{hold: hold}, new(fakeProbes)
 		a, end := pairOf(t, k, p, nil)
 		pid, _ := run(t, program(t))
-		a.Look(pid)
+		a.Look(pid, false)
 		eventually(t, a, Outcome{OpenSSL, Covered}, 1)
 		end()
 		other, _ := run(t, program(t))
-		a.Look(other)
+		a.Look(other, false)
 		require.Eventually(t, func() bool { return !a.Stats().Running }, 10*time.Second, time.Millisecond)
 		left := 1
 		if hold {
@@ -508,7 +508,7 @@ func TestEndOfAttachingProcess(t *testing.T) {
 		}
 		assert.Equal(t, left, a.Stats().Libraries[OpenSSL])
 		assert.Equal(t, left, p.inUse())
-		a.Look(pid)
+		a.Look(pid, false)
 		require.Eventually(t, func() bool { return a.Stats().PassedOver > 0 }, 10*time.Second, time.Millisecond)
 	}
 }

@@ -17,7 +17,7 @@ import (
 type request struct {
 	PID        uint32 // 0: for a library to give up, because its file was written
 	Attachment uint16 // for the library that is attached
-	Idle       uint16 // with PID 0: 1 for libraries without users, too
+	Option     uint16 // 1: with PID 0 also libraries without users; else also the library of BIOs
 }
 
 // reply is what became of a request. With Attached, the descriptor of the link follows, unless the
@@ -70,12 +70,14 @@ const (
 	MbedTLS
 	WolfSSL
 	Rustls
-	Java // and the libraries that Java programs bring with them
+	Java      // and the libraries that Java programs bring with them
+	Libcrypto // OpenSSL's, which has the BIOs
 	libraries
 )
 
 var libraryNames = [libraries]string{
 	Unknown: "unknown", OpenSSL: "openssl", Go: "go", GnuTLS: "gnutls", NSS: "nss", MbedTLS: "mbedtls", WolfSSL: "wolfssl", Rustls: "rustls", Java: "java",
+	Libcrypto: "libcrypto",
 }
 
 func (l Library) String() string { return name(libraryNames[:], int(l)) }

@@ -47,6 +47,7 @@ type verdict struct {
 	result     Result // Covered for files without TLS
 	library    Library
 	detail     string
+	bios       bool      // it has BIOs, which nobody has wanted yet
 	until      time.Time // when it is forgotten; never if zero
 }
 
@@ -107,21 +108,22 @@ type link interface {
 func (s *server) answer(q *request) (*reply, link) {
 	until := time.Now().Add(lookDeadline)
 	if q.PID != 0 {
-		return s.look(q.PID, q.Attachment, until)
+		return s.look(target{q.PID, q.Option != 0}, q.Attachment, until)
 	}
 	for number := range s.attached {
 		if r, _ := s.check(number, until); r != nil {
 			return r, nil
 		}
 	}
-	if q.Idle == 0 {
+	if q.Option == 0 {
 		return new(reply), nil
 	}
 	return s.release(until), nil
 }
 
 // look attaches one library of a process that is not attached yet.
-func (s *server) look(pid uint32, number uint16, until time.Time) (*reply, link) {
+func (s *server) look(wanted target, number uint16, until time.Time) (*reply, link) {
+	pid := wanted.pid
 	list, err := within(s.stuck, pid, until, func() ([]mapping, error) { return mappings(pid) }, nil)
 	start := started(pid)
 	if start == 0 || len(list) == 0 {
@@ -138,7 +140,7 @@ func (s *server) look(pid uint32, number uint16, until time.Time) (*reply, link)
 	}
 	best := verdict{result: Unreadable}
 	for i := range list {
-		v, r, l := s.lookAt(&list[i], number, start, until)
+		v, r, l := s.lookAt(&list[i], wanted.bios, number, start, until)
 		if r != nil {
 			return r, l
 		}
@@ -158,8 +160,8 @@ func isLate(err error) bool {
 
 // lookAt attaches a file of a process, or gives up an attachment of it that is outdated, which is
 // the reply. If there is nothing to do, it returns the verdict on the file.
-func (s *server) lookAt(m *mapping, number uint16, start uint64, until time.Time) (verdict, *reply, link) {
-	v, c := s.judge(m, until)
+func (s *server) lookAt(m *mapping, bios bool, number uint16, start uint64, until time.Time) (verdict, *reply, link) {
+	v, c := s.judge(m, bios, until)
 	if c == nil {
 		return v, nil, nil
 	}
@@ -176,7 +178,7 @@ func (s *server) lookAt(m *mapping, number uint16, start uint64, until time.Time
 			return verdict{result: Failed, library: c.library(), detail: fmt.Sprintf("%s: %v", m.path, err)}, r, nil
 		}
 	}
-	if v, found := s.recall(c.id); found { // only its times had changed
+	if v, found := s.recall(c.id, bios); found { // only its times had changed
 		c.file.Close()
 		return v, nil, nil
 	}
@@ -235,7 +237,7 @@ type candidate struct {
 func (c *candidate) library() Library { return kinds[c.found.Kind] }
 
 // judge returns what is known of a file, or the file if it can be attached.
-func (s *server) judge(m *mapping, until time.Time) (verdict, *candidate) {
+func (s *server) judge(m *mapping, bios bool, until time.Time) (verdict, *candidate) {
 	on := place{m.device, m.inode}
 	c, err := within(s.stuck, on, until, func() (*candidate, error) {
 		file, err := m.open()
@@ -259,7 +261,7 @@ func (s *server) judge(m *mapping, until time.Time) (verdict, *candidate) {
 	default: // its area is gone, and perhaps the process
 		return verdict{result: Gone, detail: err.Error()}, nil
 	}
-	if v, found := s.recall(c.id); found {
+	if v, found := s.recall(c.id, bios); found {
 		c.file.Close()
 		return v, nil
 	}
@@ -272,7 +274,7 @@ func (s *server) judge(m *mapping, until time.Time) (verdict, *candidate) {
 		c.file.Close()
 		return verdict{result: Forbidden, detail: err.Error()}, nil
 	}
-	v, ok := verdictOf(m, found, err)
+	v, ok := verdictOf(m, found, bios, err)
 	if !ok {
 		return verdict{}, inspected
 	}
@@ -357,13 +359,13 @@ func (s *server) check(number uint16, until time.Time) (*reply, error) {
 }
 
 // verdictOf returns the verdict on a file without points that can be attached.
-func verdictOf(m *mapping, found *library.Library, err error) (verdict, bool) {
+func verdictOf(m *mapping, found *library.Library, bios bool, err error) (verdict, bool) {
 	var refusal *library.Refusal
 	switch {
+	case err == nil && found.Kind == library.Crypto && !bios:
+		return verdict{result: Covered, bios: true}, true
 	case err == nil && len(pointsOf(found)) > 0:
 		return verdict{}, false
-	case err == nil && found.Kind == library.Crypto:
-		return verdict{result: Covered}, true
 	case err == nil:
 		return verdict{result: Unreadable, library: kinds[found.Kind], detail: m.path}, true
 	case errors.As(err, &refusal) && refusal.Reason == library.NoTLS:
@@ -372,23 +374,26 @@ func verdictOf(m *mapping, found *library.Library, err error) (verdict, bool) {
 		}
 		return verdict{result: Covered}, true
 	case errors.As(err, &refusal):
-		return verdict{result: Refused, library: kindOf(refusal), detail: fmt.Sprintf("%s: %v", m.path, refusal)}, true
+		return verdict{result: Refused, library: kindOf(m, refusal), detail: fmt.Sprintf("%s: %v", m.path, refusal)}, true
 	default:
 		return verdict{result: Failed, detail: fmt.Sprintf("%s: %v", m.path, err), until: time.Now().Add(failedPause)}, true
 	}
 }
 
-var kinds = map[library.Kind]Library{library.OpenSSL: OpenSSL, library.Go: Go}
+var kinds = map[library.Kind]Library{library.OpenSSL: OpenSSL, library.Crypto: Libcrypto, library.Go: Go}
 
-// kindOf returns the kind of a refused file.
-func kindOf(r *library.Refusal) Library {
+// kindOf returns the kind of a refused file: by the reason, else by its name.
+func kindOf(m *mapping, r *library.Refusal) Library {
 	switch r.Reason {
 	case library.OldGo:
 		return Go
 	case library.Symbols, library.Code:
 		return OpenSSL
 	default:
-		return Unknown
+		if strings.HasPrefix(m.name(), "libssl.so") {
+			return OpenSSL
+		}
+		return foreign(m.name())
 	}
 }
 
@@ -435,9 +440,9 @@ func (s *server) probe(c *candidate, number uint16, m *mapping, start uint64, us
 	return r, nil
 }
 
-func (s *server) recall(id identity) (verdict, bool) {
+func (s *server) recall(id identity, bios bool) (verdict, bool) {
 	v, found := s.known[id]
-	return v, found && (v.until.IsZero() || time.Now().Before(v.until))
+	return v, found && !(v.bios && bios) && (v.until.IsZero() || time.Now().Before(v.until))
 }
 
 func (s *server) remember(id identity, v verdict) {

@@ -46,7 +46,7 @@ var plaintexts = [...]event.Plaintext{
 func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 	if head.Kind == bpf.TLSUser {
 		if l.tls.attacher != nil && !l.ignore(head) {
-			l.tls.attacher.Look(head.Seq)
+			l.tls.attacher.Look(head.Seq, head.Len != 0)
 		}
 		return false
 	}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The socket calls of TLS connections: they prove to which object of a library a socket belongs. */
+#ifndef OBSERVER_CIPHERTEXT_H
+#define OBSERVER_CIPHERTEXT_H
+
+#include "bio.h"
+
+/* The address of the first memory of the current system call; 0 if it has none. */
+static __always_inline __u64 syscall_memory(bool sending)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct pt_regs *regs = task_registers(task);
+	__u64 address = syscall_argument_2(regs);
+	struct user_msghdr msg;
+	struct iovec iov;
+
+	switch (syscall_shape(task, regs, sending)) {
+	case SYSCALL_MESSAGE:
+		if (bpf_probe_read_user(&msg, sizeof(msg), (void *)address))
+			return 0;
+		address = (__u64)msg.msg_iov;
+		/* fall through */
+	case SYSCALL_VECTOR:
+		if (bpf_probe_read_user(&iov, sizeof(iov), (void *)address))
+			return 0;
+		return (__u64)iov.iov_base;
+	case SYSCALL_BUFFER:
+		return address;
+	case SYSCALL_MESSAGES:
+	case SYSCALL_OTHER:
+		return 0;
+	}
+	return 0;
+}
+
+/* True if the memory of the current system call begins with a TLS record. */
+static __always_inline bool begins_with_record(bool sending)
+{
+	__u64 address = syscall_memory(sending);
+	__u8 head[4] = {};
+
+	return address && !bpf_probe_read_user(head, 3, (void *)address) && is_record(head);
+}
+
+/* Reports the process of a TLS connection whose library is not probed, now and then. */
+static __always_inline void moved_outside(struct sock *sk, __u8 role, bool sending, bool direct)
+{
+	__u64 now = bpf_ktime_get_ns();
+	__u32 tgid = current_tgid();
+	struct tls_user *known = bpf_map_lookup_elem(&tls_users, &tgid);
+	struct tls_user fresh = {};
+
+	if ((known && now - known->event.time < TLS_REPORT_PAUSE) || !begins_with_record(sending))
+		return;
+	put_connection(&fresh.event, sk, role, direct);
+	fresh.event.kind = EVENT_TLS_USER;
+	fresh.event.time = now;
+	fresh.event.seq = tgid;
+	submit(&fresh.event, sizeof(fresh.event));
+	bpf_map_update_elem(&tls_users, &tgid, &fresh, BPF_ANY);
+}
+
+/*
+ * True if nothing of a connection's plaintext can have been missed: it was established when its
+ * library was probed already.
+ */
+static __always_inline bool plaintext_is_whole(__u64 sk, __u32 attachment)
+{
+	__u64 *opened = bpf_map_lookup_elem(&tls_opened, &sk);
+	__u64 *attached = bpf_map_lookup_elem(&tls_attached, &attachment);
+
+	return opened && attached && *attached && *opened > *attached;
+}
+
+/* Adds a socket whose plaintext begins here. */
+static __always_inline struct tls_conn *add_tls_conn(struct sock *sk, __u8 role, __u16 attachment, bool direct)
+{
+	struct tls_conn fresh = {};
+	__u64 key = address_of(sk);
+
+	put_connection(&fresh.head, sk, role, direct);
+	fresh.head.flags = FLAG_PLAINTEXT;
+	if (plaintext_is_whole(key, attachment))
+		fresh.head.flags |= FLAG_WHOLE;
+	fresh.edge[TLS_SENT] = TCP_FIELD(sk, write_seq);
+	fresh.edge[TLS_RECEIVED] = received_offset(sk, direct);
+	if (bpf_map_update_elem(&tls_conns, &key, &fresh, BPF_ANY))
+		count_loss(LOST_NO_STORAGE);
+	return tls_conn_of(key);
+}
+
+/* Submits what was held of one direction of an object. */
+static __always_inline void submit_text(struct tls_conn *conn, struct tls_text *text, __u32 direction, __u64 opened)
+{
+	__u64 length = text->event.len, time = text->event.time;
+
+	barrier_var(length);
+	if (length > TLS_HELD || (length && time < opened)) /* of an earlier connection */
+		return;
+	if (length) {
+		text->event = conn->head;
+		text->event.kind = direction == TLS_SENT ? EVENT_SENT : EVENT_RECEIVED;
+		text->event.time = time;
+		text->event.seq = conn->offset[direction & 1];
+		text->event.len = length;
+		conn->offset[direction & 1] += length;
+		submit(&text->event, sizeof(text->event) + length);
+	}
+	add_hole(conn, direction, text->lost);
+}
+
+/* Submits the plaintext that was held until an object was bound. */
+static __always_inline void submit_held(struct tls_conn *conn, __u64 sk)
+{
+	struct tls_object object = {.ssl = conn->ssl, .tgid = conn->tgid};
+	struct tls_held *held = bpf_map_lookup_elem(&tls_held, &object);
+	__u64 *opened = bpf_map_lookup_elem(&tls_opened, &sk);
+	__u64 since = opened ? *opened : 0;
+
+	if (!held)
+		return;
+	if (held->attachment == conn->attachment) {
+		submit_text(conn, &held->texts[TLS_SENT], TLS_SENT, since);
+		submit_text(conn, &held->texts[TLS_RECEIVED], TLS_RECEIVED, since);
+	}
+	bpf_map_delete_elem(&tls_held, &object);
+}
+
+/* Forgets to which socket an object is bound, if it is this one. */
+static __always_inline void forget_object(struct tls_conn *conn, __u64 sk)
+{
+	struct tls_object object = {.ssl = conn->ssl, .tgid = conn->tgid};
+	__u64 *bound = bpf_map_lookup_elem(&tls_objects, &object);
+
+	if (bound && *bound == sk)
+		bpf_map_delete_elem(&tls_objects, &object);
+}
+
+/*
+ * Binds a socket to an object. An object has one socket, and a socket one object. bio is 0 if the
+ * library calls the socket.
+ */
+static __always_inline void bind_tls(struct tls_conn *conn, __u64 sk, __u64 ssl, __u64 bio, __u16 attachment)
+{
+	struct tls_object object = {.ssl = ssl, .tgid = current_tgid()};
+	__u64 *former = bpf_map_lookup_elem(&tls_objects, &object);
+	struct tls_conn *other;
+
+	if (former && *former != sk) {
+		other = tls_conn_of(*former);
+		if (other && other->ssl == ssl && other->tgid == object.tgid)
+			other->ssl = 0;
+	}
+	if (conn->ssl && conn->ssl != ssl)
+		forget_object(conn, sk);
+	conn->ssl = ssl;
+	conn->tgid = object.tgid;
+	conn->bio = bio;
+	conn->attachment = attachment;
+	if (bpf_map_update_elem(&tls_objects, &object, &sk, BPF_ANY))
+		count_loss(LOST_NO_STORAGE);
+	submit_held(conn, sk);
+}
+
+/* Stops the ciphertext of a socket. User space may have lifted the stop. */
+static __always_inline void stop_ciphertext(__u64 sk)
+{
+	__u32 slot = slot_of(sk);
+	__u64 *stop = bpf_map_lookup_elem(&stops, &slot), *generation = bpf_map_lookup_elem(&generations, &slot);
+	__u64 word;
+
+	if (!stop || !generation)
+		return;
+	word = (__u64)tag_of(sk) << 32 | (*generation & (STOP_GENERATIONS - 1)) << 2 | STOP_SENT | STOP_RECEIVED;
+	if (*stop != word)
+		*stop = word;
+}
+
+/* The offset behind the bytes that a socket has sent or its application has received. */
+static __always_inline __u32 ciphertext_offset(struct sock *sk, bool sending, bool direct)
+{
+	return sending ? TCP_FIELD(sk, write_seq) : received_offset(sk, direct);
+}
+
+/* The record that a send begins with, if a library wrote it to a BIO; else NULL. */
+static __always_inline struct tls_pending *pending_of_send(struct tls_mark *mark)
+{
+	__u64 address;
+
+	if (!bios_seen)
+		return 0;
+	address = syscall_memory(true);
+	if (!address || !read_mark(mark, address))
+		return 0;
+	return bpf_map_lookup_elem(&tls_pending, mark);
+}
+
+/*
+ * Binds a socket by the ciphertext that it has sent, if a library wrote it to a BIO. n is the length
+ * of the send. Returns false if none did, or the library itself sends it in a call.
+ */
+static __always_inline bool bind_by_ciphertext(struct sock *sk, __u8 role, __s32 n, struct tls_call *call, bool direct)
+{
+	struct tls_bio_key key = {.tgid = current_tgid(), .kind = TLS_BY_BIO};
+	struct tls_mark mark = {};
+	struct tls_pending *pending = pending_of_send(&mark);
+	__u64 address = address_of(sk);
+	struct tls_conn *conn;
+	struct tls_bio *bio;
+
+	if (!pending)
+		return false;
+	key.address = pending->bio;
+	bio = bpf_map_lookup_elem(&tls_bios, &key);
+	if (!bio || (call && call->ssl == bio->other))
+		return false;
+	conn = tls_conn_of(address);
+	if (!conn) {
+		conn = add_tls_conn(sk, role, bio->attachment, direct);
+		if (!conn)
+			return true;
+	} else if (conn->offset[TLS_SENT] || conn->offset[TLS_RECEIVED]) { /* it was bound before */
+		add_hole(conn, TLS_SENT, 1);
+		add_hole(conn, TLS_RECEIVED, 1);
+	}
+	conn->edge[TLS_SENT] = ciphertext_offset(sk, true, direct) - n + bio->produced - pending->position;
+	bpf_map_delete_elem(&tls_pending, &mark);
+	bind_tls(conn, address, bio->other, key.address, bio->attachment);
+	stop_ciphertext(address);
+	return true;
+}
+
+/* The end of a socket call for a connection that is bound by a BIO. */
+static __always_inline void moved_by_application(struct tls_conn *conn, struct sock *sk, __u8 role, __u32 direction,
+						 __s32 n, struct tls_call *call, bool direct)
+{
+	bool same_process = conn->tgid == current_tgid();
+	__s32 hole = n;
+
+	if (same_process)
+		hole = direction == TLS_SENT ? ciphertext_offset(sk, true, direct) - conn->edge[TLS_SENT] : 0;
+	if (hole > 0) {
+		if (direction == TLS_SENT && bind_by_ciphertext(sk, role, n, call, direct)) /* another object */
+			return;
+		add_hole(conn, direction, hole);
+		if (same_process)
+			conn->edge[direction & 1] += hole;
+	}
+	stop_ciphertext(conn->head.conn);
+}
+
+/* The end of a socket call within a call of a library, or of Go. */
+static __always_inline void moved_by_library(struct sock *sk, __u8 role, __u32 direction, __s32 n,
+					     struct tls_call *call, bool same_direction, bool direct)
+{
+	bool sending = direction == TLS_SENT;
+	__u64 key = address_of(sk);
+	struct tls_conn *conn = tls_conn_of(key);
+	__u32 end = ciphertext_offset(sk, sending, direct);
+	__s32 hole;
+
+	if (!conn || !is_bound(conn, call->ssl, call->attachment)) {
+		if (!same_direction) /* a callback may use another connection, whose library is in no call then */
+			return;
+		if (!begins_with_record(sending)) {
+			bpf_map_delete_elem(&tls_opened, &key); /* the first records were not seen */
+			return;
+		}
+		if (!conn) {
+			conn = add_tls_conn(sk, role, call->attachment, direct);
+			if (!conn)
+				return;
+			conn->edge[direction & 1] = end - n;
+		}
+		bind_tls(conn, key, call->ssl, 0, call->attachment);
+	}
+	hole = end - n - conn->edge[direction & 1];
+	if (hole > 0)
+		add_hole(conn, direction, hole);
+	conn->edge[direction & 1] = end;
+	call->sk = key;
+	stop_ciphertext(key);
+}
+
+/* The end of a socket call that moved n bytes. */
+static __always_inline void ciphertext_moved(struct sock *sk, __u32 direction, __s32 n, bool direct)
+{
+	const struct pt_regs *regs = task_registers(bpf_get_current_task_btf());
+	__u8 role = select_tcp(sk, direct);
+	bool sending = direction == TLS_SENT, same_direction = true;
+	struct tls_task *task;
+	struct tls_call *call;
+	struct tls_conn *conn;
+
+	if (role == ROLE_NONE || n <= 0)
+		return;
+	task = tls_task(false);
+	call = task ? tls_call_around(task, syscall_stack(regs)) : (void *)0;
+	if (call)
+		same_direction = call == &task->calls[direction & 1];
+	else
+		call = go_call_around(regs);
+	conn = tls_conn_of(address_of(sk));
+	if (conn && conn->ssl && conn->bio) {
+		moved_by_application(conn, sk, role, direction, n, call, direct);
+		return;
+	}
+	if (sending && !(conn && conn->ssl) && bind_by_ciphertext(sk, role, n, call, direct))
+		return;
+	if (call)
+		moved_by_library(sk, role, direction, n, call, same_direction, direct);
+	else
+		moved_outside(sk, role, sending, direct);
+}
+
+/* Forgets a socket, because a connection begins or ends on it. */
+static __always_inline void forget_tls(__u64 sk)
+{
+	struct tls_conn *conn = tls_conn_of(sk);
+
+	if (!conn)
+		return;
+	if (conn->ssl)
+		forget_object(conn, sk);
+	bpf_map_delete_elem(&tls_conns, &sk);
+}
+
+#endif
