@@ -43,6 +43,7 @@ HAPROXY := ./test/unpack.sh haproxy usr/sbin haproxy liblua5.3-0 libopentracing-
 .PHONY: test
 test: ## install what the tests need; run unit and end-to-end tests with the race detector
 	./test/install.sh redis || test -z "$(CI)"
+	./test/install.sh nat || test -z "$(CI)"
 	./test/install.sh terminal || test -z "$(CI)"
 	./test/install.sh browser || test -z "$(CI)"
 	$(TCPDUMP) || test -z "$(CI)"

@@ -17,9 +17,15 @@ import (
 // The observer under test: with the race detector if the tests are, and as it is shipped, where the test is about keeping up.
 var raceBinary, plainBinary string
 
+// builtVariable has the path of the observer that was built, in a run of this program by one of its tests.
+const builtVariable = "REDIS_OBSERVER_TEST_BUILT"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(crowdVariable) != "" {
 		os.Exit(beCrowd())
+	}
+	if raceBinary = os.Getenv(builtVariable); raceBinary != "" {
+		os.Exit(m.Run())
 	}
 	os.Exit(run(m))
 }

@@ -41,6 +41,7 @@ type conversations struct {
 	ids     uint64
 	events  eventQueue
 	listing *listing // the one under way, or nil; for packets on this machine only
+	origins *origins // the servers that clients of this machine connected to, or nil
 	lost    *losses
 	untimed bool // the packet has no time
 	steps   int  // times that the clock was set back
@@ -153,10 +154,14 @@ func newConversations(client, server []uint16, resolve func(event.Role, *event.E
 // segment handles a segment, and queues its events. It reports whether a port of it is observed.
 func (t *conversations) segment(s *frame.Segment, now int64) bool {
 	direction, observed := t.orient(s)
-	if observed {
-		t.observe(s, direction, now)
+	if !observed {
+		return false
 	}
-	return observed
+	if t.origins != nil {
+		t.restore(s, direction, now)
+	}
+	t.observe(s, direction, now)
+	return true
 }
 
 // observe handles a segment of an observed port.

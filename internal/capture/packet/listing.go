@@ -45,6 +45,9 @@ func (t *conversations) reportNew(l *listing) bool {
 		if s.Accepted {
 			key = swap(&key)
 		}
+		if s.Accepted && t.origins != nil {
+			t.restoreKey(&key, l.begun)
+		}
 		if !t.ports.Load().has(key.RemotePort) {
 			continue // the connecting end's ephemeral port has the number of an observed port
 		}

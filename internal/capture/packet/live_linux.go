@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet/afpacket"
 	"github.com/redis-observer/redis-observer/internal/capture/packet/frame"
+	"github.com/redis-observer/redis-observer/internal/capture/packet/sockets"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/host"
 	"github.com/redis-observer/redis-observer/internal/privilege"
@@ -86,7 +87,10 @@ func Open(options Options) (*Live, error) {
 	p.listDue.Store(true)
 	p.clock = newWallClock(p.flush + handover)
 	p.conversations = newConversations(options.ClientPorts, options.ServerPorts, options.Resolve, &p.lost)
-	p.conversations.hasName = options.HasName
+	if options.HasName != nil {
+		p.conversations.hasName = options.HasName
+		p.conversations.origins = newOrigins(sockets.Remotes, host.Monotonic, options.Logger)
+	}
 	options.Logger.Info("packet capture started", "interfaces", options.Interfaces)
 	return p, nil
 }

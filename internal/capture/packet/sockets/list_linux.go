@@ -19,6 +19,8 @@ const (
 	attributeInfo  = 2 // INET_DIAG_INFO
 	listen         = 1 << 10
 	established    = 1 << 1
+	opening        = 1 << 2                                          // SYN_SENT
+	closed         = 1 << 6                                          // TIME_WAIT
 	connected      = established | 1<<4 | 1<<5 | 1<<8 | 1<<9 | 1<<11 // FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING
 	offsetSent     = 44                                              // in struct tcp_info: tcpi_last_data_sent, in milliseconds
 	offsetReceived = 52                                              // the same: tcpi_last_data_recv
@@ -54,6 +56,29 @@ func List(wanted func(port uint16) bool) ([]Socket, error) {
 	}
 	for i := range found {
 		found[i].Accepted = listening[found[i].LocalPort]
+	}
+	return found, nil
+}
+
+// Remotes returns the sockets whose remote port is wanted, also of connections that are being opened
+// and of those that ended within the last minute, as far as the kernel keeps them. It sets the
+// addresses and ports only.
+func Remotes(wanted func(port uint16) bool) ([]Socket, error) {
+	connection, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
+	if err != nil {
+		return nil, fmt.Errorf("list sockets: %w", err)
+	}
+	defer connection.Close()
+	var found []Socket
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		err := dump(connection, family, connected|opening|closed, false, func(_ byte, s Socket) {
+			if wanted(s.RemotePort) {
+				found = append(found, s)
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list sockets: %w", err)
+		}
 	}
 	return found, nil
 }
