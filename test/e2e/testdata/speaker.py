@@ -1,0 +1,93 @@
+"""Speaks on connections of its own, from one thread, as it is told on stdin, one order a line; answers each by a line.
+
+open NAME tls|plain PORT [1.2]      resume NAME PORT [1.2]: with the session of the latest connection; answers whether the server took it
+ask NAME TIMES COMMAND...           in one write; reads all replies
+send NAME TIMES COMMAND...          reads nothing
+read NAME REPLIES
+unseen NAME COMMAND...              by a BIO in front of the TLS object, so that no function of the library for plaintext is called
+half NAME                           shuts down the sending side of the socket, without an alert
+close NAME
+"""
+
+import ctypes
+import socket
+import ssl
+import sys
+
+connections, buffers, sessions = {}, {}, []
+
+
+def context(version):
+    c = ssl.create_default_context()
+    c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
+    if version:
+        c.maximum_version = ssl.TLSVersion.TLSv1_2
+    return c
+
+
+contexts = {v: context(v) for v in (False, True)}
+
+
+def open_connection(name, kind, port, version="", session=None):
+    c = socket.create_connection(("127.0.0.1", int(port)))
+    if kind == "tls":
+        c = contexts[version == "1.2"].wrap_socket(c, session=session)
+    connections[name], buffers[name] = c, b""
+
+
+def resume(name, port, version=""):
+    open_connection(name, "tls", port, version, sessions[-1])
+    return connections[name].session_reused
+
+
+def send(name, times, *words):
+    request = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words)
+    connections[name].sendall(request * int(times))
+
+
+def read(name, replies):
+    """Knows replies of one line only."""
+    while buffers[name].count(b"\r\n") < int(replies):
+        more = connections[name].recv(65536)
+        assert more, "closed by the server"
+        buffers[name] += more
+    buffers[name] = b""
+    if isinstance(connections[name], ssl.SSLSocket):
+        sessions.append(connections[name].session)
+
+
+def ask(name, times, *words):
+    send(name, times, *words)
+    read(name, times)
+
+
+def library():
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        return ctypes.CDLL(next(line.split()[5] for line in maps if "libssl" in line))
+
+
+def unseen(name, *words):
+    lib, set_ssl = library(), 109
+    for function in ("BIO_f_ssl", "BIO_new"):
+        getattr(lib, function).restype = ctypes.c_void_p
+    # The object stands behind the head of the Python object and a reference.
+    tls = ctypes.c_void_p.from_address(id(connections[name]._sslobj) + 24)
+    bio = ctypes.c_void_p(lib.BIO_new(ctypes.c_void_p(lib.BIO_f_ssl())))
+    lib.BIO_ctrl(bio, set_ssl, ctypes.c_long(0), tls)
+    text = (" ".join(words) + "\r\n").encode()
+    assert lib.BIO_write(bio, text, len(text)) == len(text)
+    read(name, 1)
+
+
+def half(name):
+    socket.socket.shutdown(connections[name], socket.SHUT_WR)
+
+
+def close(name):
+    connections.pop(name).close()
+
+
+ORDERS = {"open": open_connection, "resume": resume, "ask": ask, "send": send, "read": read, "unseen": unseen, "half": half, "close": close}
+for line in sys.stdin:
+    order, *arguments = line.split()
+    print(ORDERS[order](*arguments), flush=True)
