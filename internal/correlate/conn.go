@@ -169,3 +169,6 @@ func (c *conn) GrantPlaces(n int) bool { return c.tracker.slots.grant(c, n) }
 
 // AddPlaces implements session.Places.
 func (c *conn) AddPlaces(n int) { c.tracker.slots.add(c, n) }
+
+// Pass implements session.Places.
+func (c *conn) Pass(d event.Direction, n uint64) { c.pool.unassigned[d].Add(n) }

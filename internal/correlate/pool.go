@@ -3,13 +3,16 @@ package correlate
 import (
 	"sync/atomic"
 
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// Pool is the number of established connections of an identity.
+// Pool is the number of established connections of an identity, and of the bytes that they carried
+// and that belong to no command.
 type Pool struct {
 	Identity         identity.ID
 	Available, InUse int64
+	Unassigned       [2]uint64 // by event.Direction
 }
 
 // use is how a connection counts in its pool.
@@ -30,6 +33,8 @@ type pool struct {
 	carriers  int // connections that are tracked under the identity, established or not
 	count     [uses]int64
 	published [uses]atomic.Int64
+
+	unassigned [2]atomic.Uint64 // by event.Direction
 }
 
 // pools are the gauges by the slots of identities. The tracker's goroutine replaces the slice to
@@ -93,7 +98,10 @@ func (t *Tracker) Pools() []Pool {
 	var all []Pool
 	for _, p := range t.pools.all() {
 		if p != nil {
-			all = append(all, Pool{p.identity, p.published[available].Load(), p.published[inUse].Load()})
+			all = append(all, Pool{
+				p.identity, p.published[available].Load(), p.published[inUse].Load(),
+				[2]uint64{p.unassigned[event.Request].Load(), p.unassigned[event.Reply].Load()},
+			})
 		}
 	}
 	return all

@@ -45,8 +45,9 @@ type player struct {
 	conn    uint64
 	put     []event.Event
 	got     []string
-	full    bool // show durations
-	path    bool // the connection is one over a Unix socket
+	took    func(session.Exchange) // is given each, unless nil
+	full    bool                   // show durations
+	path    bool                   // the connection is one over a Unix socket
 }
 
 const (
@@ -191,6 +192,9 @@ func (p *player) event(e event.Event) {
 // take notes each command that exchanges stand for.
 func (p *player) take(exchanges []session.Exchange) {
 	for _, x := range exchanges {
+		if p.took != nil {
+			p.took(x)
+		}
 		for range commands(x) {
 			p.got = append(p.got, p.show(x))
 		}

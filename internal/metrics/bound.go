@@ -21,10 +21,13 @@ func NewBound(names, commands, buckets int) Bound {
 		counters  = 3                   // redis_commands_total by two statuses, redis_command_errors_total
 		prefixes  = command.PrefixCount // redis_command_error_replies_total
 		histogram = 3                   // the +Inf bucket, sum and count
+		bytes     = 2                   // redis_command_request_bytes_total, redis_command_response_bytes_total
+		nils      = 2                   // redis_command_nil_replies_total, redis_command_nil_elements_total
+		spare     = 2                   // redis_observer_unassigned_bytes_total by two directions
 		pool      = 2                   // redis_pool_connections by two states
 	)
-	b := Bound{Names: names, Commands: commands, PerPair: counters + prefixes + histogram + buckets}
-	b.Total = b.Names * (b.Commands*b.PerPair + pool)
+	b := Bound{Names: names, Commands: commands, PerPair: counters + prefixes + bytes + nils + histogram + buckets}
+	b.Total = b.Names * (b.Commands*b.PerPair + pool + spare)
 	return b
 }
 

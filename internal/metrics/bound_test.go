@@ -19,7 +19,7 @@ func TestBound(t *testing.T) {
 	for name := range testNames {
 		for id := range options.Commands.Count() {
 			for prefix := range command.PrefixCount {
-				r.Record(&session.Exchange{Identity: identity.ID(name), Command: command.ID(id), Count: 1, Outcome: session.Error, Prefix: command.Prefix(prefix)})
+				r.Record(&session.Exchange{Identity: identity.ID(name), Command: command.ID(id), Count: 1, Outcome: session.Error, Prefix: command.Prefix(prefix), Nils: 1, NilElements: 1})
 			}
 		}
 	}
@@ -29,7 +29,9 @@ func TestBound(t *testing.T) {
 	series := 0
 	for _, family := range families {
 		switch family.GetName() {
-		case "redis_commands_total", "redis_command_errors_total", "redis_command_error_replies_total", "redis_pool_connections":
+		case "redis_commands_total", "redis_command_errors_total", "redis_command_error_replies_total", "redis_pool_connections",
+			"redis_command_request_bytes_total", "redis_command_response_bytes_total", "redis_command_nil_replies_total", "redis_command_nil_elements_total",
+			"redis_observer_unassigned_bytes_total":
 			series += len(family.GetMetric())
 		case "redis_command_duration_seconds":
 			for _, metric := range family.GetMetric() {
@@ -39,7 +41,7 @@ func TestBound(t *testing.T) {
 	}
 	bound := NewBound(len(testNames), options.Commands.Labels(options.Style), len(options.Buckets))
 	assert.Equal(t, series, bound.Total)
-	assert.Equal(t, 8+command.PrefixCount, bound.PerPair)
+	assert.Equal(t, 12+command.PrefixCount, bound.PerPair)
 	assert.Greater(t, bound.Commands, 400)
 	assert.Contains(t, bound.String(), "at most")
 }

@@ -16,14 +16,15 @@ type families struct {
 	silent       *prometheus.CounterVec
 	unpaired     *prometheus.CounterVec
 	durations    durations
+	sums         *sums
 
-	counters []*prometheus.CounterVec // all those above
+	counters []*prometheus.CounterVec // all such above
 }
 
 // newFamilies returns the families of a Recorder. A further counter is a field and a row here.
 func newFamilies(options Options) *families {
-	f := &families{durations: newDurations(options)}
 	labels := options.Identities.Labels()
+	f := &families{durations: newDurations(options), sums: newSums(labels)}
 	for _, row := range []struct {
 		vec        **prometheus.CounterVec
 		name, help string
@@ -62,7 +63,7 @@ func newDurations(options Options) durations {
 
 // register registers all families.
 func (f *families) register(registry *prometheus.Registry) {
-	registry.MustRegister(f.durations)
+	registry.MustRegister(f.durations, f.sums)
 	for _, vec := range f.counters {
 		registry.MustRegister(vec)
 	}
@@ -78,4 +79,5 @@ func (f *families) end(s *identitySeries) {
 		vec.DeletePartialMatch(of)
 	}
 	f.durations.end(s, of)
+	f.sums.end(s)
 }

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // observer records durations, in nanoseconds, of n commands.
@@ -33,12 +31,7 @@ type classic struct {
 	seconds []float64 // the same bounds as exported
 
 	mu       sync.Mutex // guards children
-	children map[histogramKey]*histogram
-}
-
-type histogramKey struct {
-	id      identity.ID
-	command string
+	children map[seriesKey]*histogram
 }
 
 var _ durations = (*classic)(nil)
@@ -47,7 +40,7 @@ func newClassic(name, help string, labels []string, buckets []float64) *classic 
 	c := &classic{
 		desc:     prometheus.NewDesc(name, help, labels, nil),
 		seconds:  buckets,
-		children: make(map[histogramKey]*histogram),
+		children: make(map[seriesKey]*histogram),
 	}
 	for _, bound := range buckets {
 		c.bounds = append(c.bounds, int64(math.Round(bound*float64(time.Second))))
@@ -58,7 +51,7 @@ func newClassic(name, help string, labels []string, buckets []float64) *classic 
 func (c *classic) of(s *identitySeries, command string) observer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := histogramKey{s.id, command}
+	key := seriesKey{s.id, command}
 	if c.children[key] == nil {
 		c.children[key] = &histogram{values: with(s.values, command), bounds: c.bounds, counts: make([]atomic.Uint64, len(c.bounds)+1)}
 	}
@@ -68,7 +61,7 @@ func (c *classic) of(s *identitySeries, command string) observer {
 func (c *classic) end(s *identitySeries, _ prometheus.Labels) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	maps.DeleteFunc(c.children, func(key histogramKey, _ *histogram) bool { return key.id == s.id })
+	maps.DeleteFunc(c.children, func(key seriesKey, _ *histogram) bool { return key.id == s.id })
 }
 
 // Describe implements prometheus.Collector.

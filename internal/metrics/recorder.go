@@ -90,6 +90,7 @@ func (r *Recorder) Record(e *session.Exchange) {
 		return
 	}
 	series := who.command(e.Command)
+	series.sum.add(e)
 	switch e.Outcome {
 	case session.Success:
 		series.success.Add(n)

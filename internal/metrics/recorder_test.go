@@ -92,6 +92,43 @@ func zeroLoss(name string) map[string]float64 {
 	return zero
 }
 
+// zeroBytes are the series of bytes that each command has, in addition to those that it is given.
+func zeroBytes(series map[string]float64) map[string]float64 {
+	zero := map[string]float64{}
+	for name := range series {
+		if labels, found := strings.CutPrefix(name, "redis_command_errors_total"); found {
+			zero["redis_command_request_bytes_total"+labels], zero["redis_command_response_bytes_total"+labels] = 0, 0
+		}
+	}
+	return zero
+}
+
+// What exchanges weigh is summed by command, and nulls have no series before the first.
+func TestRecordSums(t *testing.T) {
+	r := newPedantic(testOptions())
+	for _, e := range []session.Exchange{
+		{Command: command.Get, Count: 2, RequestBytes: 40, ResponseBytes: 10, Nils: 2},
+		{Command: command.Get, Count: 1, RequestBytes: 20, ResponseBytes: 5, Nils: 1},
+		{Command: command.Mget, Count: 1, RequestBytes: 30, ResponseBytes: 9, NilElements: 2},
+		{Command: command.Get, Outcome: session.Silent, Count: 1, RequestBytes: 1},
+	} {
+		r.Record(&e)
+	}
+	got := map[string]float64{}
+	for _, family := range []string{"redis_command_request_bytes", "redis_command_response_bytes", "redis_command_nil"} {
+		maps.Copy(got, mustFlatten(t, r, family))
+	}
+	maps.DeleteFunc(got, func(_ string, n float64) bool { return n == 0 })
+	assert.Equal(t, map[string]float64{
+		"redis_command_request_bytes_total{command=get,name=cache}":   61,
+		"redis_command_response_bytes_total{command=get,name=cache}":  15,
+		"redis_command_nil_replies_total{command=get,name=cache}":     3,
+		"redis_command_request_bytes_total{command=mget,name=cache}":  30,
+		"redis_command_response_bytes_total{command=mget,name=cache}": 9,
+		"redis_command_nil_elements_total{command=mget,name=cache}":   2,
+	}, got)
+}
+
 func TestRecord(t *testing.T) {
 	const get, second = `{command=get,name=cache}`, int64(time.Second)
 	tests := []struct {
@@ -176,6 +213,7 @@ func TestRecord(t *testing.T) {
 			}
 			want := zeroLoss(testNames[tt.exchanges[0].Identity])
 			maps.Copy(want, tt.want)
+			maps.Copy(want, zeroBytes(tt.want))
 
 			got := mustFlatten(t, r, "redis_")
 			for _, constant := range []string{

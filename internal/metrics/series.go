@@ -66,6 +66,7 @@ type commandSeries struct {
 	errors       prometheus.Counter
 	errorReplies reasonSeries
 	duration     observer
+	sum          *sum
 }
 
 // newCommandSeries creates both statuses at 0, so that rate() includes the first error.
@@ -77,6 +78,7 @@ func newCommandSeries(s *identitySeries, label string) *commandSeries {
 		errors:       f.errors.WithLabelValues(with(s.values, label)...),
 		errorReplies: reasonSeries{vec: f.errorReplies, values: with(s.values, label), label: prefixLabel},
 		duration:     f.durations.of(s, label),
+		sum:          f.sums.of(s, label),
 	}
 }
 

@@ -31,6 +31,8 @@ func (r *Recorder) Watch(sources Sources) {
 		identities: identities,
 		pools: prometheus.NewDesc("redis_pool_connections", "Established connections: in_use while a command is outstanding, otherwise available.",
 			with(identities.Labels(), "state"), nil),
+		unassigned: prometheus.NewDesc("redis_observer_unassigned_bytes_total", "Bytes of Redis connections that belong to no command: pushes, messages, replication, what could not be paired.",
+			with(identities.Labels(), "direction"), nil),
 	})
 }
 
@@ -77,12 +79,14 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 type watched struct {
 	Sources
 	identities *identity.Registry
-	pools      *prometheus.Desc // with the labels of an identity
+	pools      *prometheus.Desc // with the labels of an identity, like
+	unassigned *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
 func (w *watched) Describe(descs chan<- *prometheus.Desc) {
 	descs <- w.pools
+	descs <- w.unassigned
 	for _, d := range watchedDescs {
 		descs <- d
 	}
@@ -126,6 +130,8 @@ func (w *watched) collectPools(out chan<- prometheus.Metric) {
 		}
 		gauge(out, w.pools, float64(pool.Available), with(values, "available")...)
 		gauge(out, w.pools, float64(pool.InUse), with(values, "in_use")...)
+		counter(out, w.unassigned, pool.Unassigned[event.Request], with(values, "request")...)
+		counter(out, w.unassigned, pool.Unassigned[event.Reply], with(values, "response")...)
 	}
 }
 

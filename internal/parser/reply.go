@@ -15,6 +15,8 @@ type Reply struct {
 	// Last is the value of the last element of an aggregate, if that is an integer (the count of a
 	// subscription's acknowledgement).
 	Last int64
+	// NilElements is how many elements of an array are null, not counting those within elements.
+	NilElements uint32
 	// NestedError: an element of an aggregate, at any depth, is an error.
 	NestedError bool
 }
@@ -45,6 +47,7 @@ type frame struct {
 	null        bool
 	nestedError bool
 	begun       bool // of an aggregate: its first element has been seen
+	nilElements uint32
 	len         int64
 	last        int64
 }
@@ -152,7 +155,7 @@ func wholeBulk(b []byte, p int) (start, next int) {
 // finish fills reply from what was kept of the frame's parts.
 func (s *ReplyStream) finish(reply *Reply) {
 	f := &s.frame
-	*reply = Reply{Type: f.kind, Null: f.null, Len: f.len, Text: s.text[:s.textLen], Last: f.last, NestedError: f.nestedError}
+	*reply = Reply{Type: f.kind, Null: f.null, Len: f.len, Text: s.text[:s.textLen], Last: f.last, NilElements: f.nilElements, NestedError: f.nestedError}
 }
 
 // Peek returns the type byte of the next frame if the stream stands between two frames and has at

@@ -93,11 +93,11 @@ func (s *RequestStream) Repeats() (n int) {
 }
 
 // Successes takes the frames that come next, lie entirely in the chunk and say nothing but success:
-// the simple string OK, integers and bulk strings. It takes at most so many, and returns how many
-// it took.
-func (s *ReplyStream) Successes(most int) (n int) {
+// the simple string OK, integers, bulk strings and null. It takes at most so many, and returns how
+// many it took, and how many of them are null.
+func (s *ReplyStream) Successes(most int) (n, nils int) {
 	if s.state != atFrame {
-		return 0
+		return 0, 0
 	}
 	b, p := s.in.chunk, s.in.pos
 	hint := noHint
@@ -111,11 +111,14 @@ func (s *ReplyStream) Successes(most int) (n int) {
 		if next > len(b) {
 			break
 		}
+		if b[p+1] == '-' && b[p] == '$' {
+			nils++
+		}
 		p = next
 		n++
 	}
 	s.in.pos = p
-	return n
+	return n, nils
 }
 
 // success finds a frame that b[p:] begins with and that says nothing but success. It returns where

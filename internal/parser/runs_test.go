@@ -69,13 +69,17 @@ func FuzzSuccesses(f *testing.F) {
 		one.Feed(wire)
 		many.Feed(wire)
 		for {
-			n := many.Successes(limit)
+			n, nils := many.Successes(limit)
 			require.LessOrEqual(t, n, limit)
 			for range n {
 				require.NoError(t, one.Next(&r))
+				if r.Null {
+					nils--
+				}
 				require.Contains(t, "+:$", string(r.Type))
 				require.False(t, r.NestedError)
 			}
+			require.Zero(t, nils)
 			require.Equal(t, one.Rest(), many.Rest())
 			wantErr, err := one.Next(&r), many.Next(&r)
 			require.Equal(t, wantErr, err)

@@ -27,8 +27,11 @@ func (s *ReplyStream) null(ok bool) (done, more bool) {
 	if !ok {
 		return s.fault()
 	}
-	if s.depth == 0 {
+	switch {
+	case s.depth == 0:
 		s.frame.null = true
+	case s.depth == 1 && s.extras == 0 && s.frame.kind == '*':
+		s.frame.nilElements++
 	}
 	return s.end(), true
 }

@@ -8,6 +8,7 @@ type client struct {
 	needs   string             // a package that fetch.sh knows, or needsNode
 	options []string           // of the server
 	cluster bool               // the server is a node of a cluster
+	bytes   bool               // the server has read and written all bytes when the client ends, and counts those of all its connections
 	wants   func(*server) bool // nil for every server
 	// touch is for clients that run in other processes than this one: with TLS, the libraries of processes are attached.
 	touch func(context.Context, *round) (toucher, error)
@@ -19,9 +20,9 @@ const needsNode = "npm"
 
 // clients are what is tried. Those whose name begins with raw are sockets on which we send what no library does.
 var clients = []client{
-	{name: "redis-benchmark", touch: touchByTool, run: benchmark},
+	{name: "redis-benchmark", bytes: true, touch: touchByTool, run: benchmark},
 	{name: "redis-cli", touch: touchByTool, run: commandLine},
-	{name: "go-redis", run: goRedis},
+	{name: "go-redis", bytes: true, run: goRedis},
 	{name: "go-redis-stripped", touch: touchBy(strippedToucher), run: goRedisStripped},
 	{name: "ioredis", needs: needsNode, touch: touchByScript("touch.mjs", node), run: nodeScript("ioredis.mjs")},
 	{name: "node-redis", needs: needsNode, touch: touchByScript("touch.mjs", node), run: nodeScript("node-redis.mjs")},
@@ -30,18 +31,18 @@ var clients = []client{
 	{name: "redis-py", needs: "python", touch: touchByScript("touch.py", python), run: pythonScript("sync")},
 	{name: "redis-py-asyncio", needs: "python", touch: touchByScript("touch.py", python), run: pythonScript("asyncio")},
 	{name: "phpredis", needs: "php", touch: touchByScript("touch.php", php), run: phpScript},
-	{name: "raw-requests", run: rawRequests},
-	{name: "raw-framing", run: rawFraming},
+	{name: "raw-requests", bytes: true, run: rawRequests},
+	{name: "raw-framing", bytes: true, run: rawFraming},
 	{name: "raw-limits", run: rawLimits},
 	{name: "raw-http", run: rawHTTP},
 	{name: "raw-quit", run: rawQuit},
 	{name: "raw-silence", run: rawSilence},
-	{name: "raw-transactions", run: rawTransactions},
-	{name: "raw-pubsub", run: rawPubSub},
+	{name: "raw-transactions", bytes: true, run: rawTransactions},
+	{name: "raw-pubsub", bytes: true, run: rawPubSub},
 	{name: "raw-monitor", run: rawMonitor},
-	{name: "raw-protocols", run: rawProtocols},
+	{name: "raw-protocols", bytes: true, run: rawProtocols},
 	{name: "raw-blocking", run: rawBlocking},
-	{name: "raw-scripts", run: rawScripts},
+	{name: "raw-scripts", bytes: true, run: rawScripts},
 	{name: "raw-access", run: rawAccess},
 	{name: "raw-refused", run: rawRefused},
 	{name: "raw-states", run: rawStates},
@@ -53,8 +54,8 @@ var clients = []client{
 	{name: "raw-left", run: rawLeft},
 	{name: "raw-crowd", run: rawCrowd},
 	{name: "raw-unread", wants: (*server).forks, run: rawUnread},
-	{name: "raw-pipelines", run: rawPipelines},
-	{name: "raw-threads", run: rawThreads},
+	{name: "raw-pipelines", bytes: true, run: rawPipelines},
+	{name: "raw-threads", bytes: true, run: rawThreads},
 	{name: "raw-resets", run: rawResets},
 	{name: "raw-pushes", run: rawPushes},
 	{name: "raw-toggles", run: rawToggles},

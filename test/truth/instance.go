@@ -37,11 +37,16 @@ func startServer(s *server, t *transport, cache string, port int, options ...str
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.name, err)
 	}
-	w, err := newWire(started.DialControl())
+	conn, err := started.DialControl()
 	if err != nil {
 		return nil, errors.Join(err, started.Stop())
 	}
-	i := &instance{Redis: started, server: s, transport: t, admin: &admin{wire: w}}
+	meter := &metered{Conn: conn}
+	w, err := newWire(meter, nil)
+	if err != nil {
+		return nil, errors.Join(err, started.Stop())
+	}
+	i := &instance{Redis: started, server: s, transport: t, admin: &admin{wire: w, meter: meter}}
 	if err := i.admin.restart(); err != nil {
 		i.stop()
 		return nil, fmt.Errorf("start %s: %w: %s", s.name, err, started.Output)
@@ -58,6 +63,7 @@ func (i *instance) stop() {
 // admin is a connection which no observer sees. It keeps account of its own commands, to leave them out.
 type admin struct {
 	wire   *wire
+	meter  *metered // of the wire
 	asked  ledger
 	failed classes
 }
@@ -91,7 +97,9 @@ func adminLabel(line string) string {
 // restart zeroes the statistics.
 func (a *admin) restart() error {
 	a.asked, a.failed = ledger{}, classes{}
+	a.meter.passed = traffic{}
 	r, err := a.do("CONFIG RESETSTAT")
+	a.meter.passed.requests = 0 // it was counted before the statistics were zeroed
 	if err == nil && r.Failed() {
 		err = fmt.Errorf("CONFIG RESETSTAT: %s", r.Text)
 	}

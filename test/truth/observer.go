@@ -19,6 +19,7 @@ type observer struct {
 type sighting struct {
 	commands ledger
 	classes  classes
+	traffic  traffic
 	losses   map[string]int // the loss counters that are not zero; of all names
 	pool     int            // connections of its gauge
 	broken   int            // commands left unanswered by the server or the network
@@ -62,6 +63,10 @@ func (o *observer) see(name string) (sighting, error) {
 	for prefix, n := range samples.By("prefix", "redis_command_error_replies_total", "name="+name) {
 		s.classes[prefix] = int(n)
 	}
+	s.traffic = traffic{
+		int(samples.Sum("redis_command_request_bytes_total", "name="+name) + samples.Sum("redis_observer_unassigned_bytes_total", "name="+name, "direction=request")),
+		int(samples.Sum("redis_command_response_bytes_total", "name="+name) + samples.Sum("redis_observer_unassigned_bytes_total", "name="+name, "direction=response")),
+	}
 	errors := samples.By("command", "redis_commands_total", "name="+name, "status=error")
 	for command, n := range samples.By("command", "redis_commands_total", "name="+name) {
 		s.commands.add(command, int(n), int(errors[command]))
@@ -84,7 +89,7 @@ func (o *observer) see(name string) (sighting, error) {
 func (s sighting) less(before sighting) sighting {
 	d := sighting{
 		commands: ledger{}, classes: s.classes.less(before.classes), losses: map[string]int{},
-		broken: s.broken - before.broken, givenUp: s.givenUp - before.givenUp,
+		traffic: s.traffic.less(before.traffic), broken: s.broken - before.broken, givenUp: s.givenUp - before.givenUp,
 	}
 	for label, c := range s.commands {
 		b := before.commands[label]

@@ -152,7 +152,7 @@ func (r *round) settle(before []sighting, failure error) []result {
 
 // judge compares one observer with the servers of the round.
 func (r *round) judge(result *result, o *observer, before sighting) error {
-	server, failed := ledger{}, classes{}
+	server, failed, passed := ledger{}, classes{}, traffic{}
 	result.connected = 0
 	for _, i := range append([]*instance{r.instance}, r.more...) {
 		counted, err := i.admin.read()
@@ -169,6 +169,11 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 		for prefix, n := range byPrefix {
 			failed[prefix] += n
 		}
+		carried, err := i.admin.traffic()
+		if err != nil {
+			return fmt.Errorf("read the server's traffic: %w", err)
+		}
+		passed = passed.plus(carried)
 		connected, err := i.admin.connected()
 		if err != nil {
 			return fmt.Errorf("read the server's connections: %w", err)
@@ -185,6 +190,9 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 	result.differences = nil
 	for _, d := range compare(server, seen.commands, allowed, r.server.countsErrors()) {
 		result.differences = append(result.differences, d)
+	}
+	if r.client.bytes && r.server.countsBytes() && r.transport.name == "tcp" {
+		result.differences = append(result.differences, compareBytes(passed, seen.traffic)...)
 	}
 	if !r.server.countsErrors() {
 		return nil

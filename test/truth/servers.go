@@ -67,6 +67,9 @@ func (s *server) since(redisVersion, valkeyVersion float64) bool {
 // countsErrors: INFO commandstats has failed and rejected calls.
 func (s *server) countsErrors() bool { return s.since(6.2, 0) }
 
+// countsBytes: INFO stats counts the payload of clients as the observer does. The others have not been compared yet.
+func (s *server) countsBytes() bool { return s.product == redis && s.version == 7.0 && !s.threaded() }
+
 // hasDualChannels: the data set and the changes to it may take a connection each on their way to a replica.
 func (s *server) hasDualChannels() bool { return s.product == valkey }
 

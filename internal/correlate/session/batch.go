@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // A pipeline is mostly runs: requests for the same command, and replies that say nothing but
@@ -48,7 +49,7 @@ func (s *Session) takeEqualRequests(time int64) {
 		return
 	}
 	*p = s.template.pending
-	p.time = time
+	p.time, p.bytes = time, s.measured(event.Request, s.requests.Rest())
 	if surplus := s.pending.repeat(n - 1); surplus > 0 {
 		s.overflow(time, surplus)
 		return
@@ -69,12 +70,13 @@ func (s *Session) takeSuccesses(f *frame) bool {
 	before := s.pending.count
 	for !s.pending.empty() && s.pending.at(0).simple() {
 		oldest := s.pending.at(0)
-		n := uint32(s.replies.Successes(int(oldest.count())))
+		n, nils := s.replies.Successes(int(oldest.count()))
 		if n == 0 {
 			break
 		}
-		s.emit(oldest, n, Success, command.OtherPrefix, NoReason, s.replyTime)
-		s.pending.pop(n)
+		s.shared.weight = weight{bytes: s.measured(event.Reply, s.replies.Rest()), nils: uint32(nils)}
+		s.emit(oldest, uint32(n), Success, command.OtherPrefix, NoReason, s.replyTime)
+		s.pending.pop(uint32(n))
 	}
 	if s.pending.count == before {
 		return false

@@ -35,6 +35,8 @@ func (s *Session) Close(e Ending) {
 		s.recognise(KindNotRedis)
 	}
 	s.reportUnanswered(e)
+	s.passUnread(event.Request)
+	s.passUnread(event.Reply)
 	s.to(ConnectionEnded)
 	s.Release()
 }

@@ -28,15 +28,28 @@ type Exchange struct {
 	Prefix   command.Prefix
 	Count    uint32 // commands
 	Duration int64  // of each, in nanoseconds; NoDuration if it is not known
+
+	RequestBytes, ResponseBytes uint64 // of all of them, as far as they are known to belong to the command
+	Nils                        uint32 // null replies
+	NilElements                 uint32 // null elements of replies that are arrays
 }
 
 // NoDuration is the Duration of commands whose times were not captured.
 const NoDuration = -1
 
-// mergeable reports whether two exchanges differ in their Count at most.
+// mergeable reports whether two exchanges differ in sums at most.
 func (x *Exchange) mergeable(y *Exchange) bool {
 	return x.Duration == y.Duration && x.Command == y.Command && x.Outcome == y.Outcome && x.Identity == y.Identity &&
 		x.Prefix == y.Prefix && x.Reason == y.Reason
+}
+
+// add makes x the sum of two exchanges that are mergeable.
+func (x *Exchange) add(y *Exchange) {
+	x.Count += y.Count
+	x.RequestBytes += y.RequestBytes
+	x.ResponseBytes += y.ResponseBytes
+	x.Nils += y.Nils
+	x.NilElements += y.NilElements
 }
 
 // Reason qualifies Unanswered and Unpaired.
@@ -99,11 +112,16 @@ func (s *Session) emit(p *pending, n uint32, outcome Outcome, prefix command.Pre
 	x := &out.List[last]
 	x.Identity, x.Command, x.Outcome, x.Prefix, x.Reason, x.Count = out.Identity, p.command, outcome, prefix, reason, n
 	x.Duration = max(0, end-p.time)
+	x.RequestBytes, p.bytes = uint64(p.bytes), 0 // of a run all at once: the rest of it is of the same command
+	if outcome <= Error {
+		x.ResponseBytes, x.Nils, x.NilElements = uint64(s.shared.weight.bytes), s.shared.weight.nils, s.shared.weight.nilElements
+		s.shared.weight = weight{}
+	}
 	if s.probation.stage != passed {
 		s.probation.paired += n
 	}
 	if last > 0 && out.List[last-1].mergeable(x) {
-		out.List[last-1].Count += n
+		out.List[last-1].add(x)
 		out.List = out.List[:last]
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // pending is a command that awaits its outcome, or a run of them that are equal in everything.
@@ -11,6 +12,7 @@ type pending struct {
 	time    int64
 	acks    int32  // acknowledgements to come; 0: not known before the first
 	more    uint32 // commands of the run beside one
+	bytes   uint32 // of the run's requests that no Exchange has yet
 	command command.ID
 	verb    verb
 	flags   pendingFlags
@@ -43,6 +45,8 @@ type Places interface {
 	GrantPlaces(n int) bool
 	// AddPlaces notes that the session has n places more, or less if n is negative.
 	AddPlaces(n int)
+	// Pass notes n bytes of a direction that belong to no command.
+	Pass(d event.Direction, n uint64)
 }
 
 // fifo is a growable ring of runs of pending commands, those of its owner. It is empty at first.
@@ -87,6 +91,7 @@ func (f *fifo) pop(n uint32) pending {
 	popped.more = 0
 	f.count -= n
 	if n < oldest.count() {
+		oldest.bytes = 0 // the popped command has them
 		oldest.more -= n
 		return popped
 	}
@@ -109,6 +114,7 @@ func (f *fifo) truncate(n uint32) {
 		}
 		f.count -= newest.count()
 		f.runs--
+		f.passRequest(newest)
 	}
 }
 
@@ -145,8 +151,18 @@ func (f *fifo) resize(size int) {
 	f.ring, f.head = ring, 0
 }
 
+// passRequest passes the bytes of a run that is given up.
+func (f *fifo) passRequest(p *pending) {
+	if p.bytes > 0 {
+		f.owner.places.Pass(event.Request, uint64(p.bytes))
+	}
+}
+
 // clear empties the ring.
 func (f *fifo) clear() {
+	for i := range f.runs {
+		f.passRequest(f.at(i))
+	}
 	f.head, f.runs, f.count = 0, 0, 0
 	if len(f.ring) > keptPlaces {
 		f.release()
@@ -155,6 +171,9 @@ func (f *fifo) clear() {
 
 // release empties the ring and gives its memory back.
 func (f *fifo) release() {
+	for i := range f.runs {
+		f.passRequest(f.at(i))
+	}
 	if len(f.ring) > 0 {
 		f.owner.places.AddPlaces(-len(f.ring))
 	}

@@ -9,7 +9,7 @@ import (
 // Gap notes that n bytes of a direction are missing, which passed at a.Time at the latest.
 func (s *Session) Gap(d event.Direction, n uint32, reason event.Reason, a Arrival) {
 	if reason == event.Urgent && s.between(d) {
-		s.shared.Counters.gap(reason, n, true)
+		s.skip(d, n, reason)
 		return
 	}
 	if s.Elide(d, n, reason, a) {
@@ -19,10 +19,11 @@ func (s *Session) Gap(d event.Direction, n uint32, reason event.Reason, a Arriva
 		s.loseUnasked()
 	}
 	if s.isUnreadable(d, n, reason, a) {
-		s.shared.Counters.gap(reason, n, true)
+		s.skip(d, n, reason)
 		return
 	}
 	s.shared.Counters.gap(reason, n, false)
+	s.receive(d, n)
 	switch s.state {
 	case Paired:
 		s.desync(GapSeen, d, a.Time)
@@ -33,6 +34,7 @@ func (s *Session) Gap(d event.Direction, n uint32, reason event.Reason, a Arriva
 	case Replica:
 		s.requests.Reset()
 	}
+	s.passUnread(d)
 }
 
 // Elide passes over n missing bytes if their content does not matter. It reports false, having done
@@ -44,10 +46,10 @@ func (s *Session) Elide(d event.Direction, n uint32, reason event.Reason, a Arri
 		return false
 	case s.requestsClosed && d == event.Request:
 		s.closeRequests()
-		s.shared.Counters.gap(reason, n, true)
+		s.skip(d, n, reason)
 		return true
 	case s.Closed(), s.Ignores(d):
-		s.shared.Counters.gap(reason, n, true)
+		s.skip(d, n, reason)
 		return true
 	case reason == event.Unseen, s.mayBeUrgent(d, n, reason):
 		return false
@@ -57,6 +59,7 @@ func (s *Session) Elide(d event.Direction, n uint32, reason event.Reason, a Arri
 			return false
 		}
 		s.requests.Gap(n)
+		s.receive(d, n)
 		s.shared.Counters.gap(reason, n, true)
 		a.Time = s.requestTime
 		s.Request(nil, a)
@@ -66,9 +69,16 @@ func (s *Session) Elide(d event.Direction, n uint32, reason event.Reason, a Arri
 		return false
 	}
 	s.replies.Gap(n)
+	s.receive(d, n)
 	s.shared.Counters.gap(reason, n, true)
 	s.Reply(nil, a)
 	return true
+}
+
+// skip counts n missing bytes that are part of no message.
+func (s *Session) skip(d event.Direction, n uint32, reason event.Reason) {
+	s.shared.Counters.gap(reason, n, true)
+	s.pass(d, uint64(n))
 }
 
 // Repeated notes n bytes at an offset that had passed, which sockets do not send again: they are
@@ -92,7 +102,7 @@ func (s *Session) IsUrgent(d event.Direction, hole uint32, data []byte) bool {
 	}
 	urgent := d == event.Request && startsRequest(data) || d == event.Reply && startsReply(data)
 	if urgent {
-		s.shared.Counters.gap(event.Urgent, hole, true)
+		s.skip(d, hole, event.Urgent)
 	}
 	return urgent
 }

@@ -63,7 +63,7 @@ func (s *Session) firstRequest(data []byte, a Arrival) {
 		s.readChunk([]byte(again), a.Time)
 	}
 	if len(data) > 0 && s.state != Foreign {
-		s.Request(data, a)
+		s.request(data, a)
 	}
 }
 

@@ -17,7 +17,7 @@ func (s *Session) Decrypt(whole bool) {
 	s.requests.Reset()
 	s.replies.Reset()
 	s.opening, s.unreadable, s.evidence = opening{}, unreadable{}, evidence{encrypted: true}
-	s.killedSelf = false
+	s.killedSelf, s.unread = false, [2]uint32{}
 	s.resync = newResync(MidStream, event.Request, s.shared.Now)
 	if whole {
 		s.to(Opened)

@@ -26,6 +26,17 @@ type begun struct {
 // Reply reads a chunk of the reply stream. It returns the bytes that have to wait for their request
 // and are to be read again with it, nil if there are none.
 func (s *Session) Reply(data []byte, a Arrival) (rest []byte) {
+	s.receive(event.Reply, uint32(len(data)))
+	rest = s.reply(data, a)
+	s.unread[event.Reply] -= uint32(len(rest))
+	if s.state != Paired {
+		s.passUnread(event.Reply)
+	}
+	return rest
+}
+
+// reply is Reply of bytes that are in unread.
+func (s *Session) reply(data []byte, a Arrival) (rest []byte) {
 	switch s.state {
 	case Paired:
 		f := frame{released: a.How.has(Released), outdated: a.How.has(Outdated), requestsHeld: a.How.has(OtherHeld)}
@@ -72,12 +83,14 @@ func (s *Session) readReplies(f *frame) (rest []byte) {
 			}
 			return nil
 		}
-		if !s.evidence.answered && !s.firstReply(&r) {
-			continue
+		s.weigh(&r)
+		if s.evidence.answered || s.firstReply(&r) {
+			if !s.frame(f, &r, mark != nil) {
+				s.unweigh()
+				return mark
+			}
 		}
-		if !s.frame(f, &r, mark != nil) {
-			return mark
-		}
+		s.passWeight()
 	}
 	s.replies.Reset()
 	return nil

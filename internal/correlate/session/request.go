@@ -10,6 +10,15 @@ import (
 
 // Request reads a chunk of the request stream.
 func (s *Session) Request(data []byte, a Arrival) {
+	s.receive(event.Request, uint32(len(data)))
+	s.request(data, a)
+	if s.state != Paired || s.requestsClosed {
+		s.passUnread(event.Request)
+	}
+}
+
+// request is Request of bytes that are in unread.
+func (s *Session) request(data []byte, a Arrival) {
 	if s.probation.stage != passed && data != nil {
 		s.probe(a.Time, a.How.has(OtherHeld))
 	}
@@ -124,7 +133,7 @@ func (s *Session) take(r *parser.Request) {
 		s.overflow(s.requestTime, 1)
 		return
 	}
-	*p = pending{time: s.requestTime, command: id, verb: v}
+	*p = pending{time: s.requestTime, command: id, verb: v, bytes: s.measured(event.Request, s.requests.Rest())}
 	if id != command.Other {
 		p.flags = blocking(id, r)
 	}

@@ -84,7 +84,7 @@ func (s *Session) requestDesynced(data []byte, a Arrival) {
 	}
 	if startsRequest(data) && y.last == event.Reply && y.trial.outstanding == 0 && !s.repliesUnreadable() && s.isBoundary(a.Time) {
 		s.sync(a.Time)
-		s.Request(data, a)
+		s.request(data, a)
 		return
 	}
 	s.tryRequest(data, a.Time)

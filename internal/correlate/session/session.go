@@ -20,6 +20,7 @@ type Shared struct {
 	Stalled        bool  // set where a client went on asking though its oldest request is unanswered for long (stalledAfter)
 	Counters       Counters
 	Out            Exchanges
+	weight         weight             // of the frame that is being read
 	Trace          func(State, Cause) // is called at every change of state, before it, unless nil; for tests
 }
 
@@ -57,6 +58,7 @@ type Session struct {
 	unreadable unreadable // payload that is in no program's memory
 	opening    opening    // what stood before the first request
 	evidence   evidence   // that the connection is Redis
+	unread     [2]uint32  // bytes by event.Direction that belong to no message yet
 	killedSelf bool       // the last reply was that of a CLIENT KILL: should the server close now, the connection killed itself
 }
 
@@ -174,6 +176,8 @@ func (s *Session) recognise(kind Kind) {
 func (s *Session) Abandon(reason Reason) {
 	s.unpaired(reason, s.Outstanding())
 	s.end(outstanding | inTransaction | inDoubt)
+	s.passUnread(event.Request)
+	s.passUnread(event.Reply)
 }
 
 // Release gives back the memory of the FIFOs.

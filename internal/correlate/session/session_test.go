@@ -11,10 +11,15 @@ import (
 )
 
 // granted grants places up to a limit, unless that is zero, and counts them.
-type granted struct{ used, limit int }
+type granted struct {
+	used, limit int
+	passed      [2]uint64 // bytes of no command, by event.Direction
+}
 
 func (g *granted) GrantPlaces(n int) bool { return g.limit == 0 || g.used+n <= g.limit }
 func (g *granted) AddPlaces(n int)        { g.used += n }
+
+func (g *granted) Pass(d event.Direction, n uint64) { g.passed[d] += n }
 
 // newSession returns the session of a client's connection, with places for so many commands.
 func newSession(places Places, maxOutstanding int) *Session {

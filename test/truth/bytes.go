@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+)
+
+// traffic is the payload on the connections of a server.
+type traffic struct{ requests, replies int }
+
+func (t traffic) less(u traffic) traffic {
+	return traffic{t.requests - u.requests, t.replies - u.replies}
+}
+
+func (t traffic) plus(u traffic) traffic {
+	return traffic{t.requests + u.requests, t.replies + u.replies}
+}
+
+// metered counts what passes on a connection.
+type metered struct {
+	net.Conn
+	passed traffic
+}
+
+func (m *metered) Read(b []byte) (int, error) {
+	n, err := m.Conn.Read(b)
+	m.passed.replies += n
+	return n, err
+}
+
+func (m *metered) Write(b []byte) (int, error) {
+	n, err := m.Conn.Write(b)
+	m.passed.requests += n
+	return n, err
+}
+
+// byteDifference is a direction whose bytes differ.
+type byteDifference struct {
+	direction        string
+	server, observer int
+}
+
+func (d byteDifference) String() string {
+	return fmt.Sprintf("bytes of %s: server %d, observer %d", d.direction, d.server, d.observer)
+}
+
+// compareBytes returns which directions differ.
+func compareBytes(server, observer traffic) (differences []fmt.Stringer) {
+	if server.requests != observer.requests {
+		differences = append(differences, byteDifference{"requests", server.requests, observer.requests})
+	}
+	if server.replies != observer.replies {
+		differences = append(differences, byteDifference{"replies", server.replies, observer.replies})
+	}
+	return differences
+}
+
+// traffic returns the payload that the server counted, without that of this connection. INFO has its own request, and not its
+// reply.
+func (a *admin) traffic() (traffic, error) {
+	replies := a.meter.passed.replies
+	r, err := a.do("INFO stats")
+	if err != nil {
+		return traffic{}, err
+	}
+	counted := traffic{}
+	for line := range strings.Lines(r.Text) {
+		_, _ = fmt.Sscanf(line, "total_net_input_bytes:%d", &counted.requests)
+		_, _ = fmt.Sscanf(line, "total_net_output_bytes:%d", &counted.replies)
+	}
+	return counted.less(traffic{a.meter.passed.requests, replies}), nil
+}
