@@ -34,16 +34,16 @@ func (p program) nameOf(ctx context.Context, u *understanding, text string) ([]a
 	switch {
 	case a.Path != "":
 		return []answer{u.answer(text, func(role event.Role) naming.Match { return u.names.ExplainPath(role, a.Path) })}, nil
-	case a.Host != "":
+	case a.Host != "" && a.Ports.Single():
 		if addresses, err = p.resolver.LookupNetIP(ctx, "ip", a.Host); err != nil {
 			return nil, fmt.Errorf("name of %s: %w (give an IP address)", text, err)
 		}
-	case !a.Prefix.IsSingleIP():
+	case !a.Prefix.IsSingleIP() || !a.Ports.Single():
 		return nil, fmt.Errorf("name of %s: it is not one address (give an IP address and a port, as in 10.0.0.10:6379, or unix:/path)", text)
 	}
 	var answers []answer
 	for _, one := range addresses {
-		server := netip.AddrPortFrom(one.Unmap().WithZone(""), a.Port)
+		server := netip.AddrPortFrom(one.Unmap().WithZone(""), a.Ports.First)
 		answers = append(answers, u.answer(server.String(), func(role event.Role) naming.Match { return u.names.Explain(role, server) }))
 	}
 	return answers, nil

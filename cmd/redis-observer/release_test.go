@@ -51,7 +51,7 @@ func newLifetimes(tb testing.TB, native bool, name string) *lifetimes {
 // everything returns rules with one name for port 6379 at any address, and further names without
 // connections.
 func everything(name string, further ...string) *naming.Rules {
-	rules := &naming.Rules{DefaultName: "default", Endpoints: []naming.Endpoint{{Name: name, Addresses: []address.Address{{Port: 6379}}}}}
+	rules := &naming.Rules{DefaultName: "default", Endpoints: []naming.Endpoint{{Name: name, Addresses: []address.Address{{Ports: address.Port(6379)}}}}}
 	for _, name := range further {
 		one := netip.MustParsePrefix("192.0.2.1/32")
 		rules.Endpoints = append(rules.Endpoints, naming.Endpoint{Name: name, Addresses: []address.Address{{Prefix: one, Port: 6379}}})

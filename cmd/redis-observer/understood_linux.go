@@ -43,6 +43,14 @@ type understoodName struct {
 	Addresses []understoodAddress `json:"addresses"`
 }
 
+// String returns the name and the end that counts.
+func (n understoodName) String() string {
+	if n.Role == address.Ignore.String() {
+		return strings.TrimPrefix(n.Name+", ignored at both ends", ", ")
+	}
+	return n.Name + ", at the " + n.Role + " end"
+}
+
 type understoodAddress struct {
 	Address  string       `json:"address"`
 	Resolved []netip.Addr `json:"resolved,omitempty"` // of a host name
@@ -99,7 +107,7 @@ func (r *configuration) understand(ctx context.Context, u understanding) {
 	r.understood, r.Backend, r.Listen, r.DefaultName = &u, c.Capture.Backend, c.Listen, c.DefaultName
 	r.ClientPorts, r.ServerPorts = u.names.ClientPorts(), u.names.ServerPorts()
 	for _, endpoint := range c.Endpoints {
-		named := understoodName{Name: endpoint.Name, Role: roleName(endpoint.Role)}
+		named := understoodName{Name: endpoint.Name, Role: endpoint.Role.String()}
 		for _, a := range endpoint.Addresses {
 			named.Addresses = append(named.Addresses, u.address(a))
 			r.Notes = append(r.Notes, u.shadowed(endpoint, a)...)
@@ -132,9 +140,9 @@ func (u understanding) shadowed(endpoint config.Endpoint, a address.Address) []s
 	}
 	addresses, _ := u.names.Host(a.Host)
 	for _, resolved := range addresses {
-		server := netip.AddrPortFrom(resolved, a.Port)
+		server := netip.AddrPortFrom(resolved, a.Ports.First)
 		for _, role := range []event.Role{event.Client, event.Server} {
-			if match := u.names.Explain(role, server); match.Counted && (match.Name != endpoint.Name || role != endpoint.Role) {
+			if match := u.names.Explain(role, server); match.Counted && (match.Name != endpoint.Name || address.Role(role) != endpoint.Role) {
 				notes = append(notes, fmt.Sprintf("%s of %s is %s, which counts as %s at the %s end: %s", a, endpoint.Name, server, match.Name, roleName(role), u.because(match)))
 			}
 		}
@@ -151,12 +159,8 @@ func (u understanding) because(m naming.Match) string {
 	return fmt.Sprintf("%s is %s (%s)", m.Rule, m.Reason, strings.TrimPrefix(at+" "+m.Path, " "))
 }
 
-func roleName(role event.Role) string {
-	if role == event.Server {
-		return "server"
-	}
-	return "client"
-}
+// roleName returns the name of an end.
+func roleName(role event.Role) string { return address.Role(role).String() }
 
 func (r *configuration) write(w io.Writer) {
 	file, state := r.File, "valid"
@@ -174,13 +178,17 @@ func (r *configuration) write(w io.Writer) {
 		return
 	}
 	for _, endpoint := range r.Endpoints {
-		fmt.Fprintf(w, "endpoint\t%s, at the %s end\n", endpoint.Name, endpoint.Role)
+		fmt.Fprintf(w, "endpoint\t%s\n", endpoint)
 		for _, a := range endpoint.Addresses {
 			fmt.Fprintf(w, "\t  %s\n", a)
 		}
 	}
 	fmt.Fprintf(w, "observed ports\tclient end: %s; server end: %s\n", ports(r.ClientPorts), ports(r.ServerPorts))
-	fmt.Fprintf(w, "other addresses\t%s\n", r.DefaultName)
+	others := r.DefaultName
+	if others == "" {
+		others = "not counted"
+	}
+	fmt.Fprintf(w, "other addresses\t%s\n", others)
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note\t%s\n", note)
 	}
@@ -205,11 +213,20 @@ func (a understoodAddress) String() string {
 	return a.Address + " = " + strings.Join(list, ", ")
 }
 
+// ports returns ascending ports as text, neighbours as a range.
 func ports(list []uint16) string {
 	if len(list) == 0 {
 		return "none"
 	}
-	return strings.Trim(fmt.Sprint(list), "[]")
+	var ranges []string
+	for i := 0; i < len(list); {
+		r := address.Port(list[i])
+		for i++; i < len(list) && list[i] == r.Last+1; i++ {
+			r.Last = list[i]
+		}
+		ranges = append(ranges, r.String())
+	}
+	return strings.Join(ranges, " ")
 }
 
 func plural(n int, noun string) string {

@@ -8,29 +8,29 @@ import (
 	"strings"
 )
 
-// Address is one of an IP address, a network, a host name, or any address, together with a port; or
+// Address is one of an IP address, a network, a host name, or any address, together with ports; or
 // the path of a Unix socket. Equal addresses match the same connections.
 type Address struct {
 	Prefix netip.Prefix // for an IP address or a network, otherwise zero
 	Host   string       // lower case, for a host name
-	Port   uint16       // 0 only with Path; without Prefix and Host it matches any address
+	Ports  Ports        // zero only with Path; without Prefix and Host any address with these ports matches
 	Path   string       // of a Unix socket, as the server bound it; an abstract name begins with @
 }
 
 // Forms lists the accepted forms, for error messages.
-const Forms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379, unix:/path, unix:@name"
+const Forms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379, a range of ports as in *:7000-7005, unix:/path, unix:@name"
 
 // String returns the address as Parse accepts it.
 func (a Address) String() string {
 	if a.Path != "" {
 		return unixScheme + a.Path
 	}
-	port := strconv.Itoa(int(a.Port))
+	ports := a.Ports.String()
 	switch {
 	case a.Host != "":
-		return a.Host + ":" + port
+		return a.Host + ":" + ports
 	case !a.Prefix.IsValid():
-		return "*:" + port
+		return "*:" + ports
 	}
 	text := a.Prefix.String()
 	if a.Prefix.IsSingleIP() {
@@ -39,7 +39,7 @@ func (a Address) String() string {
 	if a.Prefix.Addr().Is6() {
 		text = "[" + text + "]"
 	}
-	return text + ":" + port
+	return text + ":" + ports
 }
 
 // Error explains why a text is not a valid address.
@@ -66,11 +66,11 @@ func Parse(text string) (Address, error) {
 	if wrong != nil {
 		return Address{}, wrong
 	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || number == 0 {
-		return Address{}, &Error{Cause: strconv.Quote(text) + " has no valid port", Allowed: "allowed 1 to 65535, as in 10.0.0.10:6379"}
+	ports, wrong := parsePorts(text, port)
+	if wrong != nil {
+		return Address{}, wrong
 	}
-	address := Address{Port: uint16(number)}
+	address := Address{Ports: ports}
 	switch {
 	case host == "*":
 		return address, nil

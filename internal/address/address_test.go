@@ -25,6 +25,10 @@ func TestParse(t *testing.T) {
 		"unix:@redis":                  "unix:@redis",
 		"unix:/var/run/redis.sock":     "unix:/run/redis.sock",
 		"unix:6379":                    "unix:6379", // a host
+		"10.0.0.5:7000-7005":           "10.0.0.5:7000-7005",
+		"*:1-65535":                    "*:1-65535",
+		"[fd00::/64]:7000-7001":        "[fd00::/64]:7000-7001",
+		"sessions:7000-7000":           "sessions:7000",
 
 		"unix:/" + strings.Repeat("p", 106): "unix:/" + strings.Repeat("p", 106),
 		"unix:@" + strings.Repeat("n", 107): "unix:@" + strings.Repeat("n", 107),
@@ -62,6 +66,11 @@ func TestParseInvalid(t *testing.T) {
 		"[fe80::1%eth0]:6379":    "has a zone",
 		"redis://10.0.0.1:6379":  "is a URL",
 		"10.0.0.1:6379,10.0.0.2": "has no valid port",
+		"a:7005-7000":            "has a range that ends before it begins (write 7000-7005)",
+		"a:0-1":                  "has no valid port",
+		"a:7000-":                "has no valid port",
+		"a:7000-7001-7002":       "has no valid port",
+		"a:7000-65536":           "has no valid port",
 		"unix:":                  "has no path",
 		"unix:@":                 "has no path",
 		"unix:redis.sock":        "is a relative path",
@@ -77,5 +86,18 @@ func TestParseInvalid(t *testing.T) {
 		_, err := Parse(text)
 		require.Error(t, err, text)
 		assert.Contains(t, err.Error(), want, text)
+	}
+}
+
+func TestPorts(t *testing.T) {
+	p := Ports{7000, 7005}
+	assert.True(t, p.Contains(7000) && p.Contains(7005))
+	assert.False(t, p.Contains(6999) || p.Contains(7006))
+	for other, crosses := range map[Ports]bool{
+		p: false, {6990, 6999}: false, {7006, 7010}: false, {7001, 7004}: false, {6000, 8000}: false, {7000, 7002}: false,
+		{7003, 7005}: false, {6999, 7000}: true, {7005, 7006}: true, {7003, 7008}: true,
+	} {
+		assert.Equal(t, crosses, p.Crosses(other), other)
+		assert.Equal(t, crosses, other.Crosses(p), other)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/command"
-	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // Config is the whole configuration.
@@ -38,7 +37,7 @@ type Capture struct {
 type Endpoint struct {
 	Name      string            `mapstructure:"name"`
 	Addresses []address.Address `mapstructure:"addresses"`
-	Role      event.Role        `mapstructure:"role"`
+	Role      address.Role      `mapstructure:"role"`
 }
 
 // Metrics configures the exported metrics.
@@ -84,8 +83,11 @@ const (
 func (c *Config) Names() int {
 	names := map[string]bool{c.DefaultName: true}
 	for _, endpoint := range c.Endpoints {
-		names[endpoint.Name] = true
+		if endpoint.Role != address.Ignore {
+			names[endpoint.Name] = true
+		}
 	}
+	delete(names, "") // without a default name nothing else counts
 	return len(names)
 }
 

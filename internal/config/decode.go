@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/redis-observer/redis-observer/internal/address"
-	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/spelling"
 )
 
@@ -32,7 +32,7 @@ func decodeHook(from, to reflect.Type, data any) (any, error) {
 	switch to {
 	case reflect.TypeFor[address.Address]():
 		return decodeAddress(text)
-	case reflect.TypeFor[event.Role]():
+	case reflect.TypeFor[address.Role]():
 		return decodeRole(text)
 	case reflect.TypeFor[slog.Level]():
 		return decodeLevel(text)
@@ -46,7 +46,7 @@ func typeMismatch(from, to reflect.Type) error {
 	switch {
 	case to == reflect.TypeFor[address.Address]():
 		want = "text"
-	case to == reflect.TypeFor[event.Role](), to == reflect.TypeFor[slog.Level]():
+	case to == reflect.TypeFor[address.Role](), to == reflect.TypeFor[slog.Level]():
 		want = "text"
 	}
 	if got == want || got == "a whole number" && want == "a number" {
@@ -118,13 +118,10 @@ func decodeAddress(text string) (any, error) {
 }
 
 func decodeRole(text string) (any, error) {
-	switch text {
-	case "client":
-		return event.Client, nil
-	case "server":
-		return event.Server, nil
+	if role := slices.Index(address.Roles, text); role >= 0 {
+		return address.Role(role), nil
 	}
-	return nil, unknownValue(text, "client", "server")
+	return nil, unknownValue(text, address.Roles...)
 }
 
 func decodeLevel(text string) (any, error) {

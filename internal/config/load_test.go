@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/address"
-	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // mustWrite writes a configuration file and returns its path.
@@ -82,8 +81,8 @@ log: {level: debug, format: json}
 	assert.Equal(t, []int{6379, 6380}, config.Ports)
 	require.Len(t, config.Endpoints, 2)
 	assert.Equal(t, "sessions:6379", config.Endpoints[0].Addresses[0].String())
-	assert.Equal(t, event.Client, config.Endpoints[0].Role)
-	assert.Equal(t, event.Server, config.Endpoints[1].Role)
+	assert.Equal(t, address.Client, config.Endpoints[0].Role)
+	assert.Equal(t, address.Server, config.Endpoints[1].Role)
 	assert.Equal(t, time.Minute, config.ResolveInterval)
 	assert.Equal(t, []float64{0.001, 1}, config.Metrics.Buckets)
 	assert.True(t, config.Metrics.NativeHistograms)
@@ -146,7 +145,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		Listen: ":21002", WebConfig: webConfig,
 		Capture: Capture{Backend: "fentry", RingSize: 1 << 20, FlushInterval: 7 * time.Millisecond, MaxBytesPerCall: 4096, Interfaces: []string{"eth0", "lo"}, TLS: Off},
 		Ports:   []int{1, 2}, DefaultName: "123",
-		Endpoints:       []Endpoint{{Name: "a", Addresses: []address.Address{{Host: "h", Port: 1}}, Role: event.Server}},
+		Endpoints:       []Endpoint{{Name: "a", Addresses: []address.Address{{Host: "h", Ports: address.Port(1)}}, Role: address.Server}},
 		ResolveInterval: 5 * time.Second,
 		Metrics:         Metrics{Buckets: []float64{0.5, 1}, NativeHistograms: true, CommandNames: RedisPyNames},
 		ExtraCommands:   []string{"a.b"}, RenamedCommands: map[string]string{"XGET": "get"},

@@ -15,7 +15,6 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/command"
-	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
@@ -48,10 +47,10 @@ func (c *Config) validate(backends []string) []error {
 			found.add(fmt.Sprintf("ports[%d]", i), &Fault{Cause: fmt.Sprintf("%d is not a port", port), Allowed: "allowed 1 to 65535"})
 		}
 	}
-	if len(c.Ports) == 0 && len(c.Endpoints) == 0 {
-		found.add("ports", &Fault{Cause: "no port to observe", Allowed: "list at least one, or add an endpoint"})
+	c.validateScope(&found)
+	if c.DefaultName != "" {
+		found.add("default_name", nameFault(c.DefaultName))
 	}
-	found.add("default_name", nameFault(c.DefaultName))
 	validateEndpoints(c.Endpoints, &found)
 	if c.ResolveInterval < minResolve {
 		found.add("resolve_interval", &Fault{Cause: c.ResolveInterval.String() + " is too short", Allowed: "allowed 1s or more"})
@@ -134,43 +133,84 @@ func nameFault(name string) *Fault {
 	return nil
 }
 
-// validateEndpoints also rejects addresses that are ambiguous, or would be counted at both ends.
-func validateEndpoints(endpoints []Endpoint, found *faultList) {
-	type owner struct {
-		path, name string
-		role       event.Role
+// validateScope rejects a configuration that counts nothing.
+func (c *Config) validateScope(found *faultList) {
+	counting := slices.ContainsFunc(c.Endpoints, func(e Endpoint) bool { return e.Role != address.Ignore })
+	switch {
+	case counting:
+	case len(c.Ports) == 0:
+		found.add("ports", &Fault{Cause: "no port to observe", Allowed: "list at least one, or add an endpoint"})
+	case c.DefaultName == "":
+		found.add("default_name", &Fault{Cause: "nothing has a name", Allowed: "set a name, or add an endpoint"})
 	}
+}
+
+// owner is the endpoint that has an address.
+type owner struct {
+	path, name string
+	role       address.Role
+	ports      address.Ports
+}
+
+// validateEndpoints also rejects addresses that are ambiguous, or would be counted at both ends. A
+// range of ports within another one is the more specific of the two.
+func validateEndpoints(endpoints []Endpoint, found *faultList) {
 	owners := map[address.Address]owner{}
+	ranges := map[address.Address][]owner{} // those of several ports, by the address without them
 	for i, endpoint := range endpoints {
 		path := fmt.Sprintf("endpoints[%d]", i)
-		found.add(path+".name", nameFault(endpoint.Name))
+		if endpoint.Role != address.Ignore || endpoint.Name != "" {
+			found.add(path+".name", nameFault(endpoint.Name))
+		}
 		if len(endpoint.Addresses) == 0 {
 			found.add(path+".addresses", &Fault{Cause: "must not be empty", Allowed: address.Forms})
 		}
 		for j, a := range endpoint.Addresses {
-			at := fmt.Sprintf("%s.addresses[%d]", path, j)
 			if a == (address.Address{}) { // could not be decoded and is already reported
 				continue
 			}
-			found.add(at, pathFault(a))
-			first, taken := owners[a]
-			switch {
-			case !taken:
-				owners[a] = owner{at, endpoint.Name, endpoint.Role}
-			case first.role != endpoint.Role:
-				found.add(at, &Fault{Cause: fmt.Sprintf("%s of %q is also %s of %q in the other role, so its commands would be counted twice", a, endpoint.Name, first.path, first.name), Allowed: "remove one of them"})
-			case first.name != endpoint.Name:
-				found.add(at, &Fault{Cause: a.String() + " is also " + first.path + " of " + strconv.Quote(first.name), Allowed: "remove one of them"})
-			default:
-				found.add(at, &Fault{Cause: a.String() + " is also " + first.path, Allowed: "remove one of them"})
+			this := owner{fmt.Sprintf("%s.addresses[%d]", path, j), endpoint.Name, endpoint.Role, a.Ports}
+			found.add(this.path, pathFault(a, endpoint.Role))
+			if first, taken := owners[a]; taken {
+				found.add(this.path, this.repeats(a, first))
+				continue
 			}
+			owners[a] = this
+			if a.Ports.Single() {
+				continue
+			}
+			bare := a
+			bare.Ports = address.Ports{}
+			for _, other := range ranges[bare] {
+				if a.Ports.Crosses(other.ports) {
+					found.add(this.path, &Fault{Cause: fmt.Sprintf("%s and %s of %q have ports in common, and neither is the more specific one", a, other.path, other.name), Allowed: "give each port to one of them"})
+					break
+				}
+			}
+			ranges[bare] = append(ranges[bare], this)
 		}
 	}
 }
 
-// pathFault rejects the path of a directory. The socket itself need not exist: its server may start
-// later, or bind it in another mount namespace.
-func pathFault(a address.Address) *Fault {
+// repeats returns the fault of an address that an earlier endpoint has.
+func (o owner) repeats(a address.Address, first owner) *Fault {
+	cause := a.String() + " is also " + first.path
+	switch {
+	case first.role != o.role:
+		cause = fmt.Sprintf("%s of %q is also %s of %q with role %s, so it is not clear which one decides", a, o.name, first.path, first.name, first.role)
+	case first.name != o.name:
+		cause += " of " + strconv.Quote(first.name)
+	}
+	return &Fault{Cause: cause, Allowed: "remove one of them"}
+}
+
+// pathFault rejects a path to ignore, because others are not observed, and the path of a directory.
+// The socket itself need not exist: its server may start later, or bind it in another mount
+// namespace.
+func pathFault(a address.Address, role address.Role) *Fault {
+	if a.Path != "" && role == address.Ignore {
+		return &Fault{Cause: a.String() + " cannot be ignored, because Unix sockets that are not listed are not observed", Allowed: "remove it"}
+	}
 	if !strings.HasPrefix(a.Path, "/") {
 		return nil
 	}

@@ -22,6 +22,7 @@ const (
 	OtherEnd    Reason = "it counts at the other end"
 	NotObserved Reason = "its port is not observed at this end"
 	NoSuchPath  Reason = "no endpoint has it at this end"
+	Ignored     Reason = "role ignore: " // and one of the others
 )
 
 // Match is the answer to which name an address has at one end.
@@ -38,28 +39,27 @@ func (n *Names) Explain(role event.Role, server netip.AddrPort) Match {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	t := n.current.Load()
-	id, found := t.resolve(role, server)
-	if !found {
-		_, other := t.resolve(1-role, server)
-		if _, rank := t.sides[role].find(server); rank != unmatched || other {
-			return Match{Reason: OtherEnd}
-		}
-		return Match{Reason: NotObserved}
+	own, other, ignored := t.matches(role, server)
+	switch _, counted := t.resolve(role, server); {
+	case counted && own.rank != unmatched:
+		return n.matched(own, Match{Counted: true, Name: n.rules.Endpoints[own.endpoint].Name})
+	case counted:
+		return Match{Counted: true, Name: n.rules.DefaultName, Reason: OtherwiseBy, Path: "default_name"}
+	case ignored.over(own) && ignored.over(other):
+		m := n.matched(ignored, Match{})
+		m.Reason = Ignored + m.Reason
+		return m
+	case own.rank != unmatched || other.rank != unmatched || t.fallback[1-role].has(server.Port()):
+		return Match{Reason: OtherEnd}
 	}
-	match := Match{Counted: true, Reason: OtherwiseBy, Path: "default_name"}
-	if values, known := n.registry.Values(id); known {
-		match.Name = values[0]
-	}
-	_, rank := t.sides[role].find(server)
-	for i, endpoint := range n.rules.Endpoints {
-		for j, a := range endpoint.Addresses {
-			if endpoint.Role == role && endpoint.Name == match.Name && n.ranks(a, server) == rank {
-				match.Rule, match.Path, match.Reason = a, pathOf(i, j), reasonOf(rank)
-				return match
-			}
-		}
-	}
-	return match
+	return Match{Reason: NotObserved}
+}
+
+// matched adds the rule of a match, and the reason.
+func (n *Names) matched(m match, to Match) Match {
+	to.Rule = n.rules.Endpoints[m.endpoint].Addresses[m.address]
+	to.Path, to.Reason = pathOf(m.endpoint, m.address), reasonOf(m.rank)
+	return to
 }
 
 // ExplainPath returns how Resolve names the connections over a Unix socket, observed in a role.
@@ -68,7 +68,7 @@ func (n *Names) ExplainPath(role event.Role, path string) Match {
 	defer n.mu.Unlock()
 	for i, endpoint := range n.rules.Endpoints {
 		for j, a := range endpoint.Addresses {
-			if endpoint.Role == role && a.Path == path {
+			if endpoint.Role == address.Role(role) && a.Path == path {
 				return Match{Name: endpoint.Name, Reason: OwnAddress, Rule: a, Path: pathOf(i, j), Counted: true}
 			}
 		}
@@ -81,34 +81,11 @@ func pathOf(endpoint, index int) string {
 	return fmt.Sprintf("endpoints[%d].addresses[%d]", endpoint, index)
 }
 
-// ranks returns the rank with which an address of the configuration matches one of a server. The
-// caller must hold mu.
-func (n *Names) ranks(a address.Address, server netip.AddrPort) int {
-	switch {
-	case a.Port != server.Port():
-		return unmatched
-	case a.Host != "":
-		for _, resolved := range n.hosts.addresses(a.Host) {
-			if resolved == server.Addr() {
-				return rankHost
-			}
-		}
-		return unmatched
-	case !a.Prefix.IsValid():
-		return rankAny
-	case !a.Prefix.Contains(server.Addr()):
-		return unmatched
-	case a.Prefix.IsSingleIP():
-		return rankExact
-	}
-	return rankNetwork + a.Prefix.Bits()
-}
-
 func reasonOf(rank int) Reason {
-	switch rank {
+	switch rank >> 16 {
 	case rankExact:
 		return OwnAddress
-	case rankHost:
+	case rankHost, rankRetained:
 		return OfHost
 	case rankAny:
 		return AnyAddress
@@ -125,5 +102,9 @@ func (n *Names) Host(name string) ([]netip.Addr, error) {
 	if known == nil {
 		return nil, nil
 	}
-	return n.hosts.addresses(name), known.failure
+	var addresses []netip.Addr
+	for _, a := range n.hosts.addresses(name) {
+		addresses = append(addresses, a.addr)
+	}
+	return addresses, known.failure
 }

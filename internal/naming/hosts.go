@@ -56,17 +56,23 @@ func (h *hosts) names() []string {
 	return names
 }
 
+// hostAddress is an address of a host name.
+type hostAddress struct {
+	addr     netip.Addr
+	retained bool // the last answer lacked it
+}
+
 // addresses returns the addresses of a host name, sorted.
-func (h *hosts) addresses(name string) []netip.Addr {
+func (h *hosts) addresses(name string) []hostAddress {
 	known := h.known[name]
 	if known == nil {
 		return nil
 	}
-	addresses := make([]netip.Addr, 0, len(known.addresses))
-	for address := range known.addresses {
-		addresses = append(addresses, address)
+	addresses := make([]hostAddress, 0, len(known.addresses))
+	for addr, age := range known.addresses {
+		addresses = append(addresses, hostAddress{addr, age > 0})
 	}
-	slices.SortFunc(addresses, netip.Addr.Compare)
+	slices.SortFunc(addresses, func(a, b hostAddress) int { return a.addr.Compare(b.addr) })
 	return addresses
 }
 

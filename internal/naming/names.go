@@ -18,16 +18,16 @@ import (
 type Rules struct {
 	Endpoints       []Endpoint
 	Ports           []uint16 // client ports to observe in addition to those of the endpoints
-	DefaultName     string   // for connections on an observed port that match no endpoint
+	DefaultName     string   // for connections on an observed port that match no endpoint; "": they do not count
 	ResolveInterval time.Duration
 }
 
 // Endpoint gives a logical name to addresses. Role selects the end of the connection that is
-// observed.
+// observed, if any.
 type Endpoint struct {
 	Name      string
 	Addresses []address.Address
-	Role      event.Role
+	Role      address.Role
 }
 
 // Names maps connections to identities. Any goroutine may call Resolve and the port methods while
@@ -149,7 +149,8 @@ func (n *Names) Configured(id identity.ID) bool { return n.current.Load().names[
 // default one.
 func (n *Names) HasName(role event.Role, e *event.Endpoints) bool {
 	id, found := n.Resolve(role, e)
-	return found && id != n.current.Load().defaultName
+	t := n.current.Load()
+	return found && !(t.hasDefault && id == t.defaultName)
 }
 
 // Registry returns the registry of all identities, including those of earlier rules.

@@ -150,6 +150,8 @@ func TestEachAddressHasOneEnd(t *testing.T) {
 		"hosts at one address":      `endpoints: [{name: c, addresses: ["i:6379"]}, {name: s, addresses: ["h:6379"], role: server}]`,
 		"host at an address":        `endpoints: [{name: c, addresses: ["10.0.0.1:6379"]}, {name: s, addresses: ["i:6379"], role: server}]`,
 		"host beside a wildcard":    `endpoints: [{name: s, addresses: ["*:6379"], role: server}, {name: c, addresses: ["h:6379"]}]`,
+		"ranges":                    `endpoints: [{name: c, addresses: ["*:6000-7000"]}, {name: s, addresses: ["*:6300-6400", "10.0.0.2:6000-7000"], role: server}]`,
+		"crossing ranges of hosts":  `endpoints: [{name: c, addresses: ["h:6379-6380"]}, {name: s, addresses: ["i:6378-6379"], role: server}]`,
 		"everything of both":        `endpoints: [{name: c, addresses: ["0.0.0.0/0:6379"]}, {name: s, addresses: ["*:6379"], role: server}]`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -351,4 +353,62 @@ func TestReloadPaths(t *testing.T) {
 	assert.Equal(t, []event.Path{{Text: "/b", Index: 1}, {Text: "/c", Index: 2}}, names.Paths(), "an index belongs to its path for ever")
 	assert.Empty(t, pathName(names, event.Client, 0))
 	assert.Equal(t, "c", pathName(names, event.Client, 1))
+}
+
+// Of ranges for one address the narrowest one decides; a more specific address comes first.
+func TestRanges(t *testing.T) {
+	names := mustNames(t, `
+ports: []
+endpoints:
+  - {name: any, addresses: ["*:7000-7099"]}
+  - {name: few, addresses: ["*:7010-7019"]}
+  - {name: one, addresses: ["*:7015"]}
+  - {name: net, addresses: ["10.0.0.0/8:7000-7020"]}
+  - {name: host, addresses: ["h:7000-7001"]}
+  - {name: local, addresses: ["10.0.0.9:7000-7001"], role: server}
+`, &fakeDNS{hosts: map[string][]string{"h": {"192.0.2.7"}}})
+	for server, want := range map[string]string{
+		"192.0.2.1:7000": "any", "192.0.2.1:7099": "any", "192.0.2.1:7100": "", "192.0.2.1:6999": "",
+		"192.0.2.1:7010": "few", "192.0.2.1:7019": "few", "192.0.2.1:7015": "one",
+		"10.0.0.1:7015": "net", "10.0.0.1:7021": "any", "192.0.2.7:7001": "host", "192.0.2.7:7002": "any",
+		"10.0.0.9:7000": "", "10.0.0.9:7002": "net",
+	} {
+		assert.Equal(t, want, nameOf(names, event.Client, server), server)
+	}
+	assert.Equal(t, "local", nameOf(names, event.Server, "10.0.0.9:7001"))
+	assert.Len(t, names.ClientPorts(), 100)
+	assert.Equal(t, []uint16{7000, 7001}, names.ServerPorts())
+}
+
+// An address of role ignore counts at neither end, unless a more specific one does.
+func TestIgnore(t *testing.T) {
+	names := mustNames(t, `
+endpoints:
+  - {name: c, addresses: ["*:6379", "10.1.0.9:6379"]}
+  - {name: s, addresses: ["10.2.0.0/16:6379"], role: server}
+  - {role: ignore, addresses: ["10.1.0.0/16:6379", "10.2.0.5:6379", "*:6390", "10.3.0.1:7000"]}
+`, &fakeDNS{})
+	for server, want := range map[string][2]string{
+		"10.0.0.1:6379": {"c", ""},
+		"10.1.0.1:6379": {"", ""},
+		"10.1.0.9:6379": {"c", ""},
+		"10.2.0.1:6379": {"", "s"},
+		"10.2.0.5:6379": {"", ""},
+		"10.2.0.5:6390": {"", ""},
+	} {
+		assert.Equal(t, want, [2]string{nameOf(names, event.Client, server), nameOf(names, event.Server, server)}, server)
+	}
+	assert.Equal(t, []uint16{6379}, names.ClientPorts(), "ports of ignored addresses alone are not observed")
+	m := names.Explain(event.Client, netip.MustParseAddrPort("10.1.0.1:6379"))
+	assert.Equal(t, Match{Reason: Ignored + InNetwork, Rule: m.Rule, Path: "endpoints[2].addresses[0]"}, m)
+}
+
+func TestNoDefaultName(t *testing.T) {
+	names := mustNames(t, `{default_name: "", ports: [6379, 6380], endpoints: [{name: a, addresses: ["10.0.0.1:6379"]}]}`, &fakeDNS{})
+	assert.Equal(t, []uint16{6379}, names.ClientPorts())
+	assert.Empty(t, nameOf(names, event.Client, "10.0.0.2:6379"))
+	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"))
+	e := event.Endpoints{Remote: netip.MustParseAddr("10.0.0.1").As16(), RemotePort: 6379}
+	assert.True(t, names.HasName(event.Client, &e))
+	assert.Len(t, names.Registry().IDs(), 1)
 }

@@ -13,19 +13,21 @@ import (
 
 // table is an immutable index from addresses to identities, with one side per role.
 type table struct {
-	sides       [2]side // by event.Role
-	fallback    [2]map[uint16]bool
+	sides       [3]side    // by address.Role
+	fallback    [2]portSet // by event.Role: where traffic that matches no endpoint has the default name
 	defaultName identity.ID
+	hasDefault  bool
 	names       map[identity.ID]bool // all that resolve can return
 }
 
-// side indexes the endpoints of one role. Fields are in order of precedence.
+// side indexes the endpoints of one role.
 type side struct {
-	exact    map[netip.AddrPort]identity.ID // configured as addresses
-	resolved map[netip.AddrPort]identity.ID // resolved from host names
-	networks map[uint16][]network           // by port, longest prefix first
-	any      map[uint16]identity.ID
-	ports    map[uint16]bool
+	written  index // as in the configuration: addresses, networks, any address
+	resolved index // found for host names
+	retained index // found for host names earlier
+	lengths  []int // of the prefixes of networks, the longest first
+	any      portSet
+	ports    portSet
 	paths    map[uint32]path // by index
 }
 
@@ -35,73 +37,61 @@ type path struct {
 	name identity.ID
 }
 
-type network struct {
-	prefix netip.Prefix
-	name   identity.ID
-}
-
 // newTable builds the table of rules. hosts returns the addresses of a host name, and indexOf the
 // index of a path.
-func newTable(rules *Rules, registry *identity.Registry, hosts func(string) []netip.Addr, indexOf func(string) uint32) *table {
-	t := &table{defaultName: registry.Intern(rules.DefaultName), names: map[identity.ID]bool{}}
-	t.names[t.defaultName] = true
+func newTable(rules *Rules, registry *identity.Registry, hosts func(string) []hostAddress, indexOf func(string) uint32) *table {
+	t := &table{names: map[identity.ID]bool{}, hasDefault: rules.DefaultName != ""}
+	if t.hasDefault {
+		t.defaultName = registry.Intern(rules.DefaultName)
+		t.names[t.defaultName] = true
+	}
 	for role := range t.sides {
-		t.sides[role] = side{
-			exact:    map[netip.AddrPort]identity.ID{},
-			resolved: map[netip.AddrPort]identity.ID{},
-			networks: map[uint16][]network{},
-			any:      map[uint16]identity.ID{},
-			ports:    map[uint16]bool{},
-			paths:    map[uint32]path{},
-		}
+		t.sides[role] = side{written: newIndex(), resolved: newIndex(), retained: newIndex(), paths: map[uint32]path{}}
 	}
-	for _, endpoint := range rules.Endpoints {
-		name := registry.Intern(endpoint.Name)
-		t.names[name] = true
-		for _, address := range endpoint.Addresses {
-			if address.Path != "" {
-				t.sides[endpoint.Role].paths[indexOf(address.Path)] = path{address.Path, name}
-				continue
+	for i, endpoint := range rules.Endpoints {
+		s, r := &t.sides[endpoint.Role], rule{endpoint: i}
+		if endpoint.Role != address.Ignore {
+			r.name = registry.Intern(endpoint.Name)
+			t.names[r.name] = true
+		}
+		for j, a := range endpoint.Addresses {
+			r.address = j
+			switch {
+			case a.Path != "":
+				s.paths[indexOf(a.Path)] = path{a.Path, r.name}
+			case a.Host != "":
+				s.addHost(a.Ports, hosts(a.Host), r)
+			default:
+				s.add(a, r)
 			}
-			t.sides[endpoint.Role].add(address, name)
 		}
 	}
-	t.addHosts(rules, registry, hosts)
 	t.addFallbacks(rules)
 	return t
 }
 
-func (s *side) add(a address.Address, name identity.ID) {
-	s.ports[a.Port] = true
-	switch {
-	case a.Host != "":
+func (s *side) add(a address.Address, r rule) {
+	s.ports.add(a.Ports)
+	s.written.add(a.Prefix, a.Ports, r)
+	switch length := a.Prefix.Bits(); {
 	case !a.Prefix.IsValid():
-		s.any[a.Port] = name
-	case a.Prefix.IsSingleIP():
-		s.exact[netip.AddrPortFrom(a.Prefix.Addr(), a.Port)] = name
-	default:
-		networks := append(s.networks[a.Port], network{a.Prefix, name})
-		slices.SortStableFunc(networks, func(a, b network) int { return b.prefix.Bits() - a.prefix.Bits() })
-		s.networks[a.Port] = networks
+		s.any.add(a.Ports)
+	case !a.Prefix.IsSingleIP() && !slices.Contains(s.lengths, length):
+		s.lengths = append(s.lengths, length)
+		slices.SortFunc(s.lengths, func(a, b int) int { return cmp.Compare(b, a) })
 	}
 }
 
-// addHosts adds the addresses of host names. If several names resolve to one address, the first
-// endpoint of either role gets it, so that it is counted at one end.
-func (t *table) addHosts(rules *Rules, registry *identity.Registry, hosts func(string) []netip.Addr) {
-	taken := map[netip.AddrPort]bool{}
-	for _, endpoint := range rules.Endpoints {
-		for _, address := range endpoint.Addresses {
-			if address.Host == "" {
-				continue
-			}
-			for _, addr := range hosts(address.Host) {
-				if key := netip.AddrPortFrom(addr, address.Port); !taken[key] {
-					taken[key] = true
-					t.sides[endpoint.Role].resolved[key] = registry.Intern(endpoint.Name)
-				}
-			}
+// addHost adds the addresses of a host name. If several names resolve to one address, the one that
+// stands first in the configuration gets it.
+func (s *side) addHost(ports address.Ports, found []hostAddress, r rule) {
+	s.ports.add(ports)
+	for _, a := range found {
+		in := &s.resolved
+		if a.retained {
+			in = &s.retained
 		}
+		in.add(netip.PrefixFrom(a.addr, a.addr.BitLen()), ports, r)
 	}
 }
 
@@ -109,37 +99,47 @@ func (t *table) addHosts(rules *Rules, registry *identity.Registry, hosts func(s
 // the default name: the client end if that is observed, otherwise the server end. A node with both
 // ends counts the traffic once.
 func (t *table) addFallbacks(rules *Rules) {
-	client, server := &t.sides[event.Client], &t.sides[event.Server]
-	t.fallback = [2]map[uint16]bool{{}, {}}
-	for port := range client.ports {
-		t.fallback[event.Client][port] = true
+	if !t.hasDefault {
+		return
 	}
+	client, server, ignored := &t.sides[address.Client], &t.sides[address.Server], &t.sides[address.Ignore]
+	atClient := client.ports
 	for _, port := range rules.Ports {
-		t.fallback[event.Client][port] = true
+		atClient.add(address.Port(port))
 	}
-	for port := range server.ports {
-		t.fallback[event.Server][port] = !t.fallback[event.Client][port]
-	}
-	// If a server endpoint matches every address, no traffic is left for the client end.
-	for port := range server.any {
-		if !client.ports[port] {
-			delete(t.fallback[event.Client], port)
-		}
-	}
+	t.fallback[event.Server] = *server.ports.without(&atClient)
+	// If other endpoints match every address, no traffic is left for the client end.
+	t.fallback[event.Client] = *atClient.without(server.any.union(&ignored.any).without(&client.ports))
+}
+
+// match is a rule that matches an address.
+type match struct {
+	rule
+	rank int // unmatched, or the greater the more specific
+}
+
+// over reports whether a match decides against another one.
+func (m match) over(other match) bool {
+	return m.rank > other.rank || m.rank == other.rank && m.rank != unmatched && m.before(other.rule)
 }
 
 // resolve looks up the address of the server: remote for clients, local for servers. If endpoints
-// of both roles match, the more specific one decides, so that the connection is counted at one end.
-func (t *table) resolve(role event.Role, address netip.AddrPort) (identity.ID, bool) {
-	id, rank := t.sides[role].find(address)
-	_, other := t.sides[1-role].find(address)
+// of several roles match, the most specific one decides, so that the connection is counted at one
+// end, or at none.
+func (t *table) resolve(role event.Role, server netip.AddrPort) (identity.ID, bool) {
+	own, other, ignored := t.matches(role, server)
 	switch {
-	case rank > other:
-		return id, true
-	case other == unmatched && t.fallback[role][address.Port()]:
+	case own.over(other) && own.over(ignored):
+		return own.name, true
+	case other.rank == unmatched && ignored.rank == unmatched && t.fallback[role].has(server.Port()):
 		return t.defaultName, true
 	}
-	return 0, false // equal ranks, unless both are unmatched, are rejected by the validation of the configuration
+	return 0, false
+}
+
+// matches returns the best rules for an address at one end, at the other end, and of role ignore.
+func (t *table) matches(role event.Role, server netip.AddrPort) (own, other, ignored match) {
+	return t.sides[role].find(server), t.sides[1-role].find(server), t.sides[address.Ignore].find(server)
 }
 
 // resolvePath looks up the path of a Unix socket. Connections over a path that is not configured do
@@ -152,68 +152,79 @@ func (t *table) resolvePath(role event.Role, index uint32) (identity.ID, bool) {
 // paths returns the observed paths, in the order of their indices.
 func (t *table) paths() []event.Path {
 	var all []event.Path
-	for role := range t.sides {
+	for _, role := range []event.Role{event.Client, event.Server} {
 		for index, path := range t.sides[role].paths {
-			all = append(all, event.Path{Text: path.text, Index: index, Role: event.Role(role)})
+			all = append(all, event.Path{Text: path.text, Index: index, Role: role})
 		}
 	}
 	slices.SortFunc(all, func(a, b event.Path) int { return cmp.Compare(a.Index, b.Index) })
 	return all
 }
 
-// Ranks of a match, by specificity. A network ranks by its prefix length, which is less than the
-// rank of a host.
+// Ranks of a match, by specificity: first of the address, then of the range of ports. A network
+// ranks by its prefix length, which is less than the rank of a host.
 const (
-	unmatched   = -1
-	rankAny     = 0
-	rankNetwork = 1
-	rankHost    = 1000
-	rankExact   = 1001
+	unmatched    = -1
+	rankAny      = 0
+	rankNetwork  = 1
+	rankRetained = 1000
+	rankHost     = 1001
+	rankExact    = 1002
 )
 
-// find returns the most specific match and its rank.
-func (s *side) find(address netip.AddrPort) (id identity.ID, rank int) {
-	if id, found := s.exact[address]; found {
-		return id, rankExact
+// rankOf combines the ranks of an address and of the width of a range of ports.
+func rankOf(address, width int) int { return address<<16 | (1<<16 - 1 - width) }
+
+// find returns the most specific match.
+func (s *side) find(server netip.AddrPort) match {
+	addr, port := server.Addr(), server.Port()
+	if !s.ports.has(port) {
+		return match{rank: unmatched}
 	}
-	if id, found := s.resolved[address]; found {
-		return id, rankHost
+	alone := netip.PrefixFrom(addr, addr.BitLen())
+	if r, width, found := s.written.find(alone, port); found {
+		return match{r, rankOf(rankExact, width)}
 	}
-	for _, network := range s.networks[address.Port()] {
-		if network.prefix.Contains(address.Addr()) {
-			return network.name, rankNetwork + network.prefix.Bits()
+	if r, width, found := s.resolved.find(alone, port); found {
+		return match{r, rankOf(rankHost, width)}
+	}
+	if r, width, found := s.retained.find(alone, port); found {
+		return match{r, rankOf(rankRetained, width)}
+	}
+	for _, length := range s.lengths {
+		network, err := addr.Prefix(length)
+		if err != nil { // longer than an IPv4 address
+			continue
+		}
+		if r, width, found := s.written.find(network, port); found {
+			return match{r, rankOf(rankNetwork+length, width)}
 		}
 	}
-	if id, found := s.any[address.Port()]; found {
-		return id, rankAny
+	if r, width, found := s.written.find(netip.Prefix{}, port); found {
+		return match{r, rankOf(rankAny, width)}
 	}
-	return 0, unmatched
+	return match{rank: unmatched}
 }
 
 // ports returns the observed ports of a role, ascending.
 func (t *table) ports(role event.Role) []uint16 {
-	ports := map[uint16]bool{}
-	maps.Copy(ports, t.sides[role].ports)
-	for port, observed := range t.fallback[role] {
-		if observed {
-			ports[port] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(ports))
+	return t.sides[role].ports.union(&t.fallback[role]).list()
 }
 
 // equal reports whether two tables return the same identities.
 func (t *table) equal(other *table) bool {
-	if other == nil || t.defaultName != other.defaultName {
+	if other == nil || t.defaultName != other.defaultName || t.hasDefault != other.hasDefault || t.fallback != other.fallback {
 		return false
 	}
 	for role := range t.sides {
-		a, b := &t.sides[role], &other.sides[role]
-		if !maps.Equal(a.exact, b.exact) || !maps.Equal(a.resolved, b.resolved) || !maps.Equal(a.any, b.any) || !maps.Equal(t.fallback[role], other.fallback[role]) ||
-			!maps.Equal(a.paths, b.paths) ||
-			!maps.EqualFunc(a.networks, b.networks, slices.Equal) {
+		if !t.sides[role].equal(&other.sides[role]) {
 			return false
 		}
 	}
 	return true
+}
+
+func (s *side) equal(other *side) bool {
+	return s.ports == other.ports && maps.Equal(s.paths, other.paths) &&
+		s.written.equal(&other.written) && s.resolved.equal(&other.resolved) && s.retained.equal(&other.retained)
 }
