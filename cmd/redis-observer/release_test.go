@@ -54,7 +54,7 @@ func everything(name string, further ...string) *naming.Rules {
 	rules := &naming.Rules{DefaultName: "default", Endpoints: []naming.Endpoint{{Name: name, Addresses: []address.Address{{Ports: address.Port(6379)}}}}}
 	for _, name := range further {
 		one := netip.MustParsePrefix("192.0.2.1/32")
-		rules.Endpoints = append(rules.Endpoints, naming.Endpoint{Name: name, Addresses: []address.Address{{Prefix: one, Port: 6379}}})
+		rules.Endpoints = append(rules.Endpoints, naming.Endpoint{Name: name, Addresses: []address.Address{{Prefix: one, Ports: address.Port(6379)}}})
 	}
 	return rules
 }
