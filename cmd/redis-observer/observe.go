@@ -25,9 +25,8 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 		}
 		// Only this goroutine uses the tracker. Reloads and DNS updates change the version.
 		if version := s.names.Version(); version != named {
+			s.rename(version.Rules != named.Rules)
 			named = version
-			s.record(s.tracker.Rename())
-			s.releaseUnused()
 		}
 		s.untimed = e.Untimed
 		s.record(s.tracker.Track(&e))
@@ -42,6 +41,17 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 			}
 		}
 	}
+}
+
+// rename moves connections to their new names. Unless the rules changed, a connection keeps the name
+// of its endpoint: the address that it connected to may be another's by now.
+func (s *stages) rename(rules bool) {
+	keeps := s.names.Keeps
+	if rules {
+		keeps = nil
+	}
+	s.record(s.tracker.Rename(keeps))
+	s.releaseUnused()
 }
 
 // readTLS makes the source read TLS connections, if it can.

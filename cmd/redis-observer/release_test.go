@@ -142,7 +142,7 @@ func TestReleasedSlotCountsForItsNewName(t *testing.T) {
 			counted, _ := l.series()
 			assert.Equal(t, map[string]int{"old": 1}, counted)
 
-			l.record(l.tracker.Rename())
+			l.record(l.tracker.Rename(nil))
 			l.answer(1)
 			held := l.tracker.Pools() // of a scrape in progress
 			l.release(old)
@@ -152,7 +152,7 @@ func TestReleasedSlotCountsForItsNewName(t *testing.T) {
 
 			next := l.resolved()
 			l.apply(everything("last"))
-			l.record(l.tracker.Rename())
+			l.record(l.tracker.Rename(nil))
 			last := l.resolved()
 			assert.Equal(t, old.Slot(), last.Slot())
 			l.ask(1)

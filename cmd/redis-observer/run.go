@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/lookup"
 	"github.com/redis-observer/redis-observer/internal/naming"
 	"github.com/redis-observer/redis-observer/internal/spelling"
 )
@@ -24,7 +24,7 @@ type program struct {
 
 // run executes the command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return program{net.DefaultResolver, thisMachine()}.run(ctx, args, stdout, stderr)
+	return program{lookup.New(nil), thisMachine()}.run(ctx, args, stdout, stderr)
 }
 
 func (p program) run(ctx context.Context, args []string, stdout, stderr io.Writer) int {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // errand is work on each entry of a map. A few entries are done with each event, so that no event
@@ -85,12 +86,16 @@ func (t *Tracker) sweep(since int64) {
 	}))
 }
 
-// Rename resolves the identity of every connection again, after Resolve's answers changed. No state
-// is lost: connections move between pools, and outstanding commands will count under the new
+// Rename resolves the identity of connections again, after Resolve's answers changed: of every
+// connection, or only of those for which keeps returns false. No state is lost: connections move between pools, and outstanding commands will count under the new
 // identity. Of many connections most are resolved with the events that follow. It returns the
 // exchanges of the errands that it advances; the next call reuses the slice.
-func (t *Tracker) Rename() []session.Exchange {
+func (t *Tracker) Rename(keeps func(identity.ID) bool) []session.Exchange {
 	t.shared.Out.List = t.shared.Out.List[:0]
+	if t.errands[renaming] != nil && t.keeps == nil {
+		keeps = nil // the errand that this one replaces was to rename every connection
+	}
+	t.keeps = keeps
 	if t.gate != nil {
 		t.gate.ReadmitAll()
 	}
@@ -112,6 +117,9 @@ func (t *Tracker) reconsider(id uint64, o origin) {
 }
 
 func (t *Tracker) rename(c *conn) {
+	if t.keeps != nil && t.keeps(c.identity) {
+		return
+	}
 	id, ok := t.options.Resolve(c.role, &c.endpoints)
 	if !ok {
 		t.remove(c)

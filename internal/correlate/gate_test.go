@@ -79,7 +79,7 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 	p.play("open", "C: GET a", "S: $-1")
 	assert.Equal(t, []event.Direction{event.Request, event.Reply}, g.turned)
 	named = true
-	p.tracker.Rename()
+	p.tracker.Rename(nil)
 	assert.Equal(t, 1, g.all)
 	p.play("lose C: GET b", "lose S: $-1", "C: GET c", "S: $-1", "+1s", "C: GET d", "S: $-1")
 	assert.Len(t, g.turned, 2)

@@ -192,7 +192,7 @@ func TestErrandsAreDoneByAndBy(t *testing.T) {
 	observed := false
 	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { return 1, observed }
 	for _, observed = range []bool{false, true, false} {
-		w.tracker.Rename()
+		w.tracker.Rename(nil)
 		for range n/stepsOfTick + 1 {
 			w.pass(time.Millisecond)
 		}
@@ -217,7 +217,7 @@ func TestRenameReturnsResults(t *testing.T) {
 	}
 	w.now++
 	w.event(event.Event{Kind: event.Listed, Time: w.now}) // all are gone
-	w.take(0, w.tracker.Rename())
+	w.take(0, w.tracker.Rename(nil))
 	for w.tracker.errant {
 		w.pass(time.Millisecond)
 	}
@@ -231,6 +231,6 @@ func BenchmarkErrand(b *testing.B) {
 	}
 	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { return 1, true }
 	for b.Loop() { // the longest that an event waits
-		w.tracker.Rename()
+		w.tracker.Rename(nil)
 	}
 }

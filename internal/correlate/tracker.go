@@ -84,7 +84,8 @@ type Tracker struct {
 	stats   counters
 	shared  session.Shared // what the sessions have in common; its Now is the tracker's clock
 	errands [errands]*errand
-	errant  bool // there are errands
+	errant  bool                   // there are errands
+	keeps   func(identity.ID) bool // of the errand renaming: which identities stay; nil for none
 }
 
 // recents is how many connections are found without a look-up at best: 2^recentBits.

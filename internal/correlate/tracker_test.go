@@ -52,16 +52,16 @@ func TestRename(t *testing.T) {
 	p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { return name, ok }
 	p.play("open", "C: GET a")
 	name = 1
-	p.tracker.Rename()
+	p.tracker.Rename(nil)
 	assert.Equal(t, []Pool{{Identity: 0}, {Identity: 1, InUse: 1}}, p.tracker.Pools())
 	assert.Equal(t, []string{"get success"}, p.play("S: $-1"), "no state is lost")
 	ok = false
-	p.tracker.Rename()
+	p.tracker.Rename(nil)
 	assert.Equal(t, []Pool{{Identity: 0}, {Identity: 1}}, p.tracker.Pools())
 	p.play("C: GET a", "S: $-1")
 	assert.Len(t, p.got, 1, "what is not ours is not counted")
 	ok = true
-	p.tracker.Rename()
+	p.tracker.Rename(nil)
 	assert.Equal(t, []Pool{{Identity: 0}, {Identity: 1, Available: 1}}, p.tracker.Pools())
 }
 

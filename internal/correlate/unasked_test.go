@@ -172,7 +172,7 @@ func TestUnsolicitedWithoutAnEnd(t *testing.T) {
 		"listed":  func(p *player) { p.event(event.Event{Kind: event.Listed, Time: p.now + 1}) },
 		"renamed": func(p *player) {
 			p.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { return 0, false }
-			p.tracker.Rename()
+			p.tracker.Rename(nil)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -82,6 +82,6 @@ func TestFirstWordAfterASilence(t *testing.T) {
 	p := newPlayer(t)
 	first(p)
 	p.play("+5s")
-	p.tracker.Rename()
+	p.tracker.Rename(nil)
 	assert.Equal(t, []string{"unpaired 1 mid_stream"}, p.play("C: GET a", "S: $-1"), "before the names changed nobody listened to it")
 }

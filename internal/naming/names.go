@@ -36,18 +36,29 @@ type Names struct {
 	registry *identity.Registry
 	current  atomic.Pointer[table]
 	version  atomic.Uint64
+	reloads  atomic.Uint64
+	seen     chan netip.AddrPort // servers of connections that no endpoint claims
+	changed  chan struct{}       // the lookups that are due may be others
 
 	mu       sync.Mutex // guards the fields below; not held during DNS lookups
 	rules    *Rules
 	hosts    hosts
 	paths    map[string]uint32 // the index of each path of a Unix socket, including those of earlier rules
 	failures map[string]uint64 // failed lookups by host name, including those of earlier rules
+	asks     asks
 }
 
 // New returns Names for rules. It waits for the host names to resolve, at most for the timeout of
 // one lookup.
 func New(ctx context.Context, rules *Rules, resolver Resolver, logger *slog.Logger) *Names {
-	n := &Names{registry: identity.NewRegistry("name"), failures: map[string]uint64{}, paths: map[string]uint32{}, hosts: hosts{resolver: resolver, logger: logger}}
+	n := &Names{
+		registry: identity.NewRegistry("name"),
+		seen:     make(chan netip.AddrPort, maxSeen),
+		changed:  make(chan struct{}, 1),
+		failures: map[string]uint64{},
+		paths:    map[string]uint32{},
+		hosts:    hosts{resolver: resolver, logger: logger, now: time.Now},
+	}
 	n.Apply(ctx, rules)
 	return n
 }
@@ -55,12 +66,14 @@ func New(ctx context.Context, rules *Rules, resolver Resolver, logger *slog.Logg
 // Apply replaces the rules. Host names that are already in use keep their addresses. New host names
 // are resolved first, so that no connection is named by incomplete rules.
 func (n *Names) Apply(ctx context.Context, rules *Rules) {
-	answers := lookup(ctx, n.hosts.resolver, n.newHosts(rules.hostNames()))
+	answers := lookupAll(ctx, n.hosts.resolver, n.newHosts(rules.hostNames()))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.rules = rules
 	n.hosts.keep(rules.hostNames())
+	n.reloads.Add(1)
 	n.update(answers)
+	n.wake()
 }
 
 // newHosts returns the host names that are not resolved yet, without duplicates.
@@ -75,10 +88,7 @@ func (n *Names) Refresh(ctx context.Context) {
 	n.mu.Lock()
 	names := n.hosts.names()
 	n.mu.Unlock()
-	if len(names) == 0 {
-		return
-	}
-	answers := lookup(ctx, n.hosts.resolver, names)
+	answers := lookupAll(ctx, n.hosts.resolver, names)
 	if ctx.Err() != nil { // shutting down: the failures are not those of the resolver
 		return
 	}
@@ -87,30 +97,22 @@ func (n *Names) Refresh(ctx context.Context) {
 	n.update(answers)
 }
 
-// Run resolves all host names at the configured interval until ctx ends.
-func (n *Names) Run(ctx context.Context) {
-	for {
-		n.mu.Lock()
-		interval := n.rules.ResolveInterval
-		n.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(interval):
-			n.Refresh(ctx)
-		}
-	}
-}
-
 // update stores answers and publishes a new table. It increments the version if the table differs
 // from the previous one.
 func (n *Names) update(answers map[string]answer) {
-	for _, host := range n.hosts.update(answers) {
-		n.failures[host]++
+	for _, name := range slices.Sorted(maps.Keys(answers)) {
+		n.store(name, answers[name])
 	}
 	next := newTable(n.rules, n.registry, n.hosts.addresses, n.indexOf)
 	if last := n.current.Swap(next); !next.equal(last) {
 		n.version.Add(1)
+	}
+}
+
+// store stores an answer, if its name is still in the rules.
+func (n *Names) store(name string, got answer) {
+	if n.hosts.known[name] != nil && !n.hosts.update(name, got, n.rules.ResolveInterval) {
+		n.failures[name]++
 	}
 }
 
@@ -125,8 +127,25 @@ func (n *Names) indexOf(path string) uint32 {
 	return index
 }
 
-// Version changes whenever Resolve may return another identity for a connection.
-func (n *Names) Version() uint64 { return n.version.Load() }
+// Version is the version of what Resolve returns.
+type Version struct {
+	Table uint64 // changes whenever Resolve may return another identity for a connection
+	Rules uint64 // changes with the rules
+}
+
+// Version returns the current version. Connections keep their names while Rules stays, unless Keeps
+// says otherwise.
+func (n *Names) Version() Version {
+	table := n.version.Load() // first: new rules raise Rules before it
+	return Version{table, n.reloads.Load()}
+}
+
+// Keeps reports whether a connection with an identity keeps it when addresses of host names change:
+// it has the name of an endpoint. The address of the server may have got another name meanwhile.
+func (n *Names) Keeps(id identity.ID) bool {
+	t := n.current.Load()
+	return t.names[id] && !(t.hasDefault && id == t.defaultName)
+}
 
 // Resolve returns the identity of a connection observed at one end, or false if the connection is
 // not counted at that end. Only the goroutine that calls Release may store the identity: for others
@@ -139,7 +158,14 @@ func (n *Names) Resolve(role event.Role, e *event.Endpoints) (identity.ID, bool)
 	if role == event.Server {
 		server = e.LocalAddrPort()
 	}
-	return n.current.Load().resolve(role, server)
+	t := n.current.Load()
+	if t.unclaimed(role, server) {
+		select {
+		case n.seen <- server:
+		default: // others are asked for already; the next connection is another chance
+		}
+	}
+	return t.resolve(role, server)
 }
 
 // Configured reports whether the current rules can return an identity.
@@ -149,8 +175,7 @@ func (n *Names) Configured(id identity.ID) bool { return n.current.Load().names[
 // default one.
 func (n *Names) HasName(role event.Role, e *event.Endpoints) bool {
 	id, found := n.Resolve(role, e)
-	t := n.current.Load()
-	return found && !(t.hasDefault && id == t.defaultName)
+	return found && n.Keeps(id)
 }
 
 // Registry returns the registry of all identities, including those of earlier rules.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -190,7 +191,7 @@ func TestHostNames(t *testing.T) {
 	dns.set("h", "::ffff:10.0.0.1")
 	dns.set("i", "10.0.0.1", "10.0.0.2")
 	names.Refresh(ctx)
-	assert.Greater(t, names.Version(), version)
+	assert.Greater(t, names.Version().Table, version.Table)
 	assert.Contains(t, log.String(), "resolves again")
 	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"), "the first endpoint has an address that two host names share")
 	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.2:6379"))
@@ -205,10 +206,14 @@ func TestHostNames(t *testing.T) {
 	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"), "a host that fails keeps its addresses")
 
 	dns.set("i", "10.0.0.3")
-	for range retainedRounds {
+	now := time.Now()
+	names.hosts.now = func() time.Time { return now }
+	for range retainedIntervals {
+		now = now.Add(rules.ResolveInterval - time.Second)
 		names.Refresh(ctx)
 	}
 	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.2:6379"), "an address that DNS leaves out is remembered")
+	now = now.Add(rules.ResolveInterval)
 	names.Refresh(ctx)
 	assert.Equal(t, "default", nameOf(names, event.Client, "10.0.0.2:6379"), "but not for ever")
 	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.3:6379"))
@@ -221,7 +226,7 @@ func TestApplyKeepsIDs(t *testing.T) {
 	version := names.Version()
 
 	names.Apply(context.Background(), mustRules(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
-	assert.Greater(t, names.Version(), version)
+	assert.Greater(t, names.Version().Table, version.Table)
 	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.1:6379"), "known addresses of a host name survive")
 	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.2:6379"))
 	assert.Equal(t, before, names.Registry().Intern("a"))
@@ -229,7 +234,7 @@ func TestApplyKeepsIDs(t *testing.T) {
 
 	version = names.Version()
 	names.Apply(context.Background(), mustRules(t, `endpoints: [{name: b, addresses: ["10.0.0.2:6379"]}, {name: a, addresses: ["h:6379"]}]`))
-	assert.Equal(t, version, names.Version())
+	assert.Equal(t, version.Table, names.Version().Table)
 
 	dns.set("new", "10.0.0.2")
 	names.Apply(context.Background(), mustRules(t, `endpoints: [{name: c, addresses: ["new:6379"]}]`))
@@ -349,7 +354,7 @@ func TestReloadPaths(t *testing.T) {
 	names := mustNames(t, `endpoints: [{name: a, addresses: ["unix:/a"]}, {name: b, addresses: ["unix:/b"]}]`, &fakeDNS{})
 	version := names.Version()
 	names.Apply(context.Background(), mustRules(t, `endpoints: [{name: c, addresses: ["unix:/b", "unix:/c"]}]`))
-	assert.Greater(t, names.Version(), version)
+	assert.Greater(t, names.Version().Table, version.Table)
 	assert.Equal(t, []event.Path{{Text: "/b", Index: 1}, {Text: "/c", Index: 2}}, names.Paths(), "an index belongs to its path for ever")
 	assert.Empty(t, pathName(names, event.Client, 0))
 	assert.Equal(t, "c", pathName(names, event.Client, 1))
@@ -411,4 +416,15 @@ func TestNoDefaultName(t *testing.T) {
 	e := event.Endpoints{Remote: netip.MustParseAddr("10.0.0.1").As16(), RemotePort: 6379}
 	assert.True(t, names.HasName(event.Client, &e))
 	assert.Len(t, names.Registry().IDs(), 1)
+}
+
+// An address of the latest answer counts before one that another name had earlier.
+func TestLatestAnswerWins(t *testing.T) {
+	dns := &fakeDNS{hosts: map[string][]string{"h": {"10.0.0.1"}, "i": {"10.0.0.2"}}}
+	names := mustNames(t, `endpoints: [{name: a, addresses: ["h:6379"]}, {name: b, addresses: ["i:6379"]}]`, dns)
+	dns.set("h", "10.0.0.2")
+	dns.set("i", "10.0.0.1")
+	names.Refresh(context.Background())
+	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.2:6379"))
+	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.1:6379"))
 }

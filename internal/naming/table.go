@@ -28,6 +28,7 @@ type side struct {
 	lengths  []int // of the prefixes of networks, the longest first
 	any      portSet
 	ports    portSet
+	hosts    portSet         // those of host names
 	paths    map[uint32]path // by index
 }
 
@@ -86,6 +87,7 @@ func (s *side) add(a address.Address, r rule) {
 // stands first in the configuration gets it.
 func (s *side) addHost(ports address.Ports, found []hostAddress, r rule) {
 	s.ports.add(ports)
+	s.hosts.add(ports)
 	for _, a := range found {
 		in := &s.resolved
 		if a.retained {
@@ -140,6 +142,20 @@ func (t *table) resolve(role event.Role, server netip.AddrPort) (identity.ID, bo
 // matches returns the best rules for an address at one end, at the other end, and of role ignore.
 func (t *table) matches(role event.Role, server netip.AddrPort) (own, other, ignored match) {
 	return t.sides[role].find(server), t.sides[1-role].find(server), t.sides[address.Ignore].find(server)
+}
+
+// unclaimed reports whether no rule matches a server's address, and a host name could have it.
+func (t *table) unclaimed(role event.Role, server netip.AddrPort) bool {
+	if !t.sides[role].hosts.has(server.Port()) {
+		return false
+	}
+	own, other, ignored := t.matches(role, server)
+	return own.rank == unmatched && other.rank == unmatched && ignored.rank == unmatched
+}
+
+// awaited reports whether an address is unclaimed at either end.
+func (t *table) awaited(server netip.AddrPort) bool {
+	return t.unclaimed(event.Client, server) || t.unclaimed(event.Server, server)
 }
 
 // resolvePath looks up the path of a Unix socket. Connections over a path that is not configured do

@@ -20,6 +20,8 @@ var layers = map[string][]string{
 	"internal/host":                    {},
 	"internal/identity":                {},
 	"internal/library":                 {},
+	"internal/lookup":                  {},
+	"internal/lookup/lookuptest":       {},
 	"internal/parser":                  {},
 	"internal/plainfile":               {},
 	"internal/privilege":               {},
