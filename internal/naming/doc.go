@@ -8,7 +8,8 @@
 // Any number of goroutines may use Names. Resolve reads an immutable table through an atomic
 // pointer and does not allocate; Apply and the resolution of host names replace the table. If a
 // host name does not resolve, Names logs and counts the failure and keeps the last addresses.
-// Methods return no errors.
+// Methods return no errors. Run looks host names up when their addresses expire, and when Resolve
+// meets an address that no endpoint claims (asks.go).
 //
 // An identity of earlier rules lives until Release. The goroutine that runs the tracker calls
 // Release (see package identity).
