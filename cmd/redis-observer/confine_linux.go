@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/redis-observer/redis-observer/internal/kube"
 	"github.com/redis-observer/redis-observer/internal/plainfile"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
@@ -43,6 +44,11 @@ func (o *observer) canRunUnprivileged() error {
 	}
 	if err := o.reloader.readable(); err != nil {
 		return fmt.Errorf("an unprivileged user cannot reload the configuration: %w", err)
+	}
+	if client, ok := o.services.api.(*kube.Client); ok {
+		if err := client.CheckToken(); err != nil {
+			return fmt.Errorf("an unprivileged user cannot read the token for the API server again: %w", err)
+		}
 	}
 	if err := server.CheckWebConfig(o.config.WebConfig); err != nil {
 		return fmt.Errorf("an unprivileged user cannot read the web configuration again: %w", err)

@@ -35,6 +35,7 @@ type observer struct {
 	log      *logWriter // output of logger
 	alive    heartbeat
 	reloader reloader
+	services *services
 	endpoint *server.Server
 	source   capture.Source
 	program  program
@@ -98,7 +99,8 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	if gate, ok := o.source.(event.Gate); ok {
 		o.tracker.Guard(gate)
 	}
-	o.reloader = reloader{Loader: load, running: c, text: text, names: o.names, source: o.source, recorder: o.recorder, level: level, logger: logger}
+	o.services = newServices(o.names, logger)
+	o.reloader = reloader{Loader: load, running: c, text: text, names: o.names, source: o.source, services: o.services, recorder: o.recorder, level: level, logger: logger}
 	return o, nil
 }
 
@@ -142,6 +144,7 @@ func (o *observer) run(ctx context.Context, hangup <-chan os.Signal) error {
 		}
 	})
 	beside.Go(func() { o.names.Run(ctx) })
+	beside.Go(func() { o.services.run(ctx) })
 	beside.Go(func() { o.reloader.run(ctx, hangup) })
 	beside.Go(func() { watchdog(ctx, o.alive.check, o.logger) })
 	closed := make(chan error, 1)

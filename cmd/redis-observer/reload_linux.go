@@ -21,6 +21,7 @@ type reloader struct {
 	text     []byte // text of the running file
 	names    *naming.Names
 	source   capture.Source
+	services *services
 	recorder *metrics.Recorder
 	level    *slog.LevelVar
 	logger   *slog.Logger
@@ -42,6 +43,9 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-r.services.moved:
+			r.movePorts()
+			continue
 		case <-hangup:
 		case <-changed:
 		case <-retry:
@@ -99,8 +103,16 @@ func (r *reloader) reload(ctx context.Context) error {
 	}
 	r.level.Set(next.Log.Level)
 	r.running, r.text = next, text
+	signal(r.services.reload)
 	r.logger.Info("configuration reloaded", "client_ports", r.names.ClientPorts(), "server_ports", r.names.ServerPorts())
 	return nil
+}
+
+// movePorts observes the ports that the Services have now.
+func (r *reloader) movePorts() {
+	if err := r.source.SetPorts(r.names.ClientPorts(), r.names.ServerPorts()); err != nil {
+		r.logger.Error("cannot observe the ports of a Service", "error", err)
+	}
 }
 
 // apply changes the names before the ports, so that connections of a new port have their name from

@@ -9,6 +9,7 @@ func (o *observer) sources() metrics.Sources {
 		Capture:        o.source.Stats,
 		LastRead:       o.alive.at,
 		LookupFailures: o.names.LookupFailures,
+		WatchFailures:  o.names.ServiceFailures,
 		LogDropped:     o.log.dropped,
 	}
 }

@@ -8,17 +8,18 @@ import (
 	"strings"
 )
 
-// Address is one of an IP address, a network, a host name, or any address, together with ports; or
-// the path of a Unix socket. Equal addresses match the same connections.
+// Address is one of an IP address, a network, a host name, a Service of Kubernetes, or any address,
+// together with ports; or the path of a Unix socket. Equal addresses match the same connections.
 type Address struct {
-	Prefix netip.Prefix // for an IP address or a network, otherwise zero
-	Host   string       // lower case, for a host name
-	Ports  Ports        // zero only with Path; without Prefix and Host any address with these ports matches
-	Path   string       // of a Unix socket, as the server bound it; an abstract name begins with @
+	Prefix  netip.Prefix // for an IP address or a network, otherwise zero
+	Host    string       // lower case, for a host name
+	Service string       // namespace/name
+	Ports   Ports        // zero only with Path; with it alone any address matches; of a Service its own
+	Path    string       // of a Unix socket, as the server bound it; an abstract name begins with @
 }
 
 // Forms lists the accepted forms, for error messages.
-const Forms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379, a range of ports as in *:7000-7005, unix:/path, unix:@name"
+const Forms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379, a range of ports as in *:7000-7005, service://namespace/name:6379, unix:/path, unix:@name"
 
 // String returns the address as Parse accepts it.
 func (a Address) String() string {
@@ -27,6 +28,8 @@ func (a Address) String() string {
 	}
 	ports := a.Ports.String()
 	switch {
+	case a.Service != "":
+		return serviceScheme + a.Service + ":" + ports
 	case a.Host != "":
 		return a.Host + ":" + ports
 	case !a.Prefix.IsValid():
@@ -58,6 +61,13 @@ func Parse(text string) (Address, error) {
 			return Address{}, wrong
 		}
 		return Address{Path: UnixPath(path)}, nil
+	}
+	if rest, ok := strings.CutPrefix(text, serviceScheme); ok {
+		service, wrong := parseService(text, rest)
+		if wrong != nil {
+			return Address{}, wrong
+		}
+		return service, nil
 	}
 	if strings.Contains(text, "://") {
 		return Address{}, &Error{Cause: strconv.Quote(text) + " is a URL", Allowed: Forms}

@@ -20,6 +20,7 @@ type Sources struct {
 	Tracker        func() correlate.Stats   // counters of the tracker
 	Pools          func() []correlate.Pool  // connections, one entry per identity
 	LookupFailures func() map[string]uint64 // failed DNS lookups, by host name
+	WatchFailures  func() map[string]uint64 // failed watches of Services, by Service
 	LogDropped     func() uint64            // dropped log lines
 }
 
@@ -60,6 +61,7 @@ var (
 	unexecutedDesc     = desc("unexecuted_commands_total", "Requests not counted as commands because the server cannot have run them, or because the connection is not Redis.")
 
 	logDroppedDesc     = desc("log_lines_dropped_total", "Log lines dropped because the log was not read fast enough, or not at all.")
+	watchFailuresDesc  = desc("service_watch_failures_total", "Failed requests to the API server of Kubernetes, by Service.", "service")
 	lookupFailuresDesc = desc("host_lookup_failures_total", "Failed DNS lookups of the host names of endpoints, by host name.", "host")
 )
 
@@ -68,7 +70,7 @@ var watchedDescs = []*prometheus.Desc{
 	captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc, lastReadDesc,
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
 	tlsSearchingDesc, tlsLibrariesDesc, tlsLooksDesc, tlsPassedOverDesc,
-	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc, logDroppedDesc,
+	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc, watchFailuresDesc, logDroppedDesc,
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -118,6 +120,11 @@ func (w *watched) Collect(out chan<- prometheus.Metric) {
 	if w.LookupFailures != nil {
 		for host, failures := range w.LookupFailures() {
 			counter(out, lookupFailuresDesc, failures, host)
+		}
+	}
+	if w.WatchFailures != nil {
+		for service, failures := range w.WatchFailures() {
+			counter(out, watchFailuresDesc, failures, service)
 		}
 	}
 }

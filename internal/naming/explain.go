@@ -16,6 +16,7 @@ type Reason string
 const (
 	OwnAddress  Reason = "the address itself"
 	OfHost      Reason = "an address of this host name"
+	OfService   Reason = "an address of this Service, or of a pod behind it"
 	InNetwork   Reason = "the longest network that contains it"
 	AnyAddress  Reason = "any address with this port"
 	OtherwiseBy Reason = "no endpoint has it, but its port is observed"
@@ -59,6 +60,9 @@ func (n *Names) Explain(role event.Role, server netip.AddrPort) Match {
 func (n *Names) matched(m match, to Match) Match {
 	to.Rule = n.rules.Endpoints[m.endpoint].Addresses[m.address]
 	to.Path, to.Reason = pathOf(m.endpoint, m.address), reasonOf(m.rank)
+	if to.Rule.Service != "" {
+		to.Reason = OfService
+	}
 	return to
 }
 

@@ -47,6 +47,8 @@ type Names struct {
 	paths    map[string]uint32 // the index of each path of a Unix socket, including those of earlier rules
 	failures map[string]uint64 // failed lookups by host name, including those of earlier rules
 	asks     asks
+	services map[string]map[uint16][]netip.AddrPort // by name and port
+	faults   map[string]uint64                      // failed watches by Service, including those of earlier rules
 }
 
 // New returns Names for rules. It waits for the host names to resolve, at most for the timeout of
@@ -58,6 +60,8 @@ func New(ctx context.Context, rules *Rules, resolver Resolver, logger *slog.Logg
 		changed:  make(chan struct{}, 1),
 		failures: map[string]uint64{},
 		paths:    map[string]uint32{},
+		services: map[string]map[uint16][]netip.AddrPort{},
+		faults:   map[string]uint64{},
 		hosts:    hosts{resolver: resolver, logger: logger, now: time.Now},
 	}
 	n.Apply(ctx, rules)
@@ -72,6 +76,7 @@ func (n *Names) Apply(ctx context.Context, rules *Rules) {
 	defer n.mu.Unlock()
 	n.rules = rules
 	n.hosts.keep(rules.hostNames())
+	n.keepServices()
 	n.reloads.Add(1)
 	n.update(answers)
 	n.wake()
@@ -104,7 +109,7 @@ func (n *Names) update(answers map[string]answer) {
 	for _, name := range slices.Sorted(maps.Keys(answers)) {
 		n.store(name, answers[name])
 	}
-	next := newTable(n.rules, n.registry, n.hosts.addresses, n.indexOf)
+	next := newTable(n.rules, n.registry, found{n.hosts.addresses, n.serviceAddresses, n.indexOf})
 	if last := n.current.Swap(next); !next.equal(last) {
 		n.version.Add(1)
 	}

@@ -23,7 +23,7 @@ type table struct {
 // side indexes the endpoints of one role.
 type side struct {
 	written  index // as in the configuration: addresses, networks, any address
-	resolved index // found for host names
+	resolved index // found for host names and Services
 	retained index // found for host names earlier
 	lengths  []int // of the prefixes of networks, the longest first
 	any      portSet
@@ -38,9 +38,15 @@ type path struct {
 	name identity.ID
 }
 
-// newTable builds the table of rules. hosts returns the addresses of a host name, and indexOf the
-// index of a path.
-func newTable(rules *Rules, registry *identity.Registry, hosts func(string) []hostAddress, indexOf func(string) uint32) *table {
+// found is what is known of the names in rules.
+type found struct {
+	host    func(name string) []hostAddress                 // the addresses of a host name
+	service func(name string, port uint16) []netip.AddrPort // those of a port of a Service
+	indexOf func(path string) uint32
+}
+
+// newTable builds the table of rules.
+func newTable(rules *Rules, registry *identity.Registry, known found) *table {
 	t := &table{names: map[identity.ID]bool{}, hasDefault: rules.DefaultName != ""}
 	if t.hasDefault {
 		t.defaultName = registry.Intern(rules.DefaultName)
@@ -59,9 +65,11 @@ func newTable(rules *Rules, registry *identity.Registry, hosts func(string) []ho
 			r.address = j
 			switch {
 			case a.Path != "":
-				s.paths[indexOf(a.Path)] = path{a.Path, r.name}
+				s.paths[known.indexOf(a.Path)] = path{a.Path, r.name}
 			case a.Host != "":
-				s.addHost(a.Ports, hosts(a.Host), r)
+				s.addHost(a.Ports, known.host(a.Host), r)
+			case a.Service != "":
+				s.addService(known.service(a.Service, a.Ports.First), r)
 			default:
 				s.add(a, r)
 			}
@@ -94,6 +102,15 @@ func (s *side) addHost(ports address.Ports, found []hostAddress, r rule) {
 			in = &s.retained
 		}
 		in.add(netip.PrefixFrom(a.addr, a.addr.BitLen()), ports, r)
+	}
+}
+
+// addService adds the addresses of a Service, each with a port of its own.
+func (s *side) addService(found []netip.AddrPort, r rule) {
+	for _, a := range found {
+		ports := address.Port(a.Port())
+		s.ports.add(ports)
+		s.resolved.add(netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), ports, r)
 	}
 }
 

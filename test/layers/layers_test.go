@@ -19,6 +19,8 @@ var layers = map[string][]string{
 	"internal/event":                   {},
 	"internal/host":                    {},
 	"internal/identity":                {},
+	"internal/kube":                    {},
+	"internal/kube/kubetest":           {},
 	"internal/library":                 {},
 	"internal/lookup":                  {},
 	"internal/lookup/lookuptest":       {},

@@ -75,3 +75,16 @@ httpGet:
 {{- end }}
 {{- toYaml $context }}
 {{- end }}
+
+{{- /* The Services of service:// addresses, as "namespace/name" separated by spaces; empty if there is none. */ -}}
+{{- define "redis-observer.services" -}}
+{{- $found := list -}}
+{{- range (.Values.config).endpoints -}}
+{{- range .addresses -}}
+{{- if hasPrefix "service://" . -}}
+{{- $found = append $found (trimPrefix "service://" . | splitList ":" | first) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $found | uniq | sortAlpha | join " " -}}
+{{- end -}}

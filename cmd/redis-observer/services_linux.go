@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/redis-observer/redis-observer/internal/kube"
+	"github.com/redis-observer/redis-observer/internal/naming"
+)
+
+// watcher follows a Service of Kubernetes until ctx ends. *kube.Client implements it.
+type watcher interface {
+	Watch(ctx context.Context, namespace, name string, changed func(kube.Addresses), failed func(error))
+}
+
+// services follows the Services of the configuration.
+type services struct {
+	names  *naming.Names
+	logger *slog.Logger
+	api    watcher       // nil: none of the Services can be followed
+	moved  chan struct{} // the observed ports may be others
+	reload chan struct{} // the Services may be others
+
+	following map[string]context.CancelFunc
+	all       sync.WaitGroup
+}
+
+// newServices finds the API server if the configuration has Services. Without it, all else goes on.
+func newServices(names *naming.Names, logger *slog.Logger) *services {
+	s := &services{names: names, logger: logger, moved: make(chan struct{}, 1), reload: make(chan struct{}, 1), following: map[string]context.CancelFunc{}}
+	if len(names.Services()) > 0 {
+		s.find()
+	}
+	return s
+}
+
+// find finds the API server.
+func (s *services) find() {
+	client, err := kube.InCluster()
+	if err != nil {
+		s.logger.Error("cannot observe the Services of the configuration; all else is observed", "error", err)
+		for _, name := range s.names.Services() {
+			s.names.ServiceFailed(name)
+		}
+		return
+	}
+	s.api = client
+}
+
+// run follows the Services until ctx ends.
+func (s *services) run(ctx context.Context) {
+	defer s.all.Wait()
+	for {
+		s.follow(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.reload:
+		}
+	}
+}
+
+// follow begins to follow new Services, and ends to follow others.
+func (s *services) follow(ctx context.Context) {
+	wanted := s.names.Services()
+	for name, end := range s.following {
+		if !slices.Contains(wanted, name) {
+			end()
+			delete(s.following, name)
+		}
+	}
+	if len(wanted) > 0 && s.api == nil {
+		s.find()
+	}
+	if s.api == nil {
+		return
+	}
+	for _, name := range wanted {
+		if s.following[name] != nil {
+			continue
+		}
+		ctx, end := context.WithCancel(ctx)
+		s.following[name] = end
+		s.all.Go(func() { s.watch(ctx, name) })
+	}
+}
+
+// watch follows one Service.
+func (s *services) watch(ctx context.Context, name string) {
+	var mu sync.Mutex
+	failing := false
+	space, service, _ := strings.Cut(name, "/")
+	s.api.Watch(ctx, space, service, func(addresses kube.Addresses) {
+		if s.names.SetService(name, addresses) {
+			signal(s.moved)
+		}
+	}, func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err != nil && !failing:
+			s.logger.Warn("cannot watch a Service; keeping its last addresses", "service", name, "error", err)
+		case err == nil && failing:
+			s.logger.Info("watching a Service again", "service", name)
+		}
+		if failing = err != nil; failing {
+			s.names.ServiceFailed(name)
+		}
+	})
+}
+
+// signal makes the receiver of a channel look once more.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
