@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +35,7 @@ var errFaulty = errors.New("check: the configuration has faults (see above)")
 
 func (p program) checkCommand() *cobra.Command {
 	var output, address string
+	var duration time.Duration
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Validate the configuration, show its meaning, and report which backends work on this host",
@@ -44,13 +46,20 @@ the configuration: names, resolved addresses, observed ports and the number of s
 The exit status is 0 if the daemon would observe with this configuration on this host, otherwise 1.`,
 		Example: `  redis-observer check --config observer.yaml
   redis-observer check --config observer.yaml --output json
-  redis-observer check --config observer.yaml --name-of 10.2.3.4:6379`,
+  redis-observer check --config observer.yaml --name-of 10.2.3.4:6379
+  redis-observer check --config observer.yaml --for 5s`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
 				return fmt.Errorf("check: unknown output %q (allowed text, json)", output)
 			}
-			if address != "" {
+			if cmd.Flags().Changed("for") && (duration <= 0 || duration > longestSurvey) {
+				return fmt.Errorf("check: --for %s is out of range (allowed up to %s)", duration, longestSurvey)
+			}
+			switch {
+			case address != "":
 				return p.answer(cmd, address, output)
+			case duration > 0:
+				return p.look(cmd, duration, output)
 			}
 			v := p.check(cmd.Context(), loader(cmd))
 			if err := v.write(cmd.OutOrStdout(), output); err != nil {
@@ -64,24 +73,47 @@ The exit status is 0 if the daemon would observe with this configuration on this
 	}
 	addConfigFlags(check, config.AddFlags)
 	check.Flags().StringVar(&address, "name-of", "", "print only the name that a server's `address:port` has, and the reason")
+	check.Flags().DurationVar(&duration, "for", 0, "observe for a `duration`, as 5s, and print only the addresses with connections, unnamed ones first")
 	addOutputFlag(check, &output, "text", "json")
 	return check
 }
 
+// understood returns a configuration as the daemon would use it, or prints its faults.
+func (p program) understood(cmd *cobra.Command, output string) (*understanding, error) {
+	c := p.checkConfiguration(cmd.Context(), loader(cmd))
+	if c.Valid {
+		return c.understood, nil
+	}
+	if err := write(cmd.OutOrStdout(), output, c, inColumns(c.write)); err != nil {
+		return nil, fmt.Errorf("write result: %w", err)
+	}
+	return nil, errFaulty
+}
+
 // answer prints the name of an address, or the faults of the configuration.
 func (p program) answer(cmd *cobra.Command, address, output string) error {
-	c := p.checkConfiguration(cmd.Context(), loader(cmd))
-	if !c.Valid {
-		if err := write(cmd.OutOrStdout(), output, c, inColumns(c.write)); err != nil {
-			return fmt.Errorf("write result: %w", err)
-		}
-		return errFaulty
+	u, err := p.understood(cmd, output)
+	if err != nil {
+		return err
 	}
-	answers, err := p.nameOf(cmd.Context(), c.understood, address)
+	answers, err := p.nameOf(cmd.Context(), u, address)
 	if err != nil {
 		return err
 	}
 	return write(cmd.OutOrStdout(), output, answers, inColumns(func(w io.Writer) { writeAnswers(w, answers) }))
+}
+
+// look prints the addresses that have connections on this host, or the faults of the configuration.
+func (p program) look(cmd *cobra.Command, duration time.Duration, output string) error {
+	u, err := p.understood(cmd, output)
+	if err != nil {
+		return err
+	}
+	list, err := p.survey(cmd.Context(), u.config, u.names, duration)
+	if err != nil {
+		return err
+	}
+	return write(cmd.OutOrStdout(), output, list, inColumns(func(w io.Writer) { writeSurvey(w, list) }))
 }
 
 // check continues after a fault, so that one run reports all of them.

@@ -18,6 +18,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/naming"
 	"github.com/redis-observer/redis-observer/internal/page"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
@@ -90,7 +91,7 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	if err != nil {
 		return nil, err
 	}
-	o.source, err = p.open(ctx, o.captureOptions())
+	o.source, err = p.open(ctx, captureOptions(c, o.names, logger))
 	if err != nil {
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
@@ -114,21 +115,21 @@ func (o *observer) noteUnixSockets() {
 	}
 }
 
-func (o *observer) captureOptions() capture.Options {
-	c := &o.config.Capture
+// captureOptions returns the options of a source that observes what has names.
+func captureOptions(c *config.Config, names *naming.Names, logger *slog.Logger) capture.Options {
 	return capture.Options{
-		Backend:         c.Backend,
-		RingSize:        int(c.RingSize),
-		FlushInterval:   c.FlushInterval,
-		MaxBytesPerCall: int(c.MaxBytesPerCall),
-		TLS:             c.TLS == config.Auto,
-		Interfaces:      c.Interfaces,
-		Resolve:         o.named,
-		HasName:         o.names.HasName, // a reload may add some
-		ClientPorts:     o.names.ClientPorts(),
-		ServerPorts:     o.names.ServerPorts(),
-		Paths:           o.names.Paths(),
-		Logger:          o.logger,
+		Backend:         c.Capture.Backend,
+		RingSize:        int(c.Capture.RingSize),
+		FlushInterval:   c.Capture.FlushInterval,
+		MaxBytesPerCall: int(c.Capture.MaxBytesPerCall),
+		TLS:             c.Capture.TLS == config.Auto,
+		Interfaces:      c.Capture.Interfaces,
+		Resolve:         names.Counts,
+		HasName:         names.HasName, // a reload may add some
+		ClientPorts:     names.ClientPorts(),
+		ServerPorts:     names.ServerPorts(),
+		Paths:           names.Paths(),
+		Logger:          logger,
 	}
 }
 

@@ -111,7 +111,7 @@ func (p program) openReplay(ctx context.Context, load config.Loader, options rep
 		ClientPorts: clientPorts,
 		ServerPorts: serverPorts,
 		Discover:    options.discover,
-		Resolve:     stages.named,
+		Resolve:     stages.names.Counts,
 		HasName:     stages.hasName(c),
 		IsRequest:   stages.isRequest,
 	})

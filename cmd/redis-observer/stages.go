@@ -81,13 +81,6 @@ func (s *stages) follow(packets bool, sources metrics.Sources) {
 	s.recorder.Watch(sources)
 }
 
-// named reports whether a connection is observed at an end. Packet sources call it from a goroutine
-// of their own.
-func (s *stages) named(role event.Role, e *event.Endpoints) bool {
-	_, found := s.names.Resolve(role, e)
-	return found
-}
-
 // livePools returns the pools of the names that had a connection, without empty pools of names that
 // are no longer configured. An alert on a pool without a free connection must not fire on a host
 // that never used the name, nor after the name was removed.

@@ -174,6 +174,12 @@ func (n *Names) Resolve(role event.Role, e *event.Endpoints) (identity.ID, bool)
 	return t.resolve(role, server)
 }
 
+// Counts reports whether a connection is counted at one end.
+func (n *Names) Counts(role event.Role, e *event.Endpoints) bool {
+	_, found := n.Resolve(role, e)
+	return found
+}
+
 // Configured reports whether the current rules can return an identity.
 func (n *Names) Configured(id identity.ID) bool { return n.current.Load().names[id] }
 

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/capture"
+)
+
+// runSurvey runs check --for beside a source that is closed after all of its events.
+func runSurvey(source *fakeLive, failure error, args ...string) (status int, stdout, stderr string) {
+	var out, fault bytes.Buffer
+	world := program{hostsOfCheck, machine{open: func(context.Context, capture.Options) (capture.Source, error) { return source, failure }}}
+	status = world.run(context.Background(), append([]string{"check", "--for", "300ms"}, args...), &out, &fault)
+	return status, out.String(), fault.String()
+}
+
+func TestSurvey(t *testing.T) {
+	file := mustText(t, `
+endpoints:
+  - {name: cache, addresses: ["10.0.0.10:6379"]}
+  - {role: ignore, addresses: ["172.17.0.0/16:6379"]}
+`)
+	events := func() *fakeLive {
+		source := newFakeLive()
+		for id, server := range []string{"10.0.0.10:6379", "172.17.0.2:6379", "10.9.0.1:6379", "10.9.0.2:6379", "10.9.0.2:6379"} {
+			source.connect(uint64(id), server)
+		}
+		source.connect(0, "10.0.0.10:6379") // again: the same connection
+		return source
+	}
+	status, stdout, _ := runSurvey(events(), nil, "--config", file)
+	assert.Equal(t, 0, status)
+	assert.Equal(t, `10.9.0.2:6379    at the client end  2 connections  default (no endpoint has it)
+10.9.0.1:6379    at the client end  1 connection   default (no endpoint has it)
+10.0.0.10:6379   at the client end  1 connection   cache
+172.17.0.2:6379  at the client end  1 connection   not counted
+`, stdout)
+
+	_, stdout, _ = runSurvey(events(), nil, "--config", file, "--output", "json")
+	var list []surveyed
+	require.NoError(t, json.Unmarshal([]byte(stdout), &list))
+	assert.Equal(t, surveyed{"10.9.0.2:6379", "client", "default", true, 2}, list[0])
+
+	_, stdout, _ = runSurvey(newFakeLive(), nil, "--config", file)
+	assert.Equal(t, "no connection on the observed ports\n", stdout)
+	status, _, stderr := runSurvey(nil, errors.New("no backend works"))
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stderr, "observe for 300ms: no backend works")
+	status, _, stderr = runSurvey(nil, nil, "--for", "2h")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, stderr, "--for 2h0m0s is out of range (allowed up to 1h0m0s)")
+}
