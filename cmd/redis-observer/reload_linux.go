@@ -103,7 +103,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	}
 	r.level.Set(next.Log.Level)
 	r.running, r.text = next, text
-	signal(r.services.reload)
+	nudge(r.services.reload)
 	r.logger.Info("configuration reloaded", "client_ports", r.names.ClientPorts(), "server_ports", r.names.ServerPorts())
 	return nil
 }

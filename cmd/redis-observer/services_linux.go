@@ -95,7 +95,7 @@ func (s *services) watch(ctx context.Context, name string) {
 	space, service, _ := strings.Cut(name, "/")
 	s.api.Watch(ctx, space, service, func(addresses kube.Addresses) {
 		if s.names.SetService(name, addresses) {
-			signal(s.moved)
+			nudge(s.moved)
 		}
 	}, func(err error) {
 		mu.Lock()
@@ -112,8 +112,8 @@ func (s *services) watch(ctx context.Context, name string) {
 	})
 }
 
-// signal makes the receiver of a channel look once more.
-func signal(c chan<- struct{}) {
+// nudge makes the receiver of a channel look once more.
+func nudge(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

@@ -10,7 +10,6 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
-	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 	"github.com/redis-observer/redis-observer/internal/naming"
 )

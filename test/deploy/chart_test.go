@@ -15,6 +15,7 @@ import (
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
+	rbac "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -188,6 +189,23 @@ func TestChartTLS(t *testing.T) {
 	constrained := mustTemplate(t, "{tls: true, securityContextConstraints: {create: true}}")["SecurityContextConstraints"].(*constraints)
 	assert.Equal(t, added("tls: true"), constrained.AllowedCapabilities)
 	assert.Equal(t, []core.Capability{"SYS_ADMIN", "SYS_PTRACE", "CHECKPOINT_RESTORE"}, added("{tls: true, securityContext: {capabilities: {add: [SYS_ADMIN, SYS_PTRACE]}}}"))
+}
+
+// With service:// addresses the observer has a token, and a role for what it watches and no more.
+func TestChartServices(t *testing.T) {
+	all := mustTemplate(t, `config: {endpoints: [{name: a, addresses: ["service://shop/b:6379", "10.0.0.1:6379"]}, {name: c, addresses: ["service://shop/a:6379", "service://shop/b:6380"]}]}`)
+	pod := all["DaemonSet"].(*apps.DaemonSet).Spec.Template.Spec
+	assert.True(t, *pod.AutomountServiceAccountToken)
+	assert.Equal(t, int64(65521), *pod.SecurityContext.FSGroup)
+	role, binding := all["Role"].(*rbac.Role), all["RoleBinding"].(*rbac.RoleBinding)
+	assert.Equal(t, "shop", role.Namespace)
+	assert.Equal(t, []rbac.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"services"}, ResourceNames: []string{"a", "b"}, Verbs: []string{"list", "watch"}},
+		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: []string{"list", "watch"}},
+	}, role.Rules)
+	assert.Equal(t, "shop", binding.Namespace)
+	assert.Equal(t, rbac.RoleRef{APIGroup: rbac.GroupName, Kind: "Role", Name: role.Name}, binding.RoleRef)
+	assert.Equal(t, []rbac.Subject{{Kind: "ServiceAccount", Name: pod.ServiceAccountName, Namespace: "monitoring"}}, binding.Subjects)
 }
 
 func TestChartRefuses(t *testing.T) {

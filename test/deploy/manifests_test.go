@@ -10,6 +10,7 @@ import (
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
+	rbac "k8s.io/api/rbac/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -63,6 +64,10 @@ func emptyObject(kind string) any {
 		return new(monitoring.PrometheusRule)
 	case "networking.k8s.io/v1 NetworkPolicy":
 		return new(networking.NetworkPolicy)
+	case "rbac.authorization.k8s.io/v1 Role":
+		return new(rbac.Role)
+	case "rbac.authorization.k8s.io/v1 RoleBinding":
+		return new(rbac.RoleBinding)
 	case "security.openshift.io/v1 SecurityContextConstraints":
 		return new(constraints)
 	}
