@@ -101,13 +101,14 @@ bench-kernels: ## count the instructions of each backend on Debian's kernels in 
 	./test/kernels/cost.sh
 
 .PHONY: generate
-generate: ## regenerate the eBPF objects and the command table (clang 14)
+generate: ## regenerate the eBPF objects, the command table, alerts and dashboard (clang 14)
 	./test/install.sh clang
 	$(GO) generate ./...
+	cd deploy/mixin && $(GO) run . ..
 
 .PHONY: generate-check
 generate-check: generate ## fail if the generated files differ from the committed ones
-	git diff --exit-code -- bpf internal/command
+	git diff --exit-code -- bpf internal/command deploy
 
 .PHONY: format
 format: ## format Go and C
@@ -124,6 +125,7 @@ lint: ## run the linters
 	shellcheck -S warning -s sh test/kernels/init test/kernels/*.job
 	$(GO) vet -pgo=off ./...
 	cd release && $(GO) vet ./...
+	cd deploy/mixin && $(GO) vet ./...
 	$(GO) run $(ACTIONLINT)
 	$(GO) run $(GOLANGCI_LINT) run ./...
 

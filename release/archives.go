@@ -48,7 +48,7 @@ func (r *release) writeArchives() error {
 		}
 		files := append(slices.Clone(common), file{p.program(), 0o755, program})
 		if p.os == "linux" {
-			more, err := r.readFiles(r.root, "bpf/LICENSE", "deploy/systemd/redis-observer.service", "deploy/prometheus/alerts.yaml", "deploy/grafana/redis-observer.json")
+			more, err := r.readFiles(r.root, "bpf/LICENSE", "deploy/systemd/redis-observer.service", "deploy/prometheus/alerts.yaml", "deploy/prometheus/rules.yaml", "deploy/grafana/redis-observer.json")
 			if err != nil {
 				return err
 			}

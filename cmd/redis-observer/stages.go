@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"slices"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/command"
@@ -76,15 +75,6 @@ func (s *stages) follow(packets bool, sources metrics.Sources) {
 		options.MaxHeld, options.MaxSegments = packetBytesHeld, packetsHeld
 	}
 	s.tracker = correlate.New(options)
-	sources.Tracker, sources.Pools = s.tracker.Stats, s.livePools
+	sources.Tracker, sources.Pools = s.tracker.Stats, s.tracker.Pools
 	s.recorder.Watch(sources)
-}
-
-// livePools returns the pools of the names that had a connection, without empty pools of names that
-// are no longer configured. An alert on a pool without a free connection must not fire on a host
-// that never used the name, nor after the name was removed.
-func (s *stages) livePools() []correlate.Pool {
-	return slices.DeleteFunc(s.tracker.Pools(), func(p correlate.Pool) bool {
-		return p.Available == 0 && p.InUse == 0 && !s.names.Configured(p.Identity)
-	})
 }

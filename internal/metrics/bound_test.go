@@ -23,7 +23,7 @@ func TestBound(t *testing.T) {
 			}
 		}
 	}
-	r.Watch(Sources{Pools: func() []correlate.Pool { return []correlate.Pool{{Identity: 0}, {Identity: 1}} }})
+	r.Watch(Sources{Pools: func() []correlate.Pool { return []correlate.Pool{{Identity: 0, InUse: 1}, {Identity: 1, InUse: 1}} }})
 	families, err := r.Gather()
 	require.NoError(t, err)
 	series := 0

@@ -30,7 +30,7 @@ func (r *Recorder) Watch(sources Sources) {
 	r.registry.MustRegister(&watched{
 		Sources:    sources,
 		identities: identities,
-		pools: prometheus.NewDesc("redis_pool_connections", "Established connections: in_use while a command is outstanding, otherwise available.",
+		pools: prometheus.NewDesc("redis_pool_connections", "Established connections: in_use while a command is outstanding, otherwise available. Absent for a name without connections.",
 			with(identities.Labels(), "state"), nil),
 		unassigned: prometheus.NewDesc("redis_observer_unassigned_bytes_total", "Bytes of Redis connections that belong to no command: pushes, messages, replication, what could not be paired.",
 			with(identities.Labels(), "direction"), nil),
@@ -135,8 +135,10 @@ func (w *watched) collectPools(out chan<- prometheus.Metric) {
 		if !found {
 			continue // released since Pools was called
 		}
-		gauge(out, w.pools, float64(pool.Available), with(values, "available")...)
-		gauge(out, w.pools, float64(pool.InUse), with(values, "in_use")...)
+		if pool.Available != 0 || pool.InUse != 0 { // 0 available connections would look like an exhausted pool
+			gauge(out, w.pools, float64(pool.Available), with(values, "available")...)
+			gauge(out, w.pools, float64(pool.InUse), with(values, "in_use")...)
+		}
 		counter(out, w.unassigned, pool.Unassigned[event.Request], with(values, "request")...)
 		counter(out, w.unassigned, pool.Unassigned[event.Reply], with(values, "response")...)
 	}

@@ -2,9 +2,14 @@ package deploy
 
 import (
 	"encoding/json"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	sdk "github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,6 +21,7 @@ type dashboard struct {
 	SchemaVersion int
 	Panels        []dashboardPanel
 	Templating    struct{ List []variable }
+	Annotations   struct{ List []target }
 }
 
 type dashboardPanel struct {
@@ -41,6 +47,7 @@ type variable struct {
 	Query      any
 	Multi      bool
 	IncludeAll bool
+	AllValue   string
 }
 
 func mustDashboard(tb testing.TB) dashboard {
@@ -54,7 +61,8 @@ func mustDashboard(tb testing.TB) dashboard {
 var panelTypes = []string{"row", "stat", "timeseries", "heatmap", "table"}
 
 // filled replaces Grafana's variables as Grafana does.
-var filled = strings.NewReplacer("$__rate_interval", "1m", "$__range", "1h", "$name", ".*", "$command", ".*", "$instance", ".*")
+var filled = strings.NewReplacer("$__rate_interval", "1m", "$__range", "1h", "$name", ".+", "$command", ".+", "$instance", ".+",
+	"$group", "instance", "offset 1d", "offset 1s", "offset 1w", "offset 2s")
 
 func TestDashboard(t *testing.T) {
 	d := mustDashboard(t)
@@ -63,9 +71,13 @@ func TestDashboard(t *testing.T) {
 	names := map[string]bool{}
 	for _, v := range d.Templating.List {
 		names[v.Name] = true
-		assert.True(t, v.Type == "datasource" || v.Type == "query" && v.Multi && v.IncludeAll, v.Name)
+		assert.True(t, v.Type == "datasource" || v.Type == "custom" || v.Type == "query" && v.Multi && v.IncludeAll && v.AllValue == ".+", v.Name)
 	}
-	assert.Equal(t, map[string]bool{"datasource": true, "instance": true, "name": true, "command": true}, names)
+	assert.Equal(t, map[string]bool{"datasource": true, "instance": true, "name": true, "command": true, "group": true}, names)
+	for _, annotation := range d.Annotations.List {
+		_, err := parser.ParseExpr(filled.Replace(annotation.Expr))
+		assert.NoError(t, err, annotation.Expr)
+	}
 
 	ids, taken := map[int]bool{}, map[[2]int]string{}
 	for _, panel := range d.Panels {
@@ -96,10 +108,55 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
+// The file has every field that Grafana's types require, and no others.
+func TestDashboardSchema(t *testing.T) {
+	plugins.RegisterDefaultPlugins()
+	var d sdk.Dashboard
+	if err := d.UnmarshalJSONStrict(mustRead(t, deployRoot, "grafana/redis-observer.json")); err != nil {
+		var faults cog.BuildErrors // an empty list, too, is returned as an error
+		require.ErrorAs(t, err, &faults)
+		assert.Empty(t, faults, err.Error())
+	}
+	assert.NoError(t, d.Validate())
+}
+
+// recordedName matches a series of the recording rules.
+var recordedName = regexp.MustCompile(`[a-z_]+:[a-z0-9_]+:[a-z0-9_]+`)
+
+// The first row needs nothing but the recording rules, so that it loads as fast for many nodes; the dashboard uses all rules.
+func TestDashboardUsesRecordingRules(t *testing.T) {
+	recorded, used := map[string]bool{}, map[string]bool{}
+	for _, group := range mustRules(t, "rules.yaml") {
+		for _, rule := range group.Rules {
+			recorded[rule.Record] = true
+			for _, name := range recordedName.FindAllString(rule.Expr.String(), -1) {
+				used[name] = true
+			}
+		}
+	}
+	rows := 0
+	for _, panel := range mustDashboard(t).Panels {
+		if panel.Type == "row" {
+			rows++
+		}
+		for _, query := range panel.Targets {
+			names := recordedName.FindAllString(query.Expr, -1)
+			for _, name := range names {
+				used[name] = true
+			}
+			if rows == 1 {
+				assert.NotEmpty(t, names, query.Expr)
+				assert.NotContains(t, query.Expr, "rate(", query.Expr)
+			}
+		}
+	}
+	assert.Equal(t, recorded, used)
+}
+
 // mayBeEmpty are panels that show something only when something is wrong in a way that the live test does not bring about.
 var mayBeEmpty = map[string]bool{"Unanswered commands": true}
 
-// assertPanels executes each query; it finds something where the live test made something to find.
+// assertPanels executes each query; it finds something where the live test made something to find, and nothing of redis_exporter.
 func assertPanels(t *testing.T, p prometheus) {
 	for _, panel := range mustDashboard(t).Panels {
 		for _, query := range panel.Targets {
@@ -108,6 +165,26 @@ func assertPanels(t *testing.T, p prometheus) {
 			if !mayBeEmpty[panel.Title] {
 				assert.NotEmpty(t, samples, "%s: %s", panel.Title, query.Expr)
 			}
+			if panel.unit() != "ops" {
+				continue
+			}
+			for _, sample := range samples {
+				value, err := strconv.ParseFloat(sample.Value[1].(string), 64)
+				require.NoError(t, err)
+				assert.Less(t, value, exporterRate/100.0, "%s: %s", panel.Title, query.Expr)
+			}
 		}
 	}
+	for _, annotation := range mustDashboard(t).Annotations.List {
+		_, err := p.query(filled.Replace(annotation.Expr))
+		assert.NoError(t, err, annotation.Expr)
+	}
+}
+
+// unit returns the unit of a panel, "" if its columns have units of their own.
+func (p dashboardPanel) unit() any {
+	if p.FieldConfig == nil {
+		return ""
+	}
+	return p.FieldConfig.Defaults["unit"]
 }

@@ -3,6 +3,7 @@ package deploy
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -13,10 +14,39 @@ import (
 
 const plainScrape = `  - job_name: redis-observer
     static_configs: [{targets: ["127.0.0.1:24110"]}]
+  - job_name: redis_exporter
+    static_configs: [{targets: ["127.0.0.1:24119"]}]
 `
 
-// alertTime is what an alert may take: a scrape, an evaluation, and another of each, because a rate needs two samples.
-const alertTime = 10 * time.Second
+// alertTime is what an alert may take: a scrape, an evaluation, and another of each, because a rate needs two samples; and a wait.
+const alertTime = 15 * time.Second
+
+// exporterRate is what serveExporter counts in a second.
+const exporterRate = 1e9
+
+// serveExporter answers as redis_exporter does, whose family of commands has the name of ours.
+func serveExporter(tb testing.TB, address string) {
+	tb.Helper()
+	begin := time.Now()
+	listener, err := net.Listen("tcp", address)
+	require.NoError(tb, err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := time.Since(begin).Seconds() * exporterRate
+		_, _ = fmt.Fprintf(w, `# TYPE redis_commands_total counter
+redis_commands_total{cmd="get"} %[1]f
+# TYPE redis_commands_failed_calls_total counter
+redis_commands_failed_calls_total{cmd="get"} %[1]f
+# TYPE redis_errors_total counter
+redis_errors_total{err="WRONGTYPE"} %[1]f
+# TYPE redis_connected_clients gauge
+redis_connected_clients %[1]f
+# TYPE redis_start_time_seconds gauge
+redis_start_time_seconds %[2]d
+`, n, begin.Unix())
+	})}
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	tb.Cleanup(func() { _ = server.Close() })
+}
 
 // The alerts fire on real traffic in a real Prometheus, and only where there is a reason; the panels of the dashboard show it.
 func TestLive(t *testing.T) {
@@ -32,9 +62,13 @@ endpoints:
   - {name: exhausted, addresses: ["127.0.0.1:24113"]}
   - {name: healthy, addresses: ["127.0.0.1:24114"]}
   - {name: unused, addresses: ["127.0.0.1:24115"]}
+metrics: {native_histograms: true}
 `)
+	serveExporter(t, "127.0.0.1:24119")
 	mustStart(t, mustBuild(t), "--config", config).awaitLog(t, "redis-observer started")
-	p := mustPrometheus(t, 24116, plainScrape)
+	// The first asks for text, which has no native histograms; the second stores native histograms only.
+	both := []prometheus{mustPrometheus(t, 24116, plainScrape), mustPrometheus(t, 24117, plainScrape, "--enable-feature=native-histograms")}
+	p := both[0]
 
 	// Every name has an idle connection from before, and every command its series, so that what follows is all that happens.
 	var clients []*client
@@ -59,13 +93,18 @@ endpoints:
 		begin := time.Now()
 		cause()
 		require.Eventually(t, func() bool {
-			healthy.do(t, "GET key")
+			for range 50 {
+				healthy.do(t, "GET key") // so many that one which a busy machine delays is not one in a hundred
+			}
+			healthy.do(t, "LPUSH queue 1", "BRPOP queue 1")
 			clients[0].do(t, "GET list") // the rate of a counter needs two scrapes that differ
-			return p.firing(alert, "name", name)
+			return both[0].firing(alert, "name", name) && both[1].firing(alert, "name", name)
 		}, alertTime, 200*time.Millisecond, "%s of %s", alert, name)
 		t.Logf("%s fired %s after its cause began", alert, time.Since(begin).Round(100*time.Millisecond))
-		assert.False(t, p.firing(alert, "name", "healthy"))
-		assert.False(t, p.firing(alert, "name", "unused"))
+		for _, p := range both {
+			assert.False(t, p.firing(alert, "name", "healthy"))
+			assert.False(t, p.firing(alert, "name", "unused"))
+		}
 	}
 	fires("RedisCommandErrors", "errors", func() {
 		for range 200 {
@@ -73,7 +112,7 @@ endpoints:
 		}
 	})
 	fires("RedisSlowGet", "slow", func() {
-		for range 20 {
+		for range 40 {
 			sleeper := mustDial(t, 24112)
 			sleeper.send(t, "DEBUG SLEEP 0.1")
 			time.Sleep(20 * time.Millisecond) // the server has begun to sleep
@@ -91,7 +130,23 @@ endpoints:
 	require.NoError(t, err)
 	assert.Empty(t, samples, "the observer itself is well")
 
-	t.Run("dashboard", func(t *testing.T) { assertPanels(t, p) })
+	t.Run("dashboard", func(t *testing.T) { assertPanels(t, both[0]) })
+	t.Run("dashboard with native histograms", func(t *testing.T) {
+		classic, err := both[1].query(`redis_command_duration_seconds_bucket`)
+		require.NoError(t, err)
+		assert.Empty(t, classic, "this Prometheus is to store native histograms only")
+		assertPanels(t, both[1])
+	})
+	t.Run("closed", func(t *testing.T) {
+		for _, c := range connections[24113] {
+			_ = c.Close()
+		}
+		require.Eventually(t, func() bool {
+			pending, err := p.query(`ALERTS{alertname="RedisPoolExhausted"}`)
+			series, seriesErr := p.query(`redis_pool_connections{name="exhausted"}`)
+			return err == nil && seriesErr == nil && len(pending) == 0 && len(series) == 0
+		}, alertTime, 200*time.Millisecond, "a name without connections is no exhausted pool")
+	})
 	t.Run("privacy", func(t *testing.T) {
 		body, err := get("http://127.0.0.1:24110/metrics")
 		require.NoError(t, err)

@@ -1,12 +1,15 @@
 package deploy
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -44,17 +47,23 @@ type prometheus struct {
 	url string
 }
 
-// mustPrometheus starts Debian's Prometheus with the rules of this project. It scrapes and evaluates every second.
-func mustPrometheus(tb testing.TB, port int, scrape string) prometheus {
+// waits matches how long alerts wait, which a test does not.
+var waits = regexp.MustCompile(`(?m)^(\s+for:) .*$`)
+
+// mustPrometheus starts Debian's Prometheus with the rules of this project. It scrapes and evaluates every second, and its alerts
+// wait for two seconds. A program named by REDIS_OBSERVER_TEST_PROMETHEUS takes its place.
+func mustPrometheus(tb testing.TB, port int, scrape string, more ...string) prometheus {
 	tb.Helper()
-	rules, err := filepath.Abs(deployRoot + "/prometheus/alerts.yaml")
+	alerts := mustWrite(tb, "alerts.yaml", string(waits.ReplaceAll(mustRead(tb, deployRoot, "prometheus/alerts.yaml"), []byte("$1 2s"))))
+	rules, err := filepath.Abs(deployRoot + "/prometheus/rules.yaml")
 	require.NoError(tb, err)
-	programs := prometheusPrograms(tb)
 	file := mustWrite(tb, "prometheus.yml", fmt.Sprintf(
-		"global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [%s]\nscrape_configs:\n%s", rules, scrape))
+		"global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [%s, %s]\nscrape_configs:\n%s", alerts, rules, scrape))
+	programs := prometheusPrograms(tb)
 	mustOutput(tb, programs+"/promtool", "check", "config", file)
-	mustStart(tb, programs+"/prometheus", "--config.file", file, "--storage.tsdb.path", tb.TempDir(),
-		"--web.listen-address", "127.0.0.1:"+itoa(port)).awaitLog(tb, "Server is ready")
+	program := cmp.Or(os.Getenv("REDIS_OBSERVER_TEST_PROMETHEUS"), programs+"/prometheus")
+	mustStart(tb, program, append(more, "--config.file", file, "--storage.tsdb.path", tb.TempDir(),
+		"--web.listen-address", "127.0.0.1:"+itoa(port))...).awaitLog(tb, "Server is ready")
 	return prometheus{url: "http://127.0.0.1:" + itoa(port)}
 }
 
