@@ -35,15 +35,21 @@ var (
 // runCheck runs check beside a kernel and returns its status, output and error.
 func runCheck(t *testing.T, report capture.Report, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	for _, variable := range os.Environ() { // those of the tests are of no key
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "REDIS_OBSERVER_TEST_") {
-			t.Setenv(name, "")
-		}
-	}
+	emptyTestVariables(t)
 	var out, fault bytes.Buffer
 	world := program{hostsOfCheck, machine{probe: func() capture.Report { return report }}}
 	status = world.run(context.Background(), append([]string{"check"}, args...), &out, &fault)
 	return status, out.String(), fault.String()
+}
+
+// emptyTestVariables empties the environment variables of the tests, which check refuses: no key has them.
+func emptyTestVariables(t *testing.T) {
+	t.Helper()
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "REDIS_OBSERVER_TEST_") {
+			t.Setenv(name, "")
+		}
+	}
 }
 
 func TestCheck(t *testing.T) {

@@ -14,7 +14,9 @@ import (
 )
 
 // runSurvey runs check --for beside a source that is closed after all of its events.
-func runSurvey(source *fakeLive, failure error, args ...string) (status int, stdout, stderr string) {
+func runSurvey(t *testing.T, source *fakeLive, failure error, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	emptyTestVariables(t)
 	var out, fault bytes.Buffer
 	world := program{hostsOfCheck, machine{open: func(context.Context, capture.Options) (capture.Source, error) { return source, failure }}}
 	status = world.run(context.Background(), append([]string{"check", "--for", "300ms"}, args...), &out, &fault)
@@ -35,7 +37,7 @@ endpoints:
 		source.connect(0, "10.0.0.10:6379") // again: the same connection
 		return source
 	}
-	status, stdout, _ := runSurvey(events(), nil, "--config", file)
+	status, stdout, _ := runSurvey(t, events(), nil, "--config", file)
 	assert.Equal(t, 0, status)
 	assert.Equal(t, `10.9.0.2:6379    at the client end  2 connections  default (no endpoint has it)
 10.9.0.1:6379    at the client end  1 connection   default (no endpoint has it)
@@ -43,17 +45,17 @@ endpoints:
 172.17.0.2:6379  at the client end  1 connection   not counted
 `, stdout)
 
-	_, stdout, _ = runSurvey(events(), nil, "--config", file, "--output", "json")
+	_, stdout, _ = runSurvey(t, events(), nil, "--config", file, "--output", "json")
 	var list []surveyed
 	require.NoError(t, json.Unmarshal([]byte(stdout), &list))
 	assert.Equal(t, surveyed{"10.9.0.2:6379", "client", "default", true, 2}, list[0])
 
-	_, stdout, _ = runSurvey(newFakeLive(), nil, "--config", file)
+	_, stdout, _ = runSurvey(t, newFakeLive(), nil, "--config", file)
 	assert.Equal(t, "no connection on the observed ports\n", stdout)
-	status, _, stderr := runSurvey(nil, errors.New("no backend works"))
+	status, _, stderr := runSurvey(t, nil, errors.New("no backend works"))
 	assert.Equal(t, 1, status)
 	assert.Contains(t, stderr, "observe for 300ms: no backend works")
-	status, _, stderr = runSurvey(nil, nil, "--for", "2h")
+	status, _, stderr = runSurvey(t, nil, nil, "--for", "2h")
 	assert.Equal(t, 1, status)
 	assert.Contains(t, stderr, "--for 2h0m0s is out of range (allowed up to 1h0m0s)")
 }
