@@ -103,6 +103,7 @@ static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *
 		state->sent_sk = (__u64)sk;
 		state->sent_end = call->seq + result;
 	}
+	report_owner(sk, role, call->time, direct);
 	if (stopped(sk, STOP_SENT))
 		return;
 	if (call->urgent) {
@@ -202,6 +203,7 @@ static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struc
 {
 	__u32 seq = (tcp ? received_offset(sk, direct) : MPTCP_FIELD(sk, bytes_consumed)) - result;
 
+	report_owner(sk, role, bpf_ktime_get_ns(), direct);
 	if (stopped(sk, STOP_RECEIVED))
 		return;
 	if (result >= LONG_CALL && within_elided_value(address_of(sk), SCRATCH_RECEIVE, seq, result))

@@ -128,6 +128,54 @@ struct sock_common {
 	refcount_t skc_refcnt;
 };
 
+/* Until 6.15 __parent was parent (633488947ef6 "kernfs: Use RCU to access kernfs_node::parent."). */
+struct kernfs_node {
+	struct kernfs_node *__parent;
+	const char *name;
+	__u64 id;
+};
+struct kernfs_node___before_6_15 {
+	struct kernfs_node *parent;
+};
+
+struct cgroup_root {
+	int hierarchy_id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+/*
+ * Until 5.15 the lowest bits of the pointer said that it is another value
+ * (8520e224f547 "bpf, cgroups: Fix cgroup v2 fallback on v1/v2 mixed mode").
+ */
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[1];
+	struct cgroup *dfl_cgrp;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
 struct sk_buff {
 	char cb[48];
 };
@@ -145,6 +193,7 @@ struct sock {
 	__u8 sk_shutdown;
 	__u16 sk_type;
 	struct sk_buff_head sk_receive_queue;
+	struct sock_cgroup_data sk_cgrp_data;
 };
 
 struct sockaddr_un {
@@ -170,6 +219,11 @@ struct unix_skb_parms {
 
 struct file {
 	void *private_data;
+	struct path f_path;
+};
+
+struct mm_struct {
+	struct file *exe_file;
 };
 
 struct socket {
@@ -273,6 +327,8 @@ struct thread_info {
 };
 struct task_struct {
 	struct thread_info thread_info;
+	struct mm_struct *mm;
+	struct css_set *cgroups;
 };
 
 #if defined(__TARGET_ARCH_arm64)
@@ -287,6 +343,10 @@ enum iter_type {
 	ITER_IOVEC = 100,
 	ITER_KVEC = 101,
 	ITER_UBUF = 102,
+};
+enum cgroup_subsys_id {
+	memory_cgrp_id = 100,
+	pids_cgrp_id = 101,
 };
 /* Exists if the kernel has task storage (5.11). */
 enum bpf_func_id {

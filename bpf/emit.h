@@ -11,28 +11,6 @@
  */
 #define MAX_STEPS 1100
 
-/*
- * A wake-up costs the observed process microseconds. So there is none while the consumer reads, and
- * at most one for each wait: above the fill mark in a timed wait, at once in an idle wait.
- */
-static __always_inline __u64 wakeup_flags(void)
-{
-	__u32 state = consumer_state;
-
-	if (state == CONSUMER_READING)
-		return BPF_RB_NO_WAKEUP;
-	if (state == CONSUMER_TIMED_WAIT && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < fill_mark)
-		return BPF_RB_NO_WAKEUP;
-	consumer_state = CONSUMER_READING;
-	return BPF_RB_FORCE_WAKEUP;
-}
-
-static __always_inline void submit(void *record, __u64 size)
-{
-	if (bpf_ringbuf_output(&events, record, size, wakeup_flags()))
-		count_loss(LOST_RING_FULL);
-}
-
 static __always_inline void submit_payload(struct scratch *s, __u64 n)
 {
 	barrier_var(n);
@@ -439,10 +417,13 @@ static __always_inline void put_state(struct event *e, struct sock *sk, __u8 rol
 static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, __u32 seq, __u32 received_seq,
 					 __u8 flags, bool direct)
 {
-	struct event e = {};
+	struct state_event e = {};
 
-	put_state(&e, sk, role, kind, seq, received_seq, flags, direct);
-	submit(&e, sizeof(e));
+	put_state(&e.event, sk, role, kind, seq, received_seq, flags, direct);
+	if (kind == EVENT_OPEN || kind == EVENT_EXISTING)
+		submit_begun(&e, sk);
+	else
+		submit(&e.event, sizeof(e.event));
 }
 
 /*

@@ -19,6 +19,8 @@ const (
 	Opening     = uint8(observerEventKindEVENT_OPENING)
 	OtherStream = uint8(observerEventKindEVENT_OTHER_STREAM)
 	TLSUser     = uint8(observerEventKindEVENT_TLS_USER)
+	Owner       = uint8(observerEventKindEVENT_OWNER)
+	Cgroup      = uint8(observerEventKindEVENT_CGROUP)
 )
 
 // RoleServer is the role of the end that listens.
@@ -61,6 +63,22 @@ const (
 	eventSize = int(unsafe.Sizeof(Event{}))
 	wordSize  = 8
 )
+
+// CgroupLevels is the number of names in the payload of a Cgroup event, and CgroupName the length
+// of each.
+const (
+	CgroupLevels = int(observerOwnerSizeCGROUP_LEVELS)
+	CgroupName   = int(observerOwnerSizeCGROUP_NAME)
+)
+
+// Cgroup returns the first further word of an Opened, Existing, Owner or Cgroup event: the identity
+// of a cgroup, 0 if it is not known. The event must be where Next returned it, not a copy.
+func (e *Event) Cgroup() uint64 {
+	if e.Flags&uint8(observerEventFlagFLAG_WORDS) == 0 {
+		return 0
+	}
+	return *(*uint64)(unsafe.Add(unsafe.Pointer(e), eventSize))
+}
 
 // payloadStart returns the offset of an event's payload, in bytes from its head: behind its further
 // words.

@@ -23,6 +23,8 @@ enum event_kind {
 	EVENT_OTHER_STREAM, /* the probes cannot read this kind of socket: enum stream in reason */
 	EVENT_TLS_USER,	    /* the process seq moves TLS records of the connection outside of probed calls; len: 1 if */
 			    /* its library does not call the socket, so that its BIOs must be probed, else 0 */
+	EVENT_OWNER,	    /* the first call of the connection: the payload is the name of the process's executable */
+	EVENT_CGROUP,	    /* of no connection: the payload is the names of a cgroup and of those around it */
 };
 
 /* The end of the connection that is observed. */
@@ -43,7 +45,8 @@ enum event_flag {
 	/*
 	 * The number of further words of 8 bytes between the head and the payload, at most 3:
 	 * (flags & FLAG_WORDS) / FLAG_WORD. Each kind of event defines its own words. A reader
-	 * skips the words that it does not use.
+	 * skips the words that it does not use. EVENT_OPEN, EVENT_EXISTING, EVENT_OWNER,
+	 * EVENT_CGROUP: the first word identifies a cgroup (owner.h).
 	 */
 	FLAG_WORD = 32,
 	FLAG_WORDS = 96,
@@ -135,6 +138,22 @@ struct event {
 		__u8 unread; /* EVENT_CLOSED: bytes received but not read, 255 for 255 or more */
 	};
 	__u8 flags; /* enum event_flag */
+};
+
+/*
+ * The payload of EVENT_OWNER and EVENT_CGROUP: names that end with a zero byte, cut off where they
+ * are longer. The cgroup comes first; the last names are empty if it has fewer parents.
+ */
+enum owner_size { OWNER_NAME = 64, CGROUP_NAME = 128, CGROUP_LEVELS = 10 };
+struct owner_event {
+	struct event event;
+	__u64 cgroup;
+	char executable[OWNER_NAME];
+};
+struct cgroup_event {
+	struct event event;
+	__u64 cgroup;
+	char names[CGROUP_LEVELS][CGROUP_NAME];
 };
 
 /*

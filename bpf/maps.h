@@ -155,12 +155,13 @@ struct unix_state {
 	bool begun;	    /* its beginning has been reported, or was not seen */
 	__u32 sent;	    /* bytes so far */
 	__u32 received;
-	bool sequenced; /* SOCK_SEQPACKET: its messages are no stream */
-	bool whole;	/* all calls since its beginning have been counted */
-	bool listed;	/* a listing found it, new and without a call */
-	bool freed;	/* the latest pass found that its memory was freed */
+	bool sequenced;	 /* SOCK_SEQPACKET: its messages are no stream */
+	bool whole;	 /* all calls since its beginning have been counted */
+	bool listed;	 /* a listing found it, new and without a call */
+	bool freed;	 /* the latest pass found that its memory was freed */
+	bool owner_told; /* the process of its first call has been reported */
+	__u8 pad[3];
 	__u32 orphaned_at; /* the latest listing found the other end closed: received + 1 at that time; else 0 */
-	__u32 pad;
 };
 
 /*
@@ -226,7 +227,8 @@ const volatile bool unix_listed_by_network = true; /* the kernel has iter/unix (
  * where other programs can preempt them.
  */
 const volatile __u32 unix_scratch = 0;
-const volatile bool reads_mptcp = false; /* backend and kernel can read MPTCP streams */
+const volatile bool report_owners = false; /* report cgroups and executables (owner.h) */
+const volatile bool reads_mptcp = false;   /* backend and kernel can read MPTCP streams */
 /*
  * Duplicate attachments. While a program is preempted, the kernel skips it for the other tasks of
  * that CPU. On such kernels the loader attaches duplicates of each program: the first one that the
@@ -258,6 +260,28 @@ static __always_inline void count_loss(__u32 kind)
 
 	if (counter)
 		(*counter)++;
+}
+
+/*
+ * A wake-up costs the observed process microseconds. So there is none while the consumer reads, and
+ * at most one for each wait: above the fill mark in a timed wait, at once in an idle wait.
+ */
+static __always_inline __u64 wakeup_flags(void)
+{
+	__u32 state = consumer_state;
+
+	if (state == CONSUMER_READING)
+		return BPF_RB_NO_WAKEUP;
+	if (state == CONSUMER_TIMED_WAIT && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < fill_mark)
+		return BPF_RB_NO_WAKEUP;
+	consumer_state = CONSUMER_READING;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+static __always_inline void submit(void *record, __u64 size)
+{
+	if (bpf_ringbuf_output(&events, record, size, wakeup_flags()))
+		count_loss(LOST_RING_FULL);
 }
 
 /* The state of the current task; NULL if it has none. */

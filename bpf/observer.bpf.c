@@ -23,6 +23,9 @@ const enum consumer *unused_consumer __attribute__((unused));
 const enum percpu_ring_slack *unused_percpu_ring_slack __attribute__((unused));
 const enum stop_direction *unused_stop_direction __attribute__((unused));
 const enum tls_role *unused_tls_role __attribute__((unused));
+const enum owner_size *unused_owner_size __attribute__((unused));
+const struct owner_event *unused_owner_event __attribute__((unused));
+const struct cgroup_event *unused_cgroup_event __attribute__((unused));
 const struct percpu_ring *unused_percpu_ring __attribute__((unused));
 
 /* -- fentry: trampolines around the functions themselves -- */

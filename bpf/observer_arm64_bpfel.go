@@ -13,6 +13,13 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type observerCgroupEvent struct {
+	_      structs.HostLayout
+	Event  observerEvent
+	Cgroup uint64
+	Names  [10][128]int8
+}
+
 type observerConsumer uint32
 
 const (
@@ -68,6 +75,8 @@ const (
 	observerEventKindEVENT_OPENING      observerEventKind = 10
 	observerEventKindEVENT_OTHER_STREAM observerEventKind = 11
 	observerEventKindEVENT_TLS_USER     observerEventKind = 12
+	observerEventKindEVENT_OWNER        observerEventKind = 13
+	observerEventKindEVENT_CGROUP       observerEventKind = 14
 )
 
 type observerEventRole uint32
@@ -121,6 +130,21 @@ const (
 	observerLossLOST_RING_FULL  observerLoss = 0
 	observerLossLOST_NO_STORAGE observerLoss = 1
 	observerLossLOST_KINDS      observerLoss = 2
+)
+
+type observerOwnerEvent struct {
+	_          structs.HostLayout
+	Event      observerEvent
+	Cgroup     uint64
+	Executable [64]int8
+}
+
+type observerOwnerSize uint32
+
+const (
+	observerOwnerSizeOWNER_NAME    observerOwnerSize = 64
+	observerOwnerSizeCGROUP_NAME   observerOwnerSize = 128
+	observerOwnerSizeCGROUP_LEVELS observerOwnerSize = 10
 )
 
 type observerPercpuRing struct {
@@ -373,8 +397,9 @@ type observerUnixState struct {
 	Whole        bool
 	Listed       bool
 	Freed        bool
+	OwnerTold    bool
+	Pad          [3]uint8
 	OrphanedAt   uint32
-	Pad          uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -383,12 +408,14 @@ type observerUnixState struct {
 const (
 	observerMapCalls                   = "calls"
 	observerMapCallsByThread           = "calls_by_thread"
+	observerMapCgroupsTold             = "cgroups_told"
 	observerMapChanges                 = "changes"
 	observerMapElisions                = "elisions"
 	observerMapEvents                  = "events"
 	observerMapGenerations             = "generations"
 	observerMapGoCalls                 = "go_calls"
 	observerMapLost                    = "lost"
+	observerMapOwners                  = "owners"
 	observerMapPercpuRings             = "percpu_rings"
 	observerMapScratches               = "scratches"
 	observerMapStops                   = "stops"
@@ -479,6 +506,7 @@ const (
 	observerVarPercpuRingSize          = "percpu_ring_size"
 	observerVarReadsMptcp              = "reads_mptcp"
 	observerVarRecvmsgParameters       = "recvmsg_parameters"
+	observerVarReportOwners            = "report_owners"
 	observerVarServerPorts             = "server_ports"
 	observerVarTlsScratches            = "tls_scratches"
 	observerVarUnixByAddress           = "unix_by_address"
@@ -486,10 +514,13 @@ const (
 	observerVarUnixListedByNetwork     = "unix_listed_by_network"
 	observerVarUnixScratch             = "unix_scratch"
 	observerVarUnixVersion             = "unix_version"
+	observerVarUnusedCgroupEvent       = "unused_cgroup_event"
 	observerVarUnusedConsumer          = "unused_consumer"
 	observerVarUnusedFlag              = "unused_flag"
 	observerVarUnusedKind              = "unused_kind"
 	observerVarUnusedLoss              = "unused_loss"
+	observerVarUnusedOwnerEvent        = "unused_owner_event"
+	observerVarUnusedOwnerSize         = "unused_owner_size"
 	observerVarUnusedPercpuRing        = "unused_percpu_ring"
 	observerVarUnusedPercpuRingSlack   = "unused_percpu_ring_slack"
 	observerVarUnusedReason            = "unused_reason"
@@ -610,12 +641,14 @@ type observerProgramSpecs struct {
 type observerMapSpecs struct {
 	Calls         *ebpf.MapSpec `ebpf:"calls"`
 	CallsByThread *ebpf.MapSpec `ebpf:"calls_by_thread"`
+	CgroupsTold   *ebpf.MapSpec `ebpf:"cgroups_told"`
 	Changes       *ebpf.MapSpec `ebpf:"changes"`
 	Elisions      *ebpf.MapSpec `ebpf:"elisions"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	Generations   *ebpf.MapSpec `ebpf:"generations"`
 	GoCalls       *ebpf.MapSpec `ebpf:"go_calls"`
 	Lost          *ebpf.MapSpec `ebpf:"lost"`
+	Owners        *ebpf.MapSpec `ebpf:"owners"`
 	PercpuRings   *ebpf.MapSpec `ebpf:"percpu_rings"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Stops         *ebpf.MapSpec `ebpf:"stops"`
@@ -651,6 +684,7 @@ type observerVariableSpecs struct {
 	PercpuRingSize        *ebpf.VariableSpec `ebpf:"percpu_ring_size"`
 	ReadsMptcp            *ebpf.VariableSpec `ebpf:"reads_mptcp"`
 	RecvmsgParameters     *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
+	ReportOwners          *ebpf.VariableSpec `ebpf:"report_owners"`
 	ServerPorts           *ebpf.VariableSpec `ebpf:"server_ports"`
 	TlsScratches          *ebpf.VariableSpec `ebpf:"tls_scratches"`
 	UnixByAddress         *ebpf.VariableSpec `ebpf:"unix_by_address"`
@@ -658,10 +692,13 @@ type observerVariableSpecs struct {
 	UnixListedByNetwork   *ebpf.VariableSpec `ebpf:"unix_listed_by_network"`
 	UnixScratch           *ebpf.VariableSpec `ebpf:"unix_scratch"`
 	UnixVersion           *ebpf.VariableSpec `ebpf:"unix_version"`
+	UnusedCgroupEvent     *ebpf.VariableSpec `ebpf:"unused_cgroup_event"`
 	UnusedConsumer        *ebpf.VariableSpec `ebpf:"unused_consumer"`
 	UnusedFlag            *ebpf.VariableSpec `ebpf:"unused_flag"`
 	UnusedKind            *ebpf.VariableSpec `ebpf:"unused_kind"`
 	UnusedLoss            *ebpf.VariableSpec `ebpf:"unused_loss"`
+	UnusedOwnerEvent      *ebpf.VariableSpec `ebpf:"unused_owner_event"`
+	UnusedOwnerSize       *ebpf.VariableSpec `ebpf:"unused_owner_size"`
 	UnusedPercpuRing      *ebpf.VariableSpec `ebpf:"unused_percpu_ring"`
 	UnusedPercpuRingSlack *ebpf.VariableSpec `ebpf:"unused_percpu_ring_slack"`
 	UnusedReason          *ebpf.VariableSpec `ebpf:"unused_reason"`
@@ -693,12 +730,14 @@ func (o *observerObjects) Close() error {
 type observerMaps struct {
 	Calls         *ebpf.Map `ebpf:"calls"`
 	CallsByThread *ebpf.Map `ebpf:"calls_by_thread"`
+	CgroupsTold   *ebpf.Map `ebpf:"cgroups_told"`
 	Changes       *ebpf.Map `ebpf:"changes"`
 	Elisions      *ebpf.Map `ebpf:"elisions"`
 	Events        *ebpf.Map `ebpf:"events"`
 	Generations   *ebpf.Map `ebpf:"generations"`
 	GoCalls       *ebpf.Map `ebpf:"go_calls"`
 	Lost          *ebpf.Map `ebpf:"lost"`
+	Owners        *ebpf.Map `ebpf:"owners"`
 	PercpuRings   *ebpf.Map `ebpf:"percpu_rings"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Stops         *ebpf.Map `ebpf:"stops"`
@@ -722,12 +761,14 @@ func (m *observerMaps) Close() error {
 	return _ObserverClose(
 		m.Calls,
 		m.CallsByThread,
+		m.CgroupsTold,
 		m.Changes,
 		m.Elisions,
 		m.Events,
 		m.Generations,
 		m.GoCalls,
 		m.Lost,
+		m.Owners,
 		m.PercpuRings,
 		m.Scratches,
 		m.Stops,
@@ -764,6 +805,7 @@ type observerVariables struct {
 	PercpuRingSize        *ebpf.Variable `ebpf:"percpu_ring_size"`
 	ReadsMptcp            *ebpf.Variable `ebpf:"reads_mptcp"`
 	RecvmsgParameters     *ebpf.Variable `ebpf:"recvmsg_parameters"`
+	ReportOwners          *ebpf.Variable `ebpf:"report_owners"`
 	ServerPorts           *ebpf.Variable `ebpf:"server_ports"`
 	TlsScratches          *ebpf.Variable `ebpf:"tls_scratches"`
 	UnixByAddress         *ebpf.Variable `ebpf:"unix_by_address"`
@@ -771,10 +813,13 @@ type observerVariables struct {
 	UnixListedByNetwork   *ebpf.Variable `ebpf:"unix_listed_by_network"`
 	UnixScratch           *ebpf.Variable `ebpf:"unix_scratch"`
 	UnixVersion           *ebpf.Variable `ebpf:"unix_version"`
+	UnusedCgroupEvent     *ebpf.Variable `ebpf:"unused_cgroup_event"`
 	UnusedConsumer        *ebpf.Variable `ebpf:"unused_consumer"`
 	UnusedFlag            *ebpf.Variable `ebpf:"unused_flag"`
 	UnusedKind            *ebpf.Variable `ebpf:"unused_kind"`
 	UnusedLoss            *ebpf.Variable `ebpf:"unused_loss"`
+	UnusedOwnerEvent      *ebpf.Variable `ebpf:"unused_owner_event"`
+	UnusedOwnerSize       *ebpf.Variable `ebpf:"unused_owner_size"`
 	UnusedPercpuRing      *ebpf.Variable `ebpf:"unused_percpu_ring"`
 	UnusedPercpuRingSlack *ebpf.Variable `ebpf:"unused_percpu_ring_slack"`
 	UnusedReason          *ebpf.Variable `ebpf:"unused_reason"`

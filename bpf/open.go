@@ -24,6 +24,7 @@ type Options struct {
 	ClientPorts, ServerPorts []uint16      // the ports of the remote end of clients, and of the local end of servers
 	Paths                    []Path        // of the Unix sockets to observe; may be empty
 	TLS                      bool          // read TLS connections, once WatchTLS is called
+	Owners                   bool          // report cgroups and executables
 }
 
 // Open loads all taps, with the socket calls by the named backend, and attaches those of the socket
@@ -183,6 +184,10 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 		states.Flags |= unix.BPF_F_NO_PREALLOC
 		spec.Maps[observerMapUnixForeign].MaxEntries = 1
 	}
+	if !options.Owners {
+		spec.Maps[observerMapOwners].MaxEntries = 1
+		spec.Maps[observerMapCgroupsTold].MaxEntries = 1
+	}
 	if features.HaveMapType(ebpf.TaskStorage) != nil {
 		// No program uses this map then (current_calls), but the programs need it to load.
 		spec.Maps[observerMapCalls] = spec.Maps[observerMapCallsByThread].Copy()
@@ -213,6 +218,7 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 		observerVarFillMark:            uint64(options.RingSize / 4),
 		observerVarPercpuRingSize:      uint64(ringSize),
 		observerVarOwnNetwork:          network,
+		observerVarReportOwners:        options.Owners,
 		observerVarUnixScratch:         unixScratch,
 		observerVarUnixByAddress:       b.unixByAddress,
 		observerVarUnixListedByNetwork: streamsHere().listsUnix,

@@ -20,7 +20,7 @@
 #ifndef OBSERVER_STOP_H
 #define OBSERVER_STOP_H
 
-#include "elide.h"
+#include "owner.h"
 
 /*
  * A stop: the tag of the socket in the upper half, then the generation, and the directions in the
@@ -81,6 +81,7 @@ static __always_inline void begin_generation(struct sock *sk)
 	__u64 *generation = bpf_map_lookup_elem(&generations, &slot), *stop = bpf_map_lookup_elem(&stops, &slot);
 
 	clear_elisions(sk);
+	forget_owner(sk);
 	if (generation)
 		__sync_fetch_and_add(generation, 1);
 	if (stop)

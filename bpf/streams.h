@@ -77,13 +77,27 @@ static __always_inline void unread_subflow_changed(struct sock *subflow, __u8 ro
 		submit_closed(subflow, role, 0, 0, 0);
 }
 
+/* Reports that an MPTCP stream opens at the accepting end. */
+static __always_inline void submit_accepted_stream(struct sock *sk, struct sock *subflow, __u8 role)
+{
+	struct state_event e = {};
+
+	put_connection(&e.event, subflow, role, true);
+	e.event.conn = (__u64)sk;
+	e.event.kind = EVENT_OPEN;
+	e.event.time = bpf_ktime_get_ns();
+	e.event.seq = MPTCP_FIELD(sk, write_seq);
+	e.event.received_seq = MPTCP_FIELD(sk, bytes_consumed);
+	e.event.flags = FLAG_ACCEPTED;
+	submit_begun(&e, sk);
+}
+
 /*
  * Handles a state change of a subflow. At the accepting end, the application's socket has no
  * addresses yet when it becomes established, so the first subflow reports that.
  */
 static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int from, int to)
 {
-	struct event e = {};
 	struct sock *sk;
 
 	if (!reads_mptcp) {
@@ -96,14 +110,7 @@ static __always_inline void subflow_changed(struct sock *subflow, __u8 role, int
 	if (!sk)
 		return;
 	begin_generation(sk);
-	put_connection(&e, subflow, role, true);
-	e.conn = (__u64)sk;
-	e.kind = EVENT_OPEN;
-	e.time = bpf_ktime_get_ns();
-	e.seq = MPTCP_FIELD(sk, write_seq);
-	e.received_seq = MPTCP_FIELD(sk, bytes_consumed);
-	e.flags = FLAG_ACCEPTED;
-	submit(&e, sizeof(e));
+	submit_accepted_stream(sk, subflow, role);
 }
 
 /*

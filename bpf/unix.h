@@ -276,19 +276,22 @@ static __always_inline __u32 unix_received_offset(struct sock *sk, struct unix_s
 static __always_inline void submit_unix_at(struct sock *sk, struct unix_state *state, __u8 kind, __u64 time, __u8 flags,
 					   __u32 received)
 {
-	struct event e = {};
+	struct state_event e = {};
 
-	put_unix(&e, sk, state->role, state);
-	e.kind = kind;
-	e.time = time;
-	e.seq = state->sent;
-	e.received_seq = received;
-	e.flags = flags;
+	put_unix(&e.event, sk, state->role, state);
+	e.event.kind = kind;
+	e.event.time = time;
+	e.event.seq = state->sent;
+	e.event.received_seq = received;
+	e.event.flags = flags;
 	if (unix_listed_by_network && BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) == own_network)
-		e.flags |= FLAG_OWN_NETWORK;
+		e.event.flags |= FLAG_OWN_NETWORK;
 	if (kind == EVENT_OTHER_STREAM)
-		e.reason = STREAM_SEQPACKET;
-	submit(&e, sizeof(e));
+		e.event.reason = STREAM_SEQPACKET;
+	if (kind == EVENT_OPEN || kind == EVENT_EXISTING)
+		submit_begun(&e, sk);
+	else
+		submit(&e.event, sizeof(e.event));
 }
 
 static __always_inline void submit_unix(struct sock *sk, struct unix_state *state, __u8 kind, __u64 time, __u8 flags)
@@ -307,6 +310,15 @@ static __always_inline bool begin_unix(struct sock *sk, struct unix_state *state
 	state->begun = true;
 	submit_unix(sk, state, EVENT_OPEN, time - 1, state->role == ROLE_SERVER ? FLAG_ACCEPTED : 0);
 	return true;
+}
+
+/* Reports the owner of a connection, unless a call did before. */
+static __always_inline void report_unix_owner(struct sock *sk, struct unix_state *state, __u64 time)
+{
+	if (!report_owners || state->owner_told)
+		return;
+	state->owner_told = true;
+	submit_owner(sk, state->role, state, time - 1, true);
 }
 
 /* Reports the kind of a socket whose messages are no stream, until user space stops it. */
@@ -381,6 +393,7 @@ static __always_inline void unix_sent(struct sock *sk, struct unix_state *state,
 	if (unix_sequenced(sk, state))
 		return;
 	first = begin_unix(sk, state, time);
+	report_unix_owner(sk, state, time);
 	seq = unix_advance(&state->sent, n, by_address);
 	if (stopped(sk, STOP_SENT))
 		return;
@@ -404,6 +417,7 @@ static __always_inline void unix_received(struct sock *sk, struct unix_state *st
 	if (state->role == ROLE_NONE || unix_sequenced(sk, state))
 		return;
 	first = begin_unix(sk, state, time);
+	report_unix_owner(sk, state, time);
 	seq = unix_advance(&state->received, n, by_address);
 	if (stopped(sk, STOP_RECEIVED))
 		return;

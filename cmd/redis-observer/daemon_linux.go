@@ -19,6 +19,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/naming"
+	"github.com/redis-observer/redis-observer/internal/owner"
 	"github.com/redis-observer/redis-observer/internal/page"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
@@ -96,6 +97,9 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
 	o.noteUnixSockets()
+	if o.source.Backend() == packet.Backend && owner.Wanted(c.Metrics.Labels) {
+		o.logger.Warn("packet capture does not see who has a connection; labels of the owner are unknown", "labels", c.Metrics.Labels)
+	}
 	o.follow(o.source.Backend() == packet.Backend, o.sources())
 	if gate, ok := o.source.(event.Gate); ok {
 		o.tracker.Guard(gate)
@@ -123,6 +127,7 @@ func captureOptions(c *config.Config, names *naming.Names, logger *slog.Logger) 
 		FlushInterval:   c.Capture.FlushInterval,
 		MaxBytesPerCall: int(c.Capture.MaxBytesPerCall),
 		TLS:             c.Capture.TLS == config.Auto,
+		Owners:          owner.Wanted(c.Metrics.Labels),
 		Interfaces:      c.Capture.Interfaces,
 		Resolve:         names.Counts,
 		HasName:         names.HasName, // a reload may add some

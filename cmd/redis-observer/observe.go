@@ -32,6 +32,7 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 		s.record(s.tracker.Track(&e))
 		if e.Kind == event.Tick {
 			alive.beat()
+			s.releaseExpired(e.Time)
 			if !encrypted && s.tracker.Encrypted() {
 				encrypted = true
 				readTLS(source)
@@ -46,7 +47,7 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 // rename moves connections to their new names. Unless the rules changed, a connection keeps the name
 // of its endpoint: the address that it connected to may be another's by now.
 func (s *stages) rename(rules bool) {
-	keeps := s.names.Keeps
+	keeps := s.counted.Keeps
 	if rules {
 		keeps = nil
 	}

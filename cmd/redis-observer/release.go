@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
@@ -8,10 +10,24 @@ import (
 // series, so that the counters of a removed name stay readable and continue if a reload adds the
 // name again. Only the goroutine that calls Track may call it.
 func (s *stages) releaseUnused() {
-	for _, id := range s.names.Retired() {
+	for _, id := range s.counted.Retired() {
 		if !s.tracker.Used(id) {
 			s.release(id)
 		}
+	}
+	if s.sets != nil {
+		s.sets.ReleaseNames()
+	}
+}
+
+// releaseExpired releases the sets of labels that had no connection for long.
+func (s *stages) releaseExpired(now int64) {
+	if s.sets == nil || now-s.expired < int64(time.Second) {
+		return
+	}
+	s.expired = now
+	for _, id := range s.sets.Expired(now, s.tracker.Carried, s.recorder.Recorded) {
+		s.release(id)
 	}
 }
 
@@ -21,6 +37,6 @@ func (s *stages) releaseUnused() {
 func (s *stages) release(id identity.ID) {
 	if s.tracker.End(id) {
 		s.recorder.End(id)
-		s.names.Release(id)
+		s.counted.Release(id)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 	"github.com/redis-observer/redis-observer/internal/naming"
+	"github.com/redis-observer/redis-observer/internal/owner"
 )
 
 // Reorder limits of a packet stream: about the data in flight on a fast network during a
@@ -24,10 +25,13 @@ const (
 type stages struct {
 	commands *command.Table
 	names    *naming.Names
+	sets     *owner.Sets // nil without further labels
+	counted  owner.Names // what connections count under: sets, or names without further labels
 	recorder *metrics.Recorder
 	tracker  *correlate.Tracker // set by follow
 	memory   int64              // memory limit of the process, in bytes
 	untimed  bool               // the event that is tracked has no time
+	expired  int64              // time of the last look for expired sets
 }
 
 // newStages creates the stages that do not depend on the source. ringSize is the size of the ring
@@ -39,17 +43,22 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 	}
 	memory := limitMemory(os.DirFS("/"), ringSize)
 	names := naming.New(ctx, rulesOf(c), p.resolver, logger)
-	recorder := metrics.New(metrics.Options{
+	s := &stages{commands: commands, names: names, counted: names, memory: memory}
+	if len(c.Metrics.Labels) > 0 {
+		s.sets = owner.New(owner.Options{Names: names, Labels: c.Metrics.Labels, Max: c.Metrics.MaxLabelSets, TTL: c.Metrics.LabelTTL})
+		s.counted = s.sets
+	}
+	s.recorder = metrics.New(metrics.Options{
 		Buckets:          c.Metrics.Buckets,
 		NativeHistograms: c.Metrics.NativeHistograms,
 		Commands:         commands,
 		Style:            c.Metrics.Style(),
-		Identities:       names.Registry(),
+		Identities:       s.counted.Registry(),
 		Version:          version,
 		Revision:         revision,
 		Logger:           logger,
 	})
-	return &stages{commands: commands, names: names, recorder: recorder, memory: memory}, nil
+	return s, nil
 }
 
 // rulesOf returns the naming rules of a configuration.
@@ -68,6 +77,10 @@ func rulesOf(c *config.Config) *naming.Rules {
 // metrics. A tracker for packets waits longer, because lost packets are retransmitted.
 func (s *stages) follow(packets bool, sources metrics.Sources) {
 	options := correlate.Options{Commands: s.commands, Resolve: s.names.Resolve, Spill: s.record}
+	if s.sets != nil {
+		options.Label = s.sets.Label
+		sources.Labels = func() metrics.LabelStats { return metrics.LabelStats(s.sets.Stats()) }
+	}
 	options.Fit(s.memory)
 	options.Sockets = !packets
 	if packets {

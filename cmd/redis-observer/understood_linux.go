@@ -115,7 +115,7 @@ func (r *configuration) understand(ctx context.Context, u understanding) {
 		r.Endpoints = append(r.Endpoints, named)
 	}
 	if table, err := command.New(c.ExtraCommands, c.RenamedCommands); err == nil {
-		series := metrics.NewBound(c.Names(), table.Labels(c.Metrics.Style()), len(c.Metrics.Buckets))
+		series := metrics.NewBound(c.Identities(), table.Labels(c.Metrics.Style()), len(c.Metrics.Buckets))
 		r.Series = &series
 	}
 }

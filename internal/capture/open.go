@@ -40,6 +40,7 @@ type Options struct {
 	ClientPorts, ServerPorts []uint16                                // ports of the remote end of clients, and of the local end of servers
 	Paths                    []event.Path                            // Unix sockets to observe
 	TLS                      bool                                    // read TLS connections where that is possible; not by packets
+	Owners                   bool                                    // look for the owners of connections; not by packets
 	Interfaces               []string                                // capture packets only on these; all interfaces if empty
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name; used for packets
 	HasName                  func(event.Role, *event.Endpoints) bool // whether that is a name of its own; used for packets
@@ -84,6 +85,7 @@ func openSockets(name string, o Options) (Source, error) {
 		ServerPorts:     o.ServerPorts,
 		Paths:           o.Paths,
 		TLS:             o.TLS,
+		Owners:          o.Owners,
 		Logger:          o.Logger,
 	})
 	if err != nil {

@@ -45,6 +45,10 @@ type Metrics struct {
 	Buckets          []float64 `mapstructure:"buckets"`
 	NativeHistograms bool      `mapstructure:"native_histograms"`
 	CommandNames     string    `mapstructure:"command_names"`
+	// Labels are those of the owner of a connection (owner.Labels).
+	Labels       []string      `mapstructure:"labels"`
+	MaxLabelSets int           `mapstructure:"max_label_sets"`
+	LabelTTL     time.Duration `mapstructure:"label_ttl"`
 }
 
 // Style returns the style of the command label.
@@ -91,6 +95,15 @@ func (c *Config) Names() int {
 	return len(names)
 }
 
+// Identities returns the greatest number of distinct sets of labels, which are names if there are no
+// other labels.
+func (c *Config) Identities() int {
+	if len(c.Metrics.Labels) == 0 {
+		return c.Names()
+	}
+	return c.Metrics.MaxLabelSets + c.Names() // each name may have one beyond the limit
+}
+
 // Default returns the configuration of an empty file.
 func Default() *Config {
 	return &Config{
@@ -113,6 +126,9 @@ func Default() *Config {
 				0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 			},
 			CommandNames: WireNames,
+			Labels:       []string{},
+			MaxLabelSets: 1000,
+			LabelTTL:     time.Hour,
 		},
 		ExtraCommands:   []string{},
 		RenamedCommands: map[string]string{},

@@ -132,6 +132,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"CAPTURE_FLUSH_INTERVAL": "7ms", "CAPTURE_MAX_BYTES_PER_CALL": "4096", "CAPTURE_INTERFACES": "eth0, lo", "CAPTURE_TLS": "off",
 		"PORTS": "1,2", "DEFAULT_NAME": "123", "ENDPOINTS": `[{name: a, addresses: ["h:1"], role: server}]`,
 		"RESOLVE_INTERVAL": "5s", "METRICS_BUCKETS": "0.5,1", "METRICS_NATIVE_HISTOGRAMS": "true", "METRICS_COMMAND_NAMES": "redis-py",
+		"METRICS_LABELS": "container_id, systemd_unit", "METRICS_MAX_LABEL_SETS": "7", "METRICS_LABEL_TTL": "2h",
 		"EXTRA_COMMANDS": "a.b", "RENAMED_COMMANDS": "{XGET: get}", "LOG_LEVEL": "error", "LOG_FORMAT": "json",
 	} {
 		t.Setenv("REDIS_OBSERVER_"+variable, value)
@@ -147,7 +148,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		Ports:   []int{1, 2}, DefaultName: "123",
 		Endpoints:       []Endpoint{{Name: "a", Addresses: []address.Address{{Host: "h", Ports: address.Port(1)}}, Role: address.Server}},
 		ResolveInterval: 5 * time.Second,
-		Metrics:         Metrics{Buckets: []float64{0.5, 1}, NativeHistograms: true, CommandNames: RedisPyNames},
+		Metrics:         Metrics{Buckets: []float64{0.5, 1}, NativeHistograms: true, CommandNames: RedisPyNames, Labels: []string{"container_id", "systemd_unit"}, MaxLabelSets: 7, LabelTTL: 2 * time.Hour},
 		ExtraCommands:   []string{"a.b"}, RenamedCommands: map[string]string{"XGET": "get"},
 		Log: Log{Level: slog.LevelError, Format: JSONFormat},
 	}, config)

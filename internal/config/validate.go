@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/owner"
 	"github.com/redis-observer/redis-observer/internal/plainfile"
 )
 
@@ -30,6 +31,8 @@ const (
 	maxNameLength    = 128
 	maxBuckets       = 100
 	maxExtraCommands = 1024
+	maxLabelSets     = 100_000
+	minLabelTTL      = time.Minute
 )
 
 // validate returns all faults of a decoded configuration. Without backends, any backend is valid.
@@ -145,8 +148,8 @@ func (c *Config) validateScope(found *faultList) {
 	}
 }
 
-// owner is the endpoint that has an address.
-type owner struct {
+// holder is the endpoint that has an address.
+type holder struct {
 	path, name string
 	role       address.Role
 	ports      address.Ports
@@ -155,8 +158,8 @@ type owner struct {
 // validateEndpoints also rejects addresses that are ambiguous, or would be counted at both ends. A
 // range of ports within another one is the more specific of the two.
 func validateEndpoints(endpoints []Endpoint, found *faultList) {
-	owners := map[address.Address]owner{}
-	ranges := map[address.Address][]owner{} // those of several ports, by the address without them
+	owners := map[address.Address]holder{}
+	ranges := map[address.Address][]holder{} // those of several ports, by the address without them
 	for i, endpoint := range endpoints {
 		path := fmt.Sprintf("endpoints[%d]", i)
 		if endpoint.Role != address.Ignore || endpoint.Name != "" {
@@ -169,7 +172,7 @@ func validateEndpoints(endpoints []Endpoint, found *faultList) {
 			if a == (address.Address{}) { // could not be decoded and is already reported
 				continue
 			}
-			this := owner{fmt.Sprintf("%s.addresses[%d]", path, j), endpoint.Name, endpoint.Role, a.Ports}
+			this := holder{fmt.Sprintf("%s.addresses[%d]", path, j), endpoint.Name, endpoint.Role, a.Ports}
 			found.add(this.path, pathFault(a, endpoint.Role))
 			if first, taken := owners[a]; taken {
 				found.add(this.path, this.repeats(a, first))
@@ -193,7 +196,7 @@ func validateEndpoints(endpoints []Endpoint, found *faultList) {
 }
 
 // repeats returns the fault of an address that an earlier endpoint has.
-func (o owner) repeats(a address.Address, first owner) *Fault {
+func (o holder) repeats(a address.Address, first holder) *Fault {
 	cause := a.String() + " is also " + first.path
 	switch {
 	case first.role != o.role:
@@ -235,6 +238,25 @@ func (m *Metrics) validate(found *faultList) {
 	}
 	if m.CommandNames != WireNames && m.CommandNames != RedisPyNames {
 		found.add("metrics.command_names", unknownValue(m.CommandNames, WireNames, RedisPyNames))
+	}
+	m.validateLabels(found)
+}
+
+func (m *Metrics) validateLabels(found *faultList) {
+	for i, label := range m.Labels {
+		path := fmt.Sprintf("metrics.labels[%d]", i)
+		switch {
+		case !slices.Contains(owner.Labels(), label):
+			found.add(path, unknownValue(label, owner.Labels()...))
+		case slices.Contains(m.Labels[:i], label):
+			found.add(path, &Fault{Cause: label + " is listed twice", Allowed: "remove one of them"})
+		}
+	}
+	if m.MaxLabelSets < 1 || m.MaxLabelSets > maxLabelSets {
+		found.add("metrics.max_label_sets", &Fault{Cause: fmt.Sprintf("%d is out of range", m.MaxLabelSets), Allowed: fmt.Sprintf("allowed 1 to %d", maxLabelSets)})
+	}
+	if m.LabelTTL < minLabelTTL {
+		found.add("metrics.label_ttl", &Fault{Cause: m.LabelTTL.String() + " is too short", Allowed: "allowed 1m or more"})
 	}
 }
 

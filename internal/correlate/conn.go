@@ -4,7 +4,6 @@ import (
 	"github.com/redis-observer/redis-observer/internal/correlate/reorder"
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
-	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
 // conn is one connection: a session, two reorder buffers, and its place in the tracker.
@@ -17,9 +16,9 @@ type conn struct {
 
 	id        uint64
 	endpoints event.Endpoints
-	identity  identity.ID
 	role      event.Role
 	reach     event.Reach
+	owner     *event.Owner
 	use       use
 	active    int64 // the latest time of its events
 	closing   closing
@@ -32,7 +31,7 @@ type conn struct {
 }
 
 // stamp lets the exchanges that the session completes from now on count under the connection's identity.
-func (c *conn) stamp() { c.tracker.shared.Out.Identity = c.identity }
+func (c *conn) stamp() { c.tracker.shared.Out.Identity = c.pool.identity }
 
 // event takes one event of the connection, which is stamped.
 func (c *conn) event(e *event.Event) {
@@ -51,9 +50,14 @@ func (c *conn) event(e *event.Event) {
 		c.sift(e)
 		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: e.Len, Reason: e.Reason, Time: e.Time})
 	case event.Open:
+		c.belong(e)
 		c.reach = e.Reach
 		c.open(e)
+	case event.Owned:
+		c.belong(e)
+		return
 	case event.Existing:
+		c.belong(e)
 		c.reach = e.Reach
 		c.existing(e)
 	case event.Opening:

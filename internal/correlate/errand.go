@@ -108,7 +108,7 @@ func (t *Tracker) Rename(keeps func(identity.ID) bool) []session.Exchange {
 
 // reconsider begins to track a connection that was not observed, if it is now.
 func (t *Tracker) reconsider(id uint64, o origin) {
-	if _, ok := t.options.Resolve(o.role, &o.endpoints); ok {
+	if _, ok := t.resolve(&o); ok {
 		delete(t.ignored, id)
 		t.readmit(id)          // it may have been turned away once more
 		t.since = t.shared.Now // it was not observed
@@ -117,19 +117,20 @@ func (t *Tracker) reconsider(id uint64, o origin) {
 }
 
 func (t *Tracker) rename(c *conn) {
-	if t.keeps != nil && t.keeps(c.identity) {
+	if t.keeps != nil && t.keeps(c.pool.identity) {
 		return
 	}
-	id, ok := t.options.Resolve(c.role, &c.endpoints)
+	o := origin{c.endpoints, c.role, c.reach, c.owner}
+	id, ok := t.resolve(&o)
 	if !ok {
 		t.remove(c)
-		t.ignore(c.id, origin{c.endpoints, c.role, c.reach})
+		t.ignore(c.id, o)
 		return
 	}
 	current := c.use
 	c.setUse(notPooled)
 	c.pool.carriers--
-	c.identity, c.pool = id, t.pools.of(id)
+	c.pool = t.pools.of(id)
 	c.pool.carriers++
 	c.setUse(current)
 }

@@ -111,6 +111,13 @@ func (t *Tracker) Pools() []Pool {
 // that calls Track.
 func (t *Tracker) Used(id identity.ID) bool { return t.pools.find(id) != nil }
 
+// Carried reports whether a connection is tracked under an identity. It is for the goroutine that
+// calls Track.
+func (t *Tracker) Carried(id identity.ID) bool {
+	p := t.pools.find(id)
+	return p != nil && p.carriers > 0
+}
+
 // End removes the pool of an identity, so that Track returns nothing of it any more. It does
 // nothing and returns false while a connection is tracked under it. It is for the goroutine that
 // calls Track.

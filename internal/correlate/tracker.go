@@ -18,6 +18,9 @@ type Options struct {
 	// Resolve returns the identity that a connection counts under, or false if the connection is
 	// not to be observed.
 	Resolve func(role event.Role, e *event.Endpoints) (identity.ID, bool)
+	// Label returns the identity that stands for another one together with an owner and an end of a
+	// connection. Nil: they are the same.
+	Label func(id identity.ID, role event.Role, e *event.Endpoints, owner *event.Owner) identity.ID
 	// Spill takes the Exchanges of one event whenever there are many; Track returns the rest. It
 	// must not keep the slice. Nil: Track returns all.
 	Spill func([]session.Exchange)
@@ -115,6 +118,25 @@ type origin struct {
 	endpoints event.Endpoints
 	role      event.Role
 	reach     event.Reach
+	owner     *event.Owner
+}
+
+// originOf returns the origin of the connection of an event.
+func originOf(e *event.Event) origin {
+	o := origin{endpoints: e.Endpoints, role: e.Role, reach: e.Reach}
+	if tellsOwner(e.Kind) {
+		o.owner = e.Owner
+	}
+	return o
+}
+
+// resolve returns the identity that a connection counts under, or false if it is not observed.
+func (t *Tracker) resolve(o *origin) (identity.ID, bool) {
+	id, ok := t.options.Resolve(o.role, &o.endpoints)
+	if ok && t.options.Label != nil {
+		id = t.options.Label(id, o.role, &o.endpoints, o.owner)
+	}
+	return id, ok
 }
 
 // New returns a Tracker without connections.
@@ -215,6 +237,9 @@ func (t *Tracker) find(e *event.Event) *conn {
 	}
 	if o, ok := t.ignored[e.Conn]; ok {
 		if o.endpoints == e.Endpoints && e.Kind != event.Closed && e.Kind != event.Vanished {
+			if tellsOwner(e.Kind) {
+				t.ignored[e.Conn] = originOf(e)
+			}
 			t.turnAway(e)
 			return nil
 		}
@@ -224,12 +249,12 @@ func (t *Tracker) find(e *event.Event) *conn {
 	case event.HalfClosed, event.PeerClosed, event.Closed, event.Vanished:
 		return nil // the end of a connection without any other event
 	}
-	return t.add(e.Conn, origin{e.Endpoints, e.Role, e.Reach})
+	return t.add(e.Conn, originOf(e))
 }
 
 // add begins to track a connection, or to ignore it.
 func (t *Tracker) add(id uint64, o origin) *conn {
-	who, ok := t.options.Resolve(o.role, &o.endpoints)
+	who, ok := t.resolve(&o)
 	if !ok {
 		t.ignore(id, o)
 		return nil
@@ -238,7 +263,7 @@ func (t *Tracker) add(id uint64, o origin) *conn {
 	if t.table.used >= t.table.limit {
 		t.evict(group)
 	}
-	c := &conn{tracker: t, id: id, role: o.role, endpoints: o.endpoints, reach: o.reach, identity: who, pool: t.pools.of(who)}
+	c := &conn{tracker: t, id: id, role: o.role, endpoints: o.endpoints, reach: o.reach, owner: o.owner, pool: t.pools.of(who)}
 	c.share.group = group
 	c.session.Init(&t.shared, c, o.role, t.since)
 	group.join(c)

@@ -69,6 +69,7 @@ const (
 	Tick                        // time has passed; Time is set and nothing else
 	Opening                     // not established yet, but its streams have begun (TCP Fast Open): at Seq, and for a server at ReplySeq
 	OtherStream                 // nothing of it can be read, because of its Stream; reported repeatedly
+	Owned                       // the first call on the connection shows its whole Owner
 	Listed                      // all connections that existed at Time have been reported; one without an event since is gone
 )
 
@@ -181,6 +182,20 @@ type Event struct {
 	Endpoints Endpoints
 	// Data is the payload. Owned by the source, valid until the next Read.
 	Data []byte
+	// Owner of Open, Existing and Owned is who has the connection, as far as it is known; nil where
+	// the source does not look for it.
+	Owner *Owner
+}
+
+// Owner is who has a connection at the observed end. It does not change.
+type Owner struct {
+	// Cgroup is the names of the cgroup of the socket, and of those around it, as a path from the
+	// root; the outermost may be missing. "/" is the root, "" is not known.
+	Cgroup string
+	// Executable is the base name of the program that made the first call on the connection; "" if
+	// it is not known.
+	Executable string
+	Complete   bool // it is that of an Owned event: no more will be known
 }
 
 // Endpoints are the two addresses of a connection as seen from the observed end.

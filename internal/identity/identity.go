@@ -76,6 +76,14 @@ func (r *Registry) Intern(values ...string) ID {
 	return id
 }
 
+// Find returns the ID of a set, or false if it has none.
+func (r *Registry) Find(values ...string) (ID, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id, found := r.ids[keyOf(values)]
+	return id, found
+}
+
 // take returns the ID of a free slot, and adds a slot if none is free.
 func (r *Registry) take() ID {
 	if last := len(r.free) - 1; last >= 0 {

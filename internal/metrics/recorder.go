@@ -141,6 +141,9 @@ func (r *Recorder) find(id identity.ID) *identitySeries {
 	return nil
 }
 
+// Recorded reports whether anything was recorded under an identity.
+func (r *Recorder) Recorded(id identity.ID) bool { return r.find(id) != nil }
+
 // add creates the series of an identity.
 func (r *Recorder) add(id identity.ID) *identitySeries {
 	r.mu.Lock()

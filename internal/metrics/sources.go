@@ -22,6 +22,7 @@ type Sources struct {
 	LookupFailures func() map[string]uint64 // failed DNS lookups, by host name
 	WatchFailures  func() map[string]uint64 // failed watches of Services, by Service
 	LogDropped     func() uint64            // dropped log lines
+	Labels         func() LabelStats        // sets of label values, if there are further labels
 }
 
 // Watch adds sources to the metrics. Call it once.
@@ -71,6 +72,7 @@ var watchedDescs = []*prometheus.Desc{
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
 	tlsSearchingDesc, tlsLibrariesDesc, tlsLooksDesc, tlsPassedOverDesc,
 	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc, watchFailuresDesc, logDroppedDesc,
+	labelSetsDesc, labelOverflowDesc, labelUnknownDesc,
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -116,6 +118,9 @@ func (w *watched) Collect(out chan<- prometheus.Metric) {
 	}
 	if w.LogDropped != nil {
 		counter(out, logDroppedDesc, w.LogDropped())
+	}
+	if w.Labels != nil {
+		collectLabels(out, w.Labels())
 	}
 	if w.LookupFailures != nil {
 		for host, failures := range w.LookupFailures() {

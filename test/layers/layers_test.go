@@ -46,7 +46,8 @@ var layers = map[string][]string{
 		"internal/capture/packet/sockets", "internal/capture/socket", "internal/event", "internal/host", "internal/privilege",
 	},
 	"internal/naming":            {"internal/address", "internal/event", "internal/identity"},
-	"internal/config":            {"internal/address", "internal/command", "internal/plainfile", "internal/spelling"},
+	"internal/owner":             {"internal/event", "internal/identity"},
+	"internal/config":            {"internal/address", "internal/command", "internal/event", "internal/identity", "internal/owner", "internal/plainfile", "internal/spelling"},
 	"internal/correlate/reorder": {"internal/event"},
 	"internal/correlate/session": {"internal/command", "internal/event", "internal/identity", "internal/parser"},
 	"internal/correlate": {

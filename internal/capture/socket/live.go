@@ -26,6 +26,7 @@ type Options struct {
 	ClientPorts, ServerPorts []uint16      // ports of the remote end of clients, and of the local end of servers
 	Paths                    []event.Path  // Unix sockets to observe; may be empty
 	TLS                      bool          // read TLS connections where that is possible
+	Owners                   bool          // look for the owners of connections
 	Logger                   *slog.Logger
 }
 
@@ -43,6 +44,7 @@ type Live struct {
 	full     uint64      // events lost to a full ring at that time
 	reach    event.Reach // the lower bound for a connection in another network namespace
 	tls      tls
+	owners   *owners             // nil if they are not looked for
 	foreign  map[uint64]struct{} // connections whose ephemeral port has the number of an observed port
 	bytes    uint64
 	events   uint64
@@ -92,6 +94,7 @@ func Open(backend string, options Options) (*Live, error) {
 		ServerPorts:   options.ServerPorts,
 		Paths:         pathsOf(options.Paths),
 		TLS:           options.TLS,
+		Owners:        options.Owners,
 	})
 	if err != nil {
 		if output, found := bpf.VerifierOutput(err); found {
@@ -103,6 +106,9 @@ func Open(backend string, options Options) (*Live, error) {
 		options.Logger.Warn("the probes are limited", "backend", backend, "limit", limit)
 	}
 	live := newLive(probes, options.Logger)
+	if options.Owners {
+		live.owners = newOwners()
+	}
 	live.tls.prepare(probes, options)
 	live.observePaths(options.Paths, probes.UnixLimit())
 	live.lister.request()

@@ -17,6 +17,7 @@ var kinds = [...]event.Kind{
 	bpf.Closed:      event.Closed,
 	bpf.Opening:     event.Opening,
 	bpf.OtherStream: event.OtherStream,
+	bpf.Owner:       event.Owned,
 }
 
 var reasons = [...]event.Reason{
@@ -50,6 +51,10 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 		}
 		return false
 	}
+	if head.Kind == bpf.Cgroup {
+		l.owners.learn(head.Cgroup(), payload)
+		return false
+	}
 	if int(head.Kind) >= len(kinds) || kinds[head.Kind] == 0 || l.ignore(head) {
 		return false
 	}
@@ -69,6 +74,7 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 	e.Reach = l.reach
 	e.Plaintext = event.NotPlaintext
 	if e.Kind != event.Data && e.Kind != event.Gap {
+		l.owners.fill(e, head, payload)
 		if e.Kind == event.OtherStream && int(head.Reason) < len(streams) {
 			e.Stream = streams[head.Reason]
 		}

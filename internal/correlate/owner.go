@@ -1,0 +1,19 @@
+package correlate
+
+import "github.com/redis-observer/redis-observer/internal/event"
+
+// tellsOwner reports whether events of a kind have an owner.
+func tellsOwner(kind event.Kind) bool {
+	return kind == event.Open || kind == event.Existing || kind == event.Owned
+}
+
+// belong notes the owner that an event shows. A complete one is never replaced by another, which
+// knows less. What the connection completes from now on counts under it.
+func (c *conn) belong(e *event.Event) {
+	if e.Owner == nil || e.Owner == c.owner || (c.owner != nil && c.owner.Complete) {
+		return
+	}
+	c.owner = e.Owner
+	c.tracker.rename(c)
+	c.stamp()
+}

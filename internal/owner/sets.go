@@ -1,0 +1,219 @@
+package owner
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
+)
+
+// Names are the identities of names, which Sets refine (naming.Names).
+type Names interface {
+	Registry() *identity.Registry
+	Configured(id identity.ID) bool
+	Keeps(id identity.ID) bool
+	Retired() []identity.ID
+	Release(id identity.ID)
+}
+
+// Options are the settings of New. All are required.
+type Options struct {
+	Names  Names
+	Labels []string      // of Labels
+	Max    int           // sets, not counting that of "other" of each name
+	TTL    time.Duration // after which a set without a connection is released
+}
+
+// Sets assigns identities to a name together with the labels of an owner. Label, Expired and
+// Release are for the goroutine that runs the tracker; any goroutine may call the other methods.
+type Sets struct {
+	options  Options
+	sources  []source
+	registry *identity.Registry
+	groups   map[string]*group // by the path of the cgroup
+
+	mu   sync.Mutex // guards sets
+	sets map[identity.ID]*set
+
+	unknown  []atomic.Uint64 // by label
+	overflow atomic.Uint64
+}
+
+// set is what is known of an identity.
+type set struct {
+	name    identity.ID
+	partial bool  // no connection under it had its first call yet
+	idle    int64 // since when it has no connection, in time of the events; 0 while it has one
+}
+
+// New returns Sets without a set.
+func New(options Options) *Sets {
+	s := &Sets{
+		options:  options,
+		registry: identity.NewRegistry(slices.Concat(options.Names.Registry().Labels(), options.Labels)...),
+		groups:   map[string]*group{},
+		sets:     map[identity.ID]*set{},
+		unknown:  make([]atomic.Uint64, len(options.Labels)),
+	}
+	for _, label := range options.Labels {
+		s.sources = append(s.sources, sources[label])
+	}
+	return s
+}
+
+// Registry returns the registry of the identities.
+func (s *Sets) Registry() *identity.Registry { return s.registry }
+
+// Label returns the identity of a name together with the labels of an end of a connection. The
+// owner is nil if nothing is known of it.
+func (s *Sets) Label(name identity.ID, role event.Role, e *event.Endpoints, owner *event.Owner) identity.ID {
+	values, found := s.options.Names.Registry().Values(name)
+	if !found {
+		panic("owner: a name that was released")
+	}
+	values = slices.Clone(values)
+	g := s.groupOf(owner)
+	for i, find := range s.sources {
+		value := find(role, e, owner, g)
+		if value == unknown && (owner == nil || owner.Complete) {
+			s.unknown[i].Add(1)
+		}
+		values = append(values, value)
+	}
+	partial := owner != nil && !owner.Complete
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id, found := s.registry.Find(values...); found {
+		s.sets[id].partial = s.sets[id].partial && partial
+		return id
+	}
+	if len(s.sets) >= s.options.Max {
+		s.overflow.Add(1)
+		for i := len(values) - len(s.sources); i < len(values); i++ {
+			values[i] = other
+		}
+	}
+	id := s.registry.Intern(values...)
+	if s.sets[id] == nil {
+		s.sets[id] = &set{name: name, partial: partial}
+	}
+	return id
+}
+
+// maxGroups bounds the parsed cgroups that are remembered.
+const maxGroups = 4096
+
+// groupOf returns what the cgroup of an owner says, nil if it is not known.
+func (s *Sets) groupOf(owner *event.Owner) *group {
+	if owner == nil || owner.Cgroup == "" {
+		return nil
+	}
+	if known := s.groups[owner.Cgroup]; known != nil {
+		return known
+	}
+	if len(s.groups) >= maxGroups {
+		clear(s.groups)
+	}
+	parsed := parseCgroup(owner.Cgroup)
+	s.groups[owner.Cgroup] = &parsed
+	return &parsed
+}
+
+// Configured reports whether the name of an identity is configured.
+func (s *Sets) Configured(id identity.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.sets[id]
+	return found != nil && s.options.Names.Configured(found.name)
+}
+
+// Keeps reports whether a connection keeps its identity when addresses of host names change: it has
+// the name of an endpoint.
+func (s *Sets) Keeps(id identity.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.sets[id]
+	return found != nil && s.options.Names.Keeps(found.name)
+}
+
+// Retired returns the identities whose name is not configured.
+func (s *Sets) Retired() []identity.ID {
+	return slices.DeleteFunc(s.registry.IDs(), s.Configured)
+}
+
+// Expired returns the identities that have had no connection for the time after which they are to be
+// released, and at once those that only connections before their first call had. carried reports
+// whether an identity has a connection, and recorded whether it has series.
+func (s *Sets) Expired(now int64, carried, recorded func(identity.ID) bool) []identity.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var expired []identity.ID
+	for id, set := range s.sets {
+		switch {
+		case carried(id):
+			set.idle = 0
+		case set.partial && !recorded(id):
+			expired = append(expired, id)
+		case set.idle == 0:
+			set.idle = now
+		case now-set.idle >= int64(s.options.TTL):
+			expired = append(expired, id)
+		}
+	}
+	return expired
+}
+
+// Release releases an identity, under the conditions of identity.Registry, and its name if that is
+// not configured and no other identity has it.
+func (s *Sets) Release(id identity.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	released := s.sets[id]
+	if released == nil {
+		return
+	}
+	delete(s.sets, id)
+	s.registry.Release(id)
+	for _, rest := range s.sets {
+		if rest.name == released.name {
+			return
+		}
+	}
+	s.options.Names.Release(released.name)
+}
+
+// ReleaseNames releases the names that are not configured and have no set.
+func (s *Sets) ReleaseNames() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	used := map[identity.ID]bool{}
+	for _, set := range s.sets {
+		used[set.name] = true
+	}
+	for _, name := range s.options.Names.Retired() {
+		if !used[name] {
+			s.options.Names.Release(name)
+		}
+	}
+}
+
+// Stats are the counters of Sets.
+type Stats struct {
+	Sets     int
+	Overflow uint64            // connections that were labelled "other"
+	Unknown  map[string]uint64 // connections with an "unknown" label, by label
+}
+
+// Stats returns the counters.
+func (s *Sets) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := Stats{Sets: len(s.sets), Overflow: s.overflow.Load(), Unknown: map[string]uint64{}}
+	for i, label := range s.options.Labels {
+		stats.Unknown[label] = s.unknown[i].Load()
+	}
+	return stats
+}

@@ -1,0 +1,117 @@
+package owner_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
+	"github.com/redis-observer/redis-observer/internal/naming"
+	"github.com/redis-observer/redis-observer/internal/owner"
+)
+
+type sets struct {
+	*owner.Sets
+	names *naming.Names
+}
+
+func newSets(most int, labels ...string) sets {
+	names := naming.New(context.Background(), &naming.Rules{DefaultName: "default", ResolveInterval: time.Minute}, net.DefaultResolver, slog.New(slog.DiscardHandler))
+	return sets{owner.New(owner.Options{Names: names, Labels: labels, Max: most, TTL: time.Hour}), names}
+}
+
+func (s sets) label(role event.Role, o *event.Owner) identity.ID {
+	e := &event.Endpoints{LocalPort: 6379, RemotePort: 50000, Remote: netip.MustParseAddr("::ffff:10.0.0.9").As16()}
+	return s.Label(s.names.Registry().IDs()[0], role, e, o)
+}
+
+func (s sets) values(t *testing.T, id identity.ID) []string {
+	t.Helper()
+	values, found := s.Registry().Values(id)
+	require.True(t, found)
+	return values
+}
+
+func never(identity.ID) bool { return false }
+
+func TestLabels(t *testing.T) {
+	s := newSets(10, owner.Labels()...)
+	assert.Equal(t, []string{"name", "client_address", "container_id", "process_executable_name", "systemd_unit"}, s.Registry().Labels())
+	app := &event.Owner{Cgroup: "/system.slice/app.service", Executable: "app", Complete: true}
+	assert.Equal(t, []string{"default", "10.0.0.9", "", "app", "app.service"}, s.values(t, s.label(event.Server, app)))
+	assert.Equal(t, []string{"default", "", "", "app", "app.service"}, s.values(t, s.label(event.Client, app)))
+	assert.Equal(t, []string{"default", "", "", "", "app.service"}, s.values(t, s.label(event.Client, &event.Owner{Cgroup: app.Cgroup})), "before the first call")
+	assert.Zero(t, s.Stats().Unknown["process_executable_name"])
+	for range 2 {
+		assert.Equal(t, []string{"default", "", "unknown", "unknown", "unknown"}, s.values(t, s.label(event.Client, nil)))
+	}
+	stats := s.Stats()
+	assert.Equal(t, 4, stats.Sets)
+	assert.Equal(t, map[string]uint64{"client_address": 0, "container_id": 2, "process_executable_name": 2, "systemd_unit": 2}, stats.Unknown)
+}
+
+func TestMaximum(t *testing.T) {
+	s := newSets(2, "process_executable_name")
+	var ids []identity.ID
+	for i := range 5 {
+		ids = append(ids, s.label(event.Client, &event.Owner{Executable: strconv.Itoa(i), Complete: true}))
+	}
+	assert.Equal(t, []string{"default", "1"}, s.values(t, ids[1]))
+	assert.Equal(t, []string{"default", "other"}, s.values(t, ids[4]))
+	assert.Equal(t, ids[2], ids[4])
+	assert.Equal(t, uint64(3), s.Stats().Overflow)
+	assert.Equal(t, 3, s.Stats().Sets)
+
+	s.Release(ids[0])
+	s.Release(ids[4])
+	assert.Equal(t, []string{"default", "7"}, s.values(t, s.label(event.Client, &event.Owner{Executable: "7", Complete: true})), "there is room again")
+}
+
+func TestExpired(t *testing.T) {
+	s := newSets(10, "process_executable_name")
+	id := s.label(event.Client, &event.Owner{Executable: "app", Complete: true})
+	carried := true
+	expired := func(at time.Duration) []identity.ID {
+		return s.Expired(int64(at), func(identity.ID) bool { return carried }, never)
+	}
+	assert.Empty(t, expired(time.Second))
+	assert.Empty(t, expired(2*time.Hour), "it has a connection")
+	carried = false
+	assert.Empty(t, expired(3*time.Hour), "since now it has none")
+	assert.Empty(t, expired(4*time.Hour-time.Second))
+	assert.Equal(t, []identity.ID{id}, expired(4*time.Hour))
+	s.Release(id)
+	_, found := s.Registry().Values(id)
+	assert.False(t, found)
+	assert.Zero(t, s.Stats().Sets)
+
+	partial := s.label(event.Client, &event.Owner{Cgroup: "/a"})
+	assert.Equal(t, []identity.ID{partial}, expired(5*time.Hour), "no first call was seen")
+	assert.Empty(t, s.Expired(int64(5*time.Hour), never, func(identity.ID) bool { return true }), "it has series")
+	assert.Equal(t, partial, s.label(event.Client, &event.Owner{Cgroup: "/a"}))
+}
+
+func TestRetiredNames(t *testing.T) {
+	s := newSets(10, "process_executable_name")
+	old := s.names.Registry().IDs()[0]
+	id := s.label(event.Client, &event.Owner{Executable: "app", Complete: true})
+	assert.True(t, s.Configured(id))
+	assert.Empty(t, s.Retired())
+	s.names.Apply(context.Background(), &naming.Rules{DefaultName: "another", ResolveInterval: time.Minute})
+	assert.False(t, s.Configured(id))
+	assert.Equal(t, []identity.ID{id}, s.Retired())
+	s.ReleaseNames()
+	_, found := s.names.Registry().Values(old)
+	assert.True(t, found, "a set has it")
+	s.Release(id)
+	_, found = s.names.Registry().Values(old)
+	assert.False(t, found)
+}
