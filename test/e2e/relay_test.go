@@ -57,7 +57,7 @@ endpoints:
 func TestNoDefaultName(t *testing.T) {
 	t.Parallel()
 	r := mustRedis(t, "--bind", "127.0.0.1 127.0.0.2")
-	o := mustObserver(t, fmt.Sprintf("{default_name: '', endpoints: [{name: cache, addresses: ['127.0.0.2:%d']}]}\n", r.Port))
+	o := mustObserver(t, fmt.Sprintf("default_name: ''\nendpoints: [{name: cache, addresses: ['127.0.0.2:%d']}]\n", r.Port))
 	for _, host := range []string{"127.0.0.1", "127.0.0.2"} {
 		c := mustDial(t, fmt.Sprintf("%s:%d", host, r.Port))
 		for range 5 {

@@ -44,7 +44,7 @@ func TestService(t *testing.T) {
 	own, pod := mustRedis(t, "--bind", "127.96.0.10"), mustRedis(t, "--bind", "127.244.0.1 127.244.0.2")
 	api := kubetest.Serve(t)
 	api.Set(kubetest.Services, fmt.Sprintf(`[{"metadata": {"name": "cache"}, "spec": {"clusterIPs": ["127.96.0.10"], "ports": [{"name": "redis", "port": %d}]}}]`, own.Port))
-	o := mustPreparedObserver(t, raceBinary, fmt.Sprintf("{ports: [], default_name: '', endpoints: [{name: cache, addresses: ['service://shop/cache:%d']}]}\n", own.Port), inPod(t, api))
+	o := mustPreparedObserver(t, raceBinary, fmt.Sprintf("ports: []\ndefault_name: ''\nendpoints: [{name: cache, addresses: ['service://shop/cache:%d']}]\n", own.Port), inPod(t, api))
 	do := func(command, host string, port, times int) {
 		c := mustDial(t, fmt.Sprintf("%s:%d", host, port))
 		for range times {
