@@ -87,6 +87,24 @@ func TestPlaintextInMidStream(t *testing.T) {
 	assert.Equal(t, []string{"unpaired 1 mid_stream", "get success"}, p.got)
 }
 
+// A connection in mid-stream is recognised by what its program sends: it may receive a record's header by itself.
+func TestCiphertextInMidStream(t *testing.T) {
+	for role, lines := range map[event.Role][]string{
+		event.Client: {"c: \x17\x03\x03\x00\x05later", "s: \x17\x03\x03\x00\x05", "s: later"},
+		event.Server: {"c: \x17\x03\x03\x00\x05", "c: later", "s: \x17\x03\x03\x00\x05later"},
+	} {
+		p := encrypted(t, role, event.PlaintextFromHere)
+		p.play("existing")
+		p.play(lines...)
+		assert.EqualValues(t, 1, p.tracker.Stats().Connections[session.KindTLS], role)
+		p.plain("C: GET a", "S: $-1")
+		p.play("+60ms")
+		p.plain("C: GET a", "S: $-1")
+		p.play("close")
+		assert.Equal(t, []string{"unpaired 1 mid_stream", "get success"}, p.got, role)
+	}
+}
+
 // Plaintext may come before the ciphertext that shows that the connection is TLS.
 func TestPlaintextFirst(t *testing.T) {
 	p := encrypted(t, event.Client, event.WholePlaintext)

@@ -78,7 +78,7 @@ func (s *Session) requestDesynced(data []byte, a Arrival) {
 	if data != nil {
 		s.noteReadable(event.Request)
 	}
-	if !s.evidence.resp && looksEncrypted(data) {
+	if s.isEncrypted(data) {
 		s.recognise(KindTLS)
 		return
 	}
@@ -199,6 +199,10 @@ func (s *Session) isAck(r *parser.Request) bool {
 func (s *Session) replyDesynced(data []byte, time int64) {
 	y := &s.resync
 	s.noteReadable(event.Reply)
+	if s.isEncrypted(data) {
+		s.recognise(KindTLS)
+		return
+	}
 	if t := &y.trial; t.asked && y.last == event.Request {
 		t.silent = time-y.when >= s.shared.Quiet
 	}
@@ -283,6 +287,12 @@ func startsRequest(data []byte) bool {
 		}
 	}
 	return false
+}
+
+// isEncrypted recognises a connection of TLS by a chunk of either direction: a program sends whole
+// records, but many receive the header of one by itself.
+func (s *Session) isEncrypted(data []byte) bool {
+	return !s.evidence.resp && looksEncrypted(data)
 }
 
 // looksEncrypted recognises TLS records of any type, since the connection may be past its
