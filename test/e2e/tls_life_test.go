@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -54,10 +56,13 @@ func (s *speaker) must(format string, arguments ...any) string {
 	return strings.TrimSpace(answer)
 }
 
+// attachTime is what a machine under load may take to find a library and to attach to it.
+const attachTime = time.Minute
+
 // mustAttach has a client use new connections until the observer reads one from its beginning.
 func (o *observer) mustAttach(ping func()) {
 	o.tb.Helper()
-	for deadline := time.Now().Add(settled); ; {
+	for deadline := time.Now().Add(attachTime); ; {
 		before := o.mustScrape().commands("default")["ping"]
 		ping()
 		for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -101,7 +106,8 @@ func TestEncryptedInMidStream(t *testing.T) {
 			s.must("open a tls %d", r.tlsPort)
 			s.must("ask a 10 INCR before")
 			o := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: %s, addresses: [\"*:%d\"]}]\n", role, r.tlsPort))
-			for o.mustScrape().commands("default")["incr"] == 0 {
+			for deadline := time.Now().Add(attachTime); o.mustScrape().commands("default")["incr"] == 0; {
+				require.True(t, time.Now().Before(deadline), "nothing was attached")
 				s.must("ask a 1 INCR meanwhile")
 				time.Sleep(300 * time.Millisecond)
 			}
@@ -220,6 +226,9 @@ func TestEncryptedSessionResumed(t *testing.T) {
 	o.assertSince(before, r.mustStats())
 }
 
+// answer is what s_client prints when it has done an order, or has the reply.
+var answer = regexp.MustCompile(`^(:\d+|KEYUPDATE|RENEGOTIATING)`)
+
 // Keys are updated in mid-stream; a renegotiation is refused, after which the connection goes on or ends.
 func TestEncryptedKeysChange(t *testing.T) {
 	t.Parallel()
@@ -230,18 +239,24 @@ func TestEncryptedKeysChange(t *testing.T) {
 	}
 	r := mustTLSRedis(t)
 	o := mustObserver(t, observing(r.tlsPort))
-	run := func(version string, lines ...string) {
+	// run gives orders to s_client, which takes one letter only at the start of what it reads: so each when the one before is answered.
+	run := func(version string, orders ...string) {
 		t.Helper()
-		c := exec.Command(openssl, "s_client", "-connect", fmt.Sprintf("127.0.0.1:%d", r.tlsPort), version)
-		orders, err := c.StdinPipe()
+		ctx, cancel := context.WithTimeout(context.Background(), settled)
+		defer cancel()
+		c := exec.CommandContext(ctx, openssl, "s_client", "-brief", "-connect", fmt.Sprintf("127.0.0.1:%d", r.tlsPort), version)
+		in, err := c.StdinPipe()
 		require.NoError(t, err)
+		out, err := c.StdoutPipe()
+		require.NoError(t, err)
+		c.Stderr = c.Stdout
 		require.NoError(t, c.Start())
-		for _, line := range lines {
-			time.Sleep(50 * time.Millisecond)
-			_, _ = io.WriteString(orders, line+"\n") // it may have ended
+		for answers := bufio.NewScanner(out); len(orders) > 0; orders = orders[1:] {
+			_, _ = io.WriteString(in, orders[0]+"\n") // it may have ended
+			for answers.Scan() && !answer.MatchString(answers.Text()) {
+			}
 		}
-		time.Sleep(50 * time.Millisecond)
-		_ = orders.Close()
+		_ = in.Close()
 		_ = c.Wait() // a refused renegotiation is an error
 	}
 	s := mustSpeaker(t, "") // keeps the library in use
