@@ -79,7 +79,7 @@ test-truth: build ## compare the counts with the servers' own: every server, eve
 # The rows of the short form over Unix sockets: libraries, and the raw rows of order and ends. test/e2e has redis-benchmark and go-redis.
 TRUTH_UNIX := ioredis,node-redis,hiredis,redis-py,phpredis,raw-pipelines,raw-endings,raw-left,raw-crowd,raw-threads,raw-behind,raw-full
 # The rows of the short form over TLS: OpenSSL 3.0 at the server; libraries of all kinds, threads, and a cluster.
-TRUTH_TLS := go-redis,hiredis-ssl,redis-py,raw-requests,raw-transactions,raw-left,raw-threads,cluster
+TRUTH_TLS := go-redis,ioredis,hiredis-ssl,redis-py,raw-requests,raw-transactions,raw-left,raw-threads,cluster
 .PHONY: test-truth-short
 test-truth-short: ## compare for one server with threads and one without
 	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io -transports tcp'
