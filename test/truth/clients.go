@@ -29,7 +29,7 @@ var clients = []client{
 	{name: "hiredis", needs: "hiredis", run: hiredis},
 	{name: "hiredis-ssl", needs: "hiredis-ssl", touch: touchBy(hiredisToucher), run: hiredisSSL},
 	{name: "redis-py", needs: "python", touch: touchByScript("touch.py", python), run: pythonScript("sync")},
-	{name: "redis-py-asyncio", needs: "python", touch: touchByScript("touch.py", python), run: pythonScript("asyncio")},
+	{name: "redis-py-asyncio", needs: "python", touch: touchByScript("touch_asyncio.py", python), run: pythonScript("asyncio")},
 	{name: "phpredis", needs: "php", touch: touchByScript("touch.php", php), run: phpScript},
 	{name: "raw-requests", bytes: true, run: rawRequests},
 	{name: "raw-framing", bytes: true, run: rawFraming},
