@@ -154,7 +154,7 @@ func TestServiceManager(t *testing.T) {
 	await := func(prefix string) {
 		buffer := make([]byte, 256)
 		for {
-			require.NoError(t, socket.SetReadDeadline(time.Now().Add(5*time.Second)))
+			require.NoError(t, socket.SetReadDeadline(time.Now().Add(time.Minute)))
 			n, err := socket.Read(buffer)
 			require.NoError(t, err, prefix)
 			if strings.HasPrefix(string(buffer[:n]), prefix) {

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	startTime = 20 * time.Second // what starting may take on a busy machine
+	startTime = time.Minute      // what starting may take on a busy machine: 5 s at a load of 13
 	settled   = 30 * time.Second // what the last events may take to become metrics
 )
 
