@@ -34,8 +34,8 @@ func withNameserver(tb testing.TB, address string) func(*exec.Cmd) {
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	RequireObserver(t)
-	if os.Getuid() != 0 {
-		t.Skip("needs root to mount a resolv.conf")
+	if err := unshareable(); err != nil {
+		skip(t, "needs CAP_SYS_ADMIN to mount a resolv.conf: "+err.Error())
 	}
 	const nameserver = "127.35.53.1"
 	dns := lookuptest.Serve(t, nameserver+":53")

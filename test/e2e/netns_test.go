@@ -125,7 +125,7 @@ func TestPacketsAreOfOneNamespace(t *testing.T) {
 	assertExact(t, s)
 }
 
-// unshareable says why no network namespace can be made.
+// unshareable says why no namespaces can be made.
 var unshareable = sync.OnceValue(func() error {
 	result := make(chan error)
 	go func() {

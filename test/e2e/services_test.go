@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -38,8 +37,8 @@ func inPod(tb testing.TB, api *kubetest.Server) func(*exec.Cmd) {
 func TestService(t *testing.T) {
 	t.Parallel()
 	RequireObserver(t)
-	if os.Getuid() != 0 {
-		t.Skip("needs root to mount a service account")
+	if err := unshareable(); err != nil {
+		skip(t, "needs CAP_SYS_ADMIN to mount a service account: "+err.Error())
 	}
 	own, pod := mustRedis(t, "--bind", "127.96.0.10"), mustRedis(t, "--bind", "127.244.0.1 127.244.0.2")
 	api := kubetest.Serve(t)
