@@ -1,13 +1,19 @@
 package server
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 func peerNumber(i int) netip.Prefix { return peerOf(fmt.Sprintf("10.0.%d.%d:1", i/256, i%256)) }
@@ -57,12 +63,83 @@ func TestVictim(t *testing.T) {
 		all[80].peer = all[90].peer
 		assert.Same(t, all[80], c.victim(now))
 	})
+	t.Run("an idle one stays where another peer has more", func(t *testing.T) {
+		c, all := mustFill(now, func(i int, g *limitedConn) {
+			if answered(g); i == 0 {
+				g.busy = 0
+			}
+		})
+		assert.Same(t, all[0], c.victim(now))
+		all[80].peer = all[90].peer
+		assert.Same(t, all[80], c.victim(now))
+		all[90].busy = 0
+		assert.Same(t, all[90], c.victim(now), "of its peer the idle one")
+	})
+	t.Run("an idle one goes before an answering one of a peer with as few", func(t *testing.T) {
+		c, all := mustFill(now, func(i int, g *limitedConn) {
+			if i < 10 { // the peer with the most, safe for now
+				g.peer = peerNumber(0)
+			} else if answered(g); i == 50 {
+				g.busy = 0
+			}
+		})
+		assert.Same(t, all[50], c.victim(now))
+	})
 	t.Run("the peer with evictions", func(t *testing.T) {
 		c, all := mustFill(now, func(i int, g *limitedConn) { answered(g) })
 		c.evicted.add(all[70].peer, now)
 		assert.Same(t, all[70], c.victim(now.Add(evictionTime-1)))
 		assert.Same(t, all[0], c.victim(now.Add(evictionTime)), "forgotten")
 	})
+}
+
+// A handler returns when the kernel has the response. Until the peer has it too, the connection is
+// not idle: to evict it would discard the rest.
+func TestUnreadResponseIsNotIdle(t *testing.T) {
+	o := options()
+	o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, sendBuffer/2)) })
+	server, err := Listen(o)
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	t.Cleanup(func() {
+		_ = server.http.Close() // the responses need not be read
+		assert.NoError(t, <-served)
+	})
+	c := server.listener.(*limitedListener)
+	asker := &net.Dialer{Control: func(_, _ string, socket syscall.RawConn) error {
+		return socket.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
+	}}
+	mustAsk := func() (net.Conn, *limitedConn) {
+		conn, err := asker.Dial("tcp", server.Address())
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		ask(conn, "GET /metrics", 1)
+		var asked *limitedConn
+		require.Eventually(t, func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for g := range c.conns {
+				if g.RemoteAddr().String() == conn.LocalAddr().String() && g.asked && g.busy == 0 {
+					asked = g
+				}
+			}
+			return asked != nil
+		}, 30*time.Second, time.Millisecond, "the handler did not return")
+		return conn, asked
+	}
+	_, unread := mustAsk()
+	conn, read := mustAsk()
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	n, err := io.Copy(io.Discard, response.Body)
+	require.NoError(t, err)
+	assert.EqualValues(t, sendBuffer/2, n)
+	require.Eventually(t, read.idle, 30*time.Second, time.Millisecond)
+	assert.False(t, unread.idle())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	assert.Same(t, read, c.victim(time.Now()), "though the other is older")
 }
 
 func TestLossesAreBounded(t *testing.T) {

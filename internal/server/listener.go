@@ -82,7 +82,7 @@ func (c *limitedListener) Accept() (net.Conn, error) {
 	if len(c.conns) >= maxConnections {
 		victim = c.victim(now)
 		delete(c.conns, victim)
-		if !victim.asked || victim.busy > 0 { // otherwise it has its response
+		if !victim.idle() { // otherwise it has its response
 			c.evicted.add(victim.peer, now)
 		}
 	}
@@ -97,14 +97,21 @@ func (c *limitedListener) Accept() (net.Conn, error) {
 
 // Kinds of connections, in order of eviction.
 const (
-	idle    = iota // answered, without a request in progress
-	surplus        // without a request, and more than maxNewcomers of them
-	answering
-	newcomer // without a request
+	idle        = iota // of the peer with the most, answered
+	surplus            // without a request, and more than maxNewcomers of them
+	established        // answering, or idle of a peer with fewer
+	newcomer           // without a request
 )
 
+// standing is what decides whether a connection is evicted.
+type standing struct {
+	kind, places int // kind; connections and recent evictions of the peer
+	idle         int // 1 if answered
+}
+
 // victim returns the connection to evict: of the kind that is evicted first, the peer with the most
-// connections and recent evictions, and the oldest state.
+// connections and recent evictions, and the oldest state. An idle connection does not go first while
+// another peer has more: its next request may be on the way, which an HTTP/2 client does not repeat.
 func (c *limitedListener) victim(now time.Time) *limitedConn {
 	places := map[netip.Prefix]int{}
 	newcomers := 0
@@ -114,31 +121,61 @@ func (c *limitedListener) victim(now time.Time) *limitedConn {
 			newcomers++
 		}
 	}
+	most := 0
 	for peer := range places {
 		places[peer] += c.evicted.of(peer, now)
+		most = max(most, places[peer])
 	}
 	var worst *limitedConn
+	var low standing
 	for g := range c.conns {
+		s := g.standing(newcomers, places[g.peer], most)
 		if worst == nil || cmp.Or(
-			cmp.Compare(worst.kind(newcomers), g.kind(newcomers)),
-			cmp.Compare(places[g.peer], places[worst.peer]),
+			cmp.Compare(low.kind, s.kind),
+			cmp.Compare(s.places, low.places),
+			cmp.Compare(s.idle, low.idle),
 			worst.since.Compare(g.since)) > 0 {
-			worst = g
+			worst, low = g, s
 		}
 	}
 	return worst
 }
 
-func (g *limitedConn) kind(newcomers int) int {
+func (g *limitedConn) standing(newcomers, places, most int) standing {
+	s := standing{kind: established, places: places}
 	switch {
-	case g.busy > 0:
-		return answering
-	case g.asked:
-		return idle
-	case newcomers > maxNewcomers:
-		return surplus
+	case !g.asked && newcomers > maxNewcomers:
+		s.kind = surplus
+	case !g.asked:
+		s.kind = newcomer
+	case g.idle():
+		s.idle = 1
+		if places == most {
+			s.kind = idle
+		}
 	}
-	return newcomer
+	return s
+}
+
+// idle returns whether the connection has its response and awaits the next request.
+func (g *limitedConn) idle() bool { return g.asked && g.busy == 0 && !g.unread() }
+
+// unread returns whether the peer's kernel has not acknowledged all of the response. An abort would
+// discard the rest, after the handler has returned.
+func (g *limitedConn) unread() bool {
+	tcp, ok := g.Conn.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	socket, err := tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var info *unix.TCPInfo
+	failure := socket.Control(func(fd uintptr) {
+		info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	})
+	return failure == nil && err == nil && (info.Unacked > 0 || info.Notsent_bytes > 0)
 }
 
 // cutOff aborts the connection of a slow reader.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"regexp"
@@ -260,6 +261,52 @@ func testCrowd(t *testing.T, many int, encrypted bool, behave func(net.Conn), fr
 		time.Sleep(200 * time.Millisecond)
 	}
 	assertBounded(t, pid)
+}
+
+// A crowd at one address does not take the place of a scraper that waits for its next scrape. An
+// HTTP/2 client does not repeat a request that it sent just before it learned of the eviction.
+func TestScraperKeepsItsConnection(t *testing.T) {
+	const many = maxConnections + 50
+	for _, encrypted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("tls=%v", encrypted), func(t *testing.T) {
+			o, scheme := options(), "http://"
+			if encrypted {
+				o.WebConfig, scheme = mustTLSConfig(t), "https://"
+			}
+			at := strings.TrimPrefix(mustServe(t, o), "http://")
+			client := clientFrom(scraperAddress)
+			defer client.CloseIdleConnections()
+			reused := false
+			get := func() {
+				traced := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+					GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
+				})
+				request, err := http.NewRequestWithContext(traced, http.MethodGet, scheme+at+"/metrics", nil)
+				require.NoError(t, err)
+				response, err := client.Do(request)
+				require.NoError(t, err)
+				_, err = io.Copy(io.Discard, response.Body)
+				require.NoError(t, err)
+				response.Body.Close()
+			}
+			get()
+			ended := make(chan struct{}, many)
+			for range many {
+				conn, err := dialer(hostileAddress).Dial("tcp", at)
+				require.NoError(t, err)
+				defer conn.Close()
+				go func() {
+					_, _ = io.Copy(io.Discard, conn)
+					ended <- struct{}{}
+				}()
+			}
+			for range many - maxConnections { // all others were accepted
+				<-ended
+			}
+			get()
+			assert.True(t, reused, "the scraper had to connect again")
+		})
+	}
 }
 
 // An HTTP/2 connection sends many requests.
