@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -258,6 +259,9 @@ func testCrowd(t *testing.T, many int, encrypted bool, behave func(net.Conn), fr
 		took, err := scrape(client, scheme+at)
 		require.NoError(t, err, from)
 		t.Logf("a scrape from %s beside %d took %s, alone %s", from, many, took.Round(time.Millisecond), alone.Round(time.Millisecond))
+		if from == hostileAddress { // where its idle connection may be closed just when it asks again
+			client.CloseIdleConnections()
+		}
 		time.Sleep(200 * time.Millisecond)
 	}
 	assertBounded(t, pid)
@@ -313,26 +317,39 @@ func TestScraperKeepsItsConnection(t *testing.T) {
 func TestCrowdOfStreams(t *testing.T) {
 	at, pid := mustServeApart(t, mustTLSConfig(t))
 	ctx, cancel := context.WithCancel(t.Context())
-	var all sync.WaitGroup
+	var all, begun sync.WaitGroup
+	var asked atomic.Int64
 	defer all.Wait()
 	defer cancel()
 	for range streamClients {
 		client := clientFrom(hostileAddress)
 		client.Timeout = 0
-		for range 100 {
-			all.Go(func() {
-				request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+at+"/metrics", nil)
-				assert.NoError(t, err)
-				if response, err := client.Do(request); err == nil {
-					assert.Equal(t, 2, response.ProtoMajor)
-					<-ctx.Done() // without reading
-					response.Body.Close()
-				}
-			})
-		}
+		// By default a client takes all of a page that nobody reads.
+		client.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 16 << 10}
 		defer client.CloseIdleConnections()
+		get := func(connected func()) {
+			defer connected()
+			traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected() }})
+			url := fmt.Sprintf("https://%s/metrics?name[]=redis_command_duration_seconds&name[]=%d", at, asked.Add(1)) // another page for each
+			request, err := http.NewRequestWithContext(traced, http.MethodGet, url, nil)
+			assert.NoError(t, err)
+			if response, err := client.Do(request); err == nil {
+				assert.Equal(t, 2, response.ProtoMajor)
+				<-ctx.Done() // without reading
+				response.Body.Close()
+			}
+		}
+		begun.Add(1)
+		all.Go(func() {
+			get(sync.OnceFunc(func() {
+				for range http2Limits.MaxConcurrentStreams - 1 { // on the same connection
+					all.Go(func() { get(func() {}) })
+				}
+				begun.Done()
+			}))
+		})
 	}
-	time.Sleep(500 * time.Millisecond)
+	begun.Wait() // on a slow machine the handshakes of a crowd alone take longer than a scrape may
 	client := clientFrom(scraperAddress)
 	defer client.CloseIdleConnections()
 	for range 3 {

@@ -7,6 +7,6 @@ import "time"
 const (
 	raceDetector  = false
 	names         = 20
-	streamClients = 5
+	streamClients = 125
 	scrapeTimeout = 10 * time.Second // the default of Prometheus
 )

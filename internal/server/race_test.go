@@ -8,6 +8,6 @@ import "time"
 const (
 	raceDetector  = true
 	names         = 2
-	streamClients = 1
+	streamClients = 25
 	scrapeTimeout = 30 * time.Second
 )
