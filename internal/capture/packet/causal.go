@@ -26,7 +26,6 @@ const (
 type waits struct {
 	queues [2][]waiting
 	bytes  int
-	read   uint64 // number of the last segment
 }
 
 // waiting is a segment that waits.
@@ -78,8 +77,8 @@ func (t *conversations) wait(c *conversation, d event.Direction, s *frame.Segmen
 			w.nameUntil = now + causalWait
 		}
 	}
-	c.waits.read++
-	w.number = c.waits.read
+	t.waited++
+	w.number = t.waited
 	c.waits.queues[d] = append(c.waits.queues[d], w)
 	c.waits.bytes += w.cost()
 	t.waitingBytes += w.cost()

@@ -36,8 +36,9 @@ type conversations struct {
 	recent  [recents]*conversation            // a cache of the table, by the client's port
 	opening map[event.Endpoints]opening
 	early   map[event.Endpoints]early
-	syns    map[event.Endpoints]uint32 // the client's first offset, where the answer has not been read
-	ending  []*conversation            // ended ones that are still in the table, the first to be removed first
+	syns    map[event.Endpoints]uint32  // the client's first offset, where the answer has not been read
+	answers map[opening]event.Endpoints // to SYNs that were not seen under the same address
+	ending  []*conversation             // ended ones that are still in the table, the first to be removed first
 	ids     uint64
 	events  eventQueue
 	listing *listing // the one under way, or nil; for packets on this machine only
@@ -48,6 +49,7 @@ type conversations struct {
 
 	waiting      []*conversation // those of which segments wait, or did, by when the first does no longer
 	waitingBytes int             // of all of them
+	waited       uint64          // number of the last segment that had to wait
 	due          *conversation   // one of which segments may come next
 	skewed       uint64          // segments that were captured before what they acknowledge,
 	skew         int64           // by how much at most, in ns
@@ -55,6 +57,7 @@ type conversations struct {
 	hasName func(event.Role, *event.Endpoints) bool // whether an end has a name of its own; nil: none has
 	started map[opening]*conversation               // those that began lately, by their initial offsets; for hasName only
 	glances [glances]glance
+	halves  [maxHalves]half
 	seed    maphash.Seed
 	merged  uint64    // conversations that were copies of others under another address
 	alike   uint64    // those with the offsets and bytes of others that were not in step with them
@@ -144,6 +147,7 @@ func newConversations(client, server []uint16, resolve func(event.Role, *event.E
 		early:   make(map[event.Endpoints]early),
 		started: make(map[opening]*conversation),
 		syns:    make(map[event.Endpoints]uint32),
+		answers: make(map[opening]event.Endpoints),
 		seed:    maphash.MakeSeed(),
 		lost:    lost,
 	}
@@ -177,18 +181,22 @@ func (t *conversations) observe(s *frame.Segment, direction event.Direction, now
 		}
 		return
 	}
+	own := c
 	if c.twin != nil {
 		c = c.twin
 	}
 	st := &c.streams[direction&1] // &1 avoids a bounds check
 	if s.Seq != st.end && c.isOver(st, s, t.steps) {
 		t.discard(c, now)
-		c = t.add(c.key, now)
+		c = t.add(own.key, now)
 	}
 	c.active = now
 	c.seen[direction&1] = true
 	if c.closed {
 		return
+	}
+	if !c.seen[direction&1^1] && len(s.Payload) > 1 {
+		c = t.complete(c, direction, s, now)
 	}
 	wait := false
 	if c.young < youngSegments && len(s.Payload) > 1 {
@@ -353,8 +361,14 @@ func (t *conversations) lookUp(d event.Direction, s *frame.Segment, now int64) *
 		c.seen[event.Reply] = true // its SYN
 		return c
 	}
-	if first, found := t.syns[key]; found && d == event.Request && s.Seq == first && s.Flags&(frame.RST|frame.ACK) == frame.ACK && (c == nil || c.removeAt != 0) {
-		return t.open(c, key, opening{[2]uint32{event.Request: first, event.Reply: s.Ack}}, now) // the answer to the SYN comes later, or never
+	if first, found := t.syns[key]; found && d == event.Request && s.Flags&(frame.RST|frame.ACK) == frame.ACK {
+		o := opening{[2]uint32{event.Request: s.Seq, event.Reply: s.Ack}}
+		if replies, found := t.answers[o]; found && replies != key {
+			return t.openHalves(key, replies, o, now)
+		}
+		if s.Seq == first && (c == nil || c.root().removeAt != 0) {
+			return t.open(c, key, o, now) // the answer to the SYN comes later, or never
+		}
 	}
 	if c == nil && s.Flags&frame.RST == 0 && uint64(len(s.Payload))+uint64(s.Missing) > 1 { // a single byte may be a keep-alive, which repeats an old one
 		return t.add(key, now)
@@ -402,7 +416,7 @@ func (t *conversations) evict(now int64) {
 	var idle *conversation
 	left := evictCandidates
 	for _, c := range t.table {
-		if idle == nil || c.active < idle.active {
+		if c = c.root(); idle == nil || c.active < idle.active { // a copy is not active itself
 			idle = c
 		}
 		if left--; left == 0 {

@@ -41,6 +41,7 @@ func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *fra
 		clear(t.opening)
 	}
 	t.opening[key] = o
+	t.noteAnswer(&key, o)
 	if c != nil {
 		c.reopening = true
 	}
@@ -53,7 +54,7 @@ func (t *conversations) noteSYN(key event.Endpoints, first uint32) {
 		clear(t.syns) // of no consequence where packets are in order
 	}
 	t.syns[key] = first
-	if c := t.table[key]; c != nil && c.removeAt != 0 {
+	if c := t.table[key]; c != nil && (c.twin != nil || c.removeAt != 0) {
 		c.reopening = true
 	}
 }
@@ -80,6 +81,7 @@ func (t *conversations) open(earlier *conversation, key event.Endpoints, o openi
 		c.streams[d] = stream{end: o.offsets[d], known: true}
 	}
 	delete(t.syns, key)
+	delete(t.answers, o)
 	e := t.early[key]
 	delete(t.early, key)
 	// The server accepted all of it, or its first bytes, or none; the client sends the rest again.

@@ -11,8 +11,8 @@ import (
 )
 
 // A connection of this machine to a Service can leave it under the address of a backend (DNAT in the
-// OUTPUT chain, as of kube-proxy). No packet has the Service's address then, but the client's socket
-// has. So if an address has no name, the socket is asked which one the client connected to, and the
+// OUTPUT chain, as of kube-proxy). No packet has the Service's address then (on loopback replies have,
+// see halves.go), but the client's socket has. So if an address has no name, the socket is asked which one the client connected to, and the
 // segments of the connection get that address before anything else is done with them.
 
 const (
@@ -114,8 +114,7 @@ func (t *conversations) isKnown(s *frame.Segment, d event.Direction) bool {
 // originOf returns the server that the client of a connection connected to, if packets show another
 // one, which has no name.
 func (t *conversations) originOf(key *event.Endpoints, now int64) (server peer, found bool) {
-	swapped := swap(key)
-	if t.hasName(event.Client, key) || t.hasName(event.Server, &swapped) {
+	if t.isNamed(key) {
 		return peer{}, false
 	}
 	o := t.origins

@@ -22,6 +22,7 @@ const (
 	nameWithin    = int64(10 * time.Millisecond) // how long a segment waits for a copy whose address has a name
 	comparedBytes = 256                          // of a segment
 	maxCopies     = 8                            // of a conversation; further ones count as conversations
+	golden        = 0x9E3779B97F4A7C15           // 2^64 divided by the golden ratio
 )
 
 // glance is a segment with payload of a conversation that began lately.
@@ -42,7 +43,6 @@ func (t *conversations) compareSegment(c *conversation, d event.Direction, s *fr
 		of: c, direction: d, seq: s.Seq, ack: s.Ack, length: len(s.Payload), time: now,
 		hash: maphash.Bytes(t.seed, s.Payload[:min(len(s.Payload), comparedBytes)]),
 	}
-	const golden = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio
 	known := &t.glances[(uint64(s.Seq)<<32|uint64(s.Ack))*golden>>(64-glanceBits)]
 	k := *known
 	*known = g
@@ -80,8 +80,6 @@ func (c *conversation) root() *conversation {
 
 // merge makes one of two conversations a copy of the other, and returns that.
 func (t *conversations) merge(c, x *conversation, now int64) *conversation {
-	t.merged++
-	t.added--
 	if t.hasName != nil && !x.delivered && !c.delivered && t.hasName(c.role, &c.endpoints) && !t.hasName(x.role, &x.endpoints) {
 		c, x = x, c
 		x.streams, x.waits, c.waits = c.streams, c.waits, nil
@@ -94,14 +92,15 @@ func (t *conversations) merge(c, x *conversation, now int64) *conversation {
 	for _, copied := range x.copies {
 		copied.twin = x
 	}
-	if x.waits != nil {
-		for d := range x.waits.queues {
-			if q := x.waits.queues[d]; len(q) > 0 {
-				q[0].nameUntil = 0 // one copy is enough
-			}
-		}
-		t.due = x
-	}
+	t.stopAwaiting(x)
+	t.attach(c, x, now)
+	return x
+}
+
+// attach makes a conversation a copy of another one.
+func (t *conversations) attach(c, x *conversation, now int64) {
+	t.merged++
+	t.added--
 	t.forget(c)
 	c.twin, c.young = x, youngSegments
 	x.copies = append(x.copies, c)
@@ -109,7 +108,19 @@ func (t *conversations) merge(c, x *conversation, now int64) *conversation {
 		t.close(c, now)
 	}
 	c.closed = true
-	return x
+}
+
+// stopAwaiting has the segments of a conversation wait for no further copy: one is enough.
+func (t *conversations) stopAwaiting(c *conversation) {
+	if c.waits == nil {
+		return
+	}
+	for d := range c.waits.queues {
+		if q := c.waits.queues[d]; len(q) > 0 {
+			q[0].nameUntil = 0
+		}
+	}
+	t.due = c
 }
 
 // awaitsName reports whether the first segment of a conversation should wait for a copy whose
