@@ -18,9 +18,13 @@ const (
 	queueAt, queuePort = "10.96.0.11", 6381
 )
 
+// scarcePorts are so few that clients of the two Services get the same ones. Translated, their connections would have the same
+// addresses and ports, so the kernel gives the later one another port of the client on the way, which its socket does not show.
+const scarcePorts = "40000 40199"
+
 // TestTranslation: connections to Services whose address the kernel translates to that of a backend on the
-// way out (DNAT in the OUTPUT chain) count under the names of the Services, though no packet shows these.
-// It runs in a network namespace of its own, by running this program again.
+// way out (DNAT in the OUTPUT chain) count under the names of the Services, though no request shows these:
+// on loopback, only the replies do. It runs in a network namespace of its own, by running this program again.
 func TestTranslation(t *testing.T) {
 	if os.Getenv(builtVariable) == "" {
 		t.Parallel()
@@ -28,6 +32,7 @@ func TestTranslation(t *testing.T) {
 		return
 	}
 	mustRaiseLoopback(t)
+	require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte(scarcePorts), 0))
 	r := mustRedis(t)
 	mustTranslate(t, r.Port)
 	cache, queue := fmt.Sprintf("%s:%d", cacheAt, cachePort), fmt.Sprintf("%s:%d", queueAt, queuePort)
