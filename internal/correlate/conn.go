@@ -14,14 +14,11 @@ type conn struct {
 	pool    *pool
 	share   share
 
-	id        uint64
-	endpoints event.Endpoints
-	role      event.Role
-	reach     event.Reach
-	owner     *event.Owner
-	use       use
-	active    int64 // the latest time of its events
-	closing   closing
+	origin
+	id      uint64
+	use     use
+	active  int64 // the latest time of its events
+	closing closing
 
 	plaintext event.Plaintext // the kind of bytes that are read
 	seen      bool            // its beginning was seen, or anything of its streams

@@ -120,11 +120,10 @@ func (t *Tracker) rename(c *conn) {
 	if t.keeps != nil && t.keeps(c.pool.identity) {
 		return
 	}
-	o := origin{c.endpoints, c.role, c.reach, c.owner}
-	id, ok := t.resolve(&o)
+	id, ok := t.resolve(&c.origin)
 	if !ok {
 		t.remove(c)
-		t.ignore(c.id, o)
+		t.ignore(c.id, c.origin)
 		return
 	}
 	current := c.use

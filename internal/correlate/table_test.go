@@ -224,6 +224,14 @@ func TestRenameReturnsResults(t *testing.T) {
 	assert.Equal(t, n, w.unpaired[session.LostClose])
 }
 
+// There may be very many connections to rename.
+func TestRenamingAllocatesNothing(t *testing.T) {
+	w := newCrowd(t, Options{})
+	w.open(1)
+	w.tracker.options.Resolve = func(event.Role, *event.Endpoints) (identity.ID, bool) { return 1, true }
+	assert.Zero(t, testing.AllocsPerRun(100, func() { w.tracker.rename(w.tracker.conns[1]) }))
+}
+
 func BenchmarkErrand(b *testing.B) {
 	w := newCrowd(b, Options{})
 	for conn := range uint64(w.tracker.options.MaxConnections) {

@@ -263,7 +263,7 @@ func (t *Tracker) add(id uint64, o origin) *conn {
 	if t.table.used >= t.table.limit {
 		t.evict(group)
 	}
-	c := &conn{tracker: t, id: id, role: o.role, endpoints: o.endpoints, reach: o.reach, owner: o.owner, pool: t.pools.of(who)}
+	c := &conn{tracker: t, id: id, origin: o, pool: t.pools.of(who)}
 	c.share.group = group
 	c.session.Init(&t.shared, c, o.role, t.since)
 	group.join(c)
