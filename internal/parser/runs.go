@@ -100,20 +100,21 @@ func (s *ReplyStream) Successes(most int) (n, nils int) {
 		return 0, 0
 	}
 	b, p := s.in.chunk, s.in.pos
-	hint := noHint
+	hint, null := noHint, 0 // null is 1 if the message of the hint is null
 	for n < most {
 		next := p + hint.length
 		if !hint.matches(b, p) || next > len(b) || b[next-2] != '\r' || b[next-1] != '\n' {
 			var header int
 			header, next = success(b, p)
-			hint = hintOf(b, p, header, next)
+			hint, null = hintOf(b, p, header, next), 0
+			if header == next && b[p] == '$' { // not even an empty string
+				null = 1
+			}
 		}
 		if next > len(b) {
 			break
 		}
-		if b[p+1] == '-' && b[p] == '$' {
-			nils++
-		}
+		nils += null
 		p = next
 		n++
 	}

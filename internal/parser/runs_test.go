@@ -58,7 +58,7 @@ func readRequests(chunks [][]byte, repeats func(*RequestStream) int) (all []stri
 func FuzzSuccesses(f *testing.F) {
 	for _, wire := range []string{
 		"+OK\r\n:1\r\n$-1\r\n$3\r\nfoo\r\n", "+OK\r\n-ERR x\r\n+OK\r\n", "+QUEUED\r\n", "$3\r\nfo", "*1\r\n:1\r\n:2\r\n", ":12", ":-1\r\n:1\r\n",
-		"$3\r\nfooX\n", ":1\rX", "\n+OK\r\n", "$-1\rX", "+OK\rX", ">1\r\n+a\r\n+OK\r\n",
+		"$3\r\nfooX\n", ":1\rX", "\n+OK\r\n", "$-1\rX", "+OK\rX", ">1\r\n+a\r\n+OK\r\n", "$-1\r\n$-1\r\n$0\r\n\r\n$-1\r\n$-1\r\n+OK\r\n",
 	} {
 		f.Add([]byte(wire), uint8(2))
 	}
