@@ -38,7 +38,7 @@ func (c *conn) arrive(d event.Direction, p *reorder.Segment) {
 	default:
 		c.hold(d, *p)
 	}
-	if !c.buffers[event.Request].Empty() || !c.buffers[event.Reply].Empty() {
+	if c.holds() {
 		if d == event.Request {
 			c.session.Reconsider()
 		}
@@ -93,6 +93,9 @@ func (c *conn) keep(b *reorder.Buffer, p *reorder.Segment) bool {
 	return true
 }
 
+// holds reports whether any segments are held.
+func (c *conn) holds() bool { return c.share.has[heldBytes] > 0 }
+
 // takeHeld removes the first held segment of a buffer. It returns false if nothing of it is new.
 func (c *conn) takeHeld(b *reorder.Buffer) (reorder.Segment, bool) {
 	had := b.Cost()
@@ -116,7 +119,7 @@ func (c *conn) dropHeld() {
 
 // clearHeld drops the held segments, and waits for nothing more.
 func (c *conn) clearHeld() {
-	if c.share.has[heldBytes] > 0 {
+	if c.holds() {
 		for i := range c.buffers {
 			c.buffers[i].Clear()
 		}
@@ -188,16 +191,18 @@ func (c *conn) arrival(d event.Direction, time int64) session.Arrival {
 
 // beside returns How for bytes as to the segments of the other direction that are held.
 func (c *conn) beside(d event.Direction, time int64) session.How {
-	if c.buffers[d^1].Empty() {
+	if !c.holds() {
 		return 0
 	}
 	return c.besideHeld(d, time)
 }
 
-// besideHeld returns How for bytes that are read while segments of the other direction are held. A
-// held reply is a greeting if it is ready to be read, came before a time, and no Redis server sends
-// it unasked.
+// besideHeld is beside if any segments are held. A held reply is a greeting if it is ready to be
+// read, came before a time, and no Redis server sends it unasked.
 func (c *conn) besideHeld(d event.Direction, time int64) session.How {
+	if c.buffers[d^1].Empty() {
+		return 0
+	}
 	b := &c.buffers[event.Reply]
 	if d == event.Reply || c.session.Asked() || !b.Ready() {
 		return session.OtherHeld

@@ -68,6 +68,10 @@ func (in *input) rest() []byte {
 	return in.chunk[in.pos:]
 }
 
+func (in *input) remain() int {
+	return len(in.chunk) - in.pos
+}
+
 func (in *input) empty() bool {
 	return in.pos == len(in.chunk)
 }

@@ -199,6 +199,11 @@ func (s *ReplyStream) Rest() []byte {
 	return s.in.rest()
 }
 
+// Remain returns how many bytes are unconsumed.
+func (s *ReplyStream) Remain() int {
+	return s.in.remain()
+}
+
 // Reset drops everything, unconsumed bytes included: the next byte fed begins a frame.
 func (s *ReplyStream) Reset() {
 	*s = ReplyStream{}

@@ -190,6 +190,11 @@ func (s *RequestStream) Rest() []byte {
 	return s.in.rest()
 }
 
+// Remain returns how many bytes are unconsumed.
+func (s *RequestStream) Remain() int {
+	return s.in.remain()
+}
+
 // Reset drops everything, unconsumed bytes included: the next byte fed begins a request.
 func (s *RequestStream) Reset() {
 	*s = RequestStream{}

@@ -49,10 +49,12 @@ func (s *Session) takeEqualRequests(time int64) {
 		return
 	}
 	*p = s.template.pending
-	p.time, p.bytes = time, s.measured(event.Request, s.requests.Rest())
-	if surplus := s.pending.repeat(n - 1); surplus > 0 {
-		s.overflow(time, surplus)
-		return
+	p.time, p.bytes = time, s.measured(event.Request, s.requests.Remain())
+	if n > 1 {
+		if surplus := s.pending.repeat(n - 1); surplus > 0 {
+			s.overflow(time, surplus)
+			return
+		}
 	}
 	if s.pending.count == n {
 		s.completeSuppressed()
@@ -74,7 +76,7 @@ func (s *Session) takeSuccesses(f *frame) bool {
 		if n == 0 {
 			break
 		}
-		s.shared.weight = weight{bytes: s.measured(event.Reply, s.replies.Rest()), nils: uint32(nils)}
+		s.shared.weight = weight{bytes: s.measured(event.Reply, s.replies.Remain()), nils: uint32(nils)}
 		s.emit(oldest, uint32(n), Success, command.OtherPrefix, NoReason, s.replyTime)
 		s.pending.pop(uint32(n))
 	}

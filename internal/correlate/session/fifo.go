@@ -84,23 +84,28 @@ func (f *fifo) repeat(n uint32) (surplus uint32) {
 	return n - added
 }
 
-// pop removes the n oldest commands, which must be of one run, and returns one of them.
-func (f *fifo) pop(n uint32) pending {
+// take removes the oldest command and returns it.
+func (f *fifo) take() pending {
+	taken := *f.at(0)
+	taken.more = 0
+	f.pop(1)
+	return taken
+}
+
+// pop removes the n oldest commands, which must be of one run.
+func (f *fifo) pop(n uint32) {
 	oldest := f.at(0)
-	popped := *oldest
-	popped.more = 0
 	f.count -= n
 	if n < oldest.count() {
-		oldest.bytes = 0 // the popped command has them
+		oldest.bytes = 0 // those that are removed have them
 		oldest.more -= n
-		return popped
+		return
 	}
 	f.head++
 	f.runs--
 	if len(f.ring) > keptPlaces && int(f.runs) < len(f.ring)/4 {
 		f.resize(len(f.ring) / 2)
 	}
-	return popped
 }
 
 // truncate keeps the n oldest commands.

@@ -92,7 +92,7 @@ func (s *Session) completeObeyed(obeyed bool) {
 		if p.verb == exec && !s.runSuppressed() {
 			return
 		}
-		done := s.pending.pop(1)
+		done := s.pending.take()
 		s.emit(&done, 1, Silent, command.OtherPrefix, NoReason, done.time)
 		s.suppressedEffect(&done)
 	}

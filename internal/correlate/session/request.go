@@ -133,7 +133,7 @@ func (s *Session) take(r *parser.Request) {
 		s.overflow(s.requestTime, 1)
 		return
 	}
-	*p = pending{time: s.requestTime, command: id, verb: v, bytes: s.measured(event.Request, s.requests.Rest())}
+	*p = pending{time: s.requestTime, command: id, verb: v, bytes: s.measured(event.Request, s.requests.Remain())}
 	if id != command.Other {
 		p.flags = blocking(id, r)
 	}

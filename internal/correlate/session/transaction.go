@@ -42,7 +42,7 @@ func (s *Session) isQueued(p *pending, r *parser.Reply) bool {
 
 // enqueue moves the oldest pending command into the transaction.
 func (s *Session) enqueue() {
-	queued := s.pending.pop(1)
+	queued := s.pending.take()
 	place := s.transaction.queue.push()
 	if place == nil {
 		s.unpaired(Overflow, 1)

@@ -29,17 +29,17 @@ func (s *Session) receive(d event.Direction, n uint32) {
 	s.unread[d] += n
 }
 
-// measured returns the bytes of a direction that were read since the last call, of which rest
-// remains to be read.
-func (s *Session) measured(d event.Direction, rest []byte) uint32 {
-	n := s.unread[d] - uint32(len(rest))
-	s.unread[d] = uint32(len(rest))
+// measured returns the bytes of a direction that were read since the last call, when so many of
+// those that were received remain to be read.
+func (s *Session) measured(d event.Direction, remain int) uint32 {
+	n := s.unread[d] - uint32(remain)
+	s.unread[d] = uint32(remain)
 	return n
 }
 
 // weigh takes the weight of a frame.
 func (s *Session) weigh(r *parser.Reply) {
-	s.shared.weight = weight{bytes: s.measured(event.Reply, s.replies.Rest()), nilElements: r.NilElements}
+	s.shared.weight = weight{bytes: s.measured(event.Reply, s.replies.Remain()), nilElements: r.NilElements}
 	if r.Null {
 		s.shared.weight.nils = 1
 	}
