@@ -84,12 +84,18 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 
 // Record counts one command, or several equal ones.
 func (r *Recorder) Record(e *session.Exchange) {
-	who, n := r.of(e.Identity), float64(e.Count)
+	who, n := r.find(e.Identity), float64(e.Count)
+	if who == nil {
+		who = r.add(e.Identity)
+	}
 	if e.Outcome == session.Unpaired {
 		who.unpaired.at(uint8(e.Reason)).Add(n)
 		return
 	}
-	series := who.command(e.Command)
+	series := who.commands[e.Command].Load()
+	if series == nil {
+		series = who.addCommand(e.Command)
+	}
 	series.sum.add(e)
 	switch e.Outcome {
 	case session.Success:
@@ -123,14 +129,6 @@ func (r *Recorder) ConfigRead(valid bool, at time.Time) {
 	}
 	r.configReloaded.Set(1)
 	r.configTime.Set(float64(at.UnixMilli()) / 1000)
-}
-
-// of returns the series of an identity, and creates them if needed.
-func (r *Recorder) of(id identity.ID) *identitySeries {
-	if found := r.find(id); found != nil {
-		return found
-	}
-	return r.add(id)
 }
 
 // find returns the series of an identity, nil if there are none.

@@ -48,12 +48,9 @@ func (s *identitySeries) initUnpaired() {
 	}
 }
 
-// command returns the series of a command of the table, and creates them if needed.
-func (s *identitySeries) command(id command.ID) *commandSeries {
-	if series := s.commands[id].Load(); series != nil {
-		return series
-	}
-	// Concurrent calls create equal series: the registry returns the same children.
+// addCommand creates the series of a command of the table. Concurrent calls create equal series:
+// the registry returns the same children.
+func (s *identitySeries) addCommand(id command.ID) *commandSeries {
 	series := newCommandSeries(s, s.recorder.options.Commands.Label(id, s.recorder.options.Style))
 	s.commands[id].Store(series)
 	return series
