@@ -43,25 +43,28 @@ var plaintexts = [...]event.Plaintext{
 	bpf.Plaintext | bpf.Whole: event.WholePlaintext,
 }
 
+// kindOf returns the kind of an event, 0 if the event is not to be delivered.
+func kindOf(head *bpf.Event) event.Kind {
+	if int(head.Kind) < len(kinds) {
+		return kinds[head.Kind]
+	}
+	return 0
+}
+
 // translate converts an event of the probes. It returns false if the event is not to be delivered.
 func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
-	if head.Kind == bpf.TLSUser {
-		if l.tls.attacher != nil && !l.ignore(head) {
-			l.tls.attacher.Look(head.Seq, head.Len != 0)
-		}
+	kind := kindOf(head)
+	if kind == 0 {
+		l.take(head, payload)
 		return false
 	}
-	if head.Kind == bpf.Cgroup {
-		l.owners.learn(head.Cgroup(), payload)
-		return false
-	}
-	if int(head.Kind) >= len(kinds) || kinds[head.Kind] == 0 || l.ignore(head) {
+	if l.ignore(head) {
 		return false
 	}
 	l.events++
 	l.bytes += uint64(len(payload))
 	server := head.Role == bpf.RoleServer
-	e.Kind = kinds[head.Kind]
+	e.Kind = kind
 	e.Conn = head.Conn
 	e.Time = int64(head.Time)
 	e.Endpoints.Local, e.Endpoints.LocalPort = head.Local, head.LocalPort
@@ -103,6 +106,18 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 	return true
 }
 
+// take takes an event that is not to be delivered.
+func (l *Live) take(head *bpf.Event, payload []byte) {
+	switch head.Kind {
+	case bpf.TLSUser:
+		if l.tls.attacher != nil && !l.ignore(head) {
+			l.tls.attacher.Look(head.Seq, head.Len != 0)
+		}
+	case bpf.Cgroup:
+		l.owners.learn(head.Cgroup(), payload)
+	}
+}
+
 // cutOf returns how the other end's stream ended, by the flags of a PeerClosed event.
 func cutOf(flags uint8) event.Cut {
 	switch {
@@ -119,6 +134,9 @@ func cutOf(flags uint8) event.Cut {
 // port, which is the remote port of an accepted connection and the local port of an opened one, has
 // the number of an observed port.
 func (l *Live) ignore(head *bpf.Event) bool {
+	if len(l.foreign) == 0 && head.Kind != bpf.Opened { // nearly always
+		return false
+	}
 	if head.LocalPort|head.RemotePort == 0 { // a Unix socket
 		delete(l.foreign, head.Conn) // its place in memory was that of a TCP socket
 		return false
@@ -126,9 +144,6 @@ func (l *Live) ignore(head *bpf.Event) bool {
 	if head.Kind == bpf.Opened && (head.Flags&bpf.Accepted != 0) != (head.Role == bpf.RoleServer) {
 		l.foreign[head.Conn] = struct{}{}
 		return true
-	}
-	if len(l.foreign) == 0 {
-		return false
 	}
 	_, found := l.foreign[head.Conn]
 	if found && (head.Kind == bpf.Closed || head.Kind == bpf.Opened) {
