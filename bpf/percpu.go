@@ -20,6 +20,7 @@ type percpuRing struct {
 	events    []byte  // the ring, a power of two of bytes, and the slack
 	mask      uint64
 	position  uint64 // of the next event
+	after     uint64 // position behind the event that read returned
 	published uint64 // what *consumed holds
 }
 
@@ -87,14 +88,15 @@ func (l *percpuRing) event() *Event { return (*Event)(unsafe.Pointer(&l.events[l
 // read returns the next event, of which there must be one, and its payload.
 func (l *percpuRing) read() (*Event, []byte) {
 	event := l.event()
-	start := l.position&l.mask + uint64(payloadStart(event))
-	return event, l.events[start : start+uint64(event.Len)]
+	head, length := uint64(payloadStart(event)), uint64(event.Len)
+	l.after = l.position + head + (length+7)&^7
+	start := l.position&l.mask + head
+	return event, l.events[start : start+length]
 }
 
-// skip advances behind the next event.
+// skip advances behind the event that read returned.
 func (l *percpuRing) skip() {
-	event := l.event()
-	l.position += uint64(payloadStart(event)) + (uint64(event.Len)+7)&^7
+	l.position = l.after
 	if l.position-l.published > l.mask/4 {
 		l.publish()
 	}
