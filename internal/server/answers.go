@@ -41,8 +41,9 @@ type reader struct {
 	request *http.Request
 	variant variant
 	peer    netip.Prefix
-	given   chan *page // receives the page
-	cut     func()     // disconnects the reader; valid while it is in reading
+	given   chan *page  // receives the page
+	cut     func()      // disconnects the reader; valid while it is in reading
+	owes    func() bool // whether the reader has not taken all that was written; valid like cut
 
 	// Guarded by the mutex of answers.
 	page  *page     // nil until made
@@ -62,8 +63,8 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		variant: variantOf(r),
 		peer:    peerOf(r.RemoteAddr),
 		given:   make(chan *page, 1),
-		cut:     cutter(w, r),
 	}
+	one.cut, one.owes = cutter(w, r)
 	made, err := a.await(r.Context(), one)
 	if err != nil {
 		w.Header().Set("Retry-After", "1")
@@ -74,13 +75,16 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	made.send(w, func() { a.move(one) })
 }
 
-// cutter returns a function that ends the writing of a response. It closes an HTTP/1 connection: a
-// deadline alone leaves 5 s for the TLS close notification.
-func cutter(w http.ResponseWriter, r *http.Request) func() {
+// cutter returns a function that ends the writing of a response, and one that reports whether the
+// peer has not taken all that was written. It closes an HTTP/1 connection: a deadline alone leaves
+// 5 s for the TLS close notification. Streams of HTTP/2 have windows of their own, which nothing
+// reports.
+func cutter(w http.ResponseWriter, r *http.Request) (cut func(), owes func() bool) {
 	if g := connOf(r); g != nil && r.ProtoMajor == 1 {
-		return g.cutOff
+		return g.cutOff, g.unread
 	}
-	return func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) } // best effort: the write timeout ends it otherwise
+	return func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) }, // best effort: the write timeout ends it otherwise
+		func() bool { return true }
 }
 
 // await waits for the page of a reader. The caller must release the reader.
@@ -178,7 +182,8 @@ func (a *answers) release(one *reader) {
 	a.start()
 }
 
-// cutOff disconnects the slow readers of the oldest page if others wait for room.
+// cutOff disconnects the slow readers of the oldest page if others wait for room. A reader that has
+// taken all that was written is not slow: on a busy machine, its response waits for this process.
 func (a *answers) cutOff(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -191,7 +196,8 @@ func (a *answers) cutOff(now time.Time) {
 		if count[one.peer] > 1 || evictionsOf(one.request) > 0 {
 			stall = crowdedStall
 		}
-		if one.page == a.pages[0] && (now.Sub(one.moved) >= stall || now.Sub(one.begun) >= readerTime) {
+		late := now.Sub(one.moved) >= stall || now.Sub(one.begun) >= readerTime
+		if one.page == a.pages[0] && late && one.owes() {
 			one.cut()
 		}
 	}
