@@ -62,6 +62,22 @@ func (c *conn) elide(d event.Direction, hole uint32, time int64) bool {
 	return elided
 }
 
+// elideHeld passes over the hole before the first held segment, as elide does. A mark on the way
+// there is of no more use. It reports false if the hole remains.
+func (c *conn) elideHeld(d event.Direction) bool {
+	b := &c.buffers[d]
+	first := b.FirstBytes()
+	if first == nil {
+		return false
+	}
+	hole := b.Hole(first.Seq)
+	if !c.elide(d, hole, first.Time) {
+		return false
+	}
+	b.Miss(hole)
+	return b.Ready()
+}
+
 // hold keeps a segment for later. If there is no room, it releases held segments, oldest first,
 // until this one fits or its turn has come.
 func (c *conn) hold(d event.Direction, p reorder.Segment) {
@@ -131,7 +147,7 @@ func (c *conn) clearHeld() {
 // drain delivers held segments as long as their turn has come.
 func (c *conn) drain(d event.Direction) {
 	b := &c.buffers[d]
-	for b.Ready() {
+	for b.Ready() || c.elideHeld(d) {
 		if d == event.Reply && c.session.State() == session.Paired {
 			if c.session.MustWait() {
 				return

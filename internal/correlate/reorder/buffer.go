@@ -87,6 +87,17 @@ func (b *Buffer) Cost() int { return b.cost }
 // that changes the Buffer.
 func (b *Buffer) First() *Segment { return &b.segments[0] }
 
+// FirstBytes returns the first segment that is not empty; nil if there is none. It is valid until the
+// next call that changes the Buffer.
+func (b *Buffer) FirstBytes() *Segment {
+	for i := range b.segments {
+		if b.segments[i].Len > 0 {
+			return &b.segments[i]
+		}
+	}
+	return nil
+}
+
 // Ready reports whether the first segment begins at the next byte or before.
 func (b *Buffer) Ready() bool {
 	return len(b.segments) > 0 && b.Distance(b.segments[0].Seq) <= 0
