@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -83,6 +84,11 @@ func (o *observer) see(name string) (sighting, error) {
 		s.losses[loss] = int(samples[loss])
 	}
 	return s, nil
+}
+
+// still reports whether nothing was counted between two sightings, and no connection is left.
+func (s sighting) still(later sighting) bool {
+	return later.pool == 0 && maps.Equal(s.commands, later.commands) && maps.Equal(s.losses, later.losses)
 }
 
 // less returns what was counted since an earlier sighting.

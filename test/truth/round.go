@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,8 @@ const (
 	roundTime   = 5 * time.Minute        // what a client may take
 	settleTime  = 15 * time.Second       // what the observers may take to agree with the server: an unreported end is found after 4 to 6 s
 	settlePause = 100 * time.Millisecond // longer than an event may wait in the ring
+	calmTime    = time.Minute            // what they may take to have done with a round that failed
+	calmPause   = time.Second            // in which they count nothing then
 )
 
 // suite is what all rounds share.
@@ -91,10 +94,32 @@ func (s *suite) run(ctx context.Context, server *server, t *transport, c client)
 	for _, i := range r.more {
 		i.stop()
 	}
+	if !allGood(results) {
+		s.calm(server.name)
+	}
 	if err == nil {
 		_ = os.RemoveAll(r.folder) // the folder of a round that failed stays, to be looked into
 	}
 	return results
+}
+
+func allGood(results []result) bool {
+	return !slices.ContainsFunc(results, func(r result) bool { return !r.good() })
+}
+
+// calm waits until the observers have done with a round that failed and whose servers are stopped: what they count of it later
+// would be taken for the next round's. If they cannot be asked, that round says so.
+func (s *suite) calm(name string) {
+	before, err := s.look(name)
+	for deadline := time.Now().Add(calmTime); err == nil && time.Now().Before(deadline); {
+		time.Sleep(calmPause)
+		var now []sighting
+		now, err = s.look(name)
+		if slices.EqualFunc(before, now, sighting.still) {
+			return
+		}
+		before = now
+	}
 }
 
 // begin zeroes the statistics of the server, and has the observers say what they have counted so far.
