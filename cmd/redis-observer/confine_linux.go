@@ -37,7 +37,7 @@ func (o *observer) dropPrivileges() {
 }
 
 // canRunUnprivileged returns nil if the current user can do all that remains: reload the
-// configuration, read the web configuration, and detach the probes.
+// configuration, read the web configuration and certificates, and detach the probes.
 func (o *observer) canRunUnprivileged() error {
 	if o.source.Backend() == kprobeBackend {
 		return errTracefs
@@ -48,6 +48,11 @@ func (o *observer) canRunUnprivileged() error {
 	if client, ok := o.services.api.(*kube.Client); ok {
 		if err := client.CheckToken(); err != nil {
 			return fmt.Errorf("an unprivileged user cannot read the token for the API server again: %w", err)
+		}
+	}
+	for _, file := range o.config.OTLP.TLS.Files() {
+		if err := plainfile.Check(file); err != nil {
+			return fmt.Errorf("an unprivileged user cannot read the certificates for the collector again: %w", err)
 		}
 	}
 	if err := server.CheckWebConfig(o.config.WebConfig); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/export/otlp"
 	"github.com/redis-observer/redis-observer/internal/naming"
 	"github.com/redis-observer/redis-observer/internal/owner"
 	"github.com/redis-observer/redis-observer/internal/page"
@@ -39,6 +40,7 @@ type observer struct {
 	reloader reloader
 	services *services
 	endpoint *server.Server
+	export   *otlp.Exporter // nil without otlp
 	source   capture.Source
 	program  program
 }
@@ -79,6 +81,12 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	}
 	o = &observer{stages: stages, config: c, logger: logger, log: log, program: p}
 	o.recorder.ConfigRead(true, time.Now())
+	named := &servers{}
+	named.set(c)
+	o.export, err = newExport(ctx, c, stages, named, logger)
+	if err != nil {
+		return nil, err
+	}
 	people := page.New(o.recorder.Gather)
 	o.endpoint, err = server.Listen(server.Options{
 		Listen:    c.Listen,
@@ -105,7 +113,7 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 		o.tracker.Guard(gate)
 	}
 	o.services = newServices(o.names, logger)
-	o.reloader = reloader{Loader: load, running: c, text: text, names: o.names, source: o.source, services: o.services, recorder: o.recorder, level: level, logger: logger}
+	o.reloader = reloader{Loader: load, running: c, text: text, names: o.names, source: o.source, services: o.services, servers: named, recorder: o.recorder, level: level, logger: logger}
 	return o, nil
 }
 
@@ -178,6 +186,9 @@ func (o *observer) serve(ctx context.Context) error {
 	o.dropPrivileges()
 	debug.FreeOSMemory() // attaching needs twice the memory of observing, mostly for BTF
 	o.alive.beat()
+	if o.export != nil {
+		o.export.Start(ctx)
+	}
 	o.logger.Info("redis-observer started", "version", version, "backend", o.source.Backend(), "address", o.endpoint.Address(),
 		"client_ports", o.names.ClientPorts(), "server_ports", o.names.ServerPorts())
 	notify(o.logger, ready)
@@ -204,6 +215,11 @@ func (o *observer) stop(closed <-chan error, beside *sync.WaitGroup) error {
 		o.logger.Warn("requests cut off at shutdown", "error", slow)
 	}
 	beside.Wait()
+	if o.export != nil {
+		if late := o.export.Shutdown(ctx); late != nil {
+			o.logger.Warn("the last metrics could not be exported", "error", late)
+		}
+	}
 	stats := o.source.Stats()
 	o.logger.Info("redis-observer stopped", "events", stats.Events, "bytes", stats.Bytes, "lost", stats.Lost)
 	return err

@@ -22,6 +22,7 @@ type reloader struct {
 	names    *naming.Names
 	source   capture.Source
 	services *services
+	servers  *servers
 	recorder *metrics.Recorder
 	level    *slog.LevelVar
 	logger   *slog.Logger
@@ -102,6 +103,7 @@ func (r *reloader) reload(ctx context.Context) error {
 		r.logger.Warn("some changes take effect after a restart", "keys", keys)
 	}
 	r.level.Set(next.Log.Level)
+	r.servers.set(next)
 	r.running, r.text = next, text
 	nudge(r.services.reload)
 	r.logger.Info("configuration reloaded", "client_ports", r.names.ClientPorts(), "server_ports", r.names.ServerPorts())

@@ -133,7 +133,7 @@ func addConfigFlags(cmd *cobra.Command, add func(*pflag.FlagSet, []string)) {
 	cmd.Flags().StringP("config", "c", "", "configuration `file` (default: none, all keys at their defaults)")
 	add(cmd.Flags(), backends())
 	for flag, values := range map[string][]string{
-		"backend": backends(), "log-level": {"debug", "info", "warn", "error"}, "log-format": {config.TextFormat, config.JSONFormat},
+		"backend": backends(), "otlp-protocol": {config.GRPC, config.HTTPProtobuf}, "log-level": {"debug", "info", "warn", "error"}, "log-format": {config.TextFormat, config.JSONFormat},
 	} {
 		if cmd.Flags().Lookup(flag) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // the flag exists

@@ -11,5 +11,6 @@ func (o *observer) sources() metrics.Sources {
 		LookupFailures: o.names.LookupFailures,
 		WatchFailures:  o.names.ServiceFailures,
 		LogDropped:     o.log.dropped,
+		Exports:        o.exportStats(),
 	}
 }

@@ -51,6 +51,7 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 	s.recorder = metrics.New(metrics.Options{
 		Buckets:          c.Metrics.Buckets,
 		NativeHistograms: c.Metrics.NativeHistograms,
+		DurationsByError: semantic(c),
 		Commands:         commands,
 		Style:            c.Metrics.Style(),
 		Identities:       s.counted.Registry(),
@@ -59,6 +60,12 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 		Logger:           logger,
 	})
 	return s, nil
+}
+
+// semantic reports whether metrics are exported by the semantic conventions, which have the durations
+// by error.
+func semantic(c *config.Config) bool {
+	return c.OTLP.Endpoint != "" && c.OTLP.Names == config.SemconvNames
 }
 
 // rulesOf returns the naming rules of a configuration.

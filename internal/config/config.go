@@ -20,6 +20,7 @@ type Config struct {
 	Metrics         Metrics           `mapstructure:"metrics"`
 	ExtraCommands   []string          `mapstructure:"extra_commands"`
 	RenamedCommands map[string]string `mapstructure:"renamed_commands"`
+	OTLP            OTLP              `mapstructure:"otlp"`
 	Log             Log               `mapstructure:"log"`
 }
 
@@ -132,6 +133,14 @@ func Default() *Config {
 		},
 		ExtraCommands:   []string{},
 		RenamedCommands: map[string]string{},
-		Log:             Log{Level: slog.LevelInfo, Format: TextFormat},
+		OTLP: OTLP{
+			Protocol:    HTTPProtobuf,
+			Headers:     Headers{},
+			Interval:    time.Minute,
+			Timeout:     10 * time.Second,
+			Compression: NoCompression,
+			Names:       SemconvNames,
+		},
+		Log: Log{Level: slog.LevelInfo, Format: TextFormat},
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/spelling"
 )
 
+var headersType = reflect.TypeFor[Headers]()
+
 // decodeHook converts the values of YAML, the environment and flags to the types of Config. Weak
 // typing is off, because it silently converts true to 1 and any value to a list; so texts of the
 // environment are parsed here, by target type.
@@ -36,6 +38,8 @@ func decodeHook(from, to reflect.Type, data any) (any, error) {
 		return decodeRole(text)
 	case reflect.TypeFor[slog.Level]():
 		return decodeLevel(text)
+	case headersType:
+		return decodeHeaders(text)
 	}
 	return decodeText(text, to)
 }

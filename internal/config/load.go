@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,12 +19,14 @@ import (
 
 // flagKeys maps flags to the keys that they set.
 var flagKeys = map[string]string{
-	"listen":     "listen",
-	"web-config": "web_config",
-	"backend":    "capture" + delimiter + "backend",
-	"ports":      "ports",
-	"log-level":  "log" + delimiter + "level",
-	"log-format": "log" + delimiter + "format",
+	"listen":        "listen",
+	"web-config":    "web_config",
+	"backend":       "capture" + delimiter + "backend",
+	"ports":         "ports",
+	"otlp-endpoint": "otlp" + delimiter + "endpoint",
+	"otlp-protocol": "otlp" + delimiter + "protocol",
+	"log-level":     "log" + delimiter + "level",
+	"log-format":    "log" + delimiter + "format",
 }
 
 // AddFlags defines the flags that override the file and the environment. backends are those of a
@@ -34,6 +37,8 @@ func AddFlags(flags *pflag.FlagSet, backends []string) {
 	d := Default()
 	flags.String("listen", d.Listen, "listen address of the HTTP endpoint")
 	flags.String("web-config", d.WebConfig, "web configuration file for TLS and basic authentication")
+	flags.String("otlp-endpoint", d.OTLP.Endpoint, "URL of a collector to export metrics to")
+	flags.String("otlp-protocol", d.OTLP.Protocol, "protocol of the collector: grpc or http/protobuf")
 }
 
 // AddSourceFlags defines those of the flags that say what is observed, and how.
@@ -128,6 +133,7 @@ func (l Loader) decode(text []byte) (*Config, error) {
 			return nil, err
 		}
 	}
+	bindStandard(v, l.overrides)
 	config := Default()
 	faults := decodeFaults(v.UnmarshalExact(config, func(c *mapstructure.DecoderConfig) {
 		c.DecodeHook = decodeHook
@@ -139,6 +145,19 @@ func (l Loader) decode(text []byte) (*Config, error) {
 		return nil, errors.Join(faults...)
 	}
 	return config, nil
+}
+
+// overrides reports whether a flag or the variable of a key sets it.
+func (l Loader) overrides(key string) bool {
+	if os.Getenv(Variable(key)) != "" {
+		return true
+	}
+	for name, flagged := range flagKeys {
+		if flagged == key && l.Flags != nil && l.Flags.Changed(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // unreported removes the faults of keys that could not be decoded: they do not hold the value of

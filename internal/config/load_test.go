@@ -127,6 +127,7 @@ func TestPrecedence(t *testing.T) {
 
 func TestEveryKeyHasAVariable(t *testing.T) {
 	webConfig := mustWrite(t, "")
+	certificate, key := mustCertify(t)
 	for variable, value := range map[string]string{
 		"LISTEN": ":21002", "WEB_CONFIG": webConfig, "CAPTURE_BACKEND": "fentry", "CAPTURE_RING_SIZE": "1MiB",
 		"CAPTURE_FLUSH_INTERVAL": "7ms", "CAPTURE_MAX_BYTES_PER_CALL": "4096", "CAPTURE_INTERFACES": "eth0, lo", "CAPTURE_TLS": "off",
@@ -134,6 +135,9 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"RESOLVE_INTERVAL": "5s", "METRICS_BUCKETS": "0.5,1", "METRICS_NATIVE_HISTOGRAMS": "true", "METRICS_COMMAND_NAMES": "redis-py",
 		"METRICS_LABELS": "container_id, systemd_unit", "METRICS_MAX_LABEL_SETS": "7", "METRICS_LABEL_TTL": "2h",
 		"EXTRA_COMMANDS": "a.b", "RENAMED_COMMANDS": "{XGET: get}", "LOG_LEVEL": "error", "LOG_FORMAT": "json",
+		"OTLP_ENDPOINT": "https://c:1", "OTLP_PROTOCOL": "grpc", "OTLP_HEADERS": "a=b", "OTLP_INTERVAL": "2s", "OTLP_TIMEOUT": "3s",
+		"OTLP_COMPRESSION": "gzip", "OTLP_NAMES": "prometheus", "OTLP_TLS_CA_FILE": certificate, "OTLP_TLS_CERT_FILE": certificate,
+		"OTLP_TLS_KEY_FILE": key, "OTLP_TLS_SERVER_NAME": "d",
 	} {
 		t.Setenv("REDIS_OBSERVER_"+variable, value)
 	}
@@ -150,6 +154,10 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		ResolveInterval: 5 * time.Second,
 		Metrics:         Metrics{Buckets: []float64{0.5, 1}, NativeHistograms: true, CommandNames: RedisPyNames, Labels: []string{"container_id", "systemd_unit"}, MaxLabelSets: 7, LabelTTL: 2 * time.Hour},
 		ExtraCommands:   []string{"a.b"}, RenamedCommands: map[string]string{"XGET": "get"},
+		OTLP: OTLP{
+			Endpoint: "https://c:1", Protocol: GRPC, Headers: Headers{"a": "b"}, Interval: 2 * time.Second, Timeout: 3 * time.Second,
+			Compression: Gzip, Names: PrometheusNames, TLS: ClientTLS{CAFile: certificate, CertFile: certificate, KeyFile: key, ServerName: "d"},
+		},
 		Log: Log{Level: slog.LevelError, Format: JSONFormat},
 	}, config)
 }

@@ -50,6 +50,9 @@ func (o origin) of(path string, ofKey bool) string {
 	if leaf != "" && os.Getenv(Variable(leaf)) != "" {
 		return Variable(leaf)
 	}
+	if variable, value := standard(leaf); value != "" {
+		return variable
+	}
 	if o.root == nil {
 		return o.Path
 	}

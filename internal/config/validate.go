@@ -60,6 +60,7 @@ func (c *Config) validate(backends []string) []error {
 	}
 	c.Metrics.validate(&found)
 	validateCommands(c, &found)
+	c.OTLP.validate(&found)
 	if c.Log.Format != TextFormat && c.Log.Format != JSONFormat {
 		found.add("log.format", unknownValue(c.Log.Format, TextFormat, JSONFormat))
 	}

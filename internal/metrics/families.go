@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -48,17 +46,10 @@ func newDurations(options Options) durations {
 	const name = "redis_command_duration_seconds"
 	const help = "Command duration as seen by the application, from the start of its write to the end of its read."
 	labels := with(options.Identities.Labels(), "command")
-	if !options.NativeHistograms {
-		return newClassic(name, help, labels, options.Buckets)
+	if options.NativeHistograms {
+		return newNative(name, help, labels, options.Buckets, options.DurationsByError)
 	}
-	return native{prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:                            name,
-		Help:                            help,
-		Buckets:                         options.Buckets,
-		NativeHistogramBucketFactor:     1.1,
-		NativeHistogramMaxBucketNumber:  160, // limits the memory of a series; beyond it the resolution is halved
-		NativeHistogramMinResetDuration: time.Hour,
-	}, labels)}
+	return newClassic(name, help, labels, options.Buckets)
 }
 
 // register registers all families.

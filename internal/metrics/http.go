@@ -25,3 +25,7 @@ func (r *Recorder) newScrape() http.Handler {
 
 // Gather returns all families, sorted, as in a scrape.
 func (r *Recorder) Gather() ([]*dto.MetricFamily, error) { return r.registry.Gather() }
+
+// GatherByError returns the family of the durations with a further label, error: the prefix of the
+// error reply, why there was no reply, or nothing. It needs Options.DurationsByError.
+func (r *Recorder) GatherByError() ([]*dto.MetricFamily, error) { return r.byError.Gather() }

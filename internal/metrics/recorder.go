@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Buckets          []float64 // upper bounds of the histogram in seconds, increasing
 	NativeHistograms bool      // native buckets beside the classic ones
+	DurationsByError bool      // keep the durations of failures apart, for GatherByError; /metrics has the sums
 	// Commands is the table of the IDs in Exchanges. It must not change, because the IDs of extra
 	// commands differ between tables.
 	Commands *command.Table
@@ -36,6 +37,7 @@ type Options struct {
 type Recorder struct {
 	options  Options
 	registry *prometheus.Registry
+	byError  *prometheus.Registry // nil unless options.DurationsByError
 	families *families
 
 	// series are indexed by the slot of the identity, nil before its first Exchange. The slice is
@@ -79,6 +81,10 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 	r.registry.MustRegister(info, r.configReloaded, r.configTime,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.families.register(r.registry)
+	if options.DurationsByError {
+		r.byError = prometheus.NewRegistry()
+		r.byError.MustRegister(r.families.durations.byFailure())
+	}
 	return r
 }
 
@@ -117,7 +123,7 @@ func (r *Recorder) Record(e *session.Exchange) {
 		series.fail(n)
 	}
 	if e.Duration >= 0 {
-		series.duration.observe(e.Duration, e.Count)
+		series.observe(e)
 	}
 }
 

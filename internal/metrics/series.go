@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,25 +64,66 @@ type commandSeries struct {
 	errors       prometheus.Counter
 	errorReplies reasonSeries
 	duration     observer
+	failed       *failedDurations // nil unless durations are kept by error
 	sum          *sum
 }
 
 // newCommandSeries creates both statuses at 0, so that rate() includes the first error.
 func newCommandSeries(s *identitySeries, label string) *commandSeries {
 	f := s.recorder.families
-	return &commandSeries{
+	series := &commandSeries{
 		success:      f.commands.WithLabelValues(with(s.values, label, "success")...),
 		failure:      f.commands.WithLabelValues(with(s.values, label, "error")...),
 		errors:       f.errors.WithLabelValues(with(s.values, label)...),
 		errorReplies: reasonSeries{vec: f.errorReplies, values: with(s.values, label), label: prefixLabel},
-		duration:     f.durations.of(s, label),
+		duration:     f.durations.of(s, label, ""),
 		sum:          f.sums.of(s, label),
 	}
+	if s.recorder.options.DurationsByError {
+		series.failed = &failedDurations{series: s, command: label}
+	}
+	return series
 }
 
 // with returns the labels of an identity, or their values, followed by further ones.
 func with(labels []string, further ...string) []string {
 	return slices.Concat(labels, further)
+}
+
+// observe records the duration of an Exchange.
+func (s *commandSeries) observe(e *session.Exchange) {
+	if s.failed != nil && e.Outcome != session.Success {
+		s.failed.of(e).observe(e.Duration, e.Count)
+		return
+	}
+	s.duration.observe(e.Duration, e.Count)
+}
+
+// failedDurations are the durations of the failures of one command of one identity, each apart.
+type failedDurations struct {
+	series  *identitySeries
+	command string
+	cached  sync.Map // of observers, by uint8, which takes no allocation
+}
+
+// ofReason is the bit of a key of failedDurations that tells reasons from error prefixes.
+const ofReason = 1 << 7
+
+func (f *failedDurations) of(e *session.Exchange) observer {
+	key := uint8(e.Prefix)
+	if e.Outcome == session.Unanswered {
+		key = uint8(e.Reason) | ofReason
+	}
+	if found, ok := f.cached.Load(key); ok {
+		return found.(observer)
+	}
+	failure := e.Prefix.String()
+	if e.Outcome == session.Unanswered {
+		failure = e.Reason.String()
+	}
+	added := f.series.recorder.families.durations.of(f.series, f.command, failure)
+	f.cached.Store(key, added)
+	return added
 }
 
 func (s *commandSeries) fail(n float64) {

@@ -23,6 +23,7 @@ type Sources struct {
 	WatchFailures  func() map[string]uint64 // failed watches of Services, by Service
 	LogDropped     func() uint64            // dropped log lines
 	Labels         func() LabelStats        // sets of label values, if there are further labels
+	Exports        func() ExportStats       // exports by OTLP, if there are any
 }
 
 // Watch adds sources to the metrics. Call it once.
@@ -73,6 +74,7 @@ var watchedDescs = []*prometheus.Desc{
 	tlsSearchingDesc, tlsLibrariesDesc, tlsLooksDesc, tlsPassedOverDesc,
 	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc, watchFailuresDesc, logDroppedDesc,
 	labelSetsDesc, labelOverflowDesc, labelUnknownDesc,
+	exportsDesc, lastExportDesc,
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -121,6 +123,9 @@ func (w *watched) Collect(out chan<- prometheus.Metric) {
 	}
 	if w.Labels != nil {
 		collectLabels(out, w.Labels())
+	}
+	if w.Exports != nil {
+		collectExports(out, w.Exports())
 	}
 	if w.LookupFailures != nil {
 		for host, failures := range w.LookupFailures() {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -37,8 +38,9 @@ const (
 
 // sum is what was summed of one command of one identity.
 type sum struct {
-	labels []string // their values
-	values [summed]atomic.Uint64
+	labels  []string // their values
+	created time.Time
+	values  [summed]atomic.Uint64
 }
 
 var _ prometheus.Collector = (*sums)(nil)
@@ -64,7 +66,7 @@ func (s *sums) of(i *identitySeries, command string) *sum {
 	defer s.mu.Unlock()
 	key := seriesKey{i.id, command}
 	if s.children[key] == nil {
-		s.children[key] = &sum{labels: with(i.values, command)}
+		s.children[key] = &sum{labels: with(i.values, command), created: time.Now()}
 	}
 	return s.children[key]
 }
@@ -90,7 +92,7 @@ func (s *sums) Collect(out chan<- prometheus.Metric) {
 	for _, child := range s.children {
 		for i := range child.values {
 			if n := child.values[i].Load(); n > 0 || i < nilReplies {
-				counter(out, s.descs[i], n, child.labels...)
+				out <- prometheus.MustNewConstMetricWithCreatedTimestamp(s.descs[i], prometheus.CounterValue, float64(n), child.created, child.labels...)
 			}
 		}
 	}

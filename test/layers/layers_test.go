@@ -57,9 +57,11 @@ var layers = map[string][]string{
 		"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/correlate/session", "internal/event",
 		"internal/identity", "internal/parser",
 	},
-	"internal/page":   {"internal/report"},
-	"internal/server": {"internal/plainfile"},
-	"internal/top":    {"internal/report"},
+	"internal/export/otlp":          {"internal/plainfile"},
+	"internal/export/otlp/otlptest": {},
+	"internal/page":                 {"internal/report"},
+	"internal/server":               {"internal/plainfile"},
+	"internal/top":                  {"internal/report"},
 }
 
 // libraries lists who may reach what of others, directly or by others.
@@ -71,6 +73,8 @@ var libraries = map[string][]string{
 	"charm.land":                             {"internal/top"},
 	"github.com/charmbracelet":               {"internal/top"},
 	"github.com/google/gopacket":             {"internal/capture/capturetest"},
+	"go.opentelemetry.io":                    {"internal/export/otlp", "internal/export/otlp/otlptest"},
+	"google.golang.org/grpc":                 {"internal/export/otlp", "internal/export/otlp/otlptest"},
 	"github.com/gopacket/gopacket": {
 		"internal/capture", "internal/capture/packet", "internal/capture/packet/afpacket", "internal/capture/packet/frame",
 	},

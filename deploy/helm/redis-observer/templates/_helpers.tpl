@@ -88,3 +88,11 @@ httpGet:
 {{- end -}}
 {{- $found | uniq | sortAlpha | join " " -}}
 {{- end -}}
+
+{{- /* Port of the collector that metrics are exported to, empty without one. */ -}}
+{{- define "redis-observer.collectorPort" -}}
+{{- with ((.Values.config).otlp).endpoint -}}
+{{- $url := urlParse . -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- end -}}
+{{- end -}}

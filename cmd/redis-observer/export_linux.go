@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"github.com/redis-observer/redis-observer/internal/address"
+	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/export/otlp"
+	"github.com/redis-observer/redis-observer/internal/metrics"
+)
+
+// newExport returns the exporter of the configuration, nil if there is none. It does not export yet.
+func newExport(ctx context.Context, c *config.Config, s *stages, servers *servers, logger *slog.Logger) (*otlp.Exporter, error) {
+	o := &c.OTLP
+	if o.Endpoint == "" {
+		return nil, nil
+	}
+	options := otlp.Options{
+		Endpoint: o.Endpoint,
+		GRPC:     o.Protocol == config.GRPC,
+		Headers:  o.Headers,
+		Interval: o.Interval,
+		Timeout:  min(o.Timeout, o.Interval),
+		Gzip:     o.Compression == config.Gzip,
+		Version:  version,
+		Gather:   s.recorder.Gather,
+		Logger:   logger,
+	}
+	if endpoint, err := url.Parse(o.Endpoint); err == nil && strings.EqualFold(endpoint.Scheme, "https") {
+		secure, err := exportTLS(o.TLS)
+		if err != nil {
+			return nil, err
+		}
+		options.TLS = secure
+	}
+	if semantic(c) {
+		options.Semconv = &otlp.Semconv{
+			GatherByError: s.recorder.GatherByError,
+			Operation:     operations(s.commands, c.Metrics.Style()),
+			Server:        servers.of,
+		}
+	}
+	return otlp.New(ctx, options)
+}
+
+func exportTLS(files config.ClientTLS) (*tls.Config, error) {
+	return otlp.TLS(otlp.Files{CA: files.CAFile, Certificate: files.CertFile, Key: files.KeyFile}, files.ServerName)
+}
+
+// exportStats returns the counters of the exports, nil if there are none.
+func (o *observer) exportStats() func() metrics.ExportStats {
+	if o.export == nil {
+		return nil
+	}
+	return func() metrics.ExportStats { return metrics.ExportStats(o.export.Stats()) }
+}
+
+// operations returns the function from labels to commands as they are written: CONFIG GET. A label
+// that several commands have stays, in capitals.
+func operations(commands *command.Table, style command.Style) func(string) string {
+	names := map[string]string{}
+	for id := range command.ID(commands.Count()) {
+		label := commands.Label(id, style)
+		name := strings.ToUpper(strings.ReplaceAll(commands.Wire(id), "|", " "))
+		if _, shared := names[label]; shared {
+			name = strings.ToUpper(label)
+		}
+		names[label] = name
+	}
+	names[commands.Label(command.Other, style)] = "_OTHER" // as the conventions call what is not in a list
+	return func(label string) string { return names[label] }
+}
+
+// servers are the addresses of names that have just one. They change with a reload.
+type servers struct {
+	byName atomic.Pointer[map[string]address.Address]
+}
+
+// set takes the names of a configuration.
+func (s *servers) set(c *config.Config) {
+	byName := map[string]address.Address{}
+	several := map[string]bool{c.DefaultName: true} // the name of whatever has no other
+	for _, endpoint := range c.Endpoints {
+		for _, a := range endpoint.Addresses {
+			if _, found := byName[endpoint.Name]; found || !single(a) {
+				several[endpoint.Name] = true
+			}
+			byName[endpoint.Name] = a
+		}
+	}
+	for name := range several {
+		delete(byName, name)
+	}
+	s.byName.Store(&byName)
+}
+
+// single reports whether an address is one server's.
+func single(a address.Address) bool {
+	if a.Path != "" {
+		return true
+	}
+	return a.Ports.Single() && (a.Host != "" || a.Service != "" || a.Prefix.IsValid() && a.Prefix.IsSingleIP())
+}
+
+// of returns the address of a name and its port. See otlp.Semconv.
+func (s *servers) of(name string) (host string, port int) {
+	a, found := (*s.byName.Load())[name]
+	if !found {
+		return "", 0
+	}
+	port = int(a.Ports.First)
+	switch {
+	case a.Path != "":
+		return a.Path, 0
+	case a.Service != "":
+		space, service, _ := strings.Cut(a.Service, "/")
+		return service + "." + space + ".svc", port
+	case a.Host != "":
+		return a.Host, port
+	}
+	return a.Prefix.Addr().String(), port
+}
