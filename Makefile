@@ -147,6 +147,11 @@ deploy-check: ## check container, manifests, chart, unit, dashboard and alerts, 
 	./test/install.sh redis
 	cd test/deploy && REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -timeout 10m .
 
+.PHONY: otlp-check
+otlp-check: ## compare what arrives by OTLP at the Collector's receiver and at a Prometheus with /metrics (as root)
+	./test/install.sh redis
+	cd test/otlp && REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -timeout 30m .
+
 .PHONY: release
 release: ## build binaries, archives, packages, image, chart, bills of materials and checksums into dist
 	cd release && $(GO) run . -output ../dist
