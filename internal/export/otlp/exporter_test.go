@@ -162,7 +162,7 @@ func TestShutdown(t *testing.T) {
 func TestManySeries(t *testing.T) {
 	protocols(t, func(t *testing.T, grpc bool) {
 		identities := identity.NewRegistry("name")
-		for i := range 30 {
+		for i := range 10 {
 			identities.Intern("a rather long logical name, as long as they get, number " + string(rune('a'+i%26)) + big.NewInt(int64(i)).String())
 		}
 		r := metrics.New(metrics.Options{
@@ -178,10 +178,10 @@ func TestManySeries(t *testing.T) {
 		options := testOptions(r, "http://"+c.Address, grpc)
 		options.Interval, options.Timeout, options.Semconv = time.Second, 20*time.Second, testSemconv(r)
 		mustStart(t, options)
-		c.Within(t, soon, func() bool { return c.Sum("db.client.operation.duration_count") == 30*60 }, "all series arrive")
+		c.Within(t, soon, func() bool { return c.Sum("db.client.operation.duration_count") == 10*60 }, "all series arrive")
 		t.Logf("greatest request: %d bytes", c.MaxSize())
 		assert.Less(t, c.MaxSize(), 1<<20)
-		assert.Greater(t, c.Requests(), 5)
+		assert.Greater(t, c.Requests(), 3)
 	})
 }
 
