@@ -75,7 +75,7 @@ func (e *Exporter) Start(ctx context.Context) {
 // Shutdown exports a last time, if it has begun, and ends. It returns when ctx ends at the latest.
 func (e *Exporter) Shutdown(ctx context.Context) error {
 	if e.provider == nil {
-		return e.exporter.Exporter.Shutdown(ctx)
+		return e.exporter.Shutdown(ctx)
 	}
 	return e.provider.Shutdown(ctx)
 }

@@ -288,7 +288,7 @@ func (pairs) Encode(attributes attribute.Iterator) string {
 	var list []string
 	for attributes.Next() {
 		a := attributes.Attribute()
-		list = append(list, string(a.Key)+"="+a.Value.Emit())
+		list = append(list, string(a.Key)+"="+a.Value.String())
 	}
 	slices.Sort(list)
 	return "{" + strings.Join(list, ",") + "}"
