@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -123,7 +124,8 @@ networkPolicy: {create: true, from: [{namespaceSelector: {matchLabels: {name: mo
 	container := pod.Containers[0]
 	assert.Equal(t, "ghcr.io/redis-observer/redis-observer@"+digest, container.Image)
 	assert.Equal(t, "--log-level=debug", container.Args[len(container.Args)-1])
-	assert.Equal(t, "kprobe", container.Env[0].Value)
+	assert.Equal(t, "spec.nodeName", container.Env[0].ValueFrom.FieldRef.FieldPath)
+	assert.Equal(t, "kprobe", container.Env[1].Value)
 	assert.Equal(t, "tracing", pod.Volumes[1].Name)
 	assert.Equal(t, "/sys/kernel/tracing", container.VolumeMounts[1].MountPath)
 	assert.Equal(t, "system-node-critical", pod.PriorityClassName)
@@ -140,6 +142,22 @@ networkPolicy: {create: true, from: [{namespaceSelector: {matchLabels: {name: mo
 	assert.Equal(t, all["DaemonSet"].(*apps.DaemonSet).Spec.Selector.MatchLabels, policy.PodSelector.MatchLabels)
 	assert.Equal(t, "metrics", policy.Ingress[0].Ports[0].Port.String())
 	assert.Len(t, policy.Ingress[0].From, 1)
+}
+
+// The network policy lets the observer reach its collector, at the port of the URL or that of the scheme.
+func TestChartCollector(t *testing.T) {
+	for endpoint, port := range map[string]int{
+		"http://collector:4318/v1/metrics": 4318, "https://collector": 443, "http://collector/": 80, "http://[fd00::7]:4317": 4317, "http://[fd00::7]": 80, "": 0,
+	} {
+		all := mustTemplate(t, fmt.Sprintf("{networkPolicy: {create: true}, config: {otlp: {endpoint: %q}}}", endpoint))
+		ports := all["NetworkPolicy"].(*networking.NetworkPolicy).Spec.Egress[0].Ports[2:]
+		if port == 0 {
+			assert.Empty(t, ports)
+			continue
+		}
+		require.Len(t, ports, 1, endpoint)
+		assert.Equal(t, port, ports[0].Port.IntValue(), endpoint)
+	}
 }
 
 func TestChartDashboard(t *testing.T) {
