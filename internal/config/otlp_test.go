@@ -1,30 +1,21 @@
 package config
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // mustCertify writes a certificate and its key, and returns their paths.
 func mustCertify(t *testing.T) (certificate, key string) {
 	t.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	c, err := kit.NewCertificate(t.TempDir())
 	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	require.NoError(t, err)
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	return mustWrite(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))),
-		mustWrite(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})))
+	return c.File, c.Key
 }
 
 func TestOTLP(t *testing.T) {

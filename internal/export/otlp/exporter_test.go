@@ -2,17 +2,11 @@ package otlp
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
 	"math/big"
 	"net"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -24,6 +18,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/export/otlp/otlptest"
 	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/metrics"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 const soon = 30 * time.Second
@@ -185,48 +180,34 @@ func TestManySeries(t *testing.T) {
 	})
 }
 
-// mustCertify writes a certificate for 127.0.0.1 that signs itself, and its key.
-func mustCertify(t *testing.T) (certificate, key string, pair tls.Certificate) {
+// mustCertify writes a certificate, for both ends.
+func mustCertify(t *testing.T) kit.Certificate {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certificate, err := kit.NewCertificate(t.TempDir())
 	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"collector.example"},
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	require.NoError(t, err)
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	directory := t.TempDir()
-	certificate, key = filepath.Join(directory, "tls.crt"), filepath.Join(directory, "tls.key")
-	require.NoError(t, os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), 0o600))
-	pair, err = tls.LoadX509KeyPair(certificate, key)
-	require.NoError(t, err)
-	return certificate, key, pair
+	return certificate
 }
 
 // Both ends prove who they are. An unknown collector gets nothing.
 func TestTLS(t *testing.T) {
 	protocols(t, func(t *testing.T, grpc bool) {
-		certificate, key, pair := mustCertify(t)
-		clients := x509.NewCertPool()
-		clients.AddCert(mustParse(t, pair))
+		certificate := mustCertify(t)
+		pair, err := tls.LoadX509KeyPair(certificate.File, certificate.Key)
+		require.NoError(t, err)
 		c := otlptest.Start(t, grpc, "", &tls.Config{
-			Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients, NextProtos: []string{"h2", "http/1.1"},
+			Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: certificate.ClientConfig().RootCAs,
+			NextProtos: []string{"h2", "http/1.1"},
 		})
 		r := mustRecord(false, false)
 		options := testOptions(r, "https://"+c.Address, grpc)
 		options.Timeout = 5 * time.Second
-		var err error
 		options.TLS, err = TLS(Files{}, "")
 		require.NoError(t, err)
 		stranger := mustStart(t, options)
 		c.Within(t, soon, func() bool { return stranger.Stats().Results[failed]+stranger.Stats().Results[timedOut] > 0 }, "the result counts")
 		assert.Zero(t, c.Requests())
 
-		options.TLS, err = TLS(Files{certificate, certificate, key}, "collector.example")
+		options.TLS, err = TLS(Files{certificate.File, certificate.File, certificate.Key}, "localhost")
 		require.NoError(t, err)
 		mustStart(t, options)
 		c.Within(t, soon, func() bool { return c.Sum("redis_commands_total", "command=get", "status=success") == 1200 }, "the commands arrive")
@@ -237,18 +218,11 @@ func TestTLS(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func mustParse(t *testing.T, pair tls.Certificate) *x509.Certificate {
-	t.Helper()
-	parsed, err := x509.ParseCertificate(pair.Certificate[0])
-	require.NoError(t, err)
-	return parsed
-}
-
 // Variables of the specification that the configuration has not taken have no effect.
 func TestVariablesOfTheSDKAreIgnored(t *testing.T) {
-	certificate, key, _ := mustCertify(t)
+	certificate := mustCertify(t)
 	for name, value := range map[string]string{
-		"ENDPOINT": "https://192.0.2.1:1", "HEADERS": "x-other=1", "CERTIFICATE": certificate, "CLIENT_CERTIFICATE": certificate, "CLIENT_KEY": key,
+		"ENDPOINT": "https://192.0.2.1:1", "HEADERS": "x-other=1", "CERTIFICATE": certificate.File, "CLIENT_CERTIFICATE": certificate.File, "CLIENT_KEY": certificate.Key,
 		"COMPRESSION": "gzip", "TIMEOUT": "1", "METRICS_TEMPORALITY_PREFERENCE": "delta", "INSECURE": "false",
 	} {
 		t.Setenv("OTEL_EXPORTER_OTLP_"+name, value)
