@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -33,7 +32,7 @@ func newExport(ctx context.Context, c *config.Config, s *stages, servers *server
 		Logger:   logger,
 	}
 	if endpoint, err := url.Parse(o.Endpoint); err == nil && strings.EqualFold(endpoint.Scheme, "https") {
-		secure, err := exportTLS(o.TLS)
+		secure, err := o.TLS.Config()
 		if err != nil {
 			return nil, err
 		}
@@ -47,10 +46,6 @@ func newExport(ctx context.Context, c *config.Config, s *stages, servers *server
 		}
 	}
 	return otlp.New(ctx, options)
-}
-
-func exportTLS(files config.ClientTLS) (*tls.Config, error) {
-	return otlp.TLS(otlp.Files{CA: files.CAFile, Certificate: files.CertFile, Key: files.KeyFile}, files.ServerName)
 }
 
 // exportStats returns the counters of the exports, nil if there are none.

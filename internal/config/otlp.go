@@ -133,12 +133,8 @@ func (t *ClientTLS) validate(found *faultList, plain bool) {
 		return
 	}
 	if t.CAFile != "" {
-		pem, err := plainfile.Read(t.CAFile)
-		switch {
-		case err != nil:
+		if _, err := t.authorities(); err != nil {
 			found.add("otlp.tls.ca_file", &Fault{Cause: err.Error(), Allowed: "allowed the path of certificates in PEM"})
-		case !x509.NewCertPool().AppendCertsFromPEM(pem):
-			found.add("otlp.tls.ca_file", &Fault{Cause: t.CAFile + " has no certificate", Allowed: "allowed the path of certificates in PEM"})
 		}
 	}
 	switch {
@@ -148,24 +144,67 @@ func (t *ClientTLS) validate(found *faultList, plain bool) {
 	case t.CertFile == "":
 		found.add("otlp.tls.key_file", &Fault{Cause: "has no certificate", Allowed: "name the certificate by otlp.tls.cert_file"})
 	default:
-		found.add("otlp.tls.cert_file", t.pairFault())
+		if _, err := t.pair(); err != nil {
+			found.add("otlp.tls.cert_file", &Fault{Cause: err.Error(), Allowed: "allowed a certificate and its key in PEM"})
+		}
 	}
 }
 
-func (t *ClientTLS) pairFault() *Fault {
-	const allowed = "allowed a certificate and its key in PEM"
+// Config returns the configuration of connections. The certificate of the client is read again for
+// each connection, because it may have been renewed.
+func (t *ClientTLS) Config() (*tls.Config, error) {
+	config := &tls.Config{ServerName: t.ServerName, MinVersion: tls.VersionTLS12}
+	if t.CAFile != "" {
+		pool, err := t.authorities()
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = pool
+	}
+	if t.CertFile != "" {
+		pair := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := t.pair()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", t.CertFile, err)
+			}
+			return pair, nil
+		}
+		if _, err := pair(nil); err != nil {
+			return nil, err
+		}
+		config.GetClientCertificate = pair
+	}
+	return config, nil
+}
+
+// authorities reads the certificates that may sign the server's.
+func (t *ClientTLS) authorities() (*x509.CertPool, error) {
+	pem, err := plainfile.Read(t.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s has no certificate", t.CAFile)
+	}
+	return pool, nil
+}
+
+// pair reads the certificate of the client and its key.
+func (t *ClientTLS) pair() (*tls.Certificate, error) {
 	certificate, err := plainfile.Read(t.CertFile)
 	if err != nil {
-		return &Fault{Cause: err.Error(), Allowed: allowed}
+		return nil, err
 	}
 	key, err := plainfile.Read(t.KeyFile)
 	if err != nil {
-		return &Fault{Cause: err.Error(), Allowed: allowed}
+		return nil, err
 	}
-	if _, err := tls.X509KeyPair(certificate, key); err != nil {
-		return &Fault{Cause: err.Error(), Allowed: allowed}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return &pair, nil
 }
 
 // Files returns the files that belong to the connections.

@@ -57,7 +57,7 @@ var layers = map[string][]string{
 		"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/correlate/session", "internal/event",
 		"internal/identity", "internal/parser",
 	},
-	"internal/export/otlp":          {"internal/plainfile"},
+	"internal/export/otlp":          {},
 	"internal/export/otlp/otlptest": {},
 	"internal/page":                 {"internal/report"},
 	"internal/server":               {"internal/plainfile"},

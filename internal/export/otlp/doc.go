@@ -8,7 +8,6 @@
 // no part in it, and no second set of counters exists. All numbers are cumulative: an export that
 // fails is made good by the next one.
 //
-// New reads files and checks options, and starts nothing. Start begins to export, in one goroutine.
-// Nothing of this package waits for a collector but that goroutine and Shutdown, which ends with
-// its context.
+// New checks options, and starts nothing. Start begins to export, in one goroutine. Nothing of this
+// package waits for a collector but that goroutine and Shutdown, which ends with its context.
 package otlp

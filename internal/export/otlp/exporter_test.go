@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/export/otlp/otlptest"
 	"github.com/redis-observer/redis-observer/internal/identity"
@@ -201,20 +202,20 @@ func TestTLS(t *testing.T) {
 		r := mustRecord(false, false)
 		options := testOptions(r, "https://"+c.Address, grpc)
 		options.Timeout = 5 * time.Second
-		options.TLS, err = TLS(Files{}, "")
+		options.TLS, err = (&config.ClientTLS{}).Config()
 		require.NoError(t, err)
 		stranger := mustStart(t, options)
 		c.Within(t, soon, func() bool { return stranger.Stats().Results[failed]+stranger.Stats().Results[timedOut] > 0 }, "the result counts")
 		assert.Zero(t, c.Requests())
 
-		options.TLS, err = TLS(Files{certificate.File, certificate.File, certificate.Key}, "localhost")
+		options.TLS, err = (&config.ClientTLS{CAFile: certificate.File, CertFile: certificate.File, KeyFile: certificate.Key, ServerName: "localhost"}).Config()
 		require.NoError(t, err)
 		mustStart(t, options)
 		c.Within(t, soon, func() bool { return c.Sum("redis_commands_total", "command=get", "status=success") == 1200 }, "the commands arrive")
 	})
-	_, err := TLS(Files{CA: "/nonexistent"}, "")
+	_, err := (&config.ClientTLS{CAFile: "/nonexistent"}).Config()
 	assert.ErrorIs(t, err, os.ErrNotExist)
-	_, err = TLS(Files{Certificate: "/nonexistent", Key: "/nonexistent"}, "")
+	_, err = (&config.ClientTLS{CertFile: "/nonexistent", KeyFile: "/nonexistent"}).Config()
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
