@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -57,24 +58,29 @@ func TestManyMappings(t *testing.T) {
 
 // What hangs is remembered, a few of these are allowed, and a late result is discarded.
 func TestWithin(t *testing.T) {
-	s := &stuck{on: map[any]struct{}{}}
-	release, discarded := make(chan struct{}), make(chan int, mostStuck)
-	hang := func(on any) error {
-		_, err := within(s, on, time.Now().Add(time.Millisecond), func() (int, error) { <-release; return 7, nil }, func(n int) { discarded <- n })
-		return err
-	}
-	for on := range mostStuck {
-		require.ErrorIs(t, hang(on), errStuck)
-		if on < mostStuck-1 {
-			require.ErrorIs(t, hang(on), errStuck, "it is remembered")
+	synctest.Test(t, func(t *testing.T) {
+		s := &stuck{on: map[any]struct{}{}}
+		release, discarded := make(chan struct{}), make(chan int, mostStuck)
+		hang := func(on any) error {
+			_, err := within(s, on, time.Now().Add(time.Second), func() (int, error) { <-release; return 7, nil }, func(n int) { discarded <- n })
+			return err
 		}
-	}
-	require.ErrorIs(t, hang("another"), errManyStuck)
-	close(release)
-	for range mostStuck {
-		assert.Equal(t, 7, <-discarded)
-	}
-	require.Eventually(t, func() bool { return hang("another") == nil }, 10*time.Second, time.Millisecond)
+		for on := range mostStuck {
+			require.ErrorIs(t, hang(on), errStuck)
+			if on < mostStuck-1 {
+				require.ErrorIs(t, hang(on), errStuck, "it is remembered")
+			}
+		}
+		require.ErrorIs(t, hang("another"), errManyStuck)
+		close(release)
+		for range mostStuck {
+			assert.Equal(t, 7, <-discarded)
+		}
+		synctest.Wait() // until it is forgotten
+		require.NoError(t, hang("another"))
+		_, err := within(s, "late", time.Now(), func() (int, error) { return 7, nil }, nil)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "no time is left to begin")
+	})
 }
 
 // If the attaching process hangs, the observer gives it up.
