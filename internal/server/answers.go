@@ -72,7 +72,10 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer a.release(one)
-	made.send(w, func() { a.move(one) })
+	made.send(w, func() {
+		a.move(one)
+		progress(r, 0)
+	})
 }
 
 // cutter returns a function that ends the writing of a response, and one that reports whether the

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -18,12 +19,12 @@ import (
 
 func peerNumber(i int) netip.Prefix { return peerOf(fmt.Sprintf("10.0.%d.%d:1", i/256, i%256)) }
 
-// mustFill returns a full listener, with one connection per peer, oldest first.
+// mustFill returns a full listener, with one connection per peer, oldest first, all settled.
 func mustFill(now time.Time, each func(i int, g *limitedConn)) (*limitedListener, []*limitedConn) {
 	c := newLimitedListener(nil, nil)
 	all := make([]*limitedConn, maxConnections)
 	for i := range all {
-		all[i] = &limitedConn{Conn: &net.TCPConn{}, listener: c, peer: peerNumber(i), since: now.Add(time.Duration(i-maxConnections) * time.Millisecond)}
+		all[i] = &limitedConn{Conn: &net.TCPConn{}, listener: c, peer: peerNumber(i), since: now.Add(time.Duration(i-maxConnections)*time.Millisecond - settleTime)}
 		each(i, all[i])
 		c.conns[all[i]] = struct{}{}
 	}
@@ -57,6 +58,8 @@ func TestVictim(t *testing.T) {
 			}
 		})
 		assert.Same(t, all[50], c.victim(now))
+		all[50].since = now.Add(1 - settleTime)
+		assert.Same(t, all[51], c.victim(now), "net/http may hold the end of the response")
 	})
 	t.Run("the peer with the most", func(t *testing.T) {
 		c, all := mustFill(now, func(i int, g *limitedConn) { answered(g) })
@@ -135,11 +138,41 @@ func TestUnreadResponseIsNotIdle(t *testing.T) {
 	n, err := io.Copy(io.Discard, response.Body)
 	require.NoError(t, err)
 	assert.EqualValues(t, sendBuffer/2, n)
-	require.Eventually(t, read.idle, 30*time.Second, time.Millisecond)
-	assert.False(t, unread.idle())
+	require.Eventually(t, func() bool { return read.idle(time.Now()) }, 30*time.Second, time.Millisecond)
+	assert.False(t, unread.idle(time.Now()))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	assert.Same(t, read, c.victim(time.Now()), "though the other is older")
+}
+
+// A reader that takes its page piece by piece is evicted after those that wait longer.
+func TestProgressOfReader(t *testing.T) {
+	now := time.Now()
+	c, all := mustFill(now, func(_ int, g *limitedConn) { g.asked, g.busy = true, 1 })
+	page := bounded(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 2*pieceSize)) }))
+	taken := 0
+	writer := pieceWriter{httptest.NewRecorder(), func() {
+		expected := all[0]
+		if taken++; taken > 1 {
+			expected = all[1]
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		assert.Same(t, expected, c.victim(now), "before piece %d", taken)
+	}}
+	page.ServeHTTP(writer, httptest.NewRequestWithContext(withConn(t.Context(), all[0]), http.MethodGet, "/metrics", nil))
+	assert.Equal(t, 2, taken)
+}
+
+type pieceWriter struct {
+	http.ResponseWriter
+	before func()
+}
+
+// Write implements http.ResponseWriter.
+func (w pieceWriter) Write(b []byte) (int, error) {
+	w.before()
+	return w.ResponseWriter.Write(b)
 }
 
 func TestLossesAreBounded(t *testing.T) {

@@ -25,6 +25,7 @@ const (
 	maxNewcomers   = 25 // connections without a request that are safe from eviction
 	sendBuffer     = 64 << 10
 	unackedTimeout = 30 * time.Second // for sent bytes without acknowledgement
+	settleTime     = time.Second      // after a handler, for the end of a response that net/http still buffers
 )
 
 // listen binds an address. Its connections, including those not accepted yet, have bounded buffers
@@ -62,7 +63,7 @@ type limitedConn struct {
 	peer     netip.Prefix
 	asked    bool      // has sent a request
 	busy     int       // requests in progress
-	since    time.Time // time of the last response, or of accept
+	since    time.Time // time of accept, or of the last progress of a request
 }
 
 func newLimitedListener(listener net.Listener, logger *slog.Logger) *limitedListener {
@@ -82,7 +83,7 @@ func (c *limitedListener) Accept() (net.Conn, error) {
 	if len(c.conns) >= maxConnections {
 		victim = c.victim(now)
 		delete(c.conns, victim)
-		if !victim.idle() { // otherwise it has its response
+		if !victim.idle(now) { // otherwise it has its response
 			c.evicted.add(victim.peer, now)
 		}
 	}
@@ -129,7 +130,7 @@ func (c *limitedListener) victim(now time.Time) *limitedConn {
 	var worst *limitedConn
 	var low standing
 	for g := range c.conns {
-		s := g.standing(newcomers, places[g.peer], most)
+		s := g.standing(now, newcomers, places[g.peer], most)
 		if worst == nil || cmp.Or(
 			cmp.Compare(low.kind, s.kind),
 			cmp.Compare(s.places, low.places),
@@ -141,14 +142,14 @@ func (c *limitedListener) victim(now time.Time) *limitedConn {
 	return worst
 }
 
-func (g *limitedConn) standing(newcomers, places, most int) standing {
+func (g *limitedConn) standing(now time.Time, newcomers, places, most int) standing {
 	s := standing{kind: established, places: places}
 	switch {
 	case !g.asked && newcomers > maxNewcomers:
 		s.kind = surplus
 	case !g.asked:
 		s.kind = newcomer
-	case g.idle():
+	case g.idle(now):
 		s.idle = 1
 		if places == most {
 			s.kind = idle
@@ -158,7 +159,9 @@ func (g *limitedConn) standing(newcomers, places, most int) standing {
 }
 
 // idle returns whether the connection has its response and awaits the next request.
-func (g *limitedConn) idle() bool { return g.asked && g.busy == 0 && !g.unread() }
+func (g *limitedConn) idle(now time.Time) bool {
+	return g.asked && g.busy == 0 && now.Sub(g.since) >= settleTime && !g.unread()
+}
 
 // unread returns whether the peer's kernel has not acknowledged all of the response. An abort would
 // discard the rest, after the handler has returned.
@@ -241,15 +244,19 @@ func evictionsOf(r *http.Request) int {
 // busy marks connections with a request in progress.
 func busy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if g := connOf(r); g != nil {
-			g.serving(1)
-			defer g.serving(-1)
-		}
+		progress(r, 1)
+		defer progress(r, -1)
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (g *limitedConn) serving(change int) {
+// progress records that a request begins (1), ends (-1), or that its peer took a piece of the
+// response (0): a reader at work is evicted after those that stall.
+func progress(r *http.Request, change int) {
+	g := connOf(r)
+	if g == nil {
+		return
+	}
 	g.listener.mu.Lock()
 	defer g.listener.mu.Unlock()
 	g.asked = true
