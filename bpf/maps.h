@@ -177,12 +177,22 @@ struct {
 	__type(value, struct unix_state);
 } unix_states SEC(".maps");
 
-/* The unix_version for which a socket is foreign, for the tracepoints. */
+/* Why most calls on a Unix socket need no state. */
+enum unix_verdict {
+	UNIX_FOREIGN = 1, /* neither end is observed */
+	UNIX_OTHER_END, /* only the other end is observed: the bytes sent here count, what is received here does not */
+};
+
+/* The verdict on a socket and the unix_version for which it holds, for the tracepoints. */
+struct unix_judgement {
+	__u32 version;
+	__u32 verdict;
+};
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, __u32);
+	__type(value, struct unix_judgement);
 } unix_verdicts SEC(".maps");
 
 /*

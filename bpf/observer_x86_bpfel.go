@@ -367,6 +367,12 @@ type observerTlsUser struct {
 	Buffered uint64
 }
 
+type observerUnixJudgement struct {
+	_       structs.HostLayout
+	Version uint32
+	Verdict uint32
+}
+
 type observerUnixName struct {
 	_      structs.HostLayout
 	Length uint32

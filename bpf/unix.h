@@ -84,16 +84,31 @@ static __always_inline __u64 unix_foreign_word(struct sock *sk)
 	return address_of(sk) << 16 | (unix_version & 0xffff);
 }
 
+/* The verdict that is stored with a socket; 0 if there is none. */
+static __always_inline __u32 stored_unix_verdict(struct sock *sk)
+{
+	struct unix_judgement *stored = bpf_sk_storage_get(&unix_verdicts, sk, 0, 0);
+
+	return stored && stored->version == unix_version ? stored->verdict : 0;
+}
+
+static __always_inline void store_unix_verdict(struct sock *sk, __u32 verdict)
+{
+	struct unix_judgement *stored = bpf_sk_storage_get(&unix_verdicts, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!stored)
+		return;
+	stored->version = unix_version;
+	stored->verdict = verdict;
+}
+
 /* True if a socket is known not to be observed. */
 static __always_inline bool unix_is_foreign(struct sock *sk, bool by_address)
 {
 	__u64 *word;
-	__u32 *version;
 
-	if (!by_address) {
-		version = bpf_sk_storage_get(&unix_verdicts, sk, 0, 0);
-		return version && *version == unix_version;
-	}
+	if (!by_address)
+		return stored_unix_verdict(sk) == UNIX_FOREIGN;
 	word = unix_foreign_slot(sk);
 	return word && *word == unix_foreign_word(sk);
 }
@@ -102,12 +117,9 @@ static __always_inline bool unix_is_foreign(struct sock *sk, bool by_address)
 static __always_inline void note_unix_foreign(struct sock *sk, bool by_address)
 {
 	__u64 *word;
-	__u32 *version;
 
 	if (!by_address) {
-		version = bpf_sk_storage_get(&unix_verdicts, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		if (version)
-			*version = unix_version;
+		store_unix_verdict(sk, UNIX_FOREIGN);
 		return;
 	}
 	word = unix_foreign_slot(sk);
@@ -125,7 +137,7 @@ static __always_inline struct unix_state *unix_state_at(__u64 address, __u64 coo
 /* The stored state of a socket; NULL if it has none. */
 static __always_inline struct unix_state *stored_unix_state(struct sock *sk, bool by_address)
 {
-	return unix_state_at(address_of(sk), by_address ? 0 : sk->__sk_common.skc_cookie.counter);
+	return unix_state_at((__u64)sk, by_address ? 0 : sk->__sk_common.skc_cookie.counter);
 }
 
 /* The stored state of the other end of a connection; NULL if it has none. */
@@ -205,17 +217,16 @@ static __always_inline struct unix_state *create_unix_state(struct sock *sk, boo
 	state = bpf_map_lookup_elem(&unix_states, &address);
 	if (!state)
 		count_loss(LOST_NO_STORAGE);
+	else if (new.role == ROLE_NONE && !by_address)
+		store_unix_verdict(sk, UNIX_OTHER_END);
 	return state;
 }
 
-/* The state of a Unix socket with a current verdict; NULL if it needs none. */
-static __always_inline struct unix_state *current_unix_state(struct sock *sk, bool by_address)
+/* The state of a Unix socket that is not known to be foreign; NULL if it needs none. */
+static __always_inline struct unix_state *judged_unix_state(struct sock *sk, bool by_address)
 {
-	struct unix_state *state;
+	struct unix_state *state = stored_unix_state(sk, by_address);
 
-	if (unix_is_foreign(sk, by_address))
-		return 0;
-	state = stored_unix_state(sk, by_address);
 	if (!state)
 		return create_unix_state(sk, by_address);
 	if (state->version == unix_version)
@@ -224,8 +235,22 @@ static __always_inline struct unix_state *current_unix_state(struct sock *sk, bo
 	judge_unix(sk, state);
 	if (state->role != ROLE_NONE)
 		begin_generation(sk);
+	else if (!by_address)
+		store_unix_verdict(sk, state->peer_observed ? UNIX_OTHER_END : UNIX_FOREIGN);
 	state->version = unix_version;
 	return state;
+}
+
+/* The state of a Unix socket with a current verdict; NULL if it needs none. */
+static __always_inline struct unix_state *current_unix_state(struct sock *sk, bool by_address)
+{
+	return unix_is_foreign(sk, by_address) ? (void *)0 : judged_unix_state(sk, by_address);
+}
+
+/* True if one end of a connection is observed. */
+static __always_inline bool unix_observed(struct unix_state *state)
+{
+	return state->role != ROLE_NONE || state->peer_observed;
 }
 
 /* The state of a Unix socket if one of its ends is observed, else NULL. */
@@ -233,7 +258,7 @@ static __always_inline struct unix_state *unix_state_of(struct sock *sk, bool by
 {
 	struct unix_state *state = current_unix_state(sk, by_address);
 
-	return state && (state->role != ROLE_NONE || state->peer_observed) ? state : (void *)0;
+	return state && unix_observed(state) ? state : (void *)0;
 }
 
 /*
@@ -242,10 +267,10 @@ static __always_inline struct unix_state *unix_state_of(struct sock *sk, bool by
  */
 static __always_inline __u32 unix_unread(struct sock *sk, bool *known)
 {
-	struct unix_sock *this = (void *)sk;
+	struct unix_sock *this = bpf_skc_to_unix_sock(sk);
 
-	*known = bpf_core_field_exists(this->inq_len);
-	return *known ? BPF_CORE_READ(this, inq_len) : 0;
+	*known = this && bpf_core_field_exists(this->inq_len);
+	return *known ? this->inq_len : 0;
 }
 
 /*
@@ -377,12 +402,13 @@ static __always_inline __u32 unix_advance(__u32 *count, __u32 n, bool by_address
 }
 
 /*
- * The end of a send of n bytes, the last one of which is that of MSG_OOB if it is urgent. time is
- * that of its start where that is probed.
+ * The end of a send of n bytes, the last one of which is that of MSG_OOB if it is urgent. started is
+ * the time of its start, 0 if that is not probed.
  */
-static __always_inline void unix_sent(struct sock *sk, struct unix_state *state, __u64 time, struct cursor *cursor,
+static __always_inline void unix_sent(struct sock *sk, struct unix_state *state, __u64 started, struct cursor *cursor,
 				      __u32 n, bool urgent, bool by_address)
 {
+	__u64 time;
 	bool first;
 	__u32 seq;
 
@@ -392,6 +418,7 @@ static __always_inline void unix_sent(struct sock *sk, struct unix_state *state,
 	}
 	if (unix_sequenced(sk, state))
 		return;
+	time = started ? started : bpf_ktime_get_ns();
 	first = begin_unix(sk, state, time);
 	report_unix_owner(sk, state, time);
 	seq = unix_advance(&state->sent, n, by_address);
@@ -410,12 +437,13 @@ static __always_inline void unix_sent(struct sock *sk, struct unix_state *state,
 static __always_inline void unix_received(struct sock *sk, struct unix_state *state, struct cursor *cursor, __u32 n,
 					  bool by_address)
 {
-	__u64 time = bpf_ktime_get_ns();
 	bool first;
+	__u64 time;
 	__u32 seq;
 
 	if (state->role == ROLE_NONE || unix_sequenced(sk, state))
 		return;
+	time = bpf_ktime_get_ns();
 	first = begin_unix(sk, state, time);
 	report_unix_owner(sk, state, time);
 	seq = unix_advance(&state->received, n, by_address);
@@ -750,11 +778,15 @@ static __always_inline void unix_call_ended(struct sock *sk, int result, bool se
 	struct cursor cursor = {};
 	struct unix_state *state;
 	bool urgent = false;
+	__u32 verdict;
 
 	if (sk->__sk_common.skc_family != AF_UNIX)
 		return;
-	state = unix_state_of(sk, false);
-	if (!state || unix_already_run(sending))
+	verdict = stored_unix_verdict(sk);
+	if (verdict == UNIX_FOREIGN || (verdict == UNIX_OTHER_END && !sending && result > 0))
+		return;
+	state = judged_unix_state(sk, false);
+	if (!state || !unix_observed(state) || unix_already_run(sending))
 		return;
 	if (state->role != ROLE_NONE)
 		cursor_of_syscall(&cursor, result, sending);
@@ -763,7 +795,7 @@ static __always_inline void unix_call_ended(struct sock *sk, int result, bool se
 	if (result <= 0)
 		unix_failed(sk, state, result, !sending);
 	else if (sending)
-		unix_sent(sk, state, bpf_ktime_get_ns(), &cursor, result, urgent, false);
+		unix_sent(sk, state, 0, &cursor, result, urgent, false);
 	else
 		unix_received_from(sk, state, &cursor, result);
 }
