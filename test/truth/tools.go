@@ -13,8 +13,13 @@ import (
 // benchmark runs redis-benchmark: every test that it has, pipelines, threads, scripts, keys at random.
 func benchmark(ctx context.Context, r *round) error {
 	const scripts = 500
+	every := []string{"-q", "-n", "1000", "-c", "20"}
+	if r.transport.name == "unix" && r.server.product == valkey {
+		// All but the test of functions, which connects to 127.0.0.1:6379 whatever -s says.
+		every = append(every, "-t", "ping,set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,spop,zadd,zpopmin,lrange,mset,xadd")
+	}
 	runs := [][]string{
-		{"-q", "-n", "1000", "-c", "20"},
+		every,
 		{"-q", "-n", "20000", "-P", "16", "-t", "get,set,incr", "-r", "1000"},
 		{"-q", "-n", "20000", "-P", "100", "-c", "100", "-t", "get,lpush"},
 		{"-q", "-n", "2000", "-c", "10", "-d", "20000", "-t", "set,get"},
