@@ -14,8 +14,8 @@ import (
 func benchmark(ctx context.Context, r *round) error {
 	const scripts = 500
 	every := []string{"-q", "-n", "1000", "-c", "20"}
-	if r.transport.name == "unix" && r.server.product == valkey {
-		// All but the test of functions, which connects to 127.0.0.1:6379 whatever -s says.
+	if r.transport.name == "unix" && r.server.product == valkey && r.server.version < 9 {
+		// All but its test of functions, which connects to 127.0.0.1:6379 whatever -s says.
 		every = append(every, "-t", "ping,set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,spop,zadd,zpopmin,lrange,mset,xadd")
 	}
 	runs := [][]string{
