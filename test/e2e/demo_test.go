@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,8 @@ func TestDemoOnATerminal(t *testing.T) {
 	output, err := exec.Command("go", "build", "-o", demo, "../demo").CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	shown := mustTerminal(t, 110, 30, "sh", "-c", `cd ../.. && "$0" "$1"; echo "done with $?"; sleep 60`, demo, raceBinary)
+	// The demo tries the probes of every backend before it attaches some, which takes long on a busy machine.
+	shown.mustShowWithin(2*time.Minute, `Two applications use it`)
 	screen := shown.mustShow(`(?m)^session-cache +lpush +[1-9]\d* +[1-9]\d* .* \d/\d$`)
 	assert.Contains(t, screen, "1 node (")
 	screen = shown.mustShow(`done with \d`)

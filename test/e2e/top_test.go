@@ -56,8 +56,13 @@ func (w *terminal) must(arguments ...string) string {
 // mustShow waits until the screen matches an expression, and returns it.
 func (w *terminal) mustShow(expression string) string {
 	w.tb.Helper()
+	return w.mustShowWithin(settled, expression)
+}
+
+func (w *terminal) mustShowWithin(d time.Duration, expression string) string {
+	w.tb.Helper()
 	screen := ""
-	for deadline := time.Now().Add(settled); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(d); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		var err error
 		if screen, err = w.do("capture-pane", "-p"); err == nil && regexp.MustCompile(expression).MatchString(screen) {
 			return screen
