@@ -253,10 +253,10 @@ static __always_inline bool unix_observed(struct unix_state *state)
 	return state->role != ROLE_NONE || state->peer_observed;
 }
 
-/* The state of a Unix socket if one of its ends is observed, else NULL. */
-static __always_inline struct unix_state *unix_state_of(struct sock *sk, bool by_address)
+/* The state by address of a Unix socket if one of its ends is observed, else NULL. */
+static __always_inline struct unix_state *unix_state_of(struct sock *sk)
 {
-	struct unix_state *state = current_unix_state(sk, by_address);
+	struct unix_state *state = current_unix_state(sk, true);
 
 	return state && unix_observed(state) ? state : (void *)0;
 }
@@ -612,7 +612,7 @@ static __always_inline void list_unix_by_storage(struct sock *sk)
 /* Stores the start of a call on an observed socket. msg is a constant NULL without user memory. */
 static __always_inline struct call *unix_started(struct sock *sk, struct msghdr *msg, bool sending, bool direct)
 {
-	struct unix_state *state = unix_state_of(sk, true);
+	struct unix_state *state = unix_state_of(sk);
 	struct task_calls *calls;
 	struct call *call;
 
@@ -674,7 +674,7 @@ static __always_inline void unix_returned(struct sock *sk, int result, bool send
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
 		return;
 	call->sk = 0;
-	state = unix_state_of(sk, true);
+	state = unix_state_of(sk);
 	if (!state)
 		return;
 	if (result <= 0) {
@@ -708,7 +708,7 @@ static __always_inline void unix_shut_down(struct sock *sk, int how)
 
 	if (how == SHUT_RD || unix_is_foreign(sk, true))
 		return;
-	state = unix_state_of(sk, true);
+	state = unix_state_of(sk);
 	if (state && state->role != ROLE_NONE)
 		submit_unix(sk, state, EVENT_HALF_CLOSED, bpf_ktime_get_ns(), 0);
 }
@@ -731,7 +731,7 @@ static __always_inline void unix_message_sent(struct sock *sk)
 
 	if (unix_is_foreign(sk, true))
 		return;
-	state = unix_state_of(sk, true);
+	state = unix_state_of(sk);
 	if (state && state->role != ROLE_NONE)
 		unix_sequenced(sk, state);
 }
