@@ -38,6 +38,11 @@ var bars = []bar{
 	{"unix-get-*", kernelCall, atMost, 500},
 	{"unix-get-*", kernelReject, atMost, 50},
 	{"unrelated-*", beyondNoise, atMost, 0},
+	{"steady-10000", serverCPU, atMost, 1.03},
+	{"steady-10000-server", serverCPU, atMost, 1.05},
+	{"steady-10000*", ownCPU, atMost, 0.8},
+	{"steady-100", ownCPU, atMost, 20}, // 0.2 % of a core
+	{"steady-100-server", ownCPU, atMost, 20},
 	{"idle", idleCPU, below, 0.2},
 	{"idle", resident, below, 40},
 	{"connections-idle", resident, below, 60},

@@ -31,7 +31,7 @@ func (p paired) probes(ctx context.Context, b *bench, build string, n int, r *re
 	if err != nil {
 		return err
 	}
-	nothing, err := attachNothing()
+	nothing, err := attachNothing("sched_switch") // which every kernel has and every load passes
 	if err != nil {
 		return fmt.Errorf("measure the probes: %w", err)
 	}
@@ -50,20 +50,20 @@ func (p paired) probes(ctx context.Context, b *bench, build string, n int, r *re
 	return nil
 }
 
-// nothing is a program that does nothing, on a tracepoint that every kernel has and every load passes.
+// nothing is a program that does nothing, on a tracepoint.
 type nothing struct {
 	program *ebpf.Program
 	link    link.Link
 }
 
-func attachNothing() (nothing, error) {
+func attachNothing(tracepoint string) (nothing, error) {
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.RawTracepoint, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
 	})
 	if err != nil {
 		return nothing{}, fmt.Errorf("load an empty program: %w", err)
 	}
-	l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: "sched_switch", Program: program})
+	l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: tracepoint, Program: program})
 	if err != nil {
 		return nothing{}, errors.Join(fmt.Errorf("attach an empty program: %w", err), program.Close())
 	}

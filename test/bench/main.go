@@ -38,8 +38,13 @@ type bench struct {
 var errWrong = errors.New("counts are wrong, or something was lost")
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == childArgument {
-		exit(runChild(os.Args[2:]))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case childArgument:
+			exit(runChild(os.Args[2:]))
+		case steadyArgument:
+			exit(runSteadyChild(os.Args[2:]))
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once

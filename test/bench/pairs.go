@@ -65,9 +65,9 @@ func (p paired) measure(ctx context.Context, b *bench, name string) ([]result, e
 		watchers = append(watchers, observing{theOther, b.against, p.role, p.address(b)})
 	}
 	if p.peers && b.peers {
-		watchers = append(watchers, installedPeers()...)
+		watchers = append(watchers, installed(peers)...)
 	}
-	rounds, err := p.rounds(ctx, b, watchers, n)
+	rounds, err := alternate(b.pairs, watchers, func(w watcher) (outcome, error) { return b.watched(ctx, w, p.load, n) })
 	if err != nil {
 		return nil, err
 	}
@@ -83,18 +83,18 @@ func (p paired) measure(ctx context.Context, b *bench, name string) ([]result, e
 	return results, err
 }
 
-// rounds runs the load once per watcher and round, forwards and backwards in turn, so that neither has always the better place.
-func (p paired) rounds(ctx context.Context, b *bench, watchers []watcher, n int) ([][]outcome, error) {
-	var rounds [][]outcome
+// alternate runs something once per watcher and round, forwards and backwards in turn, so that neither has always the better place.
+func alternate[Run any](pairs int, watchers []watcher, run func(watcher) (Run, error)) ([][]Run, error) {
+	var rounds [][]Run
 	order := make([]int, len(watchers))
 	for i := range order {
 		order[i] = i
 	}
-	for range b.pairs {
-		round := make([]outcome, len(watchers))
+	for range pairs {
+		round := make([]Run, len(watchers))
 		for _, i := range order {
 			var err error
-			if round[i], err = b.watched(ctx, watchers[i], p.load, n); err != nil {
+			if round[i], err = run(watchers[i]); err != nil {
 				return nil, err
 			}
 		}

@@ -34,8 +34,8 @@ var peers = []peer{
 		args: []string{"-h", "127.0.0.1", "-p", strconv.Itoa(redisPort), "MONITOR"}},
 }
 
-// installedPeers returns those that are installed, and says how the others could be.
-func installedPeers() []watcher {
+// installed returns those of some peers that are installed, and says how the others could be.
+func installed(peers []peer) []watcher {
 	var found []watcher
 	for _, p := range peers {
 		if _, err := exec.LookPath(p.command); err != nil {

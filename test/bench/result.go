@@ -24,6 +24,15 @@ const (
 	idleCPU        = "CPU % of a core"
 	resident       = "resident MiB"
 	scrapeTime     = "scrape ms"
+
+	// Of steady loads, ratios to the run without a watcher in the same round.
+	serverCPU      = "server CPU"
+	clientCPU      = "client CPU"
+	clientSwitches = "client switches"
+	p50Ratio       = "p50 ratio"
+	p999Ratio      = "p99.9 ratio"
+	ownCPU         = "CPU us/command" // of the watcher
+	ownSwitches    = "switches"       // context switches of the watcher in a run
 )
 
 // result is what came of a case with one watcher.
@@ -34,6 +43,8 @@ type result struct {
 	Metrics  []metric  `json:"metrics"`
 	Faults   []string  `json:"faults,omitempty"`
 	Runs     []outcome `json:"runs,omitempty"` // of the watcher and of none, as they were made
+
+	Steady []steadyRun `json:"steady_runs,omitempty"` // likewise
 }
 
 // metric is one figure with how far it spreads.

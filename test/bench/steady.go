@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis-observer/redis-observer/test/kit"
+)
+
+// steadyArgument makes this program the client of a steady load.
+const steadyArgument = "steady-child"
+
+// steady measures what a watcher costs while nothing is saturated: GETs at a fixed rate on 50 connections.
+type steady struct {
+	rate   int // per second
+	role   string
+	closed bool // a connection waits for its reply before it sends again
+}
+
+const (
+	steadyConnections = 50
+	steadyTime        = 3 * time.Second
+	steadyKey         = "key:__rand_int__"
+	steadyValue       = "xxx"
+)
+
+// steadyRun is what came of one run.
+type steadyRun struct {
+	Watcher string `json:"watcher"` // "" without one
+	// Client is what the client measured of itself.
+	Client steadyClient `json:"client"`
+	// Server and Own are the CPU time of redis-server and of the watcher.
+	Server   time.Duration `json:"server_ns"`
+	Own      time.Duration `json:"own_ns"`
+	Switches float64       `json:"switches"` // of the watcher: how often one of its threads went to sleep or was interrupted
+	Faults   []string      `json:"faults,omitempty"`
+}
+
+// steadyClient is what a client reports about a run.
+type steadyClient struct {
+	P50      time.Duration `json:"p50_ns"`
+	P99      time.Duration `json:"p99_ns"`
+	P999     time.Duration `json:"p999_ns"`
+	CPU      time.Duration `json:"cpu_ns"`
+	Switches int64         `json:"switches"`
+}
+
+func (m steady) measure(ctx context.Context, b *bench, name string) ([]result, error) {
+	if err := b.redis.client.Set(ctx, steadyKey, steadyValue, 0).Err(); err != nil {
+		return nil, fmt.Errorf("set the key that is read: %w", err)
+	}
+	address := tcpAddress(redisPort)
+	watchers := []watcher{none{}, observing{theObserver, b.observer, m.role, address}}
+	if b.against != "" {
+		watchers = append(watchers, observing{theOther, b.against, m.role, address})
+	}
+	// The yardsticks that hold from one machine to the next.
+	watchers = append(watchers, emptyPrograms{})
+	watchers = append(watchers, installed(peers[:1])...)
+	commands := int(float64(m.rate) * steadyTime.Seconds())
+	if b.quick {
+		commands = min(commands, m.rate/2+steadyConnections)
+	}
+	rounds, err := alternate(b.pairs, watchers, func(w watcher) (steadyRun, error) { return m.run(ctx, b, w, commands) })
+	if err != nil {
+		return nil, err
+	}
+	var results []result
+	for i, w := range watchers[1:] {
+		results = append(results, compareSteady(name, w.name(), commands, rounds, i+1))
+	}
+	return results, nil
+}
+
+// run runs the load once beside a watcher.
+func (m steady) run(ctx context.Context, b *bench, w watcher, commands int) (r steadyRun, err error) {
+	running, err := w.start(ctx)
+	if err != nil {
+		return r, err
+	}
+	if running != nil {
+		defer func() { err = errors.Join(err, running.Stop()) }()
+	}
+	r.Watcher = w.name()
+	before, err := b.redis.read(ctx)
+	if err != nil {
+		return r, err
+	}
+	server, own, switches, err := b.used(running)
+	if err != nil {
+		return r, err
+	}
+	if r.Client, err = m.client(ctx, commands); err != nil {
+		return r, err
+	}
+	if running != nil {
+		if err := settle(running.PID()); err != nil {
+			return r, err
+		}
+	}
+	server2, own2, switches2, err := b.used(running)
+	if err != nil {
+		return r, err
+	}
+	r.Server, r.Own, r.Switches = server2-server, own2-own, switches2-switches
+	after, err := b.redis.read(ctx)
+	if err != nil {
+		return r, err
+	}
+	if _, is := w.(observing); is {
+		seen, err := running.(*kit.Observer).Scrape()
+		if err != nil {
+			return r, err
+		}
+		r.Faults = faults(after.since(before).calls, seen)
+	}
+	return r, nil
+}
+
+// used returns what redis-server and a watcher, which may be nil, used so far.
+func (b *bench) used(w process) (server, own time.Duration, switches float64, err error) {
+	if server, err = cpu(b.redis.PID()); err != nil || w == nil {
+		return server, 0, 0, err
+	}
+	if own, err = cpu(w.PID()); err != nil {
+		return server, 0, 0, err
+	}
+	switches, err = contextSwitches(w.PID())
+	return server, own, switches, err
+}
+
+// contextSwitches returns how often the threads of a process gave up a CPU.
+func contextSwitches(pid int) (float64, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read context switches: %w", err)
+	}
+	var sum uint64
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // a thread that just ended
+		}
+		own, err1 := field(string(text), "voluntary_ctxt_switches:")
+		forced, err2 := field(string(text), "nonvoluntary_ctxt_switches:")
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, fmt.Errorf("read context switches: %w", err)
+		}
+		sum += own + forced
+	}
+	return float64(sum), nil
+}
+
+// client runs the load in a process of its own, whose CPU time is the client's.
+func (m steady) client(ctx context.Context, commands int) (c steadyClient, err error) {
+	load, err := json.Marshal(kit.Steady{
+		Address: tcpAddress(redisPort), Rate: m.rate, Connections: steadyConnections, Commands: commands, Closed: m.closed,
+		Key: steadyKey, Value: steadyValue,
+	})
+	if err != nil {
+		return c, err
+	}
+	command := exec.CommandContext(ctx, "/proc/self/exe", steadyArgument, string(load))
+	command.SysProcAttr = diesWithBench()
+	var stderr strings.Builder
+	command.Stderr = &stderr
+	output, err := command.Output()
+	if err != nil {
+		return c, fmt.Errorf("steady load: %w: %s", err, stderr.String())
+	}
+	if err := json.Unmarshal(output, &c); err != nil {
+		return c, fmt.Errorf("steady load: %w", err)
+	}
+	state := command.ProcessState
+	c.CPU = state.UserTime() + state.SystemTime()
+	usage := state.SysUsage().(*syscall.Rusage)
+	c.Switches = usage.Nvcsw + usage.Nivcsw
+	return c, nil
+}
+
+// runSteadyChild is the client.
+func runSteadyChild(args []string) error {
+	var load kit.Steady
+	if err := json.Unmarshal([]byte(strings.Join(args, " ")), &load); err != nil {
+		return fmt.Errorf("steady load: %w", err)
+	}
+	l, err := load.Run(context.Background())
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(steadyClient{P50: l.Quantile(0.5), P99: l.Quantile(0.99), P999: l.Quantile(0.999)})
+}
+
+// compareSteady makes a result of the rounds: of the watcher at index i beside none at index 0 and the observer at index 1.
+func compareSteady(name, watcher string, commands int, rounds [][]steadyRun, i int) result {
+	r := result{Case: name, Watcher: watcher, Requests: commands}
+	ratio := func(metric string, f func(steadyRun) float64) {
+		var values []float64
+		for _, round := range rounds {
+			values = append(values, f(round[i])/f(round[0]))
+		}
+		r.add(metric, values...)
+	}
+	each := func(metric string, f func(steadyRun) float64) {
+		var values []float64
+		for _, round := range rounds {
+			values = append(values, f(round[i]))
+		}
+		r.add(metric, values...)
+	}
+	n := float64(commands)
+	ratio(serverCPU, func(s steadyRun) float64 { return float64(s.Server) })
+	ratio(clientCPU, func(s steadyRun) float64 { return float64(s.Client.CPU) })
+	ratio(p50Ratio, func(s steadyRun) float64 { return float64(s.Client.P50) })
+	ratio(p99Ratio, func(s steadyRun) float64 { return float64(s.Client.P99) })
+	ratio(p999Ratio, func(s steadyRun) float64 { return float64(s.Client.P999) })
+	if watcher != empty { // which are in this process, whose time is not theirs
+		each(ownCPU, func(s steadyRun) float64 { return float64(s.Own) / 1000 / n })
+		each(ownSwitches, func(s steadyRun) float64 { return s.Switches })
+	}
+	ratio(clientSwitches, func(s steadyRun) float64 { return float64(s.Client.Switches) })
+	if watcher == theObserver || watcher == theOther {
+		each(lost, func(s steadyRun) float64 { return float64(len(s.Faults)) })
+	}
+	for n, round := range rounds {
+		r.Steady = append(r.Steady, round[0], round[i])
+		for _, fault := range round[i].Faults {
+			r.Faults = append(r.Faults, fmt.Sprintf("pair %d: %s", n+1, fault))
+		}
+	}
+	return r
+}
+
+const empty = "empty"
+
+// emptyPrograms does nothing on the tracepoints that the tracepoint backend uses.
+type emptyPrograms struct{}
+
+func (emptyPrograms) name() string                            { return empty }
+func (emptyPrograms) account(*outcome, process, ledger) error { return nil }
+
+func (emptyPrograms) start(context.Context) (process, error) {
+	var e attachedEmpty
+	for _, tracepoint := range []string{"tcp_sendmsg_locked", "sock_send_length", "sock_recv_length"} {
+		n, err := attachNothing(tracepoint)
+		if err != nil {
+			return nil, errors.Join(err, e.Stop())
+		}
+		e = append(e, n)
+	}
+	return e, nil
+}
+
+// attachedEmpty are empty programs at work, in this process.
+type attachedEmpty []nothing
+
+func (attachedEmpty) PID() int { return os.Getpid() }
+
+func (e attachedEmpty) Stop() error {
+	var errs []error
+	for _, n := range e {
+		_, err := n.end()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
