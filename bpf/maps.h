@@ -219,8 +219,8 @@ __u32 unix_listed = 0;
 /* Constants: the loader sets them before it loads the programs. */
 const volatile __u32 max_bytes = 65536; /* payload copied of one call */
 /*
- * Bytes in the ring buffer above which a probe wakes a consumer that waits with a timeout. The ring
- * buffer is four times as large.
+ * Bytes in the ring buffer above which a probe wakes a consumer in a short wait. The ring buffer is
+ * four times as large.
  */
 const volatile __u64 fill_mark = 1 << 20;
 const volatile __u64 percpu_ring_size = 0; /* bytes, a power of two; 0 if there are no per-CPU rings */
@@ -255,8 +255,8 @@ const volatile __u32 duplicate = 0; /* the index of this one */
  */
 enum consumer {
 	CONSUMER_READING,    /* it reads, and checks the ring buffer again before it waits */
-	CONSUMER_TIMED_WAIT, /* it wakes up by itself within the flush interval */
-	CONSUMER_IDLE_WAIT,  /* it waits for the next event */
+	CONSUMER_SHORT_WAIT, /* it wakes up by itself within milliseconds */
+	CONSUMER_LONG_WAIT,  /* what is in the ring buffer has to wake it; per-CPU rings can wait */
 };
 __u32 consumer_state = CONSUMER_READING;
 
@@ -274,7 +274,7 @@ static __always_inline void count_loss(__u32 kind)
 
 /*
  * A wake-up costs the observed process microseconds. So there is none while the consumer reads, and
- * at most one for each wait: above the fill mark in a timed wait, at once in an idle wait.
+ * at most one for each wait: above the fill mark in a short wait, at once in a long wait.
  */
 static __always_inline __u64 wakeup_flags(void)
 {
@@ -282,7 +282,7 @@ static __always_inline __u64 wakeup_flags(void)
 
 	if (state == CONSUMER_READING)
 		return BPF_RB_NO_WAKEUP;
-	if (state == CONSUMER_TIMED_WAIT && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < fill_mark)
+	if (state == CONSUMER_SHORT_WAIT && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < fill_mark)
 		return BPF_RB_NO_WAKEUP;
 	consumer_state = CONSUMER_READING;
 	return BPF_RB_FORCE_WAKEUP;

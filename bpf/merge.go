@@ -184,3 +184,16 @@ func (m *merge) publish() {
 		m.percpu[i].publish()
 	}
 }
+
+// fill returns how much of the fullest per-CPU ring was read since the last call, from 0 to 1.
+func (m *merge) fill() float64 {
+	var most uint64
+	for i := range m.percpu {
+		r := &m.percpu[i]
+		most, r.measured = max(most, r.position-r.measured), r.position
+	}
+	if most == 0 {
+		return 0
+	}
+	return min(float64(most)/float64(m.percpu[0].mask+1), 1)
+}

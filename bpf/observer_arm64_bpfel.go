@@ -24,8 +24,8 @@ type observerConsumer uint32
 
 const (
 	observerConsumerCONSUMER_READING    observerConsumer = 0
-	observerConsumerCONSUMER_TIMED_WAIT observerConsumer = 1
-	observerConsumerCONSUMER_IDLE_WAIT  observerConsumer = 2
+	observerConsumerCONSUMER_SHORT_WAIT observerConsumer = 1
+	observerConsumerCONSUMER_LONG_WAIT  observerConsumer = 2
 )
 
 type observerEvent struct {

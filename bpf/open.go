@@ -98,7 +98,8 @@ func (o *owned) load(b *backend, options Options) error {
 		return err
 	}
 	o.merge = newMerge(o.ring, rings)
-	o.waiter, err = openWaiter(events, o.shared.Variables[observerVarConsumerState], options.FlushInterval)
+	silent := o.shared.Maps[observerMapPercpuRings].ValueSize() > percpuRingBytes(0)
+	o.waiter, err = openWaiter(events, o.ring, o.shared.Variables[observerVarConsumerState], newPace(options.FlushInterval, silent))
 	return err
 }
 

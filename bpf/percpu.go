@@ -22,6 +22,7 @@ type percpuRing struct {
 	position  uint64 // of the next event
 	after     uint64 // position behind the event that read returned
 	published uint64 // what *consumed holds
+	measured  uint64 // position at the last fill
 }
 
 // maxPercpuRing is the largest size of a per-CPU ring in bytes: enough for the events of a busy CPU

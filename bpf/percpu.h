@@ -30,12 +30,8 @@ static __always_inline bool take_percpu_slot(struct percpu_slot *slot, __u8 kind
 	struct percpu_ring *ring;
 	struct event *e;
 
-	/*
-	 * Only duplicate 0 writes here, because the others may preempt it. A consumer in an idle
-	 * wait is woken by the ring buffer only.
-	 */
-	if (!percpu_ring_size || duplicate || cursor->memory != MEMORY_USER || consumer_state == CONSUMER_IDLE_WAIT ||
-	    n >= LONG_CALL)
+	/* Only duplicate 0 writes here, because the others may preempt it. */
+	if (!percpu_ring_size || duplicate || cursor->memory != MEMORY_USER || n >= LONG_CALL)
 		return false;
 	ring = bpf_map_lookup_elem(&percpu_rings, &which);
 	if (!ring)

@@ -166,7 +166,7 @@ func (p *Probes) Wait(busy bool) error {
 	if p.reader == nil || p.closed.Load() {
 		return nil
 	}
-	return p.reader.wait(busy)
+	return p.reader.wait(busy, p.reader.fill())
 }
 
 // Position returns the position in the ring buffer up to which Next has read. See Produced.

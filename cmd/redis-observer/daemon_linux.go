@@ -28,6 +28,7 @@ import (
 const (
 	listingTime  = 5 * time.Second // maximum wait for the listing of existing connections before scrapes are served
 	shutdownTime = time.Second     // time for scrapes in progress at shutdown
+	catchUpTime  = time.Second     // maximum wait of a scrape for the events before it
 )
 
 // observer is a running observer.
@@ -36,7 +37,7 @@ type observer struct {
 	config   *config.Config
 	logger   *slog.Logger
 	log      *logWriter // output of logger
-	alive    heartbeat
+	alive    *heartbeat
 	reloader reloader
 	services *services
 	endpoint *server.Server
@@ -79,7 +80,7 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	if err != nil {
 		return nil, err
 	}
-	o = &observer{stages: stages, config: c, logger: logger, log: log, program: p}
+	o = &observer{stages: stages, config: c, logger: logger, log: log, program: p, alive: newHeartbeat()}
 	o.recorder.ConfigRead(true, time.Now())
 	named := &servers{}
 	named.set(c)
@@ -113,8 +114,24 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 		o.tracker.Guard(gate)
 	}
 	o.services = newServices(o.names, logger)
-	o.reloader = reloader{Loader: load, running: c, text: text, names: o.names, source: o.source, services: o.services, servers: named, recorder: o.recorder, level: level, logger: logger}
+	o.reloader = reloader{Loader: load, running: c, text: text, names: o.names, source: o.source, services: o.services, servers: named, catchUp: o.catchUp, recorder: o.recorder, level: level, logger: logger}
 	return o, nil
+}
+
+// catchUp waits until all events before the call are counted: between two scrapes they may wait in
+// the per-CPU rings. The loop may be about to beat already, after it read events, so only the second
+// beat says that all were read.
+func (o *observer) catchUp() {
+	source, ok := o.source.(interface{ Wake() })
+	if !ok {
+		return
+	}
+	deadline := time.After(catchUpTime)
+	for range 2 {
+		if !o.alive.await(source.Wake, deadline) {
+			return
+		}
+	}
 }
 
 // noteUnixSockets logs configured paths that no server bound under that name, while all of the
@@ -167,7 +184,8 @@ func (o *observer) run(ctx context.Context, hangup <-chan os.Signal) error {
 		closed <- o.source.Close()
 	})
 
-	err := o.observe(o.source, &o.alive)
+	err := o.observe(o.source, o.alive)
+	o.alive.end()
 	failure := context.Cause(ctx)
 	cancel(err)
 	return errors.Join(o.fault(failure), err, o.stop(closed, &beside))

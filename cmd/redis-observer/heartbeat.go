@@ -20,9 +20,52 @@ var began = time.Now()
 // heartbeat records when the loop last read events.
 type heartbeat struct {
 	last atomic.Int64 // in nanoseconds since began; 0 before the first beat
+	// next are closed at the next beat, and ended after the last one. Both are nil where nobody awaits.
+	next  chan chan struct{}
+	ended chan struct{}
 }
 
-func (p *heartbeat) beat() { p.last.Store(max(1, int64(time.Since(began)))) }
+func newHeartbeat() *heartbeat {
+	return &heartbeat{next: make(chan chan struct{}, 16), ended: make(chan struct{})}
+}
+
+// end is called once, after the last beat.
+func (p *heartbeat) end() { close(p.ended) }
+
+// beat is called when the loop has read all events that there were.
+func (p *heartbeat) beat() {
+	p.last.Store(max(1, int64(time.Since(began))))
+	for {
+		select {
+		case waiter := <-p.next:
+			close(waiter)
+		default:
+			return
+		}
+	}
+}
+
+// await calls wake, which causes a beat, and waits for the next beat. It returns false after the
+// deadline, and after the last beat.
+func (p *heartbeat) await(wake func(), deadline <-chan time.Time) bool {
+	beaten := make(chan struct{})
+	select {
+	case p.next <- beaten:
+	case <-p.ended:
+		return false
+	case <-deadline:
+		return false
+	}
+	wake()
+	select {
+	case <-beaten:
+		return true
+	case <-p.ended:
+		return false
+	case <-deadline:
+		return false
+	}
+}
 
 // age returns the time since the last beat, or false before the first.
 func (p *heartbeat) age() (time.Duration, bool) {

@@ -24,6 +24,7 @@ type reloader struct {
 	services *services
 	servers  *servers
 	recorder *metrics.Recorder
+	catchUp  func() // returns when all events before the call are counted
 	level    *slog.LevelVar
 	logger   *slog.Logger
 
@@ -118,8 +119,9 @@ func (r *reloader) movePorts() {
 }
 
 // apply changes the names before the ports, so that connections of a new port have their name from
-// the first event.
+// the first event. Events before it count under the old names.
 func (r *reloader) apply(ctx context.Context, next *config.Config) error {
+	r.catchUp()
 	r.names.Apply(ctx, rulesOf(next))
 	err := r.source.SetPorts(r.names.ClientPorts(), r.names.ServerPorts())
 	if err != nil {

@@ -257,3 +257,25 @@ func TestHeartbeat(t *testing.T) {
 	assert.ErrorContains(t, p.check(), "last read 20s ago")
 	assert.WithinDuration(t, time.Now().Add(-2*staleAfter), p.at(), time.Second)
 }
+
+// A beat releases all who wait for one, and nobody waits for a loop that has ended, or for long.
+func TestAwaitBeat(t *testing.T) {
+	p := newHeartbeat()
+	beats := make(chan struct{}, 1)
+	go func() {
+		for range beats {
+			p.beat()
+		}
+	}()
+	wake := func() { beats <- struct{}{} }
+	assert.True(t, p.await(wake, nil))
+	assert.True(t, p.await(wake, nil), "each waits for a beat of its own")
+	close(beats)
+
+	past := make(chan time.Time)
+	close(past)
+	assert.False(t, p.await(func() {}, past))
+	p.end()
+	assert.False(t, p.await(func() {}, nil))
+	new(heartbeat).beat() // where nobody can wait
+}

@@ -5,6 +5,7 @@ import "github.com/redis-observer/redis-observer/internal/metrics"
 // sources returns the counters that scrapes read besides those of the tracker.
 func (o *observer) sources() metrics.Sources {
 	return metrics.Sources{
+		CatchUp:        o.catchUp,
 		Backend:        o.source.Backend(),
 		Capture:        o.source.Stats,
 		LastRead:       o.alive.at,

@@ -94,10 +94,14 @@ func openSockets(name string, o Options) (Source, error) {
 	return live, nil
 }
 
+// maxPacketFlush is the longest that packets wait in the ring: a scrape cannot make the kernel hand
+// them over before.
+const maxPacketFlush = 5 * time.Millisecond
+
 func openPackets(o Options) (Source, error) {
 	live, err := packet.Open(packet.Options{
 		RingSize:        o.RingSize,
-		FlushInterval:   o.FlushInterval,
+		FlushInterval:   min(o.FlushInterval, maxPacketFlush),
 		MaxBytesPerCall: o.MaxBytesPerCall,
 		ClientPorts:     o.ClientPorts,
 		ServerPorts:     o.ServerPorts,

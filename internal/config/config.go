@@ -112,7 +112,7 @@ func Default() *Config {
 		Capture: Capture{
 			Backend:         "auto",
 			RingSize:        16 << 20,
-			FlushInterval:   5 * time.Millisecond,
+			FlushInterval:   100 * time.Millisecond,
 			MaxBytesPerCall: 1 << 20,
 			Interfaces:      []string{},
 			TLS:             Auto,

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 )
@@ -16,7 +17,7 @@ func (r *Recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 
 // newScrape returns the handler of ServeHTTP.
 func (r *Recorder) newScrape() http.Handler {
-	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{
+	return promhttp.HandlerFor(prometheus.GathererFunc(r.Gather), promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
 		ErrorHandling:     promhttp.ContinueOnError, // one bad series must not hide the others
 		ErrorLog:          slog.NewLogLogger(r.options.Logger.Handler(), slog.LevelError),
@@ -24,8 +25,21 @@ func (r *Recorder) newScrape() http.Handler {
 }
 
 // Gather returns all families, sorted, as in a scrape.
-func (r *Recorder) Gather() ([]*dto.MetricFamily, error) { return r.registry.Gather() }
+func (r *Recorder) Gather() ([]*dto.MetricFamily, error) {
+	r.catchUp()
+	return r.registry.Gather()
+}
 
 // GatherByError returns the family of the durations with a further label, error: the prefix of the
 // error reply, why there was no reply, or nothing. It needs Options.DurationsByError.
-func (r *Recorder) GatherByError() ([]*dto.MetricFamily, error) { return r.byError.Gather() }
+func (r *Recorder) GatherByError() ([]*dto.MetricFamily, error) {
+	r.catchUp()
+	return r.byError.Gather()
+}
+
+// catchUp makes what happened before a scrape part of it.
+func (r *Recorder) catchUp() {
+	if f := r.behind.Load(); f != nil {
+		(*f)()
+	}
+}

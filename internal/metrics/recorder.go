@@ -48,6 +48,7 @@ type Recorder struct {
 	configReloaded prometheus.Gauge
 	configTime     prometheus.Gauge
 	scrape         http.Handler
+	behind         atomic.Pointer[func()] // Sources.CatchUp; nil without one
 }
 
 // New returns an empty Recorder.

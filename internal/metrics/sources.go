@@ -14,6 +14,7 @@ import (
 // Sources are the counters of the other stages. Each scrape reads them, from any goroutine. Nil
 // functions are skipped.
 type Sources struct {
+	CatchUp        func()                   // called before each scrape, reads what has happened until then
 	Backend        string                   // capture backend, for example "tracepoint"; "" before one is in use
 	Capture        func() event.Stats       // counters of the capture backend
 	LastRead       func() time.Time         // time of the last read; zero before the first
@@ -28,6 +29,9 @@ type Sources struct {
 
 // Watch adds sources to the metrics. Call it once.
 func (r *Recorder) Watch(sources Sources) {
+	if sources.CatchUp != nil {
+		r.behind.Store(&sources.CatchUp)
+	}
 	identities := r.options.Identities
 	r.registry.MustRegister(&watched{
 		Sources:    sources,

@@ -93,7 +93,7 @@ func observe(ctx context.Context, observer *kit.Observer, here place, out io.Wri
 	if err := applications.wait(); err != nil {
 		return err
 	}
-	// What the last commands left in the ring is read within the flush interval.
+	// Packets wait in the kernel for milliseconds.
 	time.Sleep(100 * time.Millisecond)
 	return summarize(out, observer, redis)
 }

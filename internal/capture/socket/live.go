@@ -41,6 +41,7 @@ type Live struct {
 	ticked   bool        // a Tick was delivered since the last wait
 	unticked int         // events since the last Tick
 	checked  int64       // time of the last loss check
+	judged   uint64      // position of the ring buffer at that time: a full ring moves on
 	full     uint64      // events lost to a full ring at that time
 	reach    event.Reach // the lower bound for a connection in another network namespace
 	tls      tls
@@ -228,14 +229,14 @@ func (l *Live) Read(e *event.Event) error {
 const maxUnticked = 1 << 14
 
 // tick sets e to the event that is delivered each time the ring is empty: a Tick, or Listed. It
-// also checks for losses once a second.
+// also checks for losses, at most once a second.
 func (l *Live) tick(e *event.Event) {
 	l.ticked, l.unticked = true, 0
 	now := host.Monotonic()
 	l.readEvents.Store(l.events)
 	l.readBytes.Store(l.bytes)
-	if now-l.checked >= int64(time.Second) {
-		l.checked = now
+	if position := l.probes.Position(); now-l.checked >= int64(time.Second) && position != l.judged {
+		l.checked, l.judged = now, position
 		l.checkLoss()
 	}
 	*e = event.Event{Kind: event.Tick, Time: now}
