@@ -16,10 +16,10 @@ type conn struct {
 
 	origin
 	id      uint64
-	use     use
 	active  int64 // the latest time of its events
 	closing closing
 
+	use       use
 	plaintext event.Plaintext // the kind of bytes that are read
 	seen      bool            // its beginning was seen, or anything of its streams
 	opening   bool            // its streams have begun before it was established (TCP Fast Open)
@@ -173,3 +173,6 @@ func (c *conn) AddPlaces(n int) { c.tracker.slots.add(c, n) }
 
 // Pass implements session.Places.
 func (c *conn) Pass(d event.Direction, n uint64) { c.pool.unassigned[d].Add(n) }
+
+// PassSlow implements session.Places.
+func (c *conn) PassSlow(x *session.Slow) { c.tracker.options.Slow(x, c.role, &c.endpoints, c.owner) }

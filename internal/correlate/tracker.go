@@ -24,6 +24,11 @@ type Options struct {
 	// Spill takes the Exchanges of one event whenever there are many; Track returns the rest. It
 	// must not keep the slice. Nil: Track returns all.
 	Spill func([]session.Exchange)
+	// Slow takes each exchange that took SlowFrom or longer, unless it waits by its nature, with its
+	// end of the connection and what is known of the owner, nil for nothing. It must keep none of
+	// the pointers. Not used if SlowFrom is 0.
+	Slow     func(x *session.Slow, role event.Role, e *event.Endpoints, owner *event.Owner)
+	SlowFrom time.Duration
 	// Sockets: the events are those of sockets, which deliver no byte twice. Bytes at an offset
 	// that has passed, and was not given up as missing, count as a gap (event.Repeated) and desync
 	// the connection. Packets are sent again.
@@ -158,6 +163,7 @@ func New(options Options) *Tracker {
 			Sockets:        options.Sockets,
 			MaxOutstanding: options.MaxOutstanding,
 			Quiet:          int64(options.Quiet),
+			SlowFrom:       int64(options.SlowFrom),
 			Now:            math.MinInt64,
 			Out:            session.Exchanges{Spill: options.Spill},
 		},

@@ -120,6 +120,9 @@ func (s *Session) emit(p *pending, n uint32, outcome Outcome, prefix command.Pre
 	if s.probation.stage != passed {
 		s.probation.paired += n
 	}
+	if s.shared.SlowFrom > 0 {
+		s.passSlow(p, x)
+	}
 	if last > 0 && out.List[last-1].mergeable(x) {
 		out.List[last-1].add(x)
 		out.List = out.List[:last]

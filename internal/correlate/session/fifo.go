@@ -47,6 +47,8 @@ type Places interface {
 	AddPlaces(n int)
 	// Pass notes n bytes of a direction that belong to no command.
 	Pass(d event.Direction, n uint64)
+	// PassSlow takes an exchange of Shared.SlowFrom or more. It must not keep the pointer.
+	PassSlow(x *Slow)
 }
 
 // fifo is a growable ring of runs of pending commands, those of its owner. It is empty at first.

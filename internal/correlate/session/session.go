@@ -16,6 +16,7 @@ type Shared struct {
 	Sockets        bool  // the events are those of sockets, not of packets
 	MaxOutstanding int   // commands of one session, at most
 	Quiet          int64 // how long a drained connection must have been silent for its next request to be a boundary, in nanoseconds
+	SlowFrom       int64 // exchanges that took so long, in nanoseconds, are passed to Places as well; 0: none
 	Now            int64 // the latest time of any event
 	Stalled        bool  // set where a client went on asking though its oldest request is unanswered for long (stalledAfter)
 	Counters       Counters
@@ -30,6 +31,7 @@ type Shared struct {
 type Session struct {
 	shared *Shared
 	places Places
+	call   *call // that carried the commands that ended last; nil unless Shared.SlowFrom is set
 	role   event.Role
 
 	state    State

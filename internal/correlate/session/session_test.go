@@ -14,10 +14,13 @@ import (
 type granted struct {
 	used, limit int
 	passed      [2]uint64 // bytes of no command, by event.Direction
+	slow        []Slow
 }
 
 func (g *granted) GrantPlaces(n int) bool { return g.limit == 0 || g.used+n <= g.limit }
 func (g *granted) AddPlaces(n int)        { g.used += n }
+
+func (g *granted) PassSlow(x *Slow) { g.slow = append(g.slow, *x) }
 
 func (g *granted) Pass(d event.Direction, n uint64) { g.passed[d] += n }
 
