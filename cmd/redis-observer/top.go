@@ -34,6 +34,7 @@ type topOptions struct {
 	interval   time.Duration
 	once       bool
 	byNode     bool
+	slow       bool
 	attach     bool
 }
 
@@ -63,6 +64,7 @@ Durations are those of the last interval. Keys: ? shows them.`,
 	flags.DurationVar(&o.interval, "interval", 2*time.Second, "time between two scrapes")
 	flags.BoolVar(&o.once, "once", false, "print one interval and end; the status is 1 if an observer does not answer")
 	flags.BoolVar(&o.byNode, "by-node", false, "show the nodes apart instead of their sum")
+	flags.BoolVar(&o.slow, "slow", false, "show the slow commands (slow_commands in the configuration of the observer)")
 	flags.BoolVar(&o.attach, "attach", false, "observe by itself with the configuration (as root); no running observer is needed")
 	return command
 }
@@ -105,7 +107,7 @@ func (p program) top(cmd *cobra.Command, o topOptions, addresses []string) error
 		return fmt.Errorf("top: %w", err)
 	}
 	screen := top.NewScreen()
-	screen.By.Node = o.byNode
+	screen.By.Node, screen.ShowSlow = o.byNode, o.slow
 	err = show(ctx, cmd, o, client, screen)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause // of --attach
@@ -120,7 +122,7 @@ func (p program) top(cmd *cobra.Command, o topOptions, addresses []string) error
 func show(ctx context.Context, cmd *cobra.Command, o topOptions, client *top.Client, screen top.Screen) error {
 	switch {
 	case o.output == "json":
-		return top.PrintJSON(ctx, cmd.OutOrStdout(), client, o.interval, screen.By, o.once)
+		return top.PrintJSON(ctx, cmd.OutOrStdout(), client, o.interval, screen, o.once)
 	case o.once:
 		if width, _, err := term.GetSize(fileOf(cmd.OutOrStdout())); err == nil {
 			screen.Width = width

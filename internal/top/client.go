@@ -2,6 +2,7 @@ package top
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +19,15 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/redis-observer/redis-observer/internal/report"
+	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 // Limits of one scrape.
 const (
 	scrapeTime = 10 * time.Second
 	maxScrape  = 256 << 20 // bytes of text
+	maxSlow    = 4 << 20   // bytes of slow commands
+	maxReason  = 1 << 10   // bytes that say why there are none
 )
 
 // errOther is the error of an endpoint that is not of an observer.
@@ -115,24 +119,82 @@ func (c *Client) Scrape(ctx context.Context) (samples []*report.Sample, failures
 	return samples, failures
 }
 
-func (c *Client) scrape(ctx context.Context, target string) (*report.Sample, error) {
+// Slow returns the slow commands of each observer, the slowest first, and for each that has none
+// why, by its name.
+func (c *Client) Slow(ctx context.Context) Slow {
+	ctx, cancel := context.WithTimeout(ctx, scrapeTime)
+	defer cancel()
+	all := Slow{Sentences: map[string]string{}}
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for _, target := range c.urls {
+		group.Go(func() {
+			node := nodeOf(target)
+			v, err := c.slow(ctx, target)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				v = slow.View{Reason: err.Error()}
+			}
+			all.Sentences[node] = v.Sentence()
+			for _, command := range v.Commands {
+				command.Node = node
+				all.Commands = append(all.Commands, command)
+			}
+		})
+	}
+	group.Wait()
+	all.sort()
+	return all
+}
+
+func (c *Client) slow(ctx context.Context, target string) (v slow.View, err error) {
+	at := strings.LastIndexByte(target, '/') // of /metrics, by urlOf
+	response, err := c.get(ctx, target[:at]+"/slow", "application/json")
+	if err != nil {
+		return v, err
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxSlow)).Decode(&v); err != nil {
+		return v, fmt.Errorf("read slow commands: %w", plain(err))
+	}
+	return v, nil
+}
+
+// get returns an answer with the status 200. The caller closes its body.
+func (c *Client) get(ctx context.Context, target, accept string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("Accept", "text/plain; version=0.0.4")
+	request.Header.Set("Accept", accept)
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, plain(err)
 	}
-	defer response.Body.Close()
-	switch response.StatusCode {
-	case http.StatusOK:
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, fmt.Errorf("%s (name a file with basic_auth or authorization by --http-config)", strings.ToLower(response.Status))
-	default:
-		return nil, errors.New(strings.ToLower(response.Status))
+	if response.StatusCode == http.StatusOK {
+		return response, nil
 	}
+	defer response.Body.Close()
+	status := strings.ToLower(response.Status)
+	switch response.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, fmt.Errorf("%s (name a file with basic_auth or authorization by --http-config)", status)
+	case http.StatusNotFound:
+		why, _ := io.ReadAll(io.LimitReader(response.Body, maxReason)) // what came of it
+		if why := strings.TrimSpace(string(why)); strings.HasPrefix(why, "slow commands ") {
+			return nil, errors.New(why)
+		}
+	}
+	return nil, errors.New(status)
+}
+
+func (c *Client) scrape(ctx context.Context, target string) (*report.Sample, error) {
+	response, err := c.get(ctx, target, "text/plain; version=0.0.4")
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != "text/plain" {
 		return nil, errOther
 	}

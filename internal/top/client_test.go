@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/report"
+	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 // serve returns the first text, and then the second.
@@ -68,8 +69,8 @@ func TestPrintJSON(t *testing.T) {
 	node := httptest.NewServer(serve(mustText(t, "before.prom"), mustText(t, "after.prom")))
 	defer node.Close()
 	var out bytes.Buffer
-	by := report.By{Name: true, Command: true}
-	require.NoError(t, PrintJSON(context.Background(), &out, mustClient(t, "", node.URL+"/metrics"), 50*time.Millisecond, by, true))
+	screen := Screen{By: report.By{Name: true, Command: true}}
+	require.NoError(t, PrintJSON(context.Background(), &out, mustClient(t, "", node.URL+"/metrics"), 50*time.Millisecond, screen, true))
 	var view struct {
 		Exact bool
 		Nodes []struct{ Version string }
@@ -85,6 +86,65 @@ func TestPrintJSON(t *testing.T) {
 	assert.Equal(t, "brpop", view.Rows[0].Command)
 	assert.Equal(t, 0.01, view.Rows[0].P99)
 	assert.Nil(t, view.Rows[0].Max)
+	assert.NotContains(t, out.String(), `"slow"`)
+}
+
+// An observer gives its slow commands, or says why it does not; one that is older has no such place.
+func TestSlow(t *testing.T) {
+	routes := func(slow http.HandlerFunc) *http.ServeMux {
+		mux := http.NewServeMux()
+		mux.Handle("/metrics", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+			fmt.Fprint(w, mustText(t, "before.prom"))
+		}))
+		if slow != nil {
+			mux.Handle("/slow", slow)
+		}
+		return mux
+	}
+	answers := []http.HandlerFunc{
+		func(w http.ResponseWriter, _ *http.Request) {
+			assert.NoError(t, json.NewEncoder(w).Encode(slow.View{Threshold: time.Millisecond, Size: 2, Seen: 1, Commands: []slow.Command{{Name: "a", Command: "get", Seconds: 0.1, Count: 1}}}))
+		},
+		func(w http.ResponseWriter, _ *http.Request) {
+			assert.NoError(t, json.NewEncoder(w).Encode(slow.View{Threshold: time.Millisecond, Size: 2, Seen: 1, Commands: []slow.Command{{Name: "b", Command: "set", Seconds: 0.2, Count: 1}}}))
+		},
+		func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "slow commands are not kept (set slow_commands.size)", http.StatusNotFound)
+		},
+		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
+		nil,
+	}
+	wants := []string{"1 command took 1ms or longer", "1 command took 1ms or longer", "slow commands are not kept (set slow_commands.size)", "401 unauthorized (name", "read slow commands: invalid character", "404 not found"}
+	var addresses []string
+	for _, answer := range answers {
+		node := httptest.NewServer(routes(answer))
+		defer node.Close()
+		addresses = append(addresses, node.URL)
+	}
+	client := mustClient(t, "", addresses...)
+	all := client.Slow(context.Background())
+	for i, want := range wants {
+		assert.Contains(t, all.Sentences[strings.TrimPrefix(addresses[i], "http://")], want)
+	}
+	require.Len(t, all.Commands, 2)
+	assert.Equal(t, []string{"b", "a"}, []string{all.Commands[0].Name, all.Commands[1].Name}, "the slowest first")
+	assert.Equal(t, strings.TrimPrefix(addresses[1], "http://"), all.Commands[0].Node)
+
+	screen := NewScreen()
+	screen.ShowSlow = true
+	var out bytes.Buffer
+	require.NoError(t, PrintOnce(context.Background(), &out, client, time.Millisecond, screen))
+	assert.Regexp(t, `(?m)^00:00:00 +\S+ +b +set +200.00ms`, out.String())
+	out.Reset()
+	require.NoError(t, PrintJSON(context.Background(), &out, client, time.Millisecond, screen, true))
+	var view struct {
+		Exact bool
+		Slow  Slow
+	}
+	require.NoError(t, json.Unmarshal(out.Bytes(), &view))
+	assert.Equal(t, all, view.Slow)
 }
 
 // A line for each interval, until the user ends it.
@@ -97,7 +157,7 @@ func TestPrintJSONLines(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
 	var out bytes.Buffer
-	require.NoError(t, PrintJSON(ctx, &out, mustClient(t, "", node.URL), 50*time.Millisecond, report.By{}, false))
+	require.NoError(t, PrintJSON(ctx, &out, mustClient(t, "", node.URL), 50*time.Millisecond, Screen{}, false))
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	assert.Greater(t, len(lines), 1)
 	for _, line := range lines {

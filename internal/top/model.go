@@ -13,6 +13,8 @@ import (
 // Scraper returns a sample of each observer, or its error by its name. *Client implements it.
 type Scraper interface {
 	Scrape(ctx context.Context) (samples []*report.Sample, failures map[string]error)
+	// Slow returns their slow commands.
+	Slow(ctx context.Context) Slow
 }
 
 // Model is the program in the terminal. It implements tea.Model.
@@ -24,6 +26,9 @@ type Model struct {
 	view     report.View
 	height   int
 
+	slow   Slow
+	asking bool // slow commands were asked for, and have not come
+
 	filtering, paused, help bool
 }
 
@@ -32,6 +37,15 @@ func NewModel(scraper Scraper, interval time.Duration, screen Screen) *Model {
 	m := &Model{scraper: scraper, interval: interval, screen: screen}
 	m.view = m.watch.View(screen.By)
 	return m
+}
+
+// askSlow asks for the slow commands, if they are shown.
+func (m *Model) askSlow() tea.Cmd {
+	if !m.screen.ShowSlow || m.asking {
+		return nil
+	}
+	m.asking = true
+	return func() tea.Msg { return m.scraper.Slow(context.Background()) }
 }
 
 // scraped is the result of one round.
@@ -49,7 +63,7 @@ func (m *Model) scrape() tea.Msg {
 }
 
 // Init implements tea.Model.
-func (m *Model) Init() tea.Cmd { return m.scrape }
+func (m *Model) Init() tea.Cmd { return tea.Batch(m.scrape, m.askSlow()) }
 
 // Update implements tea.Model.
 func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
@@ -62,8 +76,13 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 			m.view = m.watch.View(m.screen.By)
 		}
 		return m, tea.Tick(m.interval, func(time.Time) tea.Msg { return due{} })
+	case Slow:
+		m.asking = false
+		if !m.paused {
+			m.slow = message
+		}
 	case due:
-		return m, m.scrape
+		return m, tea.Batch(m.scrape, m.askSlow())
 	case tea.KeyPressMsg:
 		if m.filtering {
 			m.typeFilter(message)
@@ -109,6 +128,10 @@ var keys = []struct {
 		by := m.screen.By
 		by.Node = !by.Node
 		return m.group(by)
+	}},
+	{[]string{"s"}, "slow commands, and back", func(m *Model) tea.Cmd {
+		m.screen.ShowSlow, m.screen.Offset = !m.screen.ShowSlow, 0
+		return m.askSlow()
 	}},
 	{[]string{"space", "p"}, "pause and go on", func(m *Model) tea.Cmd { m.paused = !m.paused; return m.group(m.screen.By) }},
 	{[]string{"up", "k"}, "scroll up; down, j and the page keys scroll too", func(m *Model) tea.Cmd { return m.scroll(-1) }},
@@ -168,7 +191,11 @@ func contains(list []int, n int) bool {
 }
 
 func (m *Model) scroll(by int) tea.Cmd {
-	m.screen.Offset = min(max(m.screen.Offset+by, 0), max(len(m.screen.Rows(m.view))-1, 0))
+	rows := len(m.screen.Rows(m.view))
+	if m.screen.ShowSlow {
+		rows = len(m.slow.Commands)
+	}
+	m.screen.Offset = min(max(m.screen.Offset+by, 0), max(rows-1, 0))
 	return nil
 }
 
@@ -188,6 +215,9 @@ func (m *Model) text() string {
 		m.screen.Height = max(m.height-strings.Count(head, "\n")-3, 2)
 	}
 	table := m.screen.Table(m.view)
+	if m.screen.ShowSlow {
+		table = m.screen.Slow(m.slow)
+	}
 	return head + "\n\n" + table + "\n" + foot
 }
 
@@ -198,7 +228,7 @@ func (m *Model) foot() string {
 	case m.paused:
 		return bold.Styled(m.screen.cut("paused at " + m.view.Time.Format("15:04:05") + "; space goes on"))
 	}
-	text := "? help  ← → order  / filter  n c l a rows by  space pause  q end"
+	text := "? help  ← → order  / filter  n c l a rows by  s slow  space pause  q end"
 	if m.screen.Filter != "" {
 		text = "filter: " + m.screen.Filter + " (Esc removes it)  " + text
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/report"
+	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 var update = flag.Bool("update", false, "write the golden frames")
@@ -54,6 +55,8 @@ type nobody struct{}
 
 func (nobody) Scrape(context.Context) ([]*report.Sample, map[string]error) { return nil, nil }
 
+func (nobody) Slow(context.Context) Slow { return Slow{} }
+
 // mustModel returns a Model after one interval of two nodes, of which a third does not answer.
 func mustModel(tb testing.TB, width, height int) *Model {
 	tb.Helper()
@@ -62,6 +65,13 @@ func mustModel(tb testing.TB, width, height int) *Model {
 	down := map[string]error{"node-3:9479": errors.New("connection refused")}
 	m.Update(scraped{noon(10), []*report.Sample{mustSample(tb, "node-1:9479", "before.prom", 10), mustSample(tb, "node-2:9479", "before.prom", 10)}, down})
 	m.Update(scraped{noon(20), []*report.Sample{mustSample(tb, "node-1:9479", "after.prom", 20), mustSample(tb, "node-2:9479", "lossy.prom", 20)}, down})
+	m.Update(Slow{
+		Sentences: map[string]string{"node-1:9479": "5 commands took 10ms or longer since 11:50; the slowest 4 are shown", "node-2:9479": "slow commands are not kept (set slow_commands.size, to 128 for example)"},
+		Commands: []slow.Command{
+			{Node: "node-1:9479", Time: noon(3), Name: "session-cache", Command: "keys", Seconds: 0.25, Outcome: "success", Count: 1, RequestBytes: 30, ResponseBytes: 250000, Position: 1, Length: 4, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379"},
+			{Node: "node-1:9479", Time: noon(3), Name: "session-cache", Command: "lpush", Seconds: 0.24, Outcome: "error", Prefix: "WRONGTYPE", Count: 3, Position: 2, Length: 4, ResponseBytes: 90, Transaction: true, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379", Process: "web\x1b[2J"},
+		},
+	})
 	return m
 }
 
@@ -105,6 +115,12 @@ func TestFrames(t *testing.T) {
 		{"filtered", 100, 20, []string{"/", "q", "u", "enter"}},
 		{"nothing", 100, 20, []string{"/", "z", "enter"}},
 		{"paused", 100, 20, []string{"space", "n"}},
+		{"slow", 130, 20, []string{"s"}},
+		{"slow-narrow", 80, 20, []string{"s"}},
+		{"slow-tiny", 40, 12, []string{"s"}},
+		{"slow-filtered", 130, 20, []string{"s", "/", "l", "p", "enter"}},
+		{"slow-scrolled", 130, 20, []string{"s", "down", "down", "down"}},
+		{"slow-and-back", 120, 20, []string{"s", "s"}},
 		{"help", 100, 20, []string{"?"}},
 	}
 	for _, test := range tests {

@@ -20,29 +20,47 @@ func PrintOnce(ctx context.Context, w io.Writer, scraper Scraper, interval time.
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(w, "%s\n\n%s\n", screen.Head(view), screen.Table(view)); err != nil {
+	table := screen.Table(view)
+	if screen.ShowSlow {
+		table = screen.Slow(scraper.Slow(ctx))
+	}
+	if _, err := fmt.Fprintf(w, "%s\n\n%s\n", screen.Head(view), table); err != nil {
 		return fmt.Errorf("write table: %w", err)
 	}
 	return answered(view)
 }
 
+// withSlow is a view with slow commands, if they are wanted.
+type withSlow struct {
+	report.View
+	Slow *Slow `json:"slow,omitempty"`
+}
+
+func addSlow(ctx context.Context, view report.View, scraper Scraper, screen Screen) withSlow {
+	if !screen.ShowSlow {
+		return withSlow{View: view}
+	}
+	all := scraper.Slow(ctx)
+	return withSlow{view, &all}
+}
+
 // PrintJSON prints intervals as one JSON object each, one or until ctx ends.
-func PrintJSON(ctx context.Context, w io.Writer, scraper Scraper, interval time.Duration, by report.By, single bool) error {
+func PrintJSON(ctx context.Context, w io.Writer, scraper Scraper, interval time.Duration, screen Screen, single bool) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	if single {
 		encoder.SetIndent("", "  ")
-		view, err := once(ctx, scraper, interval, by)
+		view, err := once(ctx, scraper, interval, screen.By)
 		if err != nil {
 			return err
 		}
-		return errors.Join(encoder.Encode(view), answered(view))
+		return errors.Join(encoder.Encode(addSlow(ctx, view, scraper, screen)), answered(view))
 	}
 	var watch report.Watch
 	round(ctx, &watch, scraper)
 	for pause(ctx, interval) == nil {
 		round(ctx, &watch, scraper)
-		if err := encoder.Encode(watch.View(by)); err != nil {
+		if err := encoder.Encode(addSlow(ctx, watch.View(screen.By), scraper, screen)); err != nil {
 			return fmt.Errorf("write JSON: %w", err)
 		}
 	}

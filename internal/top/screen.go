@@ -108,6 +108,8 @@ type Screen struct {
 	Up     bool
 	Filter string // shows only rows that contain it
 	By     report.By
+
+	ShowSlow bool // the slow commands instead of the table
 }
 
 // Styles of text. The writer of a terminal without colours removes them.
