@@ -88,18 +88,22 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	if err != nil {
 		return nil, err
 	}
-	people := page.New(o.recorder.Gather)
+	people := page.New(o.recorder.Gather, o.slowView)
 	o.endpoint, err = server.Listen(server.Options{
 		Listen:    c.Listen,
 		WebConfig: c.WebConfig,
 		Metrics:   o.recorder,
 		Page:      people,
 		Live:      http.HandlerFunc(people.ServeData),
+		Slow:      http.HandlerFunc(people.ServeSlow),
 		Ready:     o.alive.check,
 		Logger:    logger,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if note := slowNote(c, o.endpoint.Addr()); note != "" {
+		logger.Warn("slow commands are not served", "note", note)
 	}
 	o.source, err = p.open(ctx, captureOptions(c, o.names, logger))
 	if err != nil {
@@ -109,7 +113,12 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	if o.source.Backend() == packet.Backend && owner.Wanted(c.Metrics.Labels) {
 		o.logger.Warn("packet capture does not see who has a connection; labels of the owner are unknown", "labels", c.Metrics.Labels)
 	}
-	o.follow(o.source.Backend() == packet.Backend, o.sources())
+	o.keepSlow(c, false)
+	packets := o.source.Backend() == packet.Backend
+	if !packets {
+		o.clock = sinceBoot
+	}
+	o.follow(packets, o.sources())
 	if gate, ok := o.source.(event.Gate); ok {
 		o.tracker.Guard(gate)
 	}

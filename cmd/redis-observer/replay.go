@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -118,6 +119,7 @@ func (p program) openReplay(ctx context.Context, load config.Loader, options rep
 	if err != nil {
 		return nil, err
 	}
+	stages.keepSlow(c, true)
 	stages.follow(true, metrics.Sources{Backend: "replay", Capture: source.Stats})
 	return &replay{stages, source, options}, nil
 }
@@ -141,6 +143,10 @@ func (r *replay) run(ctx context.Context, write writer, stdout, stderr io.Writer
 		families: families, summary: r.source.Summary(), span: r.source.Span(), kinds: r.tracker.Stats().Connections,
 		outstanding: r.tracker.Outstanding(), ports: append(r.names.ClientPorts(), r.names.ServerPorts()...),
 		discover: r.options.discover,
+	}
+	if r.slow != nil {
+		view := r.slow.View(time.Time{})
+		found.slow = &view
 	}
 	_, found.octets, _ = r.source.Progress()
 	if err := write(stdout, found); err != nil {

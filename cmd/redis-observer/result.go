@@ -2,18 +2,22 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/report"
+	"github.com/redis-observer/redis-observer/internal/slow"
+	"github.com/redis-observer/redis-observer/internal/top"
 )
 
 // writer prints the result of a replay.
@@ -28,6 +32,7 @@ type result struct {
 	kinds       [session.Kinds]uint64 // connections, by what they turned out to be
 	outstanding int                   // commands without a reply in the captures
 	ports       []uint16              // observed
+	slow        *slow.View            // nil unless slow commands are kept
 	discover    bool                  // and any other that speaks RESP
 }
 
@@ -52,7 +57,12 @@ func (r result) rows() []report.Row {
 }
 
 func writeTable(w io.Writer, r result) error {
-	return report.Print(w, r.rows())
+	if err := report.Print(w, r.rows()); err != nil || r.slow == nil {
+		return err
+	}
+	screen := top.NewScreen()
+	_, err := fmt.Fprintf(w, "\n%s\n", ansi.Strip(screen.Slow(top.Slow{Sentences: map[string]string{"slow": r.slow.Sentence()}, Commands: r.slow.Commands})))
+	return err
 }
 
 // outcome is the JSON form of a result, part of the interface of the command. Durations are in
@@ -64,6 +74,7 @@ type outcome struct {
 	Outstanding int             `json:"outstanding"` // commands without a reply in the captures, not counted
 	Losses      []lossResult    `json:"losses"`
 	Summary     summaryResult   `json:"summary"`
+	Slow        *slow.View      `json:"slow,omitempty"`    // with slow_commands.size
 	Nothing     string          `json:"nothing,omitempty"` // why no command was read, and the remedy
 }
 
@@ -82,7 +93,7 @@ type commandResult struct {
 func writeJSON(w io.Writer, r result) error {
 	printed := outcome{
 		Seconds: r.span.Seconds(), Packets: r.summary.Packets, Commands: []commandResult{}, Outstanding: r.outstanding, Losses: losses(r.families),
-		Summary: r.summarise(), Nothing: r.nothing(),
+		Summary: r.summarise(), Slow: r.slow, Nothing: r.nothing(),
 	}
 	for _, row := range r.rows() {
 		command := commandResult{

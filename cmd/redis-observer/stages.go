@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/command"
@@ -12,6 +13,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/metrics"
 	"github.com/redis-observer/redis-observer/internal/naming"
 	"github.com/redis-observer/redis-observer/internal/owner"
+	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 // Reorder limits of a packet stream: about the data in flight on a fast network during a
@@ -29,6 +31,11 @@ type stages struct {
 	counted  owner.Names // what connections count under: sets, or names without further labels
 	recorder *metrics.Recorder
 	tracker  *correlate.Tracker // set by follow
+	slow     *slow.Log          // nil unless slow commands are kept
+	slowFrom time.Duration      // how long they took at least
+	style    command.Style      // of their names
+	clock    func() int64       // wall time less that of the events, in nanoseconds; nil if they are the same
+	offset   int64              // what clock returned
 	memory   int64              // memory limit of the process, in bytes
 	untimed  bool               // the event that is tracked has no time
 	expired  int64              // time of the last look for expired sets
@@ -87,6 +94,9 @@ func (s *stages) follow(packets bool, sources metrics.Sources) {
 	if s.sets != nil {
 		options.Label = s.sets.Label
 		sources.Labels = func() metrics.LabelStats { return metrics.LabelStats(s.sets.Stats()) }
+	}
+	if s.slow != nil {
+		options.Slow, options.SlowFrom = s.addSlow, s.slowFrom
 	}
 	options.Fit(s.memory)
 	options.Sockets = !packets

@@ -114,6 +114,11 @@ func (r *configuration) understand(ctx context.Context, u understanding) {
 		}
 		r.Endpoints = append(r.Endpoints, named)
 	}
+	if address, err := net.ResolveTCPAddr("tcp", c.Listen); err == nil {
+		if note := slowNote(c, address); note != "" {
+			r.Notes = append(r.Notes, note)
+		}
+	}
 	if table, err := command.New(c.ExtraCommands, c.RenamedCommands); err == nil {
 		series := metrics.NewBound(c.Identities(), table.Labels(c.Metrics.Style()), len(c.Metrics.Buckets))
 		r.Series = &series

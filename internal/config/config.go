@@ -20,6 +20,7 @@ type Config struct {
 	Metrics         Metrics           `mapstructure:"metrics"`
 	ExtraCommands   []string          `mapstructure:"extra_commands"`
 	RenamedCommands map[string]string `mapstructure:"renamed_commands"`
+	SlowCommands    SlowCommands      `mapstructure:"slow_commands"`
 	OTLP            OTLP              `mapstructure:"otlp"`
 	Log             Log               `mapstructure:"log"`
 }
@@ -58,6 +59,12 @@ func (m *Metrics) Style() command.Style {
 		return command.RedisPy
 	}
 	return command.Wire
+}
+
+// SlowCommands configures the list of slow commands.
+type SlowCommands struct {
+	Size      int           `mapstructure:"size"` // 0: none are kept
+	Threshold time.Duration `mapstructure:"threshold"`
 }
 
 // Log configures logging.
@@ -133,6 +140,7 @@ func Default() *Config {
 		},
 		ExtraCommands:   []string{},
 		RenamedCommands: map[string]string{},
+		SlowCommands:    SlowCommands{Threshold: 10 * time.Millisecond},
 		OTLP: OTLP{
 			Protocol:    HTTPProtobuf,
 			Headers:     Headers{},

@@ -16,11 +16,11 @@ func TestFaults(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"misspelt key", "listn: x", []string{"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, otlp, log)"}},
+		{"misspelt key", "listn: x", []string{"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)"}},
 		{"misspelt nested key", "capture: {rnig_size: 1}", []string{"capture.rnig_size: unknown key (did you mean ring_size? allowed backend, ring_size, flush_interval, max_bytes_per_call, interfaces, tls)"}},
 		{"misspelt key in a list", "endpoints: [{name: a, addresses: [\"*:1\"], rol: client}]", []string{"endpoints[0].rol: unknown key (did you mean role? allowed name, addresses, role)"}},
 		{"key like no other", "log: {verbosity: 3}", []string{"log.verbosity: unknown key (allowed level, format)"}},
-		{"key with a dot", "capture.backend: auto", []string{"capture.backend: unknown key (allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, otlp, log)"}},
+		{"key with a dot", "capture.backend: auto", []string{"capture.backend: unknown key (allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)"}},
 		{"map wanted", "capture: 5", []string{"capture: must be a map, not a whole number"}},
 		{"list wanted", "endpoints: {name: a}", []string{"endpoints: must be a list, not a map"}},
 		{"text wanted", "listen: 9479", []string{"listen: must be text, not a whole number"}},
@@ -87,7 +87,7 @@ func TestFaults(t *testing.T) {
 			`log.level: unknown value "warning" (did you mean warn? allowed debug, info, warn, error)`}},
 		{"all at once", "listn: x\ncapture: {backend: ebpf, ring_size: 5x}\nports: [0]\nlog: {format: xml, levl: info}", []string{
 			"log.levl: unknown key (did you mean level? allowed level, format)",
-			"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, otlp, log)",
+			"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)",
 			`capture.ring_size: "5x" is not a size (allowed a size such as 64KiB or 16MiB)`,
 			`capture.backend: unknown value "ebpf" (allowed ` + strings.Join(testBackends, ", ") + `)`,
 			"ports[0]: 0 is not a port (allowed 1 to 65535)",

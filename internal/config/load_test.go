@@ -135,6 +135,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"RESOLVE_INTERVAL": "5s", "METRICS_BUCKETS": "0.5,1", "METRICS_NATIVE_HISTOGRAMS": "true", "METRICS_COMMAND_NAMES": "redis-py",
 		"METRICS_LABELS": "container_id, systemd_unit", "METRICS_MAX_LABEL_SETS": "7", "METRICS_LABEL_TTL": "2h",
 		"EXTRA_COMMANDS": "a.b", "RENAMED_COMMANDS": "{XGET: get}", "LOG_LEVEL": "error", "LOG_FORMAT": "json",
+		"SLOW_COMMANDS_SIZE": "9", "SLOW_COMMANDS_THRESHOLD": "1s",
 		"OTLP_ENDPOINT": "https://c:1", "OTLP_PROTOCOL": "grpc", "OTLP_HEADERS": "a=b", "OTLP_INTERVAL": "2s", "OTLP_TIMEOUT": "3s",
 		"OTLP_COMPRESSION": "gzip", "OTLP_NAMES": "prometheus", "OTLP_TLS_CA_FILE": certificate, "OTLP_TLS_CERT_FILE": certificate,
 		"OTLP_TLS_KEY_FILE": key, "OTLP_TLS_SERVER_NAME": "d",
@@ -154,6 +155,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		ResolveInterval: 5 * time.Second,
 		Metrics:         Metrics{Buckets: []float64{0.5, 1}, NativeHistograms: true, CommandNames: RedisPyNames, Labels: []string{"container_id", "systemd_unit"}, MaxLabelSets: 7, LabelTTL: 2 * time.Hour},
 		ExtraCommands:   []string{"a.b"}, RenamedCommands: map[string]string{"XGET": "get"},
+		SlowCommands: SlowCommands{Size: 9, Threshold: time.Second},
 		OTLP: OTLP{
 			Endpoint: "https://c:1", Protocol: GRPC, Headers: Headers{"a": "b"}, Interval: 2 * time.Second, Timeout: 3 * time.Second,
 			Compression: Gzip, Names: PrometheusNames, TLS: ClientTLS{CAFile: certificate, CertFile: certificate, KeyFile: key, ServerName: "d"},

@@ -16,6 +16,7 @@ func RestartKeys(running, next *Config) []string {
 		{"metrics", running.Metrics, next.Metrics},
 		{"extra_commands", running.ExtraCommands, next.ExtraCommands},
 		{"renamed_commands", running.RenamedCommands, next.RenamedCommands},
+		{"slow_commands", running.SlowCommands, next.SlowCommands},
 		{"otlp", running.OTLP, next.OTLP},
 		{"log.format", running.Log.Format, next.Log.Format},
 	} {

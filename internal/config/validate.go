@@ -33,6 +33,9 @@ const (
 	maxExtraCommands = 1024
 	maxLabelSets     = 100_000
 	minLabelTTL      = time.Minute
+	maxSlowCommands  = 1000
+	minThreshold     = 100 * time.Microsecond
+	maxThreshold     = time.Hour
 )
 
 // validate returns all faults of a decoded configuration. Without backends, any backend is valid.
@@ -60,6 +63,12 @@ func (c *Config) validate(backends []string) []error {
 	}
 	c.Metrics.validate(&found)
 	validateCommands(c, &found)
+	if c.SlowCommands.Size < 0 || c.SlowCommands.Size > maxSlowCommands {
+		found.add("slow_commands.size", &Fault{Cause: fmt.Sprintf("%d is out of range", c.SlowCommands.Size), Allowed: fmt.Sprintf("allowed 0 to %d, 0 for none", maxSlowCommands)})
+	}
+	if c.SlowCommands.Threshold < minThreshold || c.SlowCommands.Threshold > maxThreshold {
+		found.add("slow_commands.threshold", &Fault{Cause: c.SlowCommands.Threshold.String() + " is out of range", Allowed: "allowed 100µs to 1h"})
+	}
 	c.OTLP.validate(&found)
 	if c.Log.Format != TextFormat && c.Log.Format != JSONFormat {
 		found.add("log.format", unknownValue(c.Log.Format, TextFormat, JSONFormat))

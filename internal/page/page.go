@@ -17,6 +17,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/redis-observer/redis-observer/internal/report"
+	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 const (
@@ -35,6 +36,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 // Handler serves the page and its data.
 type Handler struct {
 	gather func() ([]*dto.MetricFamily, error)
+	slow   func() slow.View
 	policy string
 
 	mu    sync.Mutex // held while the metrics are gathered, so that many people cost as little as one
@@ -42,9 +44,9 @@ type Handler struct {
 	view  report.View
 }
 
-// New returns a Handler of the metrics that gather returns.
-func New(gather func() ([]*dto.MetricFamily, error)) *Handler {
-	h := &Handler{gather: gather}
+// New returns a Handler of the metrics that gather returns, and of the slow commands.
+func New(gather func() ([]*dto.MetricFamily, error), slow func() slow.View) *Handler {
+	h := &Handler{gather: gather, slow: slow}
 	var empty bytes.Buffer
 	if err := page.Execute(&empty, &shown{}); err != nil {
 		panic(fmt.Sprintf("page: %v", err)) // the template is part of the program
@@ -71,6 +73,7 @@ type shown struct {
 	Rate    float64
 	Errors  float64
 	Node    report.Node
+	Slow    slow.View
 }
 
 // MarshalJSON returns the view, with the rows that the page shows.
@@ -79,10 +82,11 @@ func (s *shown) MarshalJSON() ([]byte, error) {
 	v.Lines = s.Lines
 	return json.Marshal(struct {
 		report.View
-		Hidden int     `json:"hidden"`
-		Rate   float64 `json:"rate"`
-		Errors float64 `json:"errors"`
-	}{v, s.Hidden, s.Rate, s.Errors})
+		Hidden int       `json:"hidden"`
+		Rate   float64   `json:"rate"`
+		Errors float64   `json:"errors"`
+		Slow   slow.View `json:"slow"`
+	}{v, s.Hidden, s.Rate, s.Errors, s.Slow})
 }
 
 // look returns what there is to show. It begins a new interval if the last one is old enough.
@@ -97,7 +101,9 @@ func (h *Handler) look(now time.Time) (*shown, error) {
 		h.watch.Update(now, []*report.Sample{report.NewSample(self, now, families)}, nil)
 		h.view = h.watch.View(report.By{Name: true, Labels: true, Command: true})
 	}
-	return show(h.view), nil
+	s := show(h.view)
+	s.Slow = h.slow()
+	return s, nil
 }
 
 func show(v report.View) *shown {
@@ -146,10 +152,29 @@ func (h *Handler) ServeData(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	writeJSON(w, made)
+}
+
+// ServeSlow serves the slow commands as JSON, or says why there are none.
+func (h *Handler) ServeSlow(w http.ResponseWriter, _ *http.Request) {
+	v := h.slow()
+	if v.Reason != "" {
+		http.Error(w, v.Reason, http.StatusNotFound)
+		return
+	}
+	made, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	writeJSON(w, made)
+}
+
+func writeJSON(w http.ResponseWriter, text []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(made) // the client has gone
+	_, _ = w.Write(text) // the client has gone
 }
 
 func rate(f float64) string {

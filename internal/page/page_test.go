@@ -13,6 +13,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 // metrics are those of an observer of which a test changes the counts.
@@ -38,6 +40,8 @@ func (m *metrics) use(name, command string, n float64) {
 	m.commands.WithLabelValues(name, command, "success").Add(n)
 }
 
+func noSlow() slow.View { return slow.View{Reason: "none are kept"} }
+
 // age makes the next look begin an interval.
 func age(h *Handler) { h.view.Time = h.view.Time.Add(-minInterval) }
 
@@ -52,7 +56,7 @@ func get(t *testing.T, serve http.HandlerFunc) (http.Header, string) {
 // The page shows everything without JavaScript.
 func TestPage(t *testing.T) {
 	m := newMetrics()
-	h := New(m.Gather)
+	h := New(m.Gather, noSlow)
 	_, body := get(t, h.ServeHTTP)
 	assert.Contains(t, body, "waiting for the end of the first interval")
 	m.use("cache", "get", 99)
@@ -75,7 +79,7 @@ func TestPage(t *testing.T) {
 // The policy allows the style and the script of the page by their hashes, and nothing else.
 func TestPolicy(t *testing.T) {
 	m := newMetrics()
-	h := New(m.Gather)
+	h := New(m.Gather, noSlow)
 	header, body := get(t, h.ServeHTTP)
 	policy := header.Get("Content-Security-Policy")
 	assert.Contains(t, policy, "default-src 'none'; ")
@@ -90,7 +94,7 @@ func TestPolicy(t *testing.T) {
 
 func TestData(t *testing.T) {
 	m := newMetrics()
-	h := New(m.Gather)
+	h := New(m.Gather, noSlow)
 	get(t, h.ServeData)
 	m.use("cache", "get", 10)
 	age(h)
@@ -110,7 +114,7 @@ func TestData(t *testing.T) {
 // Many people cost as little as one, and nobody costs nothing.
 func TestSharedIntervals(t *testing.T) {
 	m, gathered := newMetrics(), 0
-	h := New(func() ([]*dto.MetricFamily, error) { gathered++; return m.Gather() })
+	h := New(func() ([]*dto.MetricFamily, error) { gathered++; return m.Gather() }, noSlow)
 	assert.Zero(t, gathered)
 	for range 10 {
 		get(t, h.ServeData)
@@ -121,7 +125,7 @@ func TestSharedIntervals(t *testing.T) {
 
 func TestRowsAreLimited(t *testing.T) {
 	m := newMetrics()
-	h := New(m.Gather)
+	h := New(m.Gather, noSlow)
 	get(t, h.ServeHTTP)
 	for i := range maxRows + 5 {
 		m.use("cache", strings.Repeat("x", i+1), 1)
@@ -133,11 +137,43 @@ func TestRowsAreLimited(t *testing.T) {
 }
 
 func TestFault(t *testing.T) {
-	h := New(func() ([]*dto.MetricFamily, error) { return nil, errors.New("broken") })
+	h := New(func() ([]*dto.MetricFamily, error) { return nil, errors.New("broken") }, noSlow)
 	recorder := httptest.NewRecorder()
 	h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
 	assert.Equal(t, http.StatusInternalServerError, recorder.Code)
 	assert.Contains(t, recorder.Body.String(), "gather metrics: broken")
 	_, err := h.look(time.Now())
 	assert.Error(t, err)
+}
+
+// The slow commands are in the page, in its data and at a place of their own.
+func TestSlow(t *testing.T) {
+	v := slow.View{Reason: "none are kept"}
+	h := New(newMetrics().Gather, func() slow.View { return v })
+	_, body := get(t, h.ServeHTTP)
+	assert.Contains(t, body, `class="faint">none are kept</p>`)
+	assert.Regexp(t, `id="slow"[^>]* hidden>`, body)
+	recorder := httptest.NewRecorder()
+	h.ServeSlow(recorder, httptest.NewRequest(http.MethodGet, "/slow", nil))
+	assert.Equal(t, http.StatusNotFound, recorder.Code)
+	assert.Equal(t, "none are kept\n", recorder.Body.String())
+
+	v = slow.View{Threshold: 10 * time.Millisecond, Size: 2, Seen: 5, Commands: []slow.Command{
+		{Name: "cache", Command: "keys", Seconds: 0.25, Outcome: "success", Count: 1, Position: 1, Length: 4, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379", Role: "client"},
+		{Name: "<b>", Command: "get", Seconds: 0.24, Outcome: "error", Prefix: "WRONGTYPE", Count: 3, Position: 2, Length: 4, RequestBytes: 60, ResponseBytes: 15, Process: "web"},
+	}}
+	_, body = get(t, h.ServeHTTP)
+	assert.Contains(t, body, `<td class="text">cache</td><td class="text">keys</td><td>250.00ms</td><td class="text">success</td><td>1/4</td><td class="wide">-/-</td><td class="text">10.0.0.2:6379</td><td class="text wide">10.0.0.1:40000</td>`)
+	assert.Contains(t, body, `<td class="text">&lt;b&gt;</td><td class="text">get</td><td>240.00ms</td><td class="text bad">error WRONGTYPE</td><td>2-4/4</td><td class="wide">60/15</td>`)
+	assert.Contains(t, body, "5 commands took 10ms or longer; the slowest 4 are shown")
+	assert.NotRegexp(t, `id="slow"[^>]* hidden>`, body)
+
+	_, body = get(t, h.ServeSlow)
+	var read slow.View
+	require.NoError(t, json.Unmarshal([]byte(body), &read))
+	assert.Equal(t, v, read)
+	_, body = get(t, h.ServeData)
+	var data struct{ Slow slow.View }
+	require.NoError(t, json.Unmarshal([]byte(body), &data))
+	assert.Equal(t, v, data.Slow)
 }

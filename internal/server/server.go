@@ -40,6 +40,7 @@ type Options struct {
 	Metrics   http.Handler // handles /metrics
 	Page      http.Handler // handles /
 	Live      http.Handler // handles /live.json, the data of the page
+	Slow      http.Handler // handles /slow
 	Ready     func() error // nil while the probes are attached and read
 	Logger    *slog.Logger
 }
@@ -106,6 +107,9 @@ func (l httpLog) Write(line []byte) (int, error) {
 
 // Address returns the bound address.
 func (s *Server) Address() string { return s.listener.Addr().String() }
+
+// Addr returns the bound address.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Serve answers requests until Shutdown.
 func (s *Server) Serve() error {

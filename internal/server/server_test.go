@@ -36,6 +36,7 @@ func options() Options {
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
 		Page:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }),
 		Live:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "its data") }),
+		Slow:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "slow ones") }),
 		Ready:   func() error { return nil },
 		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
@@ -87,6 +88,7 @@ func TestRoutes(t *testing.T) {
 	}{
 		{"page", "GET", ready + "/", 200, "a page"},
 		{"data of the page", "GET", ready + "/live.json", 200, "its data"},
+		{"slow commands", "GET", ready + "/slow", 200, "slow ones"},
 		{"metrics", "GET", ready + "/metrics", 200, "test_total 1"},
 		{"health", "GET", ready + "/healthz", 200, "ok\n"},
 		{"ready", "GET", ready + "/readyz", 200, "ok\n"},

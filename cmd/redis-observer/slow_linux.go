@@ -1,0 +1,41 @@
+package main
+
+import (
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/server"
+	"github.com/redis-observer/redis-observer/internal/slow"
+)
+
+// sinceBoot returns the wall time less the monotonic clock, which is that of the probes.
+func sinceBoot() int64 {
+	var monotonic unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &monotonic) // the clock exists
+	return time.Now().UnixNano() - monotonic.Nano()
+}
+
+// slowNote returns what is wrong with slow commands at an address of the endpoint, "" for nothing.
+func slowNote(c *config.Config, address net.Addr) string {
+	if c.SlowCommands.Size == 0 {
+		return ""
+	}
+	if err := server.Guarded(address, c.WebConfig); err != nil {
+		return "slow_commands: they show addresses, so they are kept but not served: " + err.Error()
+	}
+	return ""
+}
+
+// slowView returns the slow commands, for those who may see addresses.
+func (o *observer) slowView() slow.View {
+	if o.slow == nil {
+		return slow.View{Reason: "slow commands are not kept (set slow_commands.size, to 128 for example)"}
+	}
+	if err := server.Guarded(o.endpoint.Addr(), o.config.WebConfig); err != nil {
+		return slow.View{Reason: "slow commands show addresses, so they are not served: " + err.Error()}
+	}
+	return o.slow.View(time.Now())
+}
