@@ -86,6 +86,30 @@ func TestReplayOutputs(t *testing.T) {
 	assert.Positive(t, *result.Commands[0].P50)
 }
 
+// A replay shows the slow commands of the whole capture, if it is asked for them.
+func TestReplaySlow(t *testing.T) {
+	file := filepath.Join("testdata", "replay", "resp2.pcap")
+	_, text, _ := replayFile(t, "--output", "json", file)
+	assert.NotContains(t, text, `"slow"`)
+	t.Setenv("REDIS_OBSERVER_SLOW_COMMANDS_SIZE", "3")
+	t.Setenv("REDIS_OBSERVER_SLOW_COMMANDS_THRESHOLD", "100µs")
+	status, text, stderr := replayFile(t, "--output", "json", file)
+	require.Zero(t, status, stderr)
+	var result outcome
+	require.NoError(t, json.Unmarshal([]byte(text), &result))
+	require.NotNil(t, result.Slow)
+	require.Len(t, result.Slow.Commands, 3)
+	assert.Greater(t, result.Slow.Seen, uint64(3))
+	slowest := result.Slow.Commands[0]
+	assert.GreaterOrEqual(t, slowest.Seconds, result.Slow.Commands[2].Seconds)
+	assert.Equal(t, "default", slowest.Name)
+	assert.Contains(t, slowest.Peer, ":6379")
+	status, table, stderr := replayFile(t, "--output", "table", file)
+	require.Zero(t, status, stderr)
+	assert.Contains(t, table, "took 100µs or longer; the slowest 3 are shown")
+	assert.Regexp(t, `(?m)^WHEN +NAME +COMMAND +DURATION`, table)
+}
+
 func TestReplayTellsWhatIsOutstanding(t *testing.T) {
 	status, text, stderr := replayFile(t, "--output", "json", filepath.Join("testdata", "replay", "unfinished.pcap"))
 	require.Zero(t, status, stderr)

@@ -76,6 +76,8 @@ func TestFaults(t *testing.T) {
 			"metrics.labels[2]: container_id is listed twice (remove one of them)",
 			"metrics.max_label_sets: 0 is out of range (allowed 1 to 100000)",
 			"metrics.label_ttl: 1s is too short (allowed 1m or more)"}},
+		{"slow commands", "slow_commands: {size: -1, threshold: 1us}", []string{
+			"slow_commands.size: -1 is out of range (allowed 0 to 1000, 0 for none)", "slow_commands.threshold: 1µs is out of range (allowed 100µs to 1h)"}},
 		{"level", "log: {level: trace}", []string{`log.level: unknown value "trace" (allowed debug, info, warn, error)`}},
 		{"format", "log: {format: xml}", []string{`log.format: unknown value "xml" (allowed text, json)`}},
 		{"extra command", "extra_commands: [fine, 'a b']", []string{`extra_commands[1]: extra command "a b": must consist of letters, digits and _ . - | :, not ' '`}},

@@ -79,9 +79,11 @@ func BenchmarkTrack(b *testing.B) {
 	for _, bench := range []struct {
 		name     string
 		pipeline int
-	}{{"P1", 1}, {"P16", 16}, {"P100", 100}} {
+		slowFrom time.Duration
+	}{{"P1", 1, 0}, {"P16", 16, 0}, {"P100", 100, 0}, {"P1 slow commands kept", 1, time.Second}} {
 		b.Run(bench.name, func(b *testing.B) {
 			x := newExchanger(b, bench.pipeline, getRequest, getReply)
+			x.tracker.shared.SlowFrom = int64(bench.slowFrom)
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
