@@ -9,11 +9,19 @@
  * binding on, the bytes that are written to it are counted: they are the stream that the socket
  * sends. Bytes that the socket sends beyond them, or that are written outside of probed calls, are
  * plaintext that no probe saw.
+ *
+ * What the application receives it gives to the BIO that the object reads from, by no function that
+ * all use. But each BIO counts what is read from it, and what is written to it. What is read outside
+ * of probed calls is plaintext that no probe saw.
  */
 #ifndef OBSERVER_BIO_H
 #define OBSERVER_BIO_H
 
 #include "tls.h"
+
+/* The counters of a BIO: the distance of each from its address, in a word of 8 bits each (tls.go). 0: not known. */
+#define BIO_READ(counters) (8 * (__u8)(counters))
+#define BIO_WRITTEN(counters) (8 * ((counters) >> 8))
 
 /* What an entry of tls_bios is found by. */
 enum tls_bio_key_kind { TLS_BY_BIO, TLS_BY_OBJECT };
@@ -26,7 +34,10 @@ struct tls_bio_key {
 
 struct tls_bio {
 	__u64 other;	  /* by BIO: the object; by object: the BIO */
+	__u64 input;	  /* by object: the BIO that it reads from; 0 if that is not known */
 	__u32 produced;	  /* by BIO: bytes that were written to it */
+	__u32 latest;	  /* by BIO: those of the latest call */
+	__u32 before;	  /* by BIO: its own count before that call */
 	__u16 attachment; /* by BIO: the library of the object */
 	bool set;	  /* by object: by a call that sets it; else found in a call that writes */
 	__u8 pad;
@@ -54,7 +65,8 @@ struct tls_mark {
 struct tls_pending {
 	__u64 bio;
 	__u32 position; /* its offset in what was written to the BIO */
-	__u32 pad;
+	__u16 counters; /* of the BIOs of its library */
+	__u16 pad;
 };
 
 struct {
@@ -86,11 +98,11 @@ static __always_inline bool read_mark(struct tls_mark *mark, __u64 address)
 	return !bpf_probe_read_user(mark->bytes, TLS_MARK, (void *)address + TLS_RECORD_HEADER);
 }
 
-/* Notes that an object writes its ciphertext to a BIO. */
-static __always_inline void set_bio(__u64 ssl, __u64 bio, __u16 attachment, bool set)
+/* Notes that an object reads its ciphertext from a BIO, and writes it to one. */
+static __always_inline void set_bio(__u64 ssl, __u64 input, __u64 bio, __u16 attachment, bool set)
 {
 	struct tls_bio_key key = {.address = bio, .tgid = current_tgid(), .kind = TLS_BY_BIO};
-	struct tls_bio entry = {.other = ssl, .attachment = attachment};
+	struct tls_bio entry = {.other = ssl, .input = input, .attachment = attachment};
 
 	bpf_map_update_elem(&tls_bios, &key, &entry, BPF_ANY);
 	key.address = ssl;
@@ -126,11 +138,11 @@ static __always_inline void tls_freed(__u64 ssl)
 }
 
 /* An object gets its BIOs, the first time or others. */
-static __always_inline void tls_bio_set(__u64 ssl, __u64 bio, __u16 attachment)
+static __always_inline void tls_bio_set(__u64 ssl, __u64 input, __u64 bio, __u16 attachment)
 {
 	tls_freed(ssl);
 	if (bio)
-		set_bio(ssl, bio, attachment, true);
+		set_bio(ssl, input, bio, attachment, true);
 }
 
 /* The entry of a BIO that is written to, if it is that of an object; else NULL. */
@@ -147,7 +159,7 @@ static __always_inline struct tls_bio *bio_written_to(__u64 bio, __u64 buffer, s
 	known = bpf_map_lookup_elem(&tls_bios, &object);
 	if ((known && known->set && known->other != bio) || !read_mark(&mark, buffer))
 		return 0;
-	set_bio(call->ssl, bio, call->attachment, known && known->set);
+	set_bio(call->ssl, known ? known->input : 0, bio, call->attachment, known && known->set);
 	return bpf_map_lookup_elem(&tls_bios, &key);
 }
 
@@ -162,15 +174,52 @@ static __always_inline struct tls_conn *conn_of_bio(struct tls_bio *entry)
 }
 
 /*
- * n bytes are being written to a BIO, within a call of the library or outside of any. A BIO in
- * memory takes all of them.
+ * Returns how many bytes of the latest write to a BIO it did not take, by its own count. A BIO in
+ * memory takes all, one of a pair as many as it has room for.
  */
-static __always_inline void bio_written(__u64 bio, __u64 buffer, __s32 n, struct tls_call *call)
+static __always_inline __u32 bytes_refused(struct tls_bio *entry, __u64 bio, __u16 counters)
+{
+	__u32 now, refused;
+
+	if (!BIO_WRITTEN(counters) || bpf_probe_read_user(&now, sizeof(now), (void *)bio + BIO_WRITTEN(counters)))
+		return 0;
+	refused = entry->latest - (now - entry->before);
+	if (refused > entry->latest)
+		refused = 0;
+	entry->before = now;
+	return refused;
+}
+
+/*
+ * A call begins that reads. What the object has read since the previous one, it read outside of
+ * probed calls; a handshake carries no plaintext.
+ */
+static __always_inline void check_input(__u64 ssl, __u16 attachment)
+{
+	struct tls_object object = {.ssl = ssl, .tgid = current_tgid()};
+	struct tls_conn *conn;
+	__u64 *sk;
+	__u32 n;
+
+	if (!bios_seen)
+		return;
+	sk = bpf_map_lookup_elem(&tls_objects, &object);
+	conn = sk ? tls_conn_of(*sk) : (void *)0;
+	if (!conn || !is_bound(conn, ssl, attachment) || !read_input(conn, &n))
+		return;
+	if (conn->offset[TLS_SENT] || conn->offset[TLS_RECEIVED])
+		add_hole(conn, TLS_RECEIVED, n - conn->consumed);
+	conn->consumed = n;
+}
+
+/* n bytes are being written to a BIO, within a call of the library or outside of any. */
+static __always_inline void bio_written(__u64 bio, __u64 buffer, __s32 n, struct tls_call *call, __u16 counters)
 {
 	struct tls_pending pending = {.bio = bio};
 	struct tls_mark mark = {};
 	struct tls_conn *conn;
 	struct tls_bio *entry;
+	__u32 refused;
 
 	if (n <= 0)
 		return;
@@ -179,13 +228,16 @@ static __always_inline void bio_written(__u64 bio, __u64 buffer, __s32 n, struct
 		return;
 	if (!bios_seen)
 		bios_seen = 1;
-	pending.position = entry->produced;
-	entry->produced += n;
+	refused = bytes_refused(entry, bio, counters);
+	pending.position = entry->produced - refused;
+	pending.counters = counters;
+	entry->produced += n - refused;
+	entry->latest = n;
 	conn = conn_of_bio(entry);
 	if (conn && conn->bio != bio) /* the library calls the socket */
 		return;
 	if (conn) {
-		conn->edge[TLS_SENT] += n;
+		conn->edge[TLS_SENT] += n - refused;
 		if (call)
 			call->sk = conn->head.conn;
 		else if (conn->offset[TLS_SENT]) /* the handshake carries no plaintext */

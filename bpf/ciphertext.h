@@ -98,6 +98,8 @@ static __always_inline void submit_text(struct tls_conn *conn, struct tls_text *
 	if (length > TLS_HELD || (length && time < opened)) /* of an earlier connection */
 		return;
 	if (length) {
+		if (conn->hole[direction & 1])
+			submit_hole(conn, direction, time);
 		text->event = conn->head;
 		text->event.kind = direction == TLS_SENT ? EVENT_SENT : EVENT_RECEIVED;
 		text->event.time = time;
@@ -156,6 +158,8 @@ static __always_inline void bind_tls(struct tls_conn *conn, __u64 sk, __u64 ssl,
 	conn->ssl = ssl;
 	conn->tgid = object.tgid;
 	conn->bio = bio;
+	if (!bio)
+		conn->input = 0;
 	conn->attachment = attachment;
 	if (bpf_map_update_elem(&tls_objects, &object, &sk, BPF_ANY))
 		count_loss(LOST_NO_STORAGE);
@@ -195,6 +199,16 @@ static __always_inline struct tls_pending *pending_of_send(struct tls_mark *mark
 	return bpf_map_lookup_elem(&tls_pending, mark);
 }
 
+/* Notes where the BIO counts that an object reads from, and how far it has read. */
+static __always_inline void set_input(struct tls_conn *conn, __u64 ssl, __u16 counters)
+{
+	struct tls_bio_key key = {.address = ssl, .tgid = current_tgid(), .kind = TLS_BY_OBJECT};
+	struct tls_bio *object = bpf_map_lookup_elem(&tls_bios, &key);
+
+	conn->input = object && object->input && BIO_READ(counters) ? object->input + BIO_READ(counters) : 0;
+	note_input(conn);
+}
+
 /*
  * Binds a socket by the ciphertext that it has sent, if a library wrote it to a BIO. n is the length
  * of the send. Returns false if none did, or the library itself sends it in a call.
@@ -224,6 +238,7 @@ static __always_inline bool bind_by_ciphertext(struct sock *sk, __u8 role, __s32
 		add_hole(conn, TLS_RECEIVED, 1);
 	}
 	conn->edge[TLS_SENT] = ciphertext_offset(sk, true, direct) - n + bio->produced - pending->position;
+	set_input(conn, bio->other, pending->counters);
 	bpf_map_delete_elem(&tls_pending, &mark);
 	bind_tls(conn, address, bio->other, key.address, bio->attachment);
 	stop_ciphertext(address);
@@ -271,6 +286,9 @@ static __always_inline void moved_by_library(struct sock *sk, __u8 role, __u32 d
 			if (!conn)
 				return;
 			conn->edge[direction & 1] = end - n;
+		} else if (conn->attachment != call->attachment && conn->offset[TLS_RECEIVED]) {
+			/* What the library had ready may have been read meanwhile, without a socket call. */
+			add_hole(conn, TLS_RECEIVED, 1);
 		}
 		bind_tls(conn, key, call->ssl, 0, call->attachment);
 	}

@@ -601,6 +601,7 @@ int tls_point(struct pt_regs *ctx)
 	__u64 third = PT_REGS_PARM3(ctx), fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
 	__u64 go_first = GO_ARGUMENT_1(ctx), go_second = GO_ARGUMENT_2(ctx), goroutine = GO_GOROUTINE(ctx);
 	__u16 attachment = TLS_COOKIE_ATTACHMENT(cookie);
+	__u16 counters = TLS_COOKIE_COUNTERS(cookie);
 	__u8 role = TLS_COOKIE_ROLE(cookie);
 	__s32 returned = PT_REGS_RC(ctx);
 	struct tls_task *task;
@@ -624,6 +625,7 @@ int tls_point(struct pt_regs *ctx)
 	case TLS_READ_START:
 	case TLS_READ_EX_START:
 	case TLS_OTHER_START:
+		check_input(ssl, attachment);
 		tls_started(TLS_RECEIVED, ssl, stack, buffer, out, role == TLS_OTHER_START, attachment);
 		return 0;
 	case TLS_WRITE_END:
@@ -641,11 +643,11 @@ int tls_point(struct pt_regs *ctx)
 		unbind_tls(ssl);
 		return 0;
 	case TLS_SET_BIO:
-		tls_bio_set(ssl, third, attachment);
+		tls_bio_set(ssl, buffer, third, attachment);
 		return 0;
 	case TLS_BIO_WRITE:
 		task = tls_task(false);
-		bio_written(ssl, buffer, third, task ? tls_call_around(task, stack) : (void *)0);
+		bio_written(ssl, buffer, third, task ? tls_call_around(task, stack) : (void *)0, counters);
 		return 0;
 	case TLS_GO_WRITE_START:
 	case TLS_GO_READ_START:

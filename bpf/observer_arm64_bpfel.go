@@ -253,7 +253,10 @@ type observerTaskCalls struct {
 type observerTlsBio struct {
 	_          structs.HostLayout
 	Other      uint64
+	Input      uint64
 	Produced   uint32
+	Latest     uint32
+	Before     uint32
 	Attachment uint16
 	Set        bool
 	Pad        uint8
@@ -271,10 +274,12 @@ type observerTlsConn struct {
 	Head       observerEvent
 	Ssl        uint64
 	Bio        uint64
+	Input      uint64
 	Retried    uint64
 	Tgid       uint32
+	Consumed   uint32
 	Attachment uint16
-	Pad        uint16
+	Pad        [3]uint16
 	Edge       [2]uint32
 	Hole       [2]uint32
 	Offset     [2]uint32
@@ -307,7 +312,8 @@ type observerTlsPending struct {
 	_        structs.HostLayout
 	Bio      uint64
 	Position uint32
-	Pad      uint32
+	Counters uint16
+	Pad      uint16
 }
 
 type observerTlsRole uint32

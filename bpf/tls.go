@@ -242,11 +242,19 @@ func (p *Probes) setAttached(attachment uint16, since uint64) error {
 
 // Point is an instruction of a TLS library at which a program runs.
 type Point struct {
-	Function string // of the library, as in SSL_write
-	End      bool   // the function's result is in its register; else its arguments are in theirs
-	Offset   uint64 // of the instruction in the file, in bytes
-	Frame    uint16 // bytes between the stack pointer at the instruction and that at the function's entry
+	Function string      // of the library, as in SSL_write
+	End      bool        // the function's result is in its register; else its arguments are in theirs
+	Offset   uint64      // of the instruction in the file, in bytes
+	Frame    uint16      // bytes between the stack pointer at the instruction and that at the function's entry
+	Counters BIOCounters // of BIO_write
 }
+
+// BIOCounters are the counters of a BIO, by their distance from its address in bytes: a multiple of 8
+// below 2048; 0 where it is not known.
+type BIOCounters struct{ Read, Written uint16 }
+
+// word returns the counters in the form that BIO_READ and BIO_WRITTEN of bio.h read.
+func (c BIOCounters) word() uint16 { return c.Read/8&0xff | c.Written/8<<8 }
 
 // points are the roles of the functions that can be probed, at their starts and at their ends.
 var points = map[string]struct{ start, end observerTlsRole }{
@@ -276,7 +284,7 @@ func (p *Point) cookie(attachment uint16) (uint64, error) {
 	if role == 0 {
 		return 0, fmt.Errorf("probe %s: no program runs there", p.Function)
 	}
-	return uint64(role) | uint64(p.Frame)<<16 | uint64(attachment)<<48, nil
+	return uint64(role) | uint64(p.Frame)<<16 | uint64(p.Counters.word())<<32 | uint64(attachment)<<48, nil
 }
 
 // AttachPoints attaches the program of PointProgram to points of the file at a path, in all

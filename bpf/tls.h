@@ -63,10 +63,12 @@ struct tls_conn {
 	struct event head; /* of its events: socket, role, endpoints and flags */
 	__u64 ssl;	   /* the object that it is bound to; 0 for none */
 	__u64 bio;	   /* the BIO in memory that the library writes ciphertext to; 0 if it calls the socket */
+	__u64 input;	   /* where the BIO that it reads from counts what was read; 0 if that is not known */
 	__u64 retried;	   /* when the write began that the application has to repeat; 0 for none */
 	__u32 tgid;	   /* the process of the object */
+	__u32 consumed;	   /* what had been read from that BIO at the end of the latest call that reads */
 	__u16 attachment;  /* the library of the object */
-	__u16 pad;
+	__u16 pad[3];
 	__u32 edge[TLS_DIRECTIONS];   /* ciphertext: the TCP offset behind the latest call */
 	__u32 hole[TLS_DIRECTIONS];   /* ciphertext that passed outside of the calls since the latest plaintext */
 	__u32 offset[TLS_DIRECTIONS]; /* plaintext so far */
@@ -196,6 +198,7 @@ struct {
 /* The cookie of a probed instruction, which says what it is (tls.go). */
 #define TLS_COOKIE_ROLE(cookie) ((__u8)(cookie))
 #define TLS_COOKIE_FRAME(cookie) ((__u16)((cookie) >> 16))
+#define TLS_COOKIE_COUNTERS(cookie) ((__u16)((cookie) >> 32))
 #define TLS_COOKIE_ATTACHMENT(cookie) ((__u16)((cookie) >> 48))
 
 /* The state of the current task; NULL if it has none and create is false. */
@@ -433,6 +436,21 @@ static __always_inline void hold_plaintext(struct tls_call *call, __u32 directio
 	text->event.len = at + length;
 }
 
+/* Reads how many bytes a bound object has read from its BIO in memory. Returns false if that is not known. */
+static __always_inline bool read_input(struct tls_conn *conn, __u32 *n)
+{
+	return conn->input && !bpf_probe_read_user(n, sizeof(*n), (void *)conn->input);
+}
+
+/* Notes how far calls of the library have read. */
+static __always_inline void note_input(struct tls_conn *conn)
+{
+	__u32 n;
+
+	if (read_input(conn, &n))
+		conn->consumed = n;
+}
+
 /*
  * The end of a call that transferred n bytes of plaintext; 0 if it failed or has to be repeated. hold:
  * the end of the object is probed, so that another one at its address does not get what is held.
@@ -448,10 +466,13 @@ static __always_inline void tls_transferred(struct tls_call *call, __u32 directi
 		return;
 	}
 	if (direction == TLS_RECEIVED) {
+		note_input(conn);
 		if (n)
 			submit_plaintext(conn, TLS_RECEIVED, bpf_ktime_get_ns(), call->buffer, n);
 		return;
 	}
+	if (!conn->offset[TLS_SENT]) /* what was read so far was the handshake */
+		note_input(conn);
 	time = conn->retried ? conn->retried : call->time;
 	conn->retried = n ? 0 : time;
 	if (n)
@@ -484,8 +505,7 @@ static __always_inline void tls_ended(__u32 direction, __u64 stack, bool ex, __s
 		if (ex && bpf_probe_read_user(&n, sizeof(n), (void *)call->out))
 			n = 0;
 	}
-	if (!call->silent)
-		tls_transferred(call, direction, ssl, n, true);
+	tls_transferred(call, direction, ssl, n, true);
 	if (outer->ssl) {
 		*call = *outer;
 		outer->ssl = 0;

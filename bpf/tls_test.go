@@ -96,21 +96,24 @@ type plaintext struct {
 	text    [2]strings.Builder // sent and received
 	next    [2]uint32
 	flags   uint8
-	unseen  int // gaps of that reason
-	strange int // events that do not follow from those before
+	unseen  [2][]int // where in the text gaps of that reason are
+	strange int      // events that do not follow from those before
 }
+
+// ends are the ports of a connection. A client may have the same port towards two servers.
+type ends struct{ client, server uint16 }
 
 // decrypted reads probes in a goroutine of its own, and keeps the plaintext of each connection.
 type decrypted struct {
 	lock  sync.Mutex
-	conns map[uint16][]*plaintext // by the client's port, in turn
-	users map[uint32]bool         // processes that were reported
-	plain map[uint16]int          // bytes that are no plaintext
+	conns map[ends][]*plaintext // in turn
+	users map[uint32]bool       // processes that were reported
+	plain map[ends]int          // bytes that are no plaintext
 	done  <-chan struct{}
 }
 
 func decrypt(t *testing.T, probes *Probes) *decrypted {
-	d := &decrypted{conns: make(map[uint16][]*plaintext), users: make(map[uint32]bool), plain: make(map[uint16]int)}
+	d := &decrypted{conns: make(map[ends][]*plaintext), users: make(map[uint32]bool), plain: make(map[ends]int)}
 	d.done = readEach(t, probes, d.note)
 	return d
 }
@@ -118,19 +121,20 @@ func decrypt(t *testing.T, probes *Probes) *decrypted {
 func (d *decrypted) note(event *Event, payload []byte) {
 	d.lock.Lock()
 	defer d.lock.Unlock()
-	list := d.conns[event.LocalPort]
+	key := ends{event.LocalPort, event.RemotePort}
+	list := d.conns[key]
 	switch event.Kind {
 	case TLSUser:
 		d.users[event.Seq] = true
 	case Opened:
-		d.conns[event.LocalPort] = append(list, new(plaintext))
+		d.conns[key] = append(list, new(plaintext))
 	case Existing:
 		if len(list) == 0 {
-			d.conns[event.LocalPort] = append(list, new(plaintext))
+			d.conns[key] = append(list, new(plaintext))
 		}
 	case Sent, Received, SentGap, ReceivedGap:
 		if event.Flags&Plaintext == 0 {
-			d.plain[event.LocalPort] += len(payload)
+			d.plain[key] += len(payload)
 			return
 		}
 		list[len(list)-1].note(event, payload)
@@ -150,7 +154,7 @@ func (p *plaintext) note(event *Event, payload []byte) {
 	switch {
 	case event.Kind == Sent || event.Kind == Received:
 	case event.Reason == GapUnseen:
-		p.unseen++
+		p.unseen[i] = append(p.unseen[i], p.text[i].Len())
 	default:
 		p.strange++
 	}
@@ -177,7 +181,7 @@ func pointsOf(t *testing.T, path string) []Point {
 	require.NoError(t, err)
 	var points []Point
 	for _, p := range found.Points {
-		points = append(points, Point{p.Function, p.End, p.Offset, p.Frame})
+		points = append(points, Point{p.Function, p.End, p.Offset, p.Frame, BIOCounters(found.BIOs)})
 	}
 	return points
 }
@@ -212,12 +216,17 @@ func mustOpenTLS(t *testing.T) *tlsProbes {
 // mustAttach attaches the library, and returns what detaches it.
 func (p *tlsProbes) mustAttach() (detach func()) {
 	p.tb.Helper()
+	return p.mustAttachTo(p.path, p.points)
+}
+
+func (p *tlsProbes) mustAttachTo(path string, points []Point) (detach func()) {
+	p.tb.Helper()
 	program, err := p.PointProgram()
 	require.NoError(p.tb, err)
 	defer program.Close()
 	attachment, err := p.BeginLibrary()
 	require.NoError(p.tb, err)
-	links, err := AttachPoints(program, p.path, p.points, attachment)
+	links, err := AttachPoints(program, path, points, attachment)
 	require.NoError(p.tb, err)
 	require.NoError(p.tb, p.LibraryAttached(attachment))
 	return func() {
@@ -278,19 +287,19 @@ func TestPlaintextOfEachSocket(t *testing.T) {
 			assert.Equal(t, map[uint32]bool{uint32(script.Process.Pid): true}, p.users, "by the handshakes, which are not probed")
 			require.Greater(t, len(p.secret.got), 10)
 			for port, connections := range p.secret.got {
-				require.Len(t, p.conns[port], len(connections), "port %d", port)
-				assert.Less(t, p.plain[port], len(connections)*(24<<10), "ciphertext, which is that of the handshake and the first record")
+				require.Len(t, p.conns[ends{port, p.secret.port}], len(connections), "port %d", port)
+				assert.Less(t, p.plain[ends{port, p.secret.port}], len(connections)*(24<<10), "ciphertext, which is that of the handshake and the first record")
 				for i, got := range connections {
-					p.conns[port][i].assertWhole(t, got.String())
+					p.conns[ends{port, p.secret.port}][i].assertWhole(t, got.String())
 				}
 			}
 			for port, connections := range p.open.got {
 				bytes := 0
 				for i, got := range connections {
-					assert.Zero(t, p.conns[port][i].text[0].Len(), "plaintext of a connection without TLS")
+					assert.Zero(t, p.conns[ends{port, p.open.port}][i].text[0].Len(), "plaintext of a connection without TLS")
 					bytes += 2 * got.Len()
 				}
-				assert.InDelta(t, bytes, p.plain[port], float64(30*len(connections)), "what was sent and received in the clear")
+				assert.InDelta(t, bytes, p.plain[ends{port, p.open.port}], float64(30*len(connections)), "what was sent and received in the clear")
 			}
 		})
 	}
@@ -307,8 +316,57 @@ func (p *plaintext) assertWhole(t *testing.T, got string) {
 	assert.LessOrEqual(t, len(sent)-len(got), 30)
 	assert.True(t, strings.HasPrefix(got, received), "what was received")
 	assert.LessOrEqual(t, len(sent)-len(received), 30)
-	assert.Zero(t, p.unseen)
+	assert.Empty(t, p.unseen[0])
+	assert.Empty(t, p.unseen[1])
 	assert.Zero(t, p.strange)
+}
+
+// Where the application moves the ciphertext, plaintext of either direction that no probe saw is a
+// gap at its place; also with BIOs that take less than they are given.
+func TestPlaintextUnseenInMemory(t *testing.T) {
+	p := mustOpenTLS(t)
+	crypto := strings.Replace(p.path, "libssl", "libcrypto", 1)
+	points := pointsOf(t, crypto)
+	detach, detachCrypto := p.mustAttach(), p.mustAttachTo(crypto, points)
+	const rounds = 80
+	p.mustTalk("testdata/memory.py", rounds, nil, nil, func() { detachCrypto() }, func() { detachCrypto = p.mustAttachTo(crypto, points) })
+	detach()
+	detachCrypto()
+	p.mustEnd()
+
+	require.Len(t, p.secret.got, 2)
+	for port, connections := range p.secret.got {
+		require.Len(t, p.conns[ends{port, p.secret.port}], 1)
+		c, got := p.conns[ends{port, p.secret.port}][0], connections[0].String()
+		assert.Equal(t, Plaintext|Whole, c.flags)
+		assert.Zero(t, c.strange)
+		assert.True(t, c.text[0].String() == strings.Replace(got, "quarter 2, round 10;", "", 1), "what was sent, but for what no probe saw")
+		assert.True(t, c.text[1].String() == strings.Replace(got, "quarter 1, round 10;", "", 1), "what was received, but for what no probe saw")
+		assert.Equal(t, []int{strings.Index(got, "quarter 1, round 10;")}, c.unseen[1])
+		assert.Contains(t, c.unseen[0], strings.Index(got, "quarter 2, round 10;"))
+		assert.LessOrEqual(t, len(c.unseen[0]), rounds/4, "while what is written to BIOs was not seen")
+	}
+}
+
+// Plaintext that the library had ready, and that was read while it was not attached, is a gap at its
+// place, although the ciphertext has none.
+func TestPlaintextReadAhead(t *testing.T) {
+	p := mustOpenTLS(t)
+	var detach func()
+	attach := func() { detach = p.mustAttach() }
+	p.mustTalk("testdata/ahead.py", 4, attach, func() { detach() }, attach)
+	detach()
+	p.mustEnd()
+
+	require.Len(t, p.secret.got, 1)
+	for port := range p.secret.got {
+		require.Len(t, p.conns[ends{port, p.secret.port}], 1)
+		c := p.conns[ends{port, p.secret.port}][0]
+		assert.Equal(t, "first, last;again", c.text[1].String())
+		assert.Equal(t, []int{len("first,")}, c.unseen[1])
+		assert.Empty(t, c.unseen[0])
+		assert.Zero(t, c.strange)
+	}
 }
 
 // talk uses one connection after the other, by TLS, from one goroutine. Every second buffer is on its
@@ -359,9 +417,9 @@ func TestPlaintextOfGo(t *testing.T) {
 
 	require.Greater(t, len(p.secret.got), 10)
 	for port, connections := range p.secret.got {
-		require.Len(t, p.conns[port], len(connections), "port %d", port)
+		require.Len(t, p.conns[ends{port, p.secret.port}], len(connections), "port %d", port)
 		for i, got := range connections {
-			p.conns[port][i].assertWhole(t, got.String())
+			p.conns[ends{port, p.secret.port}][i].assertWhole(t, got.String())
 		}
 	}
 }
@@ -381,11 +439,11 @@ func TestPlaintextInMidStream(t *testing.T) {
 	unseen := 0
 	for port, connections := range p.secret.got {
 		for i, got := range connections {
-			c := p.conns[port][i]
+			c := p.conns[ends{port, p.secret.port}][i]
 			assert.Zero(t, c.strange)
 			seen[c.flags]++
 			switch {
-			case c.unseen > 0:
+			case len(c.unseen[0])+len(c.unseen[1]) > 0:
 				unseen++
 			case c.flags&Whole != 0: // perhaps not to its end
 				n := min(got.Len(), c.text[0].Len())
@@ -417,9 +475,9 @@ func TestLibraries(t *testing.T) {
 
 func TestCookies(t *testing.T) {
 	for function, roles := range points {
-		start, err := (&Point{Function: function, Frame: 0x18}).cookie(0xabc)
+		start, err := (&Point{Function: function, Frame: 0x18, Counters: BIOCounters{Read: 0x60, Written: 0x68}}).cookie(0xabc)
 		require.NoError(t, err)
-		assert.Equal(t, 0xabc<<48|0x18<<16|uint64(roles.start), start, function)
+		assert.Equal(t, 0xabc<<48|0xd0c<<32|0x18<<16|uint64(roles.start), start, function)
 		end, err := (&Point{Function: function, End: true}).cookie(1)
 		assert.Equal(t, roles.end == 0, err != nil, function)
 		if err == nil {

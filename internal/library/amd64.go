@@ -14,6 +14,7 @@ const (
 
 var amd64 = machine{
 	decode: decodeAMD64,
+	field:  fieldAMD64,
 	pad:    0xcc,
 	c:      convention{arguments: set(di, si, dx, cx, r8), result: 1 << ax},
 	golang: convention{arguments: set(ax, bx, cx), result: 1 << ax},

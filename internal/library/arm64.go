@@ -4,6 +4,7 @@ import "encoding/binary"
 
 var arm64 = machine{
 	decode: decodeARM64,
+	field:  fieldARM64,
 	c:      convention{arguments: set(0, 1, 2, 3, 4), result: 1 << 0},
 	golang: convention{arguments: set(0, 1, 2), result: 1 << 0},
 }

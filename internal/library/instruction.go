@@ -40,6 +40,8 @@ func (i *instruction) next() uint64 { return i.address + uint64(i.size) }
 type machine struct {
 	// decode decodes the first instruction of code, which is at the address.
 	decode func(code []byte, address uint64) (instruction, error)
+	// field returns the distance of the field that a function returns of its argument, 0 if it does more.
+	field func(code []byte) uint16
 	// pad is the byte that fills the space between functions of Go.
 	pad byte
 	// c and golang are the registers of the first arguments, by number of arguments, and of the

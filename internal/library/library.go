@@ -19,8 +19,9 @@ const (
 // Library is how the TLS of one file is observed.
 type Library struct {
 	Kind    Kind
-	Version string    // of Go; "" for the others
-	Points  []Point   // by function, the start before the ends
+	Version string  // of Go; "" for the others
+	Points  []Point // by function, the start before the ends
+	BIOs    Counters
 	Refused []Refusal // functions that exist but have no points
 }
 
@@ -140,15 +141,20 @@ func search(file io.ReaderAt) (*Library, error) {
 
 // openssl finds OpenSSL's functions by their symbols.
 func (i *image) openssl() (*Library, error) {
-	names := make([]string, len(opensslFunctions))
-	for n, f := range opensslFunctions {
-		names[n] = f.name
+	names := []string{readCounter, writtenCounter}
+	for _, f := range opensslFunctions {
+		names = append(names, f.name)
 	}
 	symbols, err := i.symbols(names)
 	if err != nil {
 		return nil, err
 	}
 	found := &Library{Kind: OpenSSL}
+	if found.BIOs, err = i.counters(symbols); err != nil {
+		return nil, err
+	}
+	delete(symbols, readCounter)
+	delete(symbols, writtenCounter)
 	for _, f := range opensslFunctions {
 		s, ok := symbols[f.name]
 		if !ok {

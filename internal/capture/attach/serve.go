@@ -402,7 +402,9 @@ func pointsOf(found *library.Library) []bpf.Point {
 	var points []bpf.Point
 	for _, p := range found.Points {
 		if bpf.CanProbe(p.Function) {
-			points = append(points, bpf.Point{Function: p.Function, End: p.End, Offset: p.Offset, Frame: p.Frame})
+			points = append(points, bpf.Point{
+				Function: p.Function, End: p.End, Offset: p.Offset, Frame: p.Frame, Counters: bpf.BIOCounters(found.BIOs),
+			})
 		}
 	}
 	return points
