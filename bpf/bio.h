@@ -53,6 +53,9 @@ struct {
 /* Set as soon as a BIO of an object was written to. */
 __u32 bios_seen = 0;
 
+/* The lengths of records with an alert: of TLS 1.3, and of TLS 1.2 by its ciphers. */
+enum { TLS_ALERT_LENGTH = 19, TLS_ALERT_LENGTH_GCM = 26, TLS_ALERT_LENGTH_CHACHA = 18 };
+
 /* The bytes by which a record is recognised: behind its header. No record of TLS 1.2 and 1.3 is shorter. */
 enum { TLS_RECORD_HEADER = 5, TLS_MARK = 16, TLS_CIPHER_CHANGE = 6 };
 

@@ -186,6 +186,48 @@ static __always_inline __u32 ciphertext_offset(struct sock *sk, bool sending, bo
 	return sending ? TCP_FIELD(sk, write_seq) : received_offset(sk, direct);
 }
 
+/* True if a record has the header of an alert of AEAD ciphers. TLS 1.3 hides the type, not the length. */
+static __always_inline bool is_alert(const __u8 *head, __u32 length)
+{
+	return is_record(head) && head[3] == 0 && head[4] == length &&
+	       (head[0] == 0x15 || (head[0] == 0x17 && length == TLS_ALERT_LENGTH));
+}
+
+/*
+ * Notes whether n bytes that a bound socket has received end with an alert. OpenSSL receives the header of a
+ * record alone, unless it reads ahead.
+ */
+static __always_inline void find_alert(struct tls_conn *conn, __s32 n)
+{
+	static const __u8 lengths[] = {TLS_ALERT_LENGTH, TLS_ALERT_LENGTH_GCM, TLS_ALERT_LENGTH_CHACHA};
+	__u64 address = syscall_memory(false);
+	__u8 head[8] = {};
+	bool body = conn->headed;
+	__u32 i;
+
+	conn->alerted = body && n == conn->body;
+	conn->headed = n == TLS_RECORD_HEADER;
+	conn->body = 0;
+	if (!address)
+		return;
+	if (conn->headed) {
+		if (!bpf_probe_read_user(head, TLS_RECORD_HEADER, (void *)address) && is_record(head) &&
+		    (head[0] == 0x15 || is_alert(head, TLS_ALERT_LENGTH)))
+			conn->body = head[3] << 8 | head[4];
+		return;
+	}
+	if (body)
+		return;
+	for (i = 0; i < sizeof(lengths); i++) {
+		if (n < TLS_RECORD_HEADER + lengths[i])
+			continue;
+		if (!bpf_probe_read_user(head, TLS_RECORD_HEADER,
+					 (void *)address + n - TLS_RECORD_HEADER - lengths[i]) &&
+		    is_alert(head, lengths[i]))
+			conn->alerted = true;
+	}
+}
+
 /* The record that a send begins with, if a library wrote it to a BIO; else NULL. */
 static __always_inline struct tls_pending *pending_of_send(struct tls_mark *mark)
 {
@@ -319,6 +361,8 @@ static __always_inline void ciphertext_moved(struct sock *sk, __u32 direction, _
 	else
 		call = go_call_around(regs);
 	conn = tls_conn_of(address_of(sk));
+	if (!sending && conn && conn->ssl)
+		find_alert(conn, n);
 	if (conn && conn->ssl && conn->bio) {
 		moved_by_application(conn, sk, role, direction, n, call, direct);
 		return;

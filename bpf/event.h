@@ -25,6 +25,7 @@ enum event_kind {
 			    /* its library does not call the socket, so that its BIOs must be probed, else 0 */
 	EVENT_OWNER,	    /* the first call of the connection: the payload is the name of the process's executable */
 	EVENT_CGROUP,	    /* of no connection: the payload is the names of a cgroup and of those around it */
+	EVENT_PEER_ENDING,  /* the other end of a TLS connection said by an alert that it sends no more */
 };
 
 /* The end of the connection that is observed. */

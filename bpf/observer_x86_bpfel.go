@@ -77,6 +77,7 @@ const (
 	observerEventKindEVENT_TLS_USER     observerEventKind = 12
 	observerEventKindEVENT_OWNER        observerEventKind = 13
 	observerEventKindEVENT_CGROUP       observerEventKind = 14
+	observerEventKindEVENT_PEER_ENDING  observerEventKind = 15
 )
 
 type observerEventRole uint32
@@ -279,7 +280,10 @@ type observerTlsConn struct {
 	Tgid       uint32
 	Consumed   uint32
 	Attachment uint16
-	Pad        [3]uint16
+	Body       uint16
+	Headed     bool
+	Alerted    bool
+	Pad        [2]uint8
 	Edge       [2]uint32
 	Hole       [2]uint32
 	Offset     [2]uint32

@@ -68,7 +68,10 @@ struct tls_conn {
 	__u32 tgid;	   /* the process of the object */
 	__u32 consumed;	   /* what had been read from that BIO at the end of the latest call that reads */
 	__u16 attachment;  /* the library of the object */
-	__u16 pad[3];
+	__u16 body;	   /* the length of a record whose header was received alone; 0 for none */
+	bool headed;	   /* such a header was received last */
+	bool alerted;	   /* what was received last ends with an alert, or with a record of two bytes */
+	__u8 pad[2];
 	__u32 edge[TLS_DIRECTIONS];   /* ciphertext: the TCP offset behind the latest call */
 	__u32 hole[TLS_DIRECTIONS];   /* ciphertext that passed outside of the calls since the latest plaintext */
 	__u32 offset[TLS_DIRECTIONS]; /* plaintext so far */
@@ -119,6 +122,9 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tls_user);
 } tls_users SEC(".maps");
+
+/* The length of an alert (RFC 8446, section 6). */
+enum { TLS_ALERT = 2 };
 
 /* Until a process is reported again, in ns: meanwhile it may have loaded another library. */
 #define TLS_REPORT_PAUSE (60ULL * 1000 * 1000 * 1000)
@@ -452,6 +458,25 @@ static __always_inline void note_input(struct tls_conn *conn)
 }
 
 /*
+ * The end of a call that may have read an alert: there is no plaintext in one. Where an alert does
+ * not end the stream, plaintext follows.
+ */
+static __always_inline void alert_read(struct tls_conn *conn, __u32 n)
+{
+	struct event e = conn->head;
+
+	if (n != 0 && n != TLS_ALERT)
+		return;
+	conn->alerted = false;
+	if (n)
+		return;
+	e.kind = EVENT_PEER_ENDING;
+	e.time = bpf_ktime_get_ns();
+	e.flags = 0;
+	submit(&e, sizeof(e));
+}
+
+/*
  * The end of a call that transferred n bytes of plaintext; 0 if it failed or has to be repeated. hold:
  * the end of the object is probed, so that another one at its address does not get what is held.
  */
@@ -469,6 +494,8 @@ static __always_inline void tls_transferred(struct tls_call *call, __u32 directi
 		note_input(conn);
 		if (n)
 			submit_plaintext(conn, TLS_RECEIVED, bpf_ktime_get_ns(), call->buffer, n);
+		if (conn->alerted)
+			alert_read(conn, n);
 		return;
 	}
 	if (!conn->offset[TLS_SENT]) /* what was read so far was the handshake */

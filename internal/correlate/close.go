@@ -7,13 +7,14 @@ import (
 
 // closing is what is known of the end of a connection that has not ended yet.
 type closing struct {
-	since    int64          // when the first end closed
-	reason   session.Reason // why it ends; NoReason while neither end has closed
-	cut      bool           // it was reset by the other end, or broken
-	ends     bool           // the server has closed its stream, at replyEnd,
-	read     bool           // and it was read up to there
-	placed   bool           // requestEnd is set
-	replyEnd uint32
+	since     int64          // when the first end closed, or announced that it would
+	reason    session.Reason // why it ends; NoReason while neither end has closed
+	announced bool           // the other end has said that it sends no more, and has sent no more
+	cut       bool           // it was reset by the other end, or broken
+	ends      bool           // the server has closed its stream, at replyEnd,
+	read      bool           // and it was read up to there
+	placed    bool           // requestEnd is set
+	replyEnd  uint32
 	// The offset that the requests had reached when an end closed, by the socket's own count.
 	requestEnd uint32
 	period     uint32 // in which an end closed its stream, 0 for none (endings.go)
@@ -37,7 +38,34 @@ func (c *conn) halfClose(e *event.Event) {
 	}
 	c.closing.cut = c.closing.cut || e.Cut != event.Finished
 	if c.closing.reason == session.NoReason {
-		c.closing.reason, c.closing.since = c.endedBy(e), e.Time
+		c.setReason(c.endedBy(e), e.Time)
+	}
+}
+
+// setReason notes why the connection ends, and since when. An end that closes after the other one
+// has announced its own close only follows.
+func (c *conn) setReason(reason session.Reason, since int64) {
+	if c.closing.announced && reason != session.Network {
+		if reason == session.NoReason {
+			return
+		}
+		reason, since = closedBy(event.Client+event.Server-c.role), c.closing.since
+	}
+	c.closing.reason, c.closing.since = reason, since
+}
+
+// announceEnd notes that the other end has said that it sends no more.
+func (c *conn) announceEnd(e *event.Event) {
+	if c.closing.reason == session.NoReason {
+		c.closing.announced, c.closing.since = true, e.Time
+	}
+}
+
+// reconsiderEnd notes that the other end has sent more all the same.
+func (c *conn) reconsiderEnd(e *event.Event) {
+	fromServer := e.Direction == event.Reply
+	if fromServer == (c.role == event.Client) && e.Time > c.closing.since {
+		c.closing.announced = false
 	}
 }
 
@@ -97,7 +125,7 @@ func (c *conn) close(e *event.Event) {
 		}
 	}
 	if c.closing.reason == session.NoReason || c.closing.reason == session.ServerClosed && unread > 0 && !c.closing.cut {
-		c.closing.reason, c.closing.since = closedBy(c.role), e.Time
+		c.setReason(closedBy(c.role), e.Time)
 	}
 	ending := c.ending(e.Time, unread)
 	ending.Hidden = hidden

@@ -39,6 +39,9 @@ func (c *conn) event(e *event.Event) {
 			return
 		}
 		c.sift(e)
+		if c.closing.announced {
+			c.reconsiderEnd(e)
+		}
 		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: uint32(len(e.Data)), Data: e.Data, Time: e.Time, Reason: e.Reason})
 	case event.Gap:
 		if e.Plaintext != c.plaintext && !c.decides(e) {
@@ -65,6 +68,9 @@ func (c *conn) event(e *event.Event) {
 		c.sift(e)
 	case event.HalfClosed, event.PeerClosed:
 		c.halfClose(e)
+	case event.PeerEnding:
+		c.announceEnd(e)
+		return
 	case event.Closed:
 		c.close(e)
 		return

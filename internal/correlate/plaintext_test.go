@@ -62,6 +62,33 @@ func TestPlaintext(t *testing.T) {
 	}
 }
 
+// An end that closes behind the other one's announcement follows it, unless the other one sent more.
+func TestPlaintextEndAnnounced(t *testing.T) {
+	reasons := map[event.Role]string{event.Client: "client_closed", event.Server: "server_closed"}
+	for _, role := range []event.Role{event.Client, event.Server} {
+		for _, left := range []bool{true, false} { // a close that sends a FIN is two events
+			for _, more := range []bool{true, false} {
+				p := encrypted(t, role, event.WholePlaintext)
+				p.handshake()
+				p.plain("C: GET a")
+				p.event(event.Event{Kind: event.PeerEnding})
+				if more {
+					p.plain("S: $-1", "C: GET b")
+				}
+				if left {
+					p.event(event.Event{Kind: event.HalfClosed, Left: true})
+				}
+				p.play("close")
+				want := []string{"get unanswered " + reasons[1-role]}
+				if more {
+					want = []string{"get success", "get unanswered " + reasons[role]}
+				}
+				assert.Equal(t, want, p.got, "role %d, FIN %t, more %t", role, left, more)
+			}
+		}
+	}
+}
+
 // Ciphertext that a client leaves unread may have the replies of the commands behind one that blocks, or none.
 func TestPlaintextLeftUnread(t *testing.T) {
 	for end, want := range map[string][]string{

@@ -70,6 +70,7 @@ const (
 	Opening                     // not established yet, but its streams have begun (TCP Fast Open): at Seq, and for a server at ReplySeq
 	OtherStream                 // nothing of it can be read, because of its Stream; reported repeatedly
 	Owned                       // the first call on the connection shows its whole Owner
+	PeerEnding                  // the other end of a TLS connection has said that it sends no more; its FIN may be long in coming
 	Listed                      // all connections that existed at Time have been reported; one without an event since is gone
 )
 

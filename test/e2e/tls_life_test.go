@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redis-observer/redis-observer/test/kit"
 	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
@@ -311,6 +312,105 @@ func TestEncryptedHalfClosed(t *testing.T) {
 	}
 	o.assertSince(before, r.mustStats())
 	o.mustSeePool("default", 0, 0)
+}
+
+// mustEndByAlert starts a server that answers PING, and any other request by the end of its stream in TLS. Its FIN follows only that of
+// the client. It returns the port.
+func mustEndByAlert(t *testing.T) int {
+	t.Helper()
+	certificate, err := kit.NewCertificate(t.TempDir())
+	require.NoError(t, err)
+	pair, err := tls.LoadX509KeyPair(certificate.File, certificate.Key)
+	require.NoError(t, err)
+	listener, err := tls.Listen("tcp4", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	serve := func(conn *tls.Conn) {
+		defer conn.Close()
+		buffer := make([]byte, 4096)
+		for {
+			n, err := conn.Read(buffer)
+			switch {
+			case err != nil:
+				return
+			case strings.Contains(strings.ToUpper(string(buffer[:n])), "PING"):
+				_, _ = io.WriteString(conn, "+PONG\r\n")
+			default:
+				_ = conn.CloseWrite()
+				_, _ = io.Copy(io.Discard, conn.NetConn()) // a client that announces its own end is still there
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go serve(conn.(*tls.Conn))
+		}
+	}()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// A server that ends a connection says so in TLS first. A client that closes before the FIN comes did not give up its command: the
+// server has closed.
+func TestEncryptedEndedByAlert(t *testing.T) {
+	t.Parallel()
+	RequireProbes(t, "packets are encrypted")
+	port := mustEndByAlert(t)
+	o := mustObserver(t, observing(port))
+	s := mustSpeaker(t, "")
+	dial := func(version uint16) *tls.Conn {
+		c, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{InsecureSkipVerify: true, MaxVersion: version}) //nolint:gosec // a test
+		require.NoError(t, err)
+		return c
+	}
+	ask := func(c *tls.Conn, command string) error {
+		_, err := c.Write(request(command, "k"))
+		require.NoError(t, err)
+		_, err = c.Read(make([]byte, 100))
+		return err
+	}
+	byOpenSSL := func(kind, version string) func() {
+		o.mustAttach(func() {
+			s.must("open warm %s %d %s", kind, port, version)
+			s.must("ask warm 1 PING")
+			s.must("close warm")
+		})
+		return func() {
+			s.must("open a %s %d %s", kind, port, version)
+			s.must("ask a 1 PING")
+			s.must("send a 1 GET k")
+			s.must("end a")
+		}
+	}
+	byGo := func(version uint16) func() {
+		o.mustAttach(func() {
+			c := dial(version)
+			defer c.Close()
+			require.NoError(t, ask(c, "PING"))
+		})
+		return func() {
+			c := dial(version)
+			require.NoError(t, ask(c, "PING"))
+			require.ErrorIs(t, ask(c, "GET"), io.EOF)
+			require.NoError(t, c.Close())
+		}
+	}
+	for name, use := range map[string]func(){
+		"OpenSSL": byOpenSSL("tls", ""), "OpenSSL, TLS 1.2": byOpenSSL("tls", "1.2"), "BIOs in memory": byOpenSSL("memory", ""),
+		"BIOs in memory, TLS 1.2": byOpenSSL("memory", "1.2"), "Go": byGo(tls.VersionTLS13), "Go, TLS 1.2": byGo(tls.VersionTLS12),
+	} {
+		before := o.mustScrape()
+		use()
+		now := o.mustSee(name, func(s snapshot) bool { return s.commands("default")["get"] == before.commands("default")["get"]+1 })
+		count := func(metric, label string) int { return now.sum(metric, label) - before.sum(metric, label) }
+		assert.Equal(t, 1, count("redis_observer_unanswered_commands_total", "reason=server_closed"), name)
+		assert.Zero(t, count("redis_observer_unanswered_commands_total", "reason=client_closed"), name)
+		assert.Equal(t, 1, count("redis_commands_total", "status=error"), name)
+	}
 }
 
 // Plaintext that no probe saw is a loss, and never shifts what is counted behind it.

@@ -36,8 +36,6 @@ var (
 		"the client closed without reading the reply: nobody received the error, and the observer does not know of it")
 	debugError = except("debug-error",
 		"DEBUG ERROR answers an error that no counter of the server counts, neither `failed_calls` nor `total_error_replies`; the caller saw one")
-	alertFirst = except("alert-first",
-		"a server with TLS announces its close by an alert; a client that closes behind the alert and before the FIN counts as the one that ended the connection, and a command behind CLIENT KILL of itself as given up")
 	neverRead = except("never-read",
 		"the client closed or was killed before the server had read or run what it had sent")
 	quitUncounted = except("quit-uncounted",

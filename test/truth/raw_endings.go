@@ -124,9 +124,6 @@ func rawEndings(_ context.Context, r *round) error {
 			return errors.Join(w.send(commands("CLIENT KILL "+victim, "GET never")), w.drain(patience), w.Close())
 		},
 	}
-	if r.transport.name == "tls" {
-		r.allow(alertFirst, "get", span{-2, 0}, exactly(0))
-	}
 	var all []error
 	for name, end := range ends {
 		for _, answered := range []bool{true, false} {

@@ -18,6 +18,7 @@ var kinds = [...]event.Kind{
 	bpf.Opening:     event.Opening,
 	bpf.OtherStream: event.OtherStream,
 	bpf.Owner:       event.Owned,
+	bpf.PeerEnding:  event.PeerEnding,
 }
 
 var reasons = [...]event.Reason{

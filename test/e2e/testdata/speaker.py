@@ -1,10 +1,12 @@
 """Speaks on connections of its own, from one thread, as it is told on stdin, one order a line; answers each by a line.
 
-open NAME tls|plain PORT [1.2]      resume NAME PORT [1.2]: with the session of the latest connection; answers whether the server took it
+open NAME tls|memory|plain PORT [1.2]   memory: moves the ciphertext itself
+resume NAME PORT [1.2]: with the session of the latest connection; answers whether the server took it
 ask NAME TIMES COMMAND...           in one write; reads all replies
 send NAME TIMES COMMAND...          reads nothing
 read NAME REPLIES
 unseen NAME COMMAND...              by a BIO in front of the TLS object, so that no function of the library for plaintext is called
+end NAME                            reads until the server ends, then closes
 half NAME                           shuts down the sending side of the socket, without an alert
 close NAME
 """
@@ -28,10 +30,43 @@ def context(version):
 contexts = {v: context(v) for v in (False, True)}
 
 
+class Memory:
+    """A TLS connection whose ciphertext this program moves."""
+
+    def __init__(self, over, version):
+        self.socket, self.input, self.output = over, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = contexts[version == "1.2"].wrap_bio(self.input, self.output)
+        self.run(self.tls.do_handshake)
+
+    def run(self, call, *arguments):
+        while True:
+            try:
+                return call(*arguments)
+            except ssl.SSLWantReadError:
+                pass
+            finally:
+                self.socket.sendall(self.output.read())
+            self.input.write(self.socket.recv(65536))
+
+    def sendall(self, data):
+        self.run(self.tls.write, data)
+
+    def recv(self, size):
+        try:
+            return self.run(self.tls.read, size)
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def close(self):
+        self.socket.close()
+
+
 def open_connection(name, kind, port, version="", session=None):
     c = socket.create_connection(("127.0.0.1", int(port)))
     if kind == "tls":
         c = contexts[version == "1.2"].wrap_socket(c, session=session)
+    if kind == "memory":
+        c = Memory(c, version)
     connections[name], buffers[name] = c, b""
 
 
@@ -79,6 +114,11 @@ def unseen(name, *words):
     read(name, 1)
 
 
+def end(name):
+    assert connections[name].recv(65536) == b""
+    close(name)
+
+
 def half(name):
     socket.socket.shutdown(connections[name], socket.SHUT_WR)
 
@@ -87,7 +127,7 @@ def close(name):
     connections.pop(name).close()
 
 
-ORDERS = {"open": open_connection, "resume": resume, "ask": ask, "send": send, "read": read, "unseen": unseen, "half": half, "close": close}
+ORDERS = {"open": open_connection, "resume": resume, "ask": ask, "send": send, "read": read, "unseen": unseen, "end": end, "half": half, "close": close}
 for line in sys.stdin:
     order, *arguments = line.split()
     print(ORDERS[order](*arguments), flush=True)
