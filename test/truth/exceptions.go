@@ -38,6 +38,8 @@ var (
 		"DEBUG ERROR answers an error that no counter of the server counts, neither `failed_calls` nor `total_error_replies`; the caller saw one")
 	neverRead = except("never-read",
 		"the client closed or was killed before the server had read or run what it had sent")
+	killedWriting = except("killed-writing",
+		"over TLS the client was killed after its library had sent the requests and before its call returned, where the probes find the plaintext")
 	quitUncounted = except("quit-uncounted",
 		"Redis 6 answers QUIT before it looks commands up, and does not count it")
 	unknownSubcommand = except("unknown-subcommand",
