@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"strings"
 	"time"
 )
@@ -35,7 +36,7 @@ type Client struct {
 func InCluster() (*Client, error) {
 	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" || port == "" {
-		return nil, errors.New("find the API server: KUBERNETES_SERVICE_HOST or KUBERNETES_SERVICE_PORT is not set (service:// addresses work only in a pod)")
+		return nil, errors.New("find the API server: KUBERNETES_SERVICE_HOST or KUBERNETES_SERVICE_PORT is not set (service:// addresses and labels of pods work only in a pod)")
 	}
 	authority, err := os.ReadFile(accountFolder + "/ca.crt")
 	if err != nil {
@@ -102,7 +103,7 @@ func (e *statusError) Error() string {
 	text := fmt.Sprintf("get %s: %d %s", e.path, e.status, http.StatusText(e.status))
 	switch e.status {
 	case http.StatusForbidden:
-		text += " (allow list and watch of services and endpointslices to the service account)"
+		text += " (allow list and watch of " + path.Base(e.path) + " to the service account)"
 	case http.StatusUnauthorized:
 		text += " (check the token of the service account)"
 	}

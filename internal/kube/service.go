@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"net/url"
@@ -52,8 +53,10 @@ type port struct {
 // tcp reports whether the port is one of TCP, which is the default.
 func (p port) tcp() bool { return p.Port != 0 && (p.Protocol == "" || p.Protocol == "TCP") }
 
-func (s service) named() metadata { return s.Metadata }
-func (s slice) named() metadata   { return s.Metadata }
+func (s service) key() string     { return s.Metadata.Name }
+func (s service) version() string { return s.Metadata.ResourceVersion }
+func (s slice) key() string       { return s.Metadata.Name }
+func (s slice) version() string   { return s.Metadata.ResourceVersion }
 
 // Watch follows a Service until ctx ends. changed gets its addresses once they are known, and
 // whenever they change. failed gets each failure, and nil when a watch works again.
@@ -62,10 +65,10 @@ func (c *Client) Watch(ctx context.Context, namespace, name string, changed func
 	space := "/namespaces/" + url.PathEscape(namespace)
 	var both sync.WaitGroup
 	both.Go(func() {
-		(&watch[service]{c, "/api/v1" + space + "/services", url.Values{"fieldSelector": {"metadata.name=" + name}}, f.setServices, failed}).run(ctx)
+		(&watch[service]{c, "/api/v1" + space + "/services", url.Values{"fieldSelector": {"metadata.name=" + name}}, false, f.setServices, failed}).run(ctx)
 	})
 	both.Go(func() {
-		(&watch[slice]{c, "/apis/discovery.k8s.io/v1" + space + "/endpointslices", url.Values{"labelSelector": {"kubernetes.io/service-name=" + name}}, f.setSlices, failed}).run(ctx)
+		(&watch[slice]{c, "/apis/discovery.k8s.io/v1" + space + "/endpointslices", url.Values{"labelSelector": {"kubernetes.io/service-name=" + name}}, false, f.setSlices, failed}).run(ctx)
 	})
 	both.Wait()
 }
@@ -101,10 +104,7 @@ func values[T object](all map[string]T) []T {
 		list = append(list, o)
 	}
 	slices.SortFunc(list, func(a, b T) int {
-		if a.named().Name < b.named().Name {
-			return -1
-		}
-		return 1
+		return cmp.Compare(a.key(), b.key())
 	})
 	return list
 }

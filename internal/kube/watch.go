@@ -28,14 +28,18 @@ type metadata struct {
 }
 
 // object is a JSON object of the API.
-type object interface{ named() metadata }
+type object interface {
+	key() string // unique among those of a watch
+	version() string
+}
 
 // watch follows the objects that a selector selects.
 type watch[T object] struct {
 	client   *Client
 	path     string
 	selector url.Values
-	changed  func(map[string]T) // gets all objects, by name; must not keep the map
+	cached   bool               // list from the memory of the API server, which may be a little behind, not from its storage
+	changed  func(map[string]T) // gets all objects, by key; must not keep the map
 	failed   func(error)        // nil for a success after a failure
 }
 
@@ -80,29 +84,94 @@ func (w *watch[T]) follow(ctx context.Context) (listed bool, err error) {
 func (w *watch[T]) list(ctx context.Context) (map[string]T, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*answerTime)
 	defer cancel()
-	body, err := w.client.get(ctx, w.path, w.selector)
+	query := maps.Clone(w.selector)
+	if w.cached {
+		query.Set("resourceVersion", "0")
+	}
+	body, err := w.client.get(ctx, w.path, query)
 	if err != nil {
 		return nil, "", err
 	}
 	defer body.Close()
-	var list struct {
-		Metadata metadata `json:"metadata"`
-		Items    []T      `json:"items"`
-	}
-	if err := json.NewDecoder(io.LimitReader(body, maxMessage)).Decode(&list); err != nil {
+	objects, version, err := readList[T](body)
+	if err != nil {
 		return nil, "", fmt.Errorf("read the list of %s: %w", w.path, err)
 	}
-	objects := map[string]T{}
-	for _, o := range list.Items {
-		if len(objects) < maxObjects {
-			objects[o.named().Name] = o
+	return objects, version, nil
+}
+
+// readList reads a list, one object at a time. It returns the objects by key, and the version.
+func readList[T object](body io.Reader) (objects map[string]T, version string, err error) {
+	objects = map[string]T{}
+	limited := &io.LimitedReader{R: body, N: maxMessage}
+	decoder := json.NewDecoder(limited)
+	err = each(decoder, '{', func() error {
+		limited.N = maxMessage
+		name, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		switch name {
+		case "metadata":
+			var about metadata
+			err = decoder.Decode(&about)
+			version = about.ResourceVersion
+			return err
+		case "items":
+			return each(decoder, '[', func() error {
+				limited.N = maxMessage
+				var o T
+				if err := decoder.Decode(&o); err != nil {
+					return err
+				}
+				if len(objects) < maxObjects {
+					objects[o.key()] = o
+				}
+				return nil
+			})
+		default:
+			var skipped json.RawMessage
+			return decoder.Decode(&skipped)
+		}
+	})
+	return objects, version, err
+}
+
+// each calls read before each element of a JSON object or array. Null has none.
+func each(decoder *json.Decoder, begin json.Delim, read func() error) error {
+	first, err := decoder.Token()
+	if err != nil || first == nil {
+		return err
+	}
+	if first != begin {
+		return fmt.Errorf("%v instead of %v", first, begin)
+	}
+	for decoder.More() {
+		if err := read(); err != nil {
+			return err
 		}
 	}
-	return objects, list.Metadata.ResourceVersion, nil
+	_, err = decoder.Token()
+	return err
 }
 
 // errExpired ends a watch whose version the API server no longer has.
 var errExpired = errors.New("the version of the watch has expired")
+
+// begin begins a watch that the API server is to end after some time. The caller must close the body.
+func (w *watch[T]) begin(ctx context.Context, version string, lasting time.Duration) (io.ReadCloser, error) {
+	query := maps.Clone(w.selector)
+	query.Set("watch", "1")
+	query.Set("allowWatchBookmarks", "true")
+	query.Set("resourceVersion", version)
+	query.Set("timeoutSeconds", strconv.Itoa(int(lasting/time.Second)))
+	body, err := w.client.get(ctx, w.path, query)
+	var status *statusError
+	if errors.As(err, &status) && status.status == http.StatusGone {
+		return nil, errExpired
+	}
+	return body, err
+}
 
 // events applies the events of one watch to the objects, until the API server ends it. It returns
 // the version to go on from.
@@ -110,16 +179,7 @@ func (w *watch[T]) events(ctx context.Context, version string, objects map[strin
 	// A server that has gone without a word does not end the watch.
 	ctx, cancel := context.WithTimeout(ctx, watchTime+answerTime)
 	defer cancel()
-	query := maps.Clone(w.selector)
-	query.Set("watch", "1")
-	query.Set("allowWatchBookmarks", "true")
-	query.Set("resourceVersion", version)
-	query.Set("timeoutSeconds", strconv.Itoa(int(watchTime/time.Second)))
-	body, err := w.client.get(ctx, w.path, query)
-	var status *statusError
-	if errors.As(err, &status) && status.status == http.StatusGone {
-		return "", errExpired
-	}
+	body, err := w.begin(ctx, version, watchTime)
 	if err != nil {
 		return "", err
 	}
@@ -139,20 +199,20 @@ func (w *watch[T]) events(ctx context.Context, version string, objects map[strin
 		case err != nil:
 			return "", fmt.Errorf("watch %s: %w", w.path, err)
 		}
-		about := e.Object.named()
+		key := e.Object.key()
 		switch e.Type {
 		case "ADDED", "MODIFIED":
-			if _, known := objects[about.Name]; known || len(objects) < maxObjects {
-				objects[about.Name] = e.Object
+			if _, known := objects[key]; known || len(objects) < maxObjects {
+				objects[key] = e.Object
 			}
 			w.changed(objects)
 		case "DELETED":
-			delete(objects, about.Name)
+			delete(objects, key)
 			w.changed(objects)
 		case "BOOKMARK":
 		default:
 			return "", errExpired
 		}
-		version = about.ResourceVersion
+		version = e.Object.version()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -19,6 +20,7 @@ import (
 const (
 	Services       = "services"
 	EndpointSlices = "endpointslices"
+	Pods           = "pods"
 )
 
 // Server answers each list with the objects that were set, and each watch with the events that are
@@ -37,8 +39,11 @@ func Serve(tb testing.TB) *Server {
 	tb.Helper()
 	s := &Server{
 		status: http.StatusOK,
-		lists:  map[string]string{Services: "[]", EndpointSlices: "[]"},
-		events: map[string]chan string{Services: make(chan string, 8), EndpointSlices: make(chan string, 8)},
+		lists:  map[string]string{},
+		events: map[string]chan string{},
+	}
+	for _, kind := range []string{Services, EndpointSlices, Pods} {
+		s.lists[kind], s.events[kind] = "[]", make(chan string, 8)
 	}
 	s.Server = httptest.NewTLSServer(http.HandlerFunc(s.answer))
 	tb.Cleanup(func() {
@@ -117,4 +122,31 @@ func EndpointSlice(name string, port int, pods ...string) string {
 	text, _ := json.Marshal(pods) // strings
 	return fmt.Sprintf(`{"metadata": {"name": %q, "resourceVersion": "9"}, "endpoints": [{"addresses": %s}],
 		"ports": [{"name": "other", "port": 1}, {"name": "redis", "port": %d, "protocol": "TCP"}]}`, name, text, port)
+}
+
+// Pod returns a pod of the namespace "shop", with one container of each name, whose IDs are known or, where
+// empty, not known yet. The owner is a kind and a name, or empty.
+func Pod(node, uid, name, owner string, containers ...[2]string) string {
+	object := map[string]any{
+		"metadata": map[string]any{
+			"namespace": "shop", "name": name, "uid": uid, "resourceVersion": "9",
+			"labels": map[string]string{"app": "web", "pod-template-hash": "5d8f7c9b4"},
+		},
+	}
+	if kind, name, found := strings.Cut(owner, "/"); found {
+		object["metadata"].(map[string]any)["ownerReferences"] = []map[string]any{
+			{"kind": "Policy", "name": "other"}, {"kind": kind, "name": name, "controller": true},
+		}
+	}
+	var spec, status []map[string]any
+	for _, c := range containers {
+		spec = append(spec, map[string]any{"name": c[0], "image": "docker.io/library/redis:7"})
+		if c[1] != "" {
+			status = append(status, map[string]any{"name": c[0], "containerID": "containerd://" + c[1]})
+		}
+	}
+	object["spec"] = map[string]any{"nodeName": node, "containers": spec}
+	object["status"] = map[string]any{"phase": "Running", "containerStatuses": status}
+	text, _ := json.Marshal(object) // strings
+	return string(text)
 }
