@@ -35,6 +35,7 @@ func newErrand[K comparable, V any](m map[K]V, do func(K, V)) *errand {
 const (
 	sweeping = iota
 	renaming
+	relabelling
 	reconsidering // those that were not observed
 	errands
 )
@@ -126,10 +127,31 @@ func (t *Tracker) rename(c *conn) {
 		t.ignore(c.id, c.origin)
 		return
 	}
+	c.move(id)
+}
+
+// move makes a connection count under another identity.
+func (c *conn) move(id identity.ID) {
 	current := c.use
 	c.setUse(notPooled)
 	c.pool.carriers--
-	c.pool = t.pools.of(id)
+	c.pool = c.tracker.pools.of(id)
 	c.pool.carriers++
 	c.setUse(current)
+}
+
+// Relabel gives the connections under some identities the one that relabel returns, for the connection's
+// own, its end and its owner. It is for labels that become known late; names stay. As with Rename, most
+// follow with later events, and the result is that of errands, which the next call reuses.
+func (t *Tracker) Relabel(waits func(identity.ID) bool, relabel func(identity.ID, event.Role, *event.Endpoints, *event.Owner) identity.ID) []session.Exchange {
+	t.shared.Out.List = t.shared.Out.List[:0]
+	t.begin(relabelling, newErrand(t.conns, func(_ uint64, c *conn) {
+		if own := c.pool.identity; waits(own) {
+			if id := relabel(own, c.role, &c.endpoints, c.owner); id != own {
+				c.move(id)
+			}
+		}
+	}))
+	t.pools.publish()
+	return t.shared.Out.List
 }
