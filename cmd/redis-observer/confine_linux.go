@@ -45,7 +45,7 @@ func (o *observer) canRunUnprivileged() error {
 	if err := o.reloader.readable(); err != nil {
 		return fmt.Errorf("an unprivileged user cannot reload the configuration: %w", err)
 	}
-	if client, ok := o.services.api.(*kube.Client); ok {
+	for _, client := range o.apiClients() {
 		if err := client.CheckToken(); err != nil {
 			return fmt.Errorf("an unprivileged user cannot read the token for the API server again: %w", err)
 		}
@@ -59,6 +59,18 @@ func (o *observer) canRunUnprivileged() error {
 		return fmt.Errorf("an unprivileged user cannot read the web configuration again: %w", err)
 	}
 	return nil
+}
+
+// apiClients returns the clients of the API server that are in use.
+func (o *observer) apiClients() []*kube.Client {
+	var clients []*kube.Client
+	if client, ok := o.services.api.(*kube.Client); ok {
+		clients = append(clients, client)
+	}
+	if o.podWatch != nil && o.podWatch.api != nil {
+		clients = append(clients, o.podWatch.api)
+	}
+	return clients
 }
 
 // readable returns nil if the file can be read and its directories can be watched.

@@ -40,6 +40,7 @@ type observer struct {
 	alive    *heartbeat
 	reloader reloader
 	services *services
+	podWatch *podWatch // nil unless a label needs them
 	endpoint *server.Server
 	export   *otlp.Exporter // nil without otlp
 	source   capture.Source
@@ -104,6 +105,9 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	}
 	if note := slowNote(c, o.endpoint.Addr()); note != "" {
 		logger.Warn("slow commands are not served", "note", note)
+	}
+	if stages.pods != nil {
+		o.podWatch = newPodWatch(ctx, stages.pods, logger)
 	}
 	o.source, err = p.open(ctx, captureOptions(c, o.names, logger))
 	if err != nil {
@@ -185,6 +189,9 @@ func (o *observer) run(ctx context.Context, hangup <-chan os.Signal) error {
 	})
 	beside.Go(func() { o.names.Run(ctx) })
 	beside.Go(func() { o.services.run(ctx) })
+	if o.podWatch != nil {
+		beside.Go(func() { o.podWatch.run(ctx) })
+	}
 	beside.Go(func() { o.reloader.run(ctx, hangup) })
 	beside.Go(func() { watchdog(ctx, o.alive.check, o.logger) })
 	closed := make(chan error, 1)

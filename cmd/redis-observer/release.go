@@ -20,14 +20,28 @@ func (s *stages) releaseUnused() {
 	}
 }
 
-// releaseExpired releases the sets of labels that had no connection for long.
-func (s *stages) releaseExpired(now int64) {
-	if s.sets == nil || now-s.expired < int64(time.Second) {
+// lookAtSets gives connections the labels that became known, and releases the sets of labels that had no
+// connection for long, once a second.
+func (s *stages) lookAtSets(now int64) {
+	if s.sets == nil || now-s.looked < int64(time.Second) {
 		return
 	}
-	s.expired = now
+	s.looked = now
+	if s.pods != nil {
+		if changes := s.pods.Changes(); changes != s.changes {
+			s.changes = changes
+			s.relabel()
+		}
+	}
 	for _, id := range s.sets.Expired(now, s.tracker.Carried, s.recorder.Recorded) {
 		s.release(id)
+	}
+}
+
+// relabel gives connections the labels that became known.
+func (s *stages) relabel() {
+	if s.sets.Waiting() {
+		s.record(s.tracker.Relabel(s.sets.Waits, s.sets.Relabel))
 	}
 }
 

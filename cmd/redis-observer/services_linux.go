@@ -90,26 +90,42 @@ func (s *services) follow(ctx context.Context) {
 
 // watch follows one Service.
 func (s *services) watch(ctx context.Context, name string) {
-	var mu sync.Mutex
-	failing := false
 	space, service, _ := strings.Cut(name, "/")
 	s.api.Watch(ctx, space, service, func(addresses kube.Addresses) {
 		if s.names.SetService(name, addresses) {
 			nudge(s.moved)
 		}
-	}, func(err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		switch {
-		case err != nil && !failing:
-			s.logger.Warn("cannot watch a Service; keeping its last addresses", "service", name, "error", err)
-		case err == nil && failing:
-			s.logger.Info("watching a Service again", "service", name)
-		}
-		if failing = err != nil; failing {
-			s.names.ServiceFailed(name)
-		}
-	})
+	}, (&outage{
+		logger: s.logger.With("service", name),
+		began:  "cannot watch a Service; keeping its last addresses",
+		ended:  "watching a Service again",
+		count:  func() { s.names.ServiceFailed(name) },
+	}).note)
+}
+
+// outage logs when a watch begins to fail and when it works again, and counts each failure.
+type outage struct {
+	logger       *slog.Logger
+	began, ended string
+	count        func()
+
+	mu      sync.Mutex
+	failing bool
+}
+
+// note notes a failure, or nil for a success after one.
+func (o *outage) note(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case err != nil && !o.failing:
+		o.logger.Warn(o.began, "error", err)
+	case err == nil && o.failing:
+		o.logger.Info(o.ended)
+	}
+	if o.failing = err != nil; o.failing {
+		o.count()
+	}
 }
 
 // nudge makes the receiver of a channel look once more.

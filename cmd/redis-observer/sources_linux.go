@@ -4,7 +4,7 @@ import "github.com/redis-observer/redis-observer/internal/metrics"
 
 // sources returns the counters that scrapes read besides those of the tracker.
 func (o *observer) sources() metrics.Sources {
-	return metrics.Sources{
+	sources := metrics.Sources{
 		CatchUp:        o.catchUp,
 		Backend:        o.source.Backend(),
 		Capture:        o.source.Stats,
@@ -14,4 +14,8 @@ func (o *observer) sources() metrics.Sources {
 		LogDropped:     o.log.dropped,
 		Exports:        o.exportStats(),
 	}
+	if o.podWatch != nil {
+		sources.PodWatchFailures = o.podWatch.failures.Load
+	}
+	return sources
 }

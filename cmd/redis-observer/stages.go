@@ -10,6 +10,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/kube"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 	"github.com/redis-observer/redis-observer/internal/naming"
 	"github.com/redis-observer/redis-observer/internal/owner"
@@ -28,6 +29,7 @@ type stages struct {
 	commands *command.Table
 	names    *naming.Names
 	sets     *owner.Sets // nil without further labels
+	pods     *kube.Pods  // nil unless a label needs them
 	counted  owner.Names // what connections count under: sets, or names without further labels
 	recorder *metrics.Recorder
 	tracker  *correlate.Tracker // set by follow
@@ -38,7 +40,8 @@ type stages struct {
 	offset   int64              // what clock returned
 	memory   int64              // memory limit of the process, in bytes
 	untimed  bool               // the event that is tracked has no time
-	expired  int64              // time of the last look for expired sets
+	looked   int64              // time of the last look at sets
+	changes  uint64             // of the pods at that time
 }
 
 // newStages creates the stages that do not depend on the source. ringSize is the size of the ring
@@ -52,7 +55,12 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 	names := naming.New(ctx, rulesOf(c), p.resolver, logger)
 	s := &stages{commands: commands, names: names, counted: names, memory: memory}
 	if len(c.Metrics.Labels) > 0 {
-		s.sets = owner.New(owner.Options{Names: names, Labels: c.Metrics.Labels, Max: c.Metrics.MaxLabelSets, TTL: c.Metrics.LabelTTL})
+		options := owner.Options{Names: names, Labels: c.Metrics.Labels, Max: c.Metrics.MaxLabelSets, TTL: c.Metrics.LabelTTL}
+		if owner.PodsWanted(c.Metrics.Labels) {
+			s.pods = kube.NewPods()
+			options.Pod = s.pod
+		}
+		s.sets = owner.New(options)
 		s.counted = s.sets
 	}
 	s.recorder = metrics.New(metrics.Options{
@@ -67,6 +75,12 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 		Logger:           logger,
 	})
 	return s, nil
+}
+
+// pod returns what is known of a container of a pod.
+func (s *stages) pod(uid, container string) (owner.Pod, bool) {
+	found, known := s.pods.Find(uid, container)
+	return owner.Pod(found), known
 }
 
 // semantic reports whether metrics are exported by the semantic conventions, which have the durations

@@ -33,6 +33,7 @@ type configuration struct {
 	ClientPorts []uint16         `json:"client_ports,omitempty"` // remote ports of the connections counted at the end that connected
 	ServerPorts []uint16         `json:"server_ports,omitempty"` // local ports of those counted at the end that accepted
 	Notes       []string         `json:"notes,omitempty"`        // valid, but perhaps not intended
+	Pods        *podAccess       `json:"pods,omitempty"`         // nil unless a label needs the pods of the node
 	Series      *metrics.Bound   `json:"series,omitempty"`
 	understood  *understanding   // nil unless valid
 }
@@ -119,6 +120,7 @@ func (r *configuration) understand(ctx context.Context, u understanding) {
 			r.Notes = append(r.Notes, note)
 		}
 	}
+	r.Pods = checkPods(ctx, c.Metrics.Labels)
 	if table, err := command.New(c.ExtraCommands, c.RenamedCommands); err == nil {
 		series := metrics.NewBound(c.Identities(), table.Labels(c.Metrics.Style()), len(c.Metrics.Buckets))
 		r.Series = &series
@@ -196,6 +198,9 @@ func (r *configuration) write(w io.Writer) {
 	fmt.Fprintf(w, "other addresses\t%s\n", others)
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note\t%s\n", note)
+	}
+	if r.Pods != nil {
+		fmt.Fprintf(w, "pods\t%s\n", r.Pods)
 	}
 	fmt.Fprintf(w, "listens on\t%s\n", r.Listen)
 	if r.Series != nil {

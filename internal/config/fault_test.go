@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/address"
+	"github.com/redis-observer/redis-observer/internal/owner"
 )
 
 func TestFaults(t *testing.T) {
@@ -72,7 +73,7 @@ func TestFaults(t *testing.T) {
 			"metrics.buckets[3]: +Inf is not a finite positive number (allowed seconds, as in 0.005)"}},
 		{"command_names", "metrics: {command_names: jedis}", []string{`metrics.command_names: unknown value "jedis" (allowed wire, redis-py)`}},
 		{"labels", "metrics: {labels: [container_id, pod, container_id], max_label_sets: 0, label_ttl: 1s}", []string{
-			`metrics.labels[1]: unknown value "pod" (allowed client_address, container_id, process_executable_name, systemd_unit)`,
+			`metrics.labels[1]: unknown value "pod" (allowed ` + strings.Join(owner.Labels(), ", ") + `)`,
 			"metrics.labels[2]: container_id is listed twice (remove one of them)",
 			"metrics.max_label_sets: 0 is out of range (allowed 1 to 100000)",
 			"metrics.label_ttl: 1s is too short (allowed 1m or more)"}},

@@ -170,6 +170,15 @@ func (c *Client) pods(node string, changed func(map[string]pod), failed func(err
 	return &watch[pod]{c, "/api/v1/pods", selector, true, changed, failed}
 }
 
+// ListPods takes the pods that a node has now.
+func (c *Client) ListPods(ctx context.Context, node string, pods *Pods) error {
+	all, _, err := c.pods(node, nil, nil).list(ctx)
+	if err == nil {
+		pods.set(node, all)
+	}
+	return err
+}
+
 // CheckPods returns nil if the API server allows to list and to watch the pods of a node.
 func (c *Client) CheckPods(ctx context.Context, node string) error {
 	w := c.pods(node, nil, nil)

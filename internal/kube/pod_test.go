@@ -147,7 +147,7 @@ func TestStaticPod(t *testing.T) {
 
 // Whatever the API server says is bounded, and text that is no list begins the watch anew.
 func TestPodsOfServerThatLies(t *testing.T) {
-	long := strings.Repeat("é", 1<<16)
+	long := strings.Repeat("é", 1<<9)
 	var containers [][2]string
 	for i := range 2 * maxContainers {
 		containers = append(containers, [2]string{long, fmt.Sprint(i)})

@@ -14,17 +14,18 @@ import (
 // Sources are the counters of the other stages. Each scrape reads them, from any goroutine. Nil
 // functions are skipped.
 type Sources struct {
-	CatchUp        func()                   // called before each scrape, reads what has happened until then
-	Backend        string                   // capture backend, for example "tracepoint"; "" before one is in use
-	Capture        func() event.Stats       // counters of the capture backend
-	LastRead       func() time.Time         // time of the last read; zero before the first
-	Tracker        func() correlate.Stats   // counters of the tracker
-	Pools          func() []correlate.Pool  // connections, one entry per identity
-	LookupFailures func() map[string]uint64 // failed DNS lookups, by host name
-	WatchFailures  func() map[string]uint64 // failed watches of Services, by Service
-	LogDropped     func() uint64            // dropped log lines
-	Labels         func() LabelStats        // sets of label values, if there are further labels
-	Exports        func() ExportStats       // exports by OTLP, if there are any
+	CatchUp          func()                   // called before each scrape, reads what has happened until then
+	Backend          string                   // capture backend, for example "tracepoint"; "" before one is in use
+	Capture          func() event.Stats       // counters of the capture backend
+	LastRead         func() time.Time         // time of the last read; zero before the first
+	Tracker          func() correlate.Stats   // counters of the tracker
+	Pools            func() []correlate.Pool  // connections, one entry per identity
+	LookupFailures   func() map[string]uint64 // failed DNS lookups, by host name
+	WatchFailures    func() map[string]uint64 // failed watches of Services, by Service
+	PodWatchFailures func() uint64            // failed watches of the pods of the node, if a label needs them
+	LogDropped       func() uint64            // dropped log lines
+	Labels           func() LabelStats        // sets of label values, if there are further labels
+	Exports          func() ExportStats       // exports by OTLP, if there are any
 }
 
 // Watch adds sources to the metrics. Call it once.
@@ -66,9 +67,10 @@ var (
 	protocolErrorsDesc = desc("protocol_errors_total", "Malformed requests (not RESP), after which the server closes the connection.")
 	unexecutedDesc     = desc("unexecuted_commands_total", "Requests not counted as commands because the server cannot have run them, or because the connection is not Redis.")
 
-	logDroppedDesc     = desc("log_lines_dropped_total", "Log lines dropped because the log was not read fast enough, or not at all.")
-	watchFailuresDesc  = desc("service_watch_failures_total", "Failed requests to the API server of Kubernetes, by Service.", "service")
-	lookupFailuresDesc = desc("host_lookup_failures_total", "Failed DNS lookups of the host names of endpoints, by host name.", "host")
+	logDroppedDesc       = desc("log_lines_dropped_total", "Log lines dropped because the log was not read fast enough, or not at all.")
+	watchFailuresDesc    = desc("service_watch_failures_total", "Failed requests to the API server of Kubernetes, by Service.", "service")
+	podWatchFailuresDesc = desc("pod_watch_failures_total", "Failed requests to the API server of Kubernetes for the pods of this node.")
+	lookupFailuresDesc   = desc("host_lookup_failures_total", "Failed DNS lookups of the host names of endpoints, by host name.", "host")
 )
 
 // watchedDescs are all of the above. They have no labels of an identity.
@@ -76,7 +78,7 @@ var watchedDescs = []*prometheus.Desc{
 	captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc, lastReadDesc,
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
 	tlsSearchingDesc, tlsLibrariesDesc, tlsLooksDesc, tlsPassedOverDesc,
-	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc, watchFailuresDesc, logDroppedDesc,
+	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc, watchFailuresDesc, podWatchFailuresDesc, logDroppedDesc,
 	labelSetsDesc, labelOverflowDesc, labelUnknownDesc,
 	exportsDesc, lastExportDesc,
 }
@@ -135,6 +137,9 @@ func (w *watched) Collect(out chan<- prometheus.Metric) {
 		for host, failures := range w.LookupFailures() {
 			counter(out, lookupFailuresDesc, failures, host)
 		}
+	}
+	if w.PodWatchFailures != nil {
+		counter(out, podWatchFailuresDesc, w.PodWatchFailures())
 	}
 	if w.WatchFailures != nil {
 		for service, failures := range w.WatchFailures() {

@@ -30,8 +30,9 @@ func testSources() Sources {
 		Pools: func() []correlate.Pool {
 			return []correlate.Pool{{Identity: 0, Available: 11, InUse: 12, Unassigned: [2]uint64{21, 22}}, {Identity: 1}}
 		},
-		LookupFailures: func() map[string]uint64 { return map[string]uint64{"cache.example": 13} },
-		WatchFailures:  func() map[string]uint64 { return map[string]uint64{"shop/cache": 14} },
+		LookupFailures:   func() map[string]uint64 { return map[string]uint64{"cache.example": 13} },
+		WatchFailures:    func() map[string]uint64 { return map[string]uint64{"shop/cache": 14} },
+		PodWatchFailures: func() uint64 { return 15 },
 	}
 }
 
@@ -73,6 +74,7 @@ func TestWatch(t *testing.T) {
 		"redis_observer_config_last_reload_successful":                         0,
 		"redis_observer_config_last_reload_success_timestamp_seconds":          0,
 		"redis_observer_service_watch_failures_total{service=shop/cache}":      14,
+		"redis_observer_pod_watch_failures_total":                              15,
 	}
 	for _, reason := range []string{"missing", "truncated", "unreadable", "not_in_memory", "snapped", "crowded", "urgent", "unseen", "repeated"} {
 		for _, effect := range []string{"skipped", "broken"} {

@@ -15,7 +15,8 @@ type group struct {
 func parseCgroup(path string) group {
 	var g group
 	for part := range strings.SplitSeq(path, "/") {
-		if uid := podOf(part); uid != "" {
+		slice, _, _ := strings.Cut(part, ":") // with containerd's prefixed form the slice and the container are one name
+		if uid := podOf(slice); uid != "" {
 			g.pod, g.container = uid, ""
 		}
 		if id := containerOf(part); id != "" {

@@ -1,7 +1,9 @@
 package owner
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/redis-observer/redis-observer/internal/event"
 )
@@ -12,16 +14,29 @@ const (
 	other   = "other"   // there are too many sets
 )
 
-// source finds the value of a label for one end of a connection. g is what the cgroup of its owner
-// says, nil if that is not known.
-type source func(role event.Role, e *event.Endpoints, owner *event.Owner, g *group) string
+// subject is one end of a connection, and what is known of who has it.
+type subject struct {
+	role      event.Role
+	endpoints *event.Endpoints
+	owner     *event.Owner // nil if nothing is known
+	group     *group       // what the cgroup says; nil if it is not known
+	pod       *Pod         // nil outside of pods, and if it is not known
+}
 
-// sources are all labels, by the names that OpenTelemetry gives to attributes.
+// source finds the value of a label.
+type source func(s *subject) string
+
+// sources are all labels, by the names that OpenTelemetry gives to attributes, where it has one.
 var sources = map[string]source{
 	"process_executable_name": executable,
 	"systemd_unit":            fromGroup(func(g *group) string { return g.unit }),
 	"container_id":            fromGroup(func(g *group) string { return g.container }),
 	"client_address":          clientAddress,
+	"k8s_namespace_name":      fromPod(func(p *Pod) string { return p.Namespace }),
+	"k8s_pod_name":            fromPod(func(p *Pod) string { return p.Name }),
+	"k8s_container_name":      fromPod(containerOfPod),
+	"k8s_owner_kind":          fromPod(func(p *Pod) string { return p.OwnerKind }),
+	"k8s_owner_name":          fromPod(func(p *Pod) string { return p.OwnerName }),
 }
 
 // Labels returns the names of all labels, ascending.
@@ -39,12 +54,17 @@ func Wanted(labels []string) bool {
 	return slices.ContainsFunc(labels, func(label string) bool { return label != "client_address" })
 }
 
+// PodsWanted reports whether any of some labels needs the pods of the node.
+func PodsWanted(labels []string) bool {
+	return slices.ContainsFunc(labels, func(label string) bool { return strings.HasPrefix(label, "k8s_") })
+}
+
 // executable is "" before the first call on a connection, which shows the program.
-func executable(_ event.Role, _ *event.Endpoints, owner *event.Owner, _ *group) string {
+func executable(s *subject) string {
 	switch {
-	case owner != nil && owner.Executable != "":
-		return owner.Executable
-	case owner != nil && !owner.Complete:
+	case s.owner != nil && s.owner.Executable != "":
+		return s.owner.Executable
+	case s.owner != nil && !s.owner.Complete:
 		return ""
 	default:
 		return unknown
@@ -52,19 +72,35 @@ func executable(_ event.Role, _ *event.Endpoints, owner *event.Owner, _ *group) 
 }
 
 func fromGroup(value func(*group) string) source {
-	return func(_ event.Role, _ *event.Endpoints, _ *event.Owner, g *group) string {
-		if g == nil {
+	return func(s *subject) string {
+		if s.group == nil {
 			return unknown
 		}
-		return value(g)
+		return value(s.group)
 	}
 }
 
+// fromPod is "" outside of pods.
+func fromPod(value func(*Pod) string) source {
+	return func(s *subject) string {
+		switch {
+		case s.group != nil && s.group.pod == "":
+			return ""
+		case s.pod == nil:
+			return unknown
+		}
+		return value(s.pod)
+	}
+}
+
+// containerOfPod is not known before the API server tells it, a little after the container has begun.
+func containerOfPod(p *Pod) string { return cmp.Or(p.Container, unknown) }
+
 // clientAddress is the IP address of the other end, where that is the client. Its port would make
 // each connection a set of its own.
-func clientAddress(role event.Role, e *event.Endpoints, _ *event.Owner, _ *group) string {
-	if _, unix := e.Path(role); unix || role != event.Server {
+func clientAddress(s *subject) string {
+	if _, unix := s.endpoints.Path(s.role); unix || s.role != event.Server {
 		return ""
 	}
-	return e.RemoteAddrPort().Addr().String()
+	return s.endpoints.RemoteAddrPort().Addr().String()
 }

@@ -19,19 +19,29 @@ type Names interface {
 	Release(id identity.ID)
 }
 
-// Options are the settings of New. All are required.
+// Pod is what is known of a container and the pod of Kubernetes around it.
+type Pod struct {
+	Namespace, Name      string
+	Container            string // "" if it is not known yet
+	OwnerKind, OwnerName string // "" if the pod has no owner
+}
+
+// Options are the settings of New. All but Pod are required.
 type Options struct {
 	Names  Names
 	Labels []string      // of Labels
 	Max    int           // sets, not counting that of "other" of each name
 	TTL    time.Duration // after which a set without a connection is released
+	// Pod finds a container, by its ID, in the pod that has a UID in its cgroup. Nil: no pod is known.
+	Pod func(uid, container string) (Pod, bool)
 }
 
-// Sets assigns identities to a name together with the labels of an owner. Label, Expired and
+// Sets assigns identities to a name together with the labels of an owner. Label, Relabel, Expired and
 // Release are for the goroutine that runs the tracker; any goroutine may call the other methods.
 type Sets struct {
 	options  Options
 	sources  []source
+	ofPod    []bool // by label: it needs the pod
 	registry *identity.Registry
 	groups   map[string]*group // by the path of the cgroup
 
@@ -46,6 +56,7 @@ type Sets struct {
 type set struct {
 	name    identity.ID
 	partial bool  // no connection under it had its first call yet
+	waits   bool  // its pod or container was not known
 	idle    int64 // since when it has no connection, in time of the events; 0 while it has one
 }
 
@@ -60,6 +71,7 @@ func New(options Options) *Sets {
 	}
 	for _, label := range options.Labels {
 		s.sources = append(s.sources, sources[label])
+		s.ofPod = append(s.ofPod, PodsWanted([]string{label}))
 	}
 	return s
 }
@@ -70,24 +82,75 @@ func (s *Sets) Registry() *identity.Registry { return s.registry }
 // Label returns the identity of a name together with the labels of an end of a connection. The
 // owner is nil if nothing is known of it.
 func (s *Sets) Label(name identity.ID, role event.Role, e *event.Endpoints, owner *event.Owner) identity.ID {
+	return s.label(name, s.subjectOf(role, e, owner), owner == nil || owner.Complete)
+}
+
+// Waits reports whether an identity has an unknown label that may become known (Relabel).
+func (s *Sets) Waits(id identity.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.sets[id]
+	return found != nil && found.waits
+}
+
+// Waiting reports whether any identity waits.
+func (s *Sets) Waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, set := range s.sets {
+		if set.waits {
+			return true
+		}
+	}
+	return false
+}
+
+// Relabel returns the identity of a connection that has another one so far: of the same name, with the
+// labels that are known now. Unknown ones are not counted again.
+func (s *Sets) Relabel(id identity.ID, role event.Role, e *event.Endpoints, owner *event.Owner) identity.ID {
+	s.mu.Lock()
+	found := s.sets[id]
+	s.mu.Unlock()
+	if found == nil {
+		return id
+	}
+	return s.label(found.name, s.subjectOf(role, e, owner), false)
+}
+
+// subjectOf returns what is known of an end of a connection.
+func (s *Sets) subjectOf(role event.Role, e *event.Endpoints, owner *event.Owner) *subject {
+	of := &subject{role: role, endpoints: e, owner: owner, group: s.groupOf(owner)}
+	if s.options.Pod != nil && of.group != nil && of.group.pod != "" {
+		if pod, found := s.options.Pod(of.group.pod, of.group.container); found {
+			of.pod = &pod
+		}
+	}
+	return of
+}
+
+// label returns the identity of a name together with labels. It counts the unknown ones if count is
+// set.
+func (s *Sets) label(name identity.ID, of *subject, count bool) identity.ID {
 	values, found := s.options.Names.Registry().Values(name)
 	if !found {
 		panic("owner: a name that was released")
 	}
 	values = slices.Clone(values)
-	g := s.groupOf(owner)
+	waits := false
 	for i, find := range s.sources {
-		value := find(role, e, owner, g)
-		if value == unknown && (owner == nil || owner.Complete) {
+		value := find(of)
+		if value == unknown && count {
 			s.unknown[i].Add(1)
 		}
+		waits = waits || value == unknown && s.options.Pod != nil && of.group != nil && of.group.pod != "" && s.ofPod[i]
 		values = append(values, value)
 	}
-	partial := owner != nil && !owner.Complete
+	partial := of.owner != nil && !of.owner.Complete
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if id, found := s.registry.Find(values...); found {
-		s.sets[id].partial = s.sets[id].partial && partial
+		known := s.sets[id]
+		known.partial, known.waits = known.partial && partial, known.waits || waits
 		return id
 	}
 	if len(s.sets) >= s.options.Max {
@@ -95,10 +158,11 @@ func (s *Sets) Label(name identity.ID, role event.Role, e *event.Endpoints, owne
 		for i := len(values) - len(s.sources); i < len(values); i++ {
 			values[i] = other
 		}
+		waits = false
 	}
 	id := s.registry.Intern(values...)
 	if s.sets[id] == nil {
-		s.sets[id] = &set{name: name, partial: partial}
+		s.sets[id] = &set{name: name, partial: partial, waits: waits}
 	}
 	return id
 }
@@ -145,7 +209,8 @@ func (s *Sets) Retired() []identity.ID {
 }
 
 // Expired returns the identities that have had no connection for the time after which they are to be
-// released, and at once those that only connections before their first call had. carried reports
+// released, and at once those without series that only connections before their first call had, or before
+// their pod was known. carried reports
 // whether an identity has a connection, and recorded whether it has series.
 func (s *Sets) Expired(now int64, carried, recorded func(identity.ID) bool) []identity.ID {
 	s.mu.Lock()
@@ -155,7 +220,7 @@ func (s *Sets) Expired(now int64, carried, recorded func(identity.ID) bool) []id
 		switch {
 		case carried(id):
 			set.idle = 0
-		case set.partial && !recorded(id):
+		case (set.partial || set.waits) && !recorded(id):
 			expired = append(expired, id)
 		case set.idle == 0:
 			set.idle = now

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,14 +24,38 @@ type sets struct {
 	names *naming.Names
 }
 
-func newSets(most int, labels ...string) sets {
+func newSets(most int, labels ...string) sets { return newSetsOfPods(nil, most, labels...) }
+
+// knownPods are pods by their UID.
+type knownPods map[string]owner.Pod
+
+func (p knownPods) find(uid, container string) (owner.Pod, bool) {
+	pod, found := p[uid]
+	if container != containerID {
+		pod.Container = ""
+	}
+	return pod, found
+}
+
+var containerID = strings.Repeat("0123456789abcdef", 4)
+
+const (
+	podUID   = "12345678-90ab-cdef-1234-567890abcdef"
+	podGroup = "/kubepods/burstable/pod" + podUID + "/"
+)
+
+func newSetsOfPods(pods knownPods, most int, labels ...string) sets {
 	names := naming.New(context.Background(), &naming.Rules{DefaultName: "default", ResolveInterval: time.Minute}, net.DefaultResolver, slog.New(slog.DiscardHandler))
-	return sets{owner.New(owner.Options{Names: names, Labels: labels, Max: most, TTL: time.Hour}), names}
+	return sets{owner.New(owner.Options{Names: names, Labels: labels, Max: most, TTL: time.Hour, Pod: pods.find}), names}
 }
 
 func (s sets) label(role event.Role, o *event.Owner) identity.ID {
 	e := &event.Endpoints{LocalPort: 6379, RemotePort: 50000, Remote: netip.MustParseAddr("::ffff:10.0.0.9").As16()}
 	return s.Label(s.names.Registry().IDs()[0], role, e, o)
+}
+
+func (s sets) relabel(id identity.ID, o *event.Owner) identity.ID {
+	return s.Relabel(id, event.Client, &event.Endpoints{LocalPort: 6379, RemotePort: 50000}, o)
 }
 
 func (s sets) values(t *testing.T, id identity.ID) []string {
@@ -43,8 +68,9 @@ func (s sets) values(t *testing.T, id identity.ID) []string {
 func never(identity.ID) bool { return false }
 
 func TestLabels(t *testing.T) {
-	s := newSets(10, owner.Labels()...)
+	s := newSets(10, "client_address", "container_id", "process_executable_name", "systemd_unit")
 	assert.Equal(t, []string{"name", "client_address", "container_id", "process_executable_name", "systemd_unit"}, s.Registry().Labels())
+	assert.Subset(t, owner.Labels(), s.Registry().Labels()[1:])
 	app := &event.Owner{Cgroup: "/system.slice/app.service", Executable: "app", Complete: true}
 	assert.Equal(t, []string{"default", "10.0.0.9", "", "app", "app.service"}, s.values(t, s.label(event.Server, app)))
 	assert.Equal(t, []string{"default", "", "", "app", "app.service"}, s.values(t, s.label(event.Client, app)))
@@ -56,6 +82,42 @@ func TestLabels(t *testing.T) {
 	stats := s.Stats()
 	assert.Equal(t, 4, stats.Sets)
 	assert.Equal(t, map[string]uint64{"client_address": 0, "container_id": 2, "process_executable_name": 2, "systemd_unit": 2}, stats.Unknown)
+}
+
+func TestLabelsOfPods(t *testing.T) {
+	labels := []string{"k8s_namespace_name", "k8s_pod_name", "k8s_container_name", "k8s_owner_kind", "k8s_owner_name"}
+	assert.True(t, owner.PodsWanted(labels[:1]))
+	assert.False(t, owner.PodsWanted([]string{"container_id", "client_address"}))
+	pods := knownPods{}
+	s := newSetsOfPods(pods, 10, labels...)
+	app := &event.Owner{Cgroup: podGroup + containerID, Executable: "app", Complete: true}
+	late := s.label(event.Client, app)
+	assert.Equal(t, []string{"default", "unknown", "unknown", "unknown", "unknown", "unknown"}, s.values(t, late))
+	assert.True(t, s.Waits(late))
+	assert.True(t, s.Waiting())
+	assert.Equal(t, late, s.relabel(late, app))
+
+	pods[podUID] = owner.Pod{Namespace: "shop", Name: "web-0", Container: "app", OwnerKind: "StatefulSet", OwnerName: "web"}
+	known := s.relabel(late, app)
+	assert.Equal(t, []string{"default", "shop", "web-0", "app", "StatefulSet", "web"}, s.values(t, known))
+	assert.False(t, s.Waits(known))
+	assert.Equal(t, known, s.label(event.Client, app))
+
+	// The pod is known, and its container not yet.
+	beginning := s.label(event.Client, &event.Owner{Cgroup: podGroup + strings.Repeat("f", 64), Complete: true})
+	assert.Equal(t, []string{"default", "shop", "web-0", "unknown", "StatefulSet", "web"}, s.values(t, beginning))
+	assert.True(t, s.Waits(beginning))
+	assert.Equal(t, uint64(2), s.Stats().Unknown["k8s_container_name"], "relabelling does not count again")
+	assert.Equal(t, uint64(1), s.Stats().Unknown["k8s_pod_name"])
+
+	outside := s.label(event.Client, &event.Owner{Cgroup: "/system.slice/app.service", Complete: true})
+	assert.Equal(t, []string{"default", "", "", "", "", ""}, s.values(t, outside), "of no pod")
+	nobody := s.label(event.Client, nil)
+	assert.Equal(t, late, nobody)
+	assert.Equal(t, nobody, s.relabel(nobody, nil), "the cgroup is not known, so the pod never is")
+
+	// What only connections had that were labelled anew is released at once.
+	assert.ElementsMatch(t, []identity.ID{late, beginning}, s.Expired(1, never, never))
 }
 
 func TestMaximum(t *testing.T) {

@@ -228,6 +228,40 @@ func TestChartServices(t *testing.T) {
 	assert.Equal(t, []rbac.Subject{{Kind: "ServiceAccount", Name: pod.ServiceAccountName, Namespace: "monitoring"}}, binding.Subjects)
 }
 
+// With labels of pods the observer has a token, and a role for what it watches and no more; without them it
+// has none.
+func TestChartPods(t *testing.T) {
+	all := mustTemplate(t, `{config: {metrics: {labels: [systemd_unit, k8s_pod_name]}}, networkPolicy: {create: true}}`)
+	pod := all["DaemonSet"].(*apps.DaemonSet).Spec.Template.Spec
+	assert.True(t, *pod.AutomountServiceAccountToken)
+	assert.Equal(t, int64(65521), *pod.SecurityContext.FSGroup)
+	assert.Contains(t, pod.Containers[0].Env, core.EnvVar{Name: "NODE_NAME", ValueFrom: &core.EnvVarSource{FieldRef: &core.ObjectFieldSelector{FieldPath: "spec.nodeName"}}})
+	role, binding := all["ClusterRole"].(*rbac.ClusterRole), all["ClusterRoleBinding"].(*rbac.ClusterRoleBinding)
+	assert.Equal(t, []rbac.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list", "watch"}}}, role.Rules)
+	assert.Equal(t, rbac.RoleRef{APIGroup: rbac.GroupName, Kind: "ClusterRole", Name: role.Name}, binding.RoleRef)
+	assert.Equal(t, []rbac.Subject{{Kind: "ServiceAccount", Name: pod.ServiceAccountName, Namespace: "monitoring"}}, binding.Subjects)
+	assert.NotContains(t, all, "Role")
+	assert.Contains(t, egressPorts(all), 6443)
+
+	all = mustTemplate(t, `{config: {metrics: {labels: [systemd_unit, container_id]}}, networkPolicy: {create: true}}`)
+	assert.False(t, *all["DaemonSet"].(*apps.DaemonSet).Spec.Template.Spec.AutomountServiceAccountToken)
+	for _, kind := range []string{"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} {
+		assert.NotContains(t, all, kind)
+	}
+	assert.NotContains(t, egressPorts(all), 6443)
+}
+
+// egressPorts returns the ports that a network policy lets the observer reach.
+func egressPorts(all objects) []int {
+	var ports []int
+	for _, rule := range all["NetworkPolicy"].(*networking.NetworkPolicy).Spec.Egress {
+		for _, port := range rule.Ports {
+			ports = append(ports, port.Port.IntValue())
+		}
+	}
+	return ports
+}
+
 func TestChartRefuses(t *testing.T) {
 	for name, values := range map[string]string{
 		"a misspelt value":    "hostpid: true",

@@ -68,6 +68,10 @@ func emptyObject(kind string) any {
 		return new(rbac.Role)
 	case "rbac.authorization.k8s.io/v1 RoleBinding":
 		return new(rbac.RoleBinding)
+	case "rbac.authorization.k8s.io/v1 ClusterRole":
+		return new(rbac.ClusterRole)
+	case "rbac.authorization.k8s.io/v1 ClusterRoleBinding":
+		return new(rbac.ClusterRoleBinding)
 	case "security.openshift.io/v1 SecurityContextConstraints":
 		return new(constraints)
 	}

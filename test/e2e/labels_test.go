@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/internal/kube/kubetest"
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // unifiedMount is where the unified hierarchy is mounted on hosts that have the older ones too.
@@ -157,4 +161,165 @@ func TestLabelsOfOlderConnections(t *testing.T) {
 	require.NoError(t, err)
 	s := o.mustSee("its command", func(s snapshot) bool { return s.commands("default")["echo"] == 1 })
 	assert.Equal(t, 1, s.sum("redis_commands_total", "command=echo", "systemd_unit=older.service", "process_executable_name=redis-cli"))
+}
+
+// workload is a container in a pod.
+type workload struct{ digit, cgroup, owner, labels string }
+
+// podUID returns the UID of a pod in the form of the API, and of the name of a slice.
+func podUID(digit string) (uid, slice string) {
+	uid = strings.Repeat(digit, 8) + "-89ab-cdef-0123-456789abcdef"
+	return uid, strings.ReplaceAll(uid, "-", "_")
+}
+
+// asNode prepares an observer to run in a pod on a node.
+func asNode(tb testing.TB, api *kubetest.Server, node string) func(*exec.Cmd) {
+	tb.Helper()
+	if err := unshareable(); err != nil {
+		skip(tb, "needs CAP_SYS_ADMIN to mount a service account: "+err.Error())
+	}
+	prepare := inPod(tb, api)
+	return func(c *exec.Cmd) {
+		prepare(c)
+		c.Env = append(c.Env, "NODE_NAME="+node)
+	}
+}
+
+const podLabels = "metrics: {labels: [k8s_namespace_name, k8s_pod_name, k8s_container_name, k8s_owner_kind, k8s_owner_name]}\n"
+
+// Programs in cgroups as containerd and CRI-O make them, with either driver, count under their pods, and so
+// does a server in one at its end.
+func TestLabelsOfPods(t *testing.T) {
+	t.Parallel()
+	RequireProbes(t, "packets do not show who has a connection")
+	api := kubetest.Serve(t)
+	id := func(digit string) string { return strings.Repeat("0123456789abcde"+digit, 4) }
+	var pods []string
+	var want []workload
+	for _, w := range []workload{
+		{"1", "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%[2]s.slice/cri-containerd-%[3]s.scope", "ReplicaSet/web-5d8f7c9b4", "k8s_owner_kind=Deployment k8s_owner_name=web"},
+		{"2", "kubepods/burstable/pod%[1]s/%[3]s", "StatefulSet/db", "k8s_owner_kind=StatefulSet k8s_owner_name=db"},
+		{"3", "kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod%[2]s.slice/crio-%[3]s.scope", "DaemonSet/agent", "k8s_owner_kind=DaemonSet k8s_owner_name=agent"},
+		{"4", "kubepods/pod%[1]s/crio-%[3]s", "Job/nightly-28311840", "k8s_owner_kind=Job k8s_owner_name=nightly-28311840"},
+		{"5", "kubepods.slice/kubepods-pod%[2]s.slice/cri-containerd-%[3]s.scope", "", "k8s_owner_kind= k8s_owner_name="},
+	} {
+		uid, slice := podUID(w.digit)
+		w.cgroup = fmt.Sprintf(w.cgroup, uid, slice, id(w.digit))
+		pods = append(pods, kubetest.Pod("node-1", uid, "pod-"+w.digit, w.owner, [2]string{"proxy", id("f")}, [2]string{"app-" + w.digit, id(w.digit)}))
+		want = append(want, w)
+	}
+	api.Set(kubetest.Pods, "["+strings.Join(pods, ",")+"]")
+	server, err := kit.StartServer(inCgroup(mustCgroup(t, want[1].cgroup), "redis-server"), mustPort(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, server.Stop()) })
+	client := mustRedis(t)
+	o := mustPreparedObserver(t, raceBinary, fmt.Sprintf("ports: [%d]\nendpoints:\n  - {name: here, role: server, addresses: ['*:%d']}\n", client.Port, server.Port)+podLabels, asNode(t, api, "node-1"))
+
+	const each = 10
+	for _, w := range want {
+		cgroup := mustCgroup(t, w.cgroup)
+		for range each {
+			require.NoError(t, inCgroup(cgroup, "redis-cli", "-p", strconv.Itoa(client.Port), "INCR", "key").Run())
+		}
+	}
+	outside := mustDial(t, client.Address())
+	outside.mustDo("INCR", "key")
+	for range each {
+		require.NoError(t, exec.Command("redis-cli", "-p", strconv.Itoa(server.Port), "DECR", "key").Run())
+	}
+	s := o.mustSee("all commands", func(s snapshot) bool {
+		return s.commands("default")["incr"] == each*len(want)+1 && s.commands("here")["decr"] == each
+	})
+	for _, w := range want {
+		labels := append(strings.Fields(w.labels), "name=default", "command=incr", "k8s_namespace_name=shop", "k8s_pod_name=pod-"+w.digit, "k8s_container_name=app-"+w.digit)
+		assert.Equal(t, each, s.sum("redis_commands_total", labels...), w.cgroup)
+	}
+	assert.Equal(t, 1, s.sum("redis_commands_total", "command=incr", "k8s_namespace_name=", "k8s_pod_name=", "k8s_container_name=", "k8s_owner_name="), "of no pod")
+	assert.Equal(t, each, s.sum("redis_commands_total", "name=here", "command=decr", "k8s_pod_name=pod-2", "k8s_container_name=app-2"))
+	assert.Zero(t, s.sum("redis_observer_label_unknown_total"))
+	for _, request := range api.Requests() {
+		assert.Contains(t, request, "spec.nodeName%3Dnode-1", "never of the whole cluster")
+	}
+}
+
+// A connection counts as unknown until its pod is known, and under it from then on. While the API server
+// refuses, what is known stays, and observing goes on.
+func TestLabelsOfLatePods(t *testing.T) {
+	t.Parallel()
+	RequireProbes(t, "packets do not show who has a connection")
+	api := kubetest.Serve(t)
+	api.Refuse(http.StatusForbidden)
+	uid, slice := podUID("6")
+	id := strings.Repeat("6", 64)
+	r := mustRedis(t)
+	o := mustPreparedObserver(t, raceBinary, observing(r.Port)+podLabels, asNode(t, api, "node-1"))
+	assert.Contains(t, o.Log(), "cannot watch the pods of this node; labels of new ones are unknown")
+	assert.Contains(t, o.Log(), "allow list and watch of pods to the service account")
+	assert.NotContains(t, o.Log(), "secret")
+
+	program := inCgroup(mustCgroup(t, "kubepods.slice/kubepods-pod"+slice+".slice/cri-containerd-"+id+".scope"), "redis-cli", "-p", strconv.Itoa(r.Port))
+	in, err := program.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, program.Start())
+	t.Cleanup(func() {
+		_ = in.Close() // which ends the program
+		_ = program.Wait()
+	})
+	send := func(command string) {
+		_, err := in.Write([]byte(command + "\n"))
+		require.NoError(t, err)
+	}
+	send("ECHO early")
+	s := o.mustSee("an early command", func(s snapshot) bool { return s.commands("default")["echo"] == 1 })
+	assert.Equal(t, 1, s.sum("redis_commands_total", "command=echo", "k8s_pod_name=unknown", "k8s_owner_name=unknown"))
+	assert.Equal(t, 1, s.sum("redis_observer_label_unknown_total", "label=k8s_pod_name"))
+	assert.Positive(t, s.value("redis_observer_pod_watch_failures_total"))
+
+	api.Refuse(http.StatusOK)
+	api.Send(kubetest.Pods, `{"type": "ADDED", "object": `+kubetest.Pod("node-1", uid, "late", "ReplicaSet/web-5d8f7c9b4", [2]string{"app", ""}, [2]string{"proxy", ""})+`}`)
+	o.mustSee("its pod in the gauge", func(s snapshot) bool {
+		return s.sum("redis_pool_connections", "k8s_pod_name=late", "k8s_container_name=unknown", "k8s_owner_name=web", "state=available") == 1
+	})
+	api.Send(kubetest.Pods, `{"type": "MODIFIED", "object": `+kubetest.Pod("node-1", uid, "late", "ReplicaSet/web-5d8f7c9b4", [2]string{"app", id}, [2]string{"proxy", ""})+`}`)
+	o.mustSee("its container in the gauge", func(s snapshot) bool {
+		return s.sum("redis_pool_connections", "k8s_pod_name=late", "k8s_container_name=app", "state=available") == 1
+	})
+	api.Refuse(http.StatusForbidden)
+	api.CloseClientConnections()
+	before := s.value("redis_observer_pod_watch_failures_total")
+	o.mustSee("another failure", func(s snapshot) bool { return s.value("redis_observer_pod_watch_failures_total") > before+1 })
+	send("STRLEN late")
+	s = o.mustSee("a late command", func(s snapshot) bool { return s.commands("default")["strlen"] == 1 })
+	assert.Equal(t, 1, s.sum("redis_commands_total", "command=strlen", "k8s_pod_name=late", "k8s_container_name=app"))
+	assert.Equal(t, 1, s.sum("redis_commands_total", "command=echo", "k8s_pod_name=unknown"), "what has ended counts as before")
+	assert.Equal(t, 1, s.sum("redis_commands_total", "command=echo"))
+	assert.Equal(t, 1, s.sum("redis_observer_label_unknown_total", "label=k8s_pod_name"))
+	assert.Contains(t, o.Log(), "watching the pods of this node again")
+}
+
+// check says what the labels of pods need, and whether it is granted.
+func TestCheckOfPods(t *testing.T) {
+	t.Parallel()
+	RequireObserver(t)
+	api := kubetest.Serve(t)
+	prepare := asNode(t, api, "node-1")
+	config := filepath.Join(t.TempDir(), "observer.yaml")
+	require.NoError(t, os.WriteFile(config, []byte(podLabels), 0o644))
+	check := func(prepare func(*exec.Cmd)) string {
+		command := exec.Command(raceBinary, "check", "--config", config)
+		command.Env = kit.Environment()
+		prepare(command)
+		out, _ := command.CombinedOutput()
+		for line := range strings.Lines(string(out)) {
+			if strings.HasPrefix(line, "pods") {
+				return line
+			}
+		}
+		t.Fatalf("no pods in %s", out)
+		return ""
+	}
+	assert.Contains(t, check(prepare), "list and watch of the pods of this node: granted for node-1")
+	assert.Contains(t, check(func(*exec.Cmd) {}), "NODE_NAME is not set")
+	api.Refuse(http.StatusForbidden)
+	assert.Contains(t, check(prepare), "unknown: get /api/v1/pods: 403 Forbidden (allow list and watch of pods to the service account)")
 }

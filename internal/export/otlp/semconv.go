@@ -33,6 +33,11 @@ var keys = map[string]attribute.Key{
 	"prefix":                  semconv.DBResponseStatusCodeKey,
 	"process_executable_name": semconv.ProcessExecutableNameKey,
 	"container_id":            semconv.ContainerIDKey,
+	"k8s_namespace_name":      semconv.K8SNamespaceNameKey,
+	"k8s_pod_name":            semconv.K8SPodNameKey,
+	"k8s_container_name":      semconv.K8SContainerNameKey,
+	"k8s_owner_kind":          "redis_observer.k8s_owner_kind",
+	"k8s_owner_name":          "redis_observer.k8s_owner_name",
 	"client_address":          semconv.ClientAddressKey,
 	"systemd_unit":            "redis_observer.systemd_unit",
 }

@@ -89,6 +89,17 @@ httpGet:
 {{- $found | uniq | sortAlpha | join " " -}}
 {{- end -}}
 
+{{- /* Labels that need the pods of the node, separated by spaces; empty if there is none. */ -}}
+{{- define "redis-observer.podLabels" -}}
+{{- $found := list -}}
+{{- range ((.Values.config).metrics).labels -}}
+{{- if hasPrefix "k8s_" . -}}
+{{- $found = append $found . -}}
+{{- end -}}
+{{- end -}}
+{{- $found | join " " -}}
+{{- end -}}
+
 {{- /* Port of the collector that metrics are exported to, empty without one. */ -}}
 {{- define "redis-observer.collectorPort" -}}
 {{- with ((.Values.config).otlp).endpoint -}}
