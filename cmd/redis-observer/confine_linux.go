@@ -37,7 +37,7 @@ func (o *observer) dropPrivileges() {
 }
 
 // canRunUnprivileged returns nil if the current user can do all that remains: reload the
-// configuration, read the web configuration and certificates, and detach the probes.
+// configuration, read the web configuration, certificates and names of containers, and detach the probes.
 func (o *observer) canRunUnprivileged() error {
 	if o.source.Backend() == kprobeBackend {
 		return errTracefs
@@ -48,6 +48,11 @@ func (o *observer) canRunUnprivileged() error {
 	for _, client := range o.apiClients() {
 		if err := client.CheckToken(); err != nil {
 			return fmt.Errorf("an unprivileged user cannot read the token for the API server again: %w", err)
+		}
+	}
+	if o.runtimes != nil {
+		if folders, faults := o.runtimes.Readable(); len(folders) < len(o.folders) {
+			return fmt.Errorf("an unprivileged user cannot read the names of containers: %w", errors.Join(faults...))
 		}
 	}
 	for _, file := range o.config.OTLP.TLS.Files() {

@@ -45,6 +45,7 @@ type observer struct {
 	export   *otlp.Exporter // nil without otlp
 	source   capture.Source
 	program  program
+	folders  []string // of container runtimes, that could be read at the start
 }
 
 // observe runs until ctx ends or an error occurs.
@@ -108,6 +109,9 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	}
 	if stages.pods != nil {
 		o.podWatch = newPodWatch(ctx, stages.pods, logger)
+	}
+	if stages.runtimes != nil {
+		o.folders, _ = stages.runtimes.Readable()
 	}
 	o.source, err = p.open(ctx, captureOptions(c, o.names, logger))
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/redis-observer/redis-observer/internal/kube"
-	"github.com/redis-observer/redis-observer/internal/owner"
 )
 
 // firstPods is how long the start waits for the pods of the node, so that connections that exist have
@@ -80,7 +79,7 @@ type podAccess struct {
 
 // checkPods asks the API server for the pods of this node, if any label needs them; otherwise it returns nil.
 func checkPods(ctx context.Context, labels []string) *podAccess {
-	if !owner.PodsWanted(labels) {
+	if !podsWanted(labels) {
 		return nil
 	}
 	api, node, err := podsOfNode()

@@ -28,9 +28,10 @@ const (
 type stages struct {
 	commands *command.Table
 	names    *naming.Names
-	sets     *owner.Sets // nil without further labels
-	pods     *kube.Pods  // nil unless a label needs them
-	counted  owner.Names // what connections count under: sets, or names without further labels
+	sets     *owner.Sets     // nil without further labels
+	pods     *kube.Pods      // nil unless a label needs them
+	runtimes *owner.Runtimes // nil unless a label needs them
+	counted  owner.Names     // what connections count under: sets, or names without further labels
 	recorder *metrics.Recorder
 	tracker  *correlate.Tracker // set by follow
 	slow     *slow.Log          // nil unless slow commands are kept
@@ -56,7 +57,11 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 	s := &stages{commands: commands, names: names, counted: names, memory: memory}
 	if len(c.Metrics.Labels) > 0 {
 		options := owner.Options{Names: names, Labels: c.Metrics.Labels, Max: c.Metrics.MaxLabelSets, TTL: c.Metrics.LabelTTL}
-		if owner.PodsWanted(c.Metrics.Labels) {
+		if owner.RuntimesWanted(c.Metrics.Labels) {
+			s.runtimes = owner.NewRuntimes(os.DirFS("/"))
+			options.Runtimes = s.runtimes
+		}
+		if podsWanted(c.Metrics.Labels) {
 			s.pods = kube.NewPods()
 			options.Pod = s.pod
 		}
@@ -75,6 +80,11 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 		Logger:           logger,
 	})
 	return s, nil
+}
+
+// podsWanted reports whether any of some labels needs the pods of the node.
+func podsWanted(labels []string) bool {
+	return owner.PodsWanted(labels, os.Getenv("KUBERNETES_SERVICE_HOST") != "")
 }
 
 // pod returns what is known of a container of a pod.

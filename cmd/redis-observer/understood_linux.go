@@ -17,6 +17,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/metrics"
 	"github.com/redis-observer/redis-observer/internal/naming"
+	"github.com/redis-observer/redis-observer/internal/owner"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
 
@@ -121,6 +122,9 @@ func (r *configuration) understand(ctx context.Context, u understanding) {
 		}
 	}
 	r.Pods = checkPods(ctx, c.Metrics.Labels)
+	if owner.RuntimesWanted(c.Metrics.Labels) {
+		r.Notes = append(r.Notes, runtimeNotes(owner.NewRuntimes(os.DirFS("/")))...)
+	}
 	if table, err := command.New(c.ExtraCommands, c.RenamedCommands); err == nil {
 		series := metrics.NewBound(c.Identities(), table.Labels(c.Metrics.Style()), len(c.Metrics.Buckets))
 		r.Series = &series
@@ -155,6 +159,19 @@ func (u understanding) shadowed(endpoint config.Endpoint, a address.Address) []s
 		}
 	}
 	return notes
+}
+
+// runtimeNotes says where names of containers can be read.
+func runtimeNotes(runtimes *owner.Runtimes) []string {
+	folders, faults := runtimes.Readable()
+	var notes []string
+	for _, fault := range faults {
+		notes = append(notes, fmt.Sprintf("container_name: names in this folder are unknown: %v", fault))
+	}
+	if len(folders) == 0 {
+		return append(notes, "container_name: no files of Docker or Podman can be read, so outside of pods it is unknown")
+	}
+	return append(notes, "container_name: names are read in "+strings.Join(folders, " and "))
 }
 
 // because returns the reason of a match with the address of the configuration that decides.

@@ -21,6 +21,7 @@ type subject struct {
 	owner     *event.Owner // nil if nothing is known
 	group     *group       // what the cgroup says; nil if it is not known
 	pod       *Pod         // nil outside of pods, and if it is not known
+	runtimes  *Runtimes    // nil if no label needs them
 }
 
 // source finds the value of a label.
@@ -31,6 +32,7 @@ var sources = map[string]source{
 	"process_executable_name": executable,
 	"systemd_unit":            fromGroup(func(g *group) string { return g.unit }),
 	"container_id":            fromGroup(func(g *group) string { return g.container }),
+	containerNameLabel:        containerName,
 	"client_address":          clientAddress,
 	"k8s_namespace_name":      fromPod(func(p *Pod) string { return p.Namespace }),
 	"k8s_pod_name":            fromPod(func(p *Pod) string { return p.Name }),
@@ -54,10 +56,17 @@ func Wanted(labels []string) bool {
 	return slices.ContainsFunc(labels, func(label string) bool { return label != "client_address" })
 }
 
-// PodsWanted reports whether any of some labels needs the pods of the node.
-func PodsWanted(labels []string) bool {
-	return slices.ContainsFunc(labels, func(label string) bool { return strings.HasPrefix(label, "k8s_") })
+// containerNameLabel is found in pods and outside of them.
+const containerNameLabel = "container_name"
+
+// PodsWanted reports whether any of some labels needs the pods of the node. inPod tells that there are pods.
+func PodsWanted(labels []string, inPod bool) bool {
+	return slices.ContainsFunc(labels, func(label string) bool { return strings.HasPrefix(label, "k8s_") }) ||
+		inPod && RuntimesWanted(labels)
 }
+
+// RuntimesWanted reports whether any of some labels needs the files of runtimes.
+func RuntimesWanted(labels []string) bool { return slices.Contains(labels, containerNameLabel) }
 
 // executable is "" before the first call on a connection, which shows the program.
 func executable(s *subject) string {
@@ -95,6 +104,21 @@ func fromPod(value func(*Pod) string) source {
 
 // containerOfPod is not known before the API server tells it, a little after the container has begun.
 func containerOfPod(p *Pod) string { return cmp.Or(p.Container, unknown) }
+
+// containerName is the name in the pod, and outside of pods that of the runtime.
+func containerName(s *subject) string {
+	switch {
+	case s.group == nil:
+		return unknown
+	case s.group.pod != "" && s.pod != nil:
+		return containerOfPod(s.pod)
+	case s.group.container == "":
+		return ""
+	case s.group.pod != "":
+		return unknown
+	}
+	return cmp.Or(s.runtimes.name(s.group.container), unknown)
+}
 
 // clientAddress is the IP address of the other end, where that is the client. Its port would make
 // each connection a set of its own.

@@ -26,14 +26,15 @@ type Pod struct {
 	OwnerKind, OwnerName string // "" if the pod has no owner
 }
 
-// Options are the settings of New. All but Pod are required.
+// Options are the settings of New. All but Pod are required, Runtimes if a label needs them.
 type Options struct {
 	Names  Names
 	Labels []string      // of Labels
 	Max    int           // sets, not counting that of "other" of each name
 	TTL    time.Duration // after which a set without a connection is released
 	// Pod finds a container, by its ID, in the pod that has a UID in its cgroup. Nil: no pod is known.
-	Pod func(uid, container string) (Pod, bool)
+	Pod      func(uid, container string) (Pod, bool)
+	Runtimes *Runtimes
 }
 
 // Sets assigns identities to a name together with the labels of an owner. Label, Relabel, Expired and
@@ -71,7 +72,7 @@ func New(options Options) *Sets {
 	}
 	for _, label := range options.Labels {
 		s.sources = append(s.sources, sources[label])
-		s.ofPod = append(s.ofPod, PodsWanted([]string{label}))
+		s.ofPod = append(s.ofPod, PodsWanted([]string{label}, true))
 	}
 	return s
 }
@@ -119,7 +120,7 @@ func (s *Sets) Relabel(id identity.ID, role event.Role, e *event.Endpoints, owne
 
 // subjectOf returns what is known of an end of a connection.
 func (s *Sets) subjectOf(role event.Role, e *event.Endpoints, owner *event.Owner) *subject {
-	of := &subject{role: role, endpoints: e, owner: owner, group: s.groupOf(owner)}
+	of := &subject{role: role, endpoints: e, owner: owner, group: s.groupOf(owner), runtimes: s.options.Runtimes}
 	if s.options.Pod != nil && of.group != nil && of.group.pod != "" {
 		if pod, found := s.options.Pod(of.group.pod, of.group.container); found {
 			of.pod = &pod

@@ -45,8 +45,13 @@ const (
 )
 
 func newSetsOfPods(pods knownPods, most int, labels ...string) sets {
+	return newSetsWith(owner.Options{Labels: labels, Max: most, Pod: pods.find})
+}
+
+func newSetsWith(options owner.Options) sets {
 	names := naming.New(context.Background(), &naming.Rules{DefaultName: "default", ResolveInterval: time.Minute}, net.DefaultResolver, slog.New(slog.DiscardHandler))
-	return sets{owner.New(owner.Options{Names: names, Labels: labels, Max: most, TTL: time.Hour, Pod: pods.find}), names}
+	options.Names, options.TTL = names, time.Hour
+	return sets{owner.New(options), names}
 }
 
 func (s sets) label(role event.Role, o *event.Owner) identity.ID {
@@ -86,8 +91,10 @@ func TestLabels(t *testing.T) {
 
 func TestLabelsOfPods(t *testing.T) {
 	labels := []string{"k8s_namespace_name", "k8s_pod_name", "k8s_container_name", "k8s_owner_kind", "k8s_owner_name"}
-	assert.True(t, owner.PodsWanted(labels[:1]))
-	assert.False(t, owner.PodsWanted([]string{"container_id", "client_address"}))
+	assert.True(t, owner.PodsWanted(labels[:1], false))
+	assert.False(t, owner.PodsWanted([]string{"container_id", "client_address"}, true))
+	assert.False(t, owner.PodsWanted([]string{"container_name"}, false))
+	assert.True(t, owner.PodsWanted([]string{"container_name"}, true))
 	pods := knownPods{}
 	s := newSetsOfPods(pods, 10, labels...)
 	app := &event.Owner{Cgroup: podGroup + containerID, Executable: "app", Complete: true}

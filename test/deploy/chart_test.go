@@ -243,6 +243,8 @@ func TestChartPods(t *testing.T) {
 	assert.NotContains(t, all, "Role")
 	assert.Contains(t, egressPorts(all), 6443)
 
+	assert.Contains(t, mustTemplate(t, `config: {metrics: {labels: [container_name]}}`), "ClusterRole")
+
 	all = mustTemplate(t, `{config: {metrics: {labels: [systemd_unit, container_id]}}, networkPolicy: {create: true}}`)
 	assert.False(t, *all["DaemonSet"].(*apps.DaemonSet).Spec.Template.Spec.AutomountServiceAccountToken)
 	for _, kind := range []string{"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} {

@@ -323,3 +323,47 @@ func TestCheckOfPods(t *testing.T) {
 	api.Refuse(http.StatusForbidden)
 	assert.Contains(t, check(prepare), "unknown: get /api/v1/pods: 403 Forbidden (allow list and watch of pods to the service account)")
 }
+
+// The names of containers are read in the files of Docker and Podman, as root without capabilities.
+func TestLabelsOfContainerNames(t *testing.T) {
+	t.Parallel()
+	RequireProbes(t, "packets do not show who has a connection")
+	if err := unshareable(); err != nil {
+		skip(t, "needs CAP_SYS_ADMIN to mount the files of runtimes: "+err.Error())
+	}
+	docker, podman, nobody := strings.Repeat("d", 64), strings.Repeat("e", 64), strings.Repeat("f", 64)
+	files := t.TempDir()
+	for name, text := range map[string]string{
+		"docker/containers/" + docker + "/config.v2.json":                `{"ID": "` + docker + `", "Name": "/session-cache"}`,
+		"containers/storage/overlay-containers/volatile-containers.json": `[{"id": "` + podman + `", "names": ["job-queue"]}]`,
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(files, name)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(files, name), []byte(text), 0o600))
+	}
+	r := mustRedis(t)
+	const script = `mount -t tmpfs none /var/lib && cp -r "$0"/* /var/lib && chmod 755 "${3%/*}" && chmod 644 "$3" && exec "$@"`
+	o := mustPreparedObserver(t, mustStatic(t), observing(r.Port)+"metrics: {labels: [container_name]}\n", func(c *exec.Cmd) {
+		in := exec.Command("/bin/sh", append([]string{"-c", script, files}, c.Args...)...)
+		c.Path, c.Args = in.Path, in.Args
+		c.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	})
+	o.mustSee("its beginning", func(snapshot) bool { return strings.Contains(o.Log(), "redis-observer started") })
+	assert.Contains(t, o.Log(), "an unprivileged user cannot read the names of containers: open var/lib/")
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", o.PID()))
+	require.NoError(t, err)
+	assert.Contains(t, string(status), "CapPrm:\t0000000000000000\n")
+	for cgroup, command := range map[string]string{
+		"system.slice/docker-" + docker + ".scope": "INCR", "machine.slice/libpod-" + podman + ".scope/container": "LLEN", "docker/" + nobody: "TTL",
+	} {
+		require.NoError(t, inCgroup(mustCgroup(t, cgroup), "redis-cli", "-p", strconv.Itoa(r.Port), command, "key-"+command).Run())
+	}
+	mustDial(t, r.Address()).mustDo("TYPE", "key")
+	s := o.mustSee("all commands", func(s snapshot) bool {
+		c := s.commands("default")
+		return c["incr"] == 1 && c["llen"] == 1 && c["ttl"] == 1 && c["type"] == 1
+	})
+	for command, name := range map[string]string{"incr": "session-cache", "llen": "job-queue", "ttl": "unknown", "type": ""} {
+		assert.Equal(t, 1, s.sum("redis_commands_total", "command="+command, "container_name="+name), command)
+	}
+	assert.Equal(t, 1, s.sum("redis_observer_label_unknown_total", "label=container_name"))
+}

@@ -33,6 +33,7 @@ var keys = map[string]attribute.Key{
 	"prefix":                  semconv.DBResponseStatusCodeKey,
 	"process_executable_name": semconv.ProcessExecutableNameKey,
 	"container_id":            semconv.ContainerIDKey,
+	"container_name":          semconv.ContainerNameKey,
 	"k8s_namespace_name":      semconv.K8SNamespaceNameKey,
 	"k8s_pod_name":            semconv.K8SPodNameKey,
 	"k8s_container_name":      semconv.K8SContainerNameKey,

@@ -93,7 +93,7 @@ httpGet:
 {{- define "redis-observer.podLabels" -}}
 {{- $found := list -}}
 {{- range ((.Values.config).metrics).labels -}}
-{{- if hasPrefix "k8s_" . -}}
+{{- if or (hasPrefix "k8s_" .) (eq "container_name" .) -}}
 {{- $found = append $found . -}}
 {{- end -}}
 {{- end -}}
