@@ -38,17 +38,26 @@ func TestBackends(t *testing.T) {
 		})
 		required = slices.DeleteFunc(required, func(name string) bool { return name == backend.Name })
 		fmt.Printf("CONFORMANCE\t%s\t%s\t%s\n", backend.Name, outcome(backend.Usable, passed), backend.Reason)
-		over := backend.Name + overUnix
-		if !backend.Usable || onlyRequired && os.Getenv("CONFORMANCE_UNIX") == "" && !slices.Contains(required, over) {
-			continue
+		for _, way := range []struct {
+			name   string
+			test   func(t *testing.T, binary, backend string) (limit string)
+			always bool
+		}{
+			{overUnix, testUnix, !onlyRequired || os.Getenv("CONFORMANCE_UNIX") != ""},
+			{overTLS, testTLS, !onlyRequired},
+		} {
+			over := backend.Name + way.name
+			if !backend.Usable || !way.always && !slices.Contains(required, over) {
+				continue
+			}
+			limit := ""
+			passed = t.Run(over, func(t *testing.T) {
+				limit = way.test(t, binary, backend.Name)
+				require.False(t, limit != "" && slices.Contains(required, over), "it has to work here: %s", limit)
+			})
+			required = slices.DeleteFunc(required, func(name string) bool { return name == over })
+			fmt.Printf("CONFORMANCE\t%s\t%s\t%s\n", over, outcome(limit == "", passed), limit)
 		}
-		limit := ""
-		passed = t.Run(over, func(t *testing.T) {
-			limit = testUnix(t, binary, backend.Name)
-			require.False(t, limit != "" && slices.Contains(required, over), "Unix sockets have to work here: %s", limit)
-		})
-		required = slices.DeleteFunc(required, func(name string) bool { return name == over })
-		fmt.Printf("CONFORMANCE\t%s\t%s\t%s\n", over, outcome(limit == "", passed), limit)
 	}
 	t.Run("reasons", func(t *testing.T) { testReasons(t, binary, usable) })
 	require.Empty(t, required, "backends that the observer does not know")

@@ -16,25 +16,29 @@ import (
 
 // redisServer is a running redis-server, observed at one end of its connections.
 type redisServer struct {
-	role string // the end that is observed, and the name under which it is counted
-	path string // of its Unix socket, if that is observed, and not the port
+	role    string // the end that is observed, and the name under which it is counted
+	path    string // of its Unix socket, if that is observed, and not the port
+	tlsPort int    // if that is observed, and not the other port
 	*kit.Redis
 }
 
 // mustStartRedis starts a server. With a path, its Unix socket is observed.
-func mustStartRedis(t *testing.T, role, path string) *redisServer {
+func mustStartRedis(t *testing.T, role, path string, options ...string) *redisServer {
 	t.Helper()
-	server, err := kit.StartServerOn(exec.Command("redis-server"), mustFreePort(t), path,
-		"--bind", "127.0.0.1", "::1", "--enable-debug-command", "yes", "--proto-max-bulk-len", "64mb")
+	options = append([]string{"--bind", "127.0.0.1", "::1", "--enable-debug-command", "yes", "--proto-max-bulk-len", "64mb"}, options...)
+	server, err := kit.StartServerOn(exec.Command("redis-server"), mustFreePort(t), path, options...)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, server.Stop()) })
-	return &redisServer{role, path, server}
+	return &redisServer{role: role, path: path, Redis: server}
 }
 
 // address is the observed one, as in the configuration.
 func (s *redisServer) address() string {
 	if s.path != "" {
 		return "unix:" + s.path
+	}
+	if s.tlsPort != 0 {
+		return fmt.Sprint("*:", s.tlsPort)
 	}
 	return fmt.Sprint("*:", s.Port)
 }

@@ -3,7 +3,7 @@
 //
 //	kernel                      fentry         tracepoint     kprobe
 //	5.10.0-32-cloud-amd64       yes, unix yes  no             yes
-//	7.2.12+deb14-cloud-amd64    yes            yes            yes
+//	7.2.12+deb14-cloud-amd64    yes, tls yes   yes, tls yes   yes
 //
 // It is started by run.sh, which makes what it needs. The exit status is 0 only if every kernel ran the whole test, every
 // backend that a kernel has to support passed it, and so did every other one that attaches.
@@ -44,9 +44,9 @@ var withVirtualTime = []string{"-accel", "tcg,thread=single", "-icount", "shift=
 // rows are the kernels of the matrix. The backends are the measured ones: none may get lost.
 var rows = []row{
 	{kernel: "5.10", required: "fentry,kprobe,fentry/unix", machine: withoutCX16},
-	{kernel: "6.1", required: "fentry,kprobe", machine: withoutCX16},
-	{kernel: "6.12", required: "fentry,kprobe,kprobe/unix", machine: withoutCX16},
-	{kernel: "7.2", required: "fentry,tracepoint,kprobe", machine: withVirtualTime},
+	{kernel: "6.1", required: "fentry,kprobe,fentry/tls", machine: withoutCX16},
+	{kernel: "6.12", required: "fentry,kprobe,kprobe/unix,fentry/tls", machine: withoutCX16},
+	{kernel: "7.2", required: "fentry,tracepoint,kprobe,fentry/tls,tracepoint/tls", machine: withVirtualTime},
 }
 
 // backends are the columns of the table.
@@ -129,8 +129,10 @@ func printTable(w io.Writer, results []result) {
 			if outcome == "" {
 				outcome = "FAIL (not run)"
 			}
-			if over := r.outcomes[backend+"/unix"]; over != "" {
-				outcome += ", unix " + over
+			for _, way := range []string{"unix", "tls"} {
+				if over := r.outcomes[backend+"/"+way]; over != "" {
+					outcome += ", " + way + " " + over
+				}
 			}
 			fmt.Fprintf(table, "\t%s", outcome)
 		}
