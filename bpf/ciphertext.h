@@ -228,6 +228,20 @@ static __always_inline void find_alert(struct tls_conn *conn, __s32 n)
 	}
 }
 
+/*
+ * n bytes are sent outside of the calls that write plaintext. If they are an alert, a server sends no more. A
+ * client that sends one may still wait for replies.
+ */
+static __always_inline void end_announced(struct tls_conn *conn, __s32 n)
+{
+	__u64 address = syscall_memory(true);
+	__u8 head[8] = {};
+
+	if (address && !bpf_probe_read_user(head, TLS_RECORD_HEADER, (void *)address) && is_record(head) &&
+	    n == TLS_RECORD_HEADER + (head[3] << 8 | head[4]) && (head[0] == 0x15 || is_alert(head, TLS_ALERT_LENGTH)))
+		submit_ending(conn, FLAG_LEFT);
+}
+
 /* The record that a send begins with, if a library wrote it to a BIO; else NULL. */
 static __always_inline struct tls_pending *pending_of_send(struct tls_mark *mark)
 {
@@ -363,6 +377,8 @@ static __always_inline void ciphertext_moved(struct sock *sk, __u32 direction, _
 	conn = tls_conn_of(address_of(sk));
 	if (!sending && conn && conn->ssl)
 		find_alert(conn, n);
+	if (sending && !call && role == ROLE_SERVER && conn && conn->ssl)
+		end_announced(conn, n);
 	if (conn && conn->ssl && conn->bio) {
 		moved_by_application(conn, sk, role, direction, n, call, direct);
 		return;

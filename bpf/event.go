@@ -21,7 +21,7 @@ const (
 	TLSUser     = uint8(observerEventKindEVENT_TLS_USER)
 	Owner       = uint8(observerEventKindEVENT_OWNER)
 	Cgroup      = uint8(observerEventKindEVENT_CGROUP)
-	PeerEnding  = uint8(observerEventKindEVENT_PEER_ENDING)
+	Ending      = uint8(observerEventKindEVENT_ENDING)
 )
 
 // RoleServer is the role of the end that listens.

@@ -25,7 +25,7 @@ enum event_kind {
 			    /* its library does not call the socket, so that its BIOs must be probed, else 0 */
 	EVENT_OWNER,	    /* the first call of the connection: the payload is the name of the process's executable */
 	EVENT_CGROUP,	    /* of no connection: the payload is the names of a cgroup and of those around it */
-	EVENT_PEER_ENDING,  /* the other end of a TLS connection said by an alert that it sends no more */
+	EVENT_ENDING,	    /* an end of a TLS connection said by an alert that it sends no more */
 };
 
 /* The end of the connection that is observed. */
@@ -40,9 +40,10 @@ enum event_flag {
 	FLAG_ACCEPTED = 1, /* EVENT_OPEN: this end accepted the connection */
 	FLAG_UNPLACED = 1, /* EVENT_CLOSED: the offsets are not known */
 	FLAG_AWAITED = 2,  /* EVENT_EXISTING: the client sent last, so it awaits a reply */
-	FLAG_LEFT = 4,	   /* EVENT_HALF_CLOSED, EVENT_PEER_CLOSED: this end has closed and reads no more */
-	FLAG_RESET = 8,	   /* EVENT_PEER_CLOSED: both directions ended at once */
-	FLAG_BROKEN = 16,  /* as FLAG_RESET, but neither end reset: a timeout, or an administrator */
+	FLAG_LEFT =
+	    4, /* EVENT_HALF_CLOSED, EVENT_PEER_CLOSED: this end has closed and reads no more; EVENT_ENDING: it is this end */
+	FLAG_RESET = 8,	  /* EVENT_PEER_CLOSED: both directions ended at once */
+	FLAG_BROKEN = 16, /* as FLAG_RESET, but neither end reset: a timeout, or an administrator */
 	/*
 	 * The number of further words of 8 bytes between the head and the payload, at most 3:
 	 * (flags & FLAG_WORDS) / FLAG_WORD. Each kind of event defines its own words. A reader

@@ -77,7 +77,7 @@ const (
 	observerEventKindEVENT_TLS_USER     observerEventKind = 12
 	observerEventKindEVENT_OWNER        observerEventKind = 13
 	observerEventKindEVENT_CGROUP       observerEventKind = 14
-	observerEventKindEVENT_PEER_ENDING  observerEventKind = 15
+	observerEventKindEVENT_ENDING       observerEventKind = 15
 )
 
 type observerEventRole uint32

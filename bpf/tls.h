@@ -457,23 +457,28 @@ static __always_inline void note_input(struct tls_conn *conn)
 		conn->consumed = n;
 }
 
+/* Reports that an end sends no more. */
+static __always_inline void submit_ending(struct tls_conn *conn, __u8 flags)
+{
+	struct event e = conn->head;
+
+	e.kind = EVENT_ENDING;
+	e.time = bpf_ktime_get_ns();
+	e.flags = flags;
+	submit(&e, sizeof(e));
+}
+
 /*
  * The end of a call that may have read an alert: there is no plaintext in one. Where an alert does
  * not end the stream, plaintext follows.
  */
 static __always_inline void alert_read(struct tls_conn *conn, __u32 n)
 {
-	struct event e = conn->head;
-
 	if (n != 0 && n != TLS_ALERT)
 		return;
 	conn->alerted = false;
-	if (n)
-		return;
-	e.kind = EVENT_PEER_ENDING;
-	e.time = bpf_ktime_get_ns();
-	e.flags = 0;
-	submit(&e, sizeof(e));
+	if (!n)
+		submit_ending(conn, 0);
 }
 
 /*

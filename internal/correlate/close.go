@@ -9,7 +9,7 @@ import (
 type closing struct {
 	since     int64          // when the first end closed, or announced that it would
 	reason    session.Reason // why it ends; NoReason while neither end has closed
-	announced bool           // the other end has said that it sends no more, and has sent no more
+	announced session.Reason // by whom: it has said that it sends no more, and has sent no more; NoReason for none
 	cut       bool           // it was reset by the other end, or broken
 	ends      bool           // the server has closed its stream, at replyEnd,
 	read      bool           // and it was read up to there
@@ -43,29 +43,34 @@ func (c *conn) halfClose(e *event.Event) {
 }
 
 // setReason notes why the connection ends, and since when. An end that closes after the other one
-// has announced its own close only follows.
+// has announced its close only follows.
 func (c *conn) setReason(reason session.Reason, since int64) {
-	if c.closing.announced && reason != session.Network {
+	if c.closing.announced != session.NoReason && reason != session.Network {
 		if reason == session.NoReason {
 			return
 		}
-		reason, since = closedBy(event.Client+event.Server-c.role), c.closing.since
+		reason, since = c.closing.announced, c.closing.since
 	}
 	c.closing.reason, c.closing.since = reason, since
 }
 
-// announceEnd notes that the other end has said that it sends no more.
+// announceEnd notes that an end has said that it sends no more.
 func (c *conn) announceEnd(e *event.Event) {
-	if c.closing.reason == session.NoReason {
-		c.closing.announced, c.closing.since = true, e.Time
+	if c.closing.reason != session.NoReason || c.closing.announced != session.NoReason {
+		return
 	}
+	by := event.Client + event.Server - c.role
+	if e.Left {
+		by = c.role
+	}
+	c.closing.announced, c.closing.since = closedBy(by), e.Time
 }
 
-// reconsiderEnd notes that the other end has sent more all the same.
+// reconsiderEnd notes that an end has sent more all the same.
 func (c *conn) reconsiderEnd(e *event.Event) {
-	fromServer := e.Direction == event.Reply
-	if fromServer == (c.role == event.Client) && e.Time > c.closing.since {
-		c.closing.announced = false
+	byServer, fromServer := c.closing.announced == session.ServerClosed, e.Direction == event.Reply
+	if byServer == fromServer && e.Time > c.closing.since {
+		c.closing.announced = session.NoReason
 	}
 }
 

@@ -39,7 +39,7 @@ func (c *conn) event(e *event.Event) {
 			return
 		}
 		c.sift(e)
-		if c.closing.announced {
+		if c.closing.announced != session.NoReason {
 			c.reconsiderEnd(e)
 		}
 		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: uint32(len(e.Data)), Data: e.Data, Time: e.Time, Reason: e.Reason})
@@ -68,7 +68,7 @@ func (c *conn) event(e *event.Event) {
 		c.sift(e)
 	case event.HalfClosed, event.PeerClosed:
 		c.halfClose(e)
-	case event.PeerEnding:
+	case event.Ending:
 		c.announceEnd(e)
 		return
 	case event.Closed:

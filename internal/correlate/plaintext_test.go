@@ -71,7 +71,7 @@ func TestPlaintextEndAnnounced(t *testing.T) {
 				p := encrypted(t, role, event.WholePlaintext)
 				p.handshake()
 				p.plain("C: GET a")
-				p.event(event.Event{Kind: event.PeerEnding})
+				p.event(event.Event{Kind: event.Ending})
 				if more {
 					p.plain("S: $-1", "C: GET b")
 				}
@@ -87,6 +87,16 @@ func TestPlaintextEndAnnounced(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A server that has announced its end has closed, although the client's FIN comes before its own.
+func TestPlaintextOwnEndAnnounced(t *testing.T) {
+	p := encrypted(t, event.Server, event.WholePlaintext)
+	p.handshake()
+	p.plain("C: CLIENT KILL TYPE normal SKIPME no", "C: GET never", "S: :1")
+	p.event(event.Event{Kind: event.Ending, Left: true})
+	p.play("peer-close", "close")
+	assert.Equal(t, []string{"client|kill success"}, p.got, "what a server never ran that had closed")
 }
 
 // Ciphertext that a client leaves unread may have the replies of the commands behind one that blocks, or none.

@@ -252,7 +252,7 @@ func (t *Tracker) find(e *event.Event) *conn {
 		delete(t.ignored, e.Conn)
 	}
 	switch e.Kind {
-	case event.HalfClosed, event.PeerClosed, event.PeerEnding, event.Closed, event.Vanished:
+	case event.HalfClosed, event.PeerClosed, event.Ending, event.Closed, event.Vanished:
 		return nil // the end of a connection without any other event
 	}
 	return t.add(e.Conn, originOf(e))

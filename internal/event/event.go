@@ -70,7 +70,7 @@ const (
 	Opening                     // not established yet, but its streams have begun (TCP Fast Open): at Seq, and for a server at ReplySeq
 	OtherStream                 // nothing of it can be read, because of its Stream; reported repeatedly
 	Owned                       // the first call on the connection shows its whole Owner
-	PeerEnding                  // the other end of a TLS connection has said that it sends no more; its FIN may be long in coming
+	Ending                      // an end of a TLS connection has said that it sends no more: the other one, or with Left this one
 	Listed                      // all connections that existed at Time have been reported; one without an event since is gone
 )
 
@@ -162,7 +162,7 @@ type Event struct {
 	Awaited   bool      // of Existing: the client sent last, so that it awaits a reply
 	Unplaced  bool      // of Existing: the offsets at which the streams go on are not known; of Closed: those at which they ended
 	Reach     Reach     // exact in Open and Existing, as far as it is known; a lower bound in other events
-	Left      bool      // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more
+	Left      bool      // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more; of Ending: it is this end
 	Cut       Cut       // of PeerClosed: how
 	Untimed   bool      // of packets: the capture has no time for it, so Time measures no latency
 	Unread    uint8     // of Closed: received bytes that the program did not read, 255 for so many or more; 0 where that is not known

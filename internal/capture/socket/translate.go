@@ -18,7 +18,7 @@ var kinds = [...]event.Kind{
 	bpf.Opening:     event.Opening,
 	bpf.OtherStream: event.OtherStream,
 	bpf.Owner:       event.Owned,
-	bpf.PeerEnding:  event.PeerEnding,
+	bpf.Ending:      event.Ending,
 }
 
 var reasons = [...]event.Reason{
