@@ -16,7 +16,6 @@ import (
 	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/report"
-	"github.com/redis-observer/redis-observer/internal/slow"
 	"github.com/redis-observer/redis-observer/internal/top"
 )
 
@@ -32,7 +31,7 @@ type result struct {
 	kinds       [session.Kinds]uint64 // connections, by what they turned out to be
 	outstanding int                   // commands without a reply in the captures
 	ports       []uint16              // observed
-	slow        *slow.View            // nil unless slow commands are kept
+	slow        *report.Slow          // nil unless slow commands are kept
 	discover    bool                  // and any other that speaks RESP
 }
 
@@ -74,7 +73,7 @@ type outcome struct {
 	Outstanding int             `json:"outstanding"` // commands without a reply in the captures, not counted
 	Losses      []lossResult    `json:"losses"`
 	Summary     summaryResult   `json:"summary"`
-	Slow        *slow.View      `json:"slow,omitempty"`    // with slow_commands.size
+	Slow        *report.Slow    `json:"slow,omitempty"`    // with slow_commands.size
 	Nothing     string          `json:"nothing,omitempty"` // why no command was read, and the remedy
 }
 

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/report"
 	"github.com/redis-observer/redis-observer/internal/server"
-	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 // sinceBoot returns the wall time less the monotonic clock, which is that of the probes.
@@ -30,12 +30,12 @@ func slowNote(c *config.Config, address net.Addr) string {
 }
 
 // slowView returns the slow commands, for those who may see addresses.
-func (o *observer) slowView() slow.View {
+func (o *observer) slowView() report.Slow {
 	if o.slow == nil {
-		return slow.View{Reason: "slow commands are not kept (set slow_commands.size, to 128 for example)"}
+		return report.Slow{Reason: "slow commands are not kept (set slow_commands.size, to 128 for example)"}
 	}
 	if err := server.Guarded(o.endpoint.Addr(), o.config.WebConfig); err != nil {
-		return slow.View{Reason: "slow commands show addresses, so they are not served: " + err.Error()}
+		return report.Slow{Reason: "slow commands show addresses, so they are not served: " + err.Error()}
 	}
 	return o.slow.View(time.Now())
 }

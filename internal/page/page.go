@@ -17,7 +17,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/redis-observer/redis-observer/internal/report"
-	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 const (
@@ -36,7 +35,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 // Handler serves the page and its data.
 type Handler struct {
 	gather func() ([]*dto.MetricFamily, error)
-	slow   func() slow.View
+	slow   func() report.Slow
 	policy string
 
 	mu    sync.Mutex // held while the metrics are gathered, so that many people cost as little as one
@@ -45,7 +44,7 @@ type Handler struct {
 }
 
 // New returns a Handler of the metrics that gather returns, and of the slow commands.
-func New(gather func() ([]*dto.MetricFamily, error), slow func() slow.View) *Handler {
+func New(gather func() ([]*dto.MetricFamily, error), slow func() report.Slow) *Handler {
 	h := &Handler{gather: gather, slow: slow}
 	var empty bytes.Buffer
 	if err := page.Execute(&empty, &shown{}); err != nil {
@@ -73,7 +72,7 @@ type shown struct {
 	Rate    float64
 	Errors  float64
 	Node    report.Node
-	Slow    slow.View
+	Slow    report.Slow
 }
 
 // MarshalJSON returns the view, with the rows that the page shows.
@@ -82,10 +81,10 @@ func (s *shown) MarshalJSON() ([]byte, error) {
 	v.Lines = s.Lines
 	return json.Marshal(struct {
 		report.View
-		Hidden int       `json:"hidden"`
-		Rate   float64   `json:"rate"`
-		Errors float64   `json:"errors"`
-		Slow   slow.View `json:"slow"`
+		Hidden int         `json:"hidden"`
+		Rate   float64     `json:"rate"`
+		Errors float64     `json:"errors"`
+		Slow   report.Slow `json:"slow"`
 	}{v, s.Hidden, s.Rate, s.Errors, s.Slow})
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redis-observer/redis-observer/internal/slow"
+	"github.com/redis-observer/redis-observer/internal/report"
 )
 
 // metrics are those of an observer of which a test changes the counts.
@@ -40,7 +40,7 @@ func (m *metrics) use(name, command string, n float64) {
 	m.commands.WithLabelValues(name, command, "success").Add(n)
 }
 
-func noSlow() slow.View { return slow.View{Reason: "none are kept"} }
+func noSlow() report.Slow { return report.Slow{Reason: "none are kept"} }
 
 // age makes the next look begin an interval.
 func age(h *Handler) { h.view.Time = h.view.Time.Add(-minInterval) }
@@ -148,8 +148,8 @@ func TestFault(t *testing.T) {
 
 // The slow commands are in the page, in its data and at a place of their own.
 func TestSlow(t *testing.T) {
-	v := slow.View{Reason: "none are kept"}
-	h := New(newMetrics().Gather, func() slow.View { return v })
+	v := report.Slow{Reason: "none are kept"}
+	h := New(newMetrics().Gather, func() report.Slow { return v })
 	_, body := get(t, h.ServeHTTP)
 	assert.Contains(t, body, `class="faint">none are kept</p>`)
 	assert.Regexp(t, `id="slow"[^>]* hidden>`, body)
@@ -158,7 +158,7 @@ func TestSlow(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, recorder.Code)
 	assert.Equal(t, "none are kept\n", recorder.Body.String())
 
-	v = slow.View{Threshold: 10 * time.Millisecond, Size: 2, Seen: 5, Commands: []slow.Command{
+	v = report.Slow{Threshold: 10 * time.Millisecond, Size: 2, Seen: 5, Commands: []report.SlowCommand{
 		{Name: "cache", Command: "keys", Seconds: 0.25, Outcome: "success", Count: 1, Position: 1, Length: 4, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379", Role: "client"},
 		{Name: "<b>", Command: "get", Seconds: 0.24, Outcome: "error", Prefix: "WRONGTYPE", Count: 3, Position: 2, Length: 4, RequestBytes: 60, ResponseBytes: 15, Process: "web"},
 	}}
@@ -169,11 +169,11 @@ func TestSlow(t *testing.T) {
 	assert.NotRegexp(t, `id="slow"[^>]* hidden>`, body)
 
 	_, body = get(t, h.ServeSlow)
-	var read slow.View
+	var read report.Slow
 	require.NoError(t, json.Unmarshal([]byte(body), &read))
 	assert.Equal(t, v, read)
 	_, body = get(t, h.ServeData)
-	var data struct{ Slow slow.View }
+	var data struct{ Slow report.Slow }
 	require.NoError(t, json.Unmarshal([]byte(body), &data))
 	assert.Equal(t, v, data.Slow)
 }

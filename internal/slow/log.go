@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/report"
 )
 
 // Window is how many whole minutes a Log keeps, besides the current one.
@@ -106,9 +107,9 @@ func (m *minute) down() {
 }
 
 // View returns the slowest exchanges as of a time, the slowest first.
-func (l *Log) View(now time.Time) View {
+func (l *Log) View(now time.Time) report.Slow {
 	last := l.number(now)
-	v := View{Threshold: l.options.Threshold, Size: l.options.Size, Commands: []Command{}}
+	v := report.Slow{Threshold: l.options.Threshold, Size: l.options.Size, Commands: []report.SlowCommand{}}
 	if !l.options.Endless {
 		v.Since = time.Unix((last-Window)*60, 0)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/report"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -26,7 +27,7 @@ func took(d time.Duration, end time.Time) *Entry {
 	return &Entry{Slow: session.Slow{Exchange: session.Exchange{Duration: int64(d), Count: 1}, Position: 1, Length: 1}, When: end.Add(-d), Values: []string{"cache", "web-1"}}
 }
 
-func durations(v View) (list []time.Duration) {
+func durations(v report.Slow) (list []time.Duration) {
 	for i := range v.Commands {
 		list = append(list, v.Commands[i].Duration())
 	}
@@ -87,7 +88,7 @@ func TestCommand(t *testing.T) {
 	unix.Outcome, unix.Reason, unix.Endpoints.Local = session.Unanswered, session.ServerClosed, [16]byte{15: 1}
 	l.Add(unix)
 	v := l.View(noon)
-	assert.Equal(t, []Command{{
+	assert.Equal(t, []report.SlowCommand{{
 		Time: noon.Add(-20 * time.Millisecond), Name: "cache", Labels: "pod=web-1", Command: "lpush", Seconds: 0.02, Outcome: "error", Prefix: "WRONGTYPE", Count: 3,
 		RequestBytes: 60, ResponseBytes: 21, Position: 2, Length: 9, Transaction: true, Role: "server", Local: "10.0.0.1:6379", Peer: "[fd00::2]:40000", Process: "redis-server",
 	}, {
@@ -99,11 +100,11 @@ func TestCommand(t *testing.T) {
 
 	text, err := json.Marshal(v)
 	require.NoError(t, err)
-	var read View
+	var read report.Slow
 	require.NoError(t, json.Unmarshal(text, &read))
 	assert.Equal(t, v.Sentence(), read.Sentence())
 	assert.Equal(t, v.Commands, read.Commands)
-	text, err = json.Marshal(View{Reason: "off"})
+	text, err = json.Marshal(report.Slow{Reason: "off"})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"reason": "off", "sentence": "off", "threshold": 0, "size": 0, "seen": 0, "commands": []}`, string(text))
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/redis-observer/redis-observer/internal/report"
-	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 // Limits of one scrape.
@@ -134,7 +133,7 @@ func (c *Client) Slow(ctx context.Context) Slow {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				v = slow.View{Reason: err.Error()}
+				v = report.Slow{Reason: err.Error()}
 			}
 			all.Sentences[node] = v.Sentence()
 			for _, command := range v.Commands {
@@ -148,7 +147,7 @@ func (c *Client) Slow(ctx context.Context) Slow {
 	return all
 }
 
-func (c *Client) slow(ctx context.Context, target string) (v slow.View, err error) {
+func (c *Client) slow(ctx context.Context, target string) (v report.Slow, err error) {
 	at := strings.LastIndexByte(target, '/') // of /metrics, by urlOf
 	response, err := c.get(ctx, target[:at]+"/slow", "application/json")
 	if err != nil {

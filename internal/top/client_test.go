@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/report"
-	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 // serve returns the first text, and then the second.
@@ -104,10 +103,10 @@ func TestSlow(t *testing.T) {
 	}
 	answers := []http.HandlerFunc{
 		func(w http.ResponseWriter, _ *http.Request) {
-			assert.NoError(t, json.NewEncoder(w).Encode(slow.View{Threshold: time.Millisecond, Size: 2, Seen: 1, Commands: []slow.Command{{Name: "a", Command: "get", Seconds: 0.1, Count: 1}}}))
+			assert.NoError(t, json.NewEncoder(w).Encode(report.Slow{Threshold: time.Millisecond, Size: 2, Seen: 1, Commands: []report.SlowCommand{{Name: "a", Command: "get", Seconds: 0.1, Count: 1}}}))
 		},
 		func(w http.ResponseWriter, _ *http.Request) {
-			assert.NoError(t, json.NewEncoder(w).Encode(slow.View{Threshold: time.Millisecond, Size: 2, Seen: 1, Commands: []slow.Command{{Name: "b", Command: "set", Seconds: 0.2, Count: 1}}}))
+			assert.NoError(t, json.NewEncoder(w).Encode(report.Slow{Threshold: time.Millisecond, Size: 2, Seen: 1, Commands: []report.SlowCommand{{Name: "b", Command: "set", Seconds: 0.2, Count: 1}}}))
 		},
 		func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "slow commands are not kept (set slow_commands.size)", http.StatusNotFound)

@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/report"
-	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 var update = flag.Bool("update", false, "write the golden frames")
@@ -67,7 +66,7 @@ func mustModel(tb testing.TB, width, height int) *Model {
 	m.Update(scraped{noon(20), []*report.Sample{mustSample(tb, "node-1:9479", "after.prom", 20), mustSample(tb, "node-2:9479", "lossy.prom", 20)}, down})
 	m.Update(Slow{
 		Sentences: map[string]string{"node-1:9479": "5 commands took 10ms or longer since 11:50; the slowest 4 are shown", "node-2:9479": "slow commands are not kept (set slow_commands.size, to 128 for example)"},
-		Commands: []slow.Command{
+		Commands: []report.SlowCommand{
 			{Node: "node-1:9479", Time: noon(3), Name: "session-cache", Command: "keys", Seconds: 0.25, Outcome: "success", Count: 1, RequestBytes: 30, ResponseBytes: 250000, Position: 1, Length: 4, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379"},
 			{Node: "node-1:9479", Time: noon(3), Name: "session-cache", Command: "lpush", Seconds: 0.24, Outcome: "error", Prefix: "WRONGTYPE", Count: 3, Position: 2, Length: 4, ResponseBytes: 90, Transaction: true, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379", Process: "web\x1b[2J"},
 		},

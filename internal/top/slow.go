@@ -10,19 +10,18 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/redis-observer/redis-observer/internal/report"
-	"github.com/redis-observer/redis-observer/internal/slow"
 )
 
 // Slow holds the slow commands of all observers. Its JSON form is part of the interface of the
 // program.
 type Slow struct {
-	Sentences map[string]string `json:"nodes"`    // what each has, or why it has none, by its name
-	Commands  []slow.Command    `json:"commands"` // the slowest first
+	Sentences map[string]string    `json:"nodes"`    // what each has, or why it has none, by its name
+	Commands  []report.SlowCommand `json:"commands"` // the slowest first
 }
 
 // sort orders the commands of all observers.
 func (s *Slow) sort() {
-	slices.SortStableFunc(s.Commands, func(a, b slow.Command) int {
+	slices.SortStableFunc(s.Commands, func(a, b report.SlowCommand) int {
 		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), a.Time.Compare(b.Time), cmp.Compare(a.Node, b.Node))
 	})
 }
@@ -32,19 +31,19 @@ var slowColumns = []struct {
 	title string
 	right bool
 	rank  int // narrow terminals leave out the highest first; 0 always stays
-	text  func(c *slow.Command) string
+	text  func(c *report.SlowCommand) string
 }{
-	{title: "WHEN", text: func(c *slow.Command) string { return c.Time.Local().Format("15:04:05") }},
-	{title: "NODE", rank: 1, text: func(c *slow.Command) string { return c.Node }},
-	{title: "NAME", text: func(c *slow.Command) string { return c.Name }},
-	{title: "COMMAND", text: func(c *slow.Command) string { return c.Command }},
-	{title: "DURATION", right: true, text: func(c *slow.Command) string { return report.Short(c.Duration()) }},
-	{title: "OUTCOME", rank: 2, text: func(c *slow.Command) string { return c.Result() }},
-	{title: "PIPELINE", right: true, rank: 3, text: func(c *slow.Command) string { return c.Place() }},
-	{title: "BYTES", right: true, rank: 6, text: func(c *slow.Command) string { return c.Bytes() }},
-	{title: "PEER", rank: 4, text: func(c *slow.Command) string { return c.Peer }},
-	{title: "OWN END", rank: 7, text: func(c *slow.Command) string { return c.Local }},
-	{title: "PROCESS", rank: 5, text: func(c *slow.Command) string { return c.Process }},
+	{title: "WHEN", text: func(c *report.SlowCommand) string { return c.Time.Local().Format("15:04:05") }},
+	{title: "NODE", rank: 1, text: func(c *report.SlowCommand) string { return c.Node }},
+	{title: "NAME", text: func(c *report.SlowCommand) string { return c.Name }},
+	{title: "COMMAND", text: func(c *report.SlowCommand) string { return c.Command }},
+	{title: "DURATION", right: true, text: func(c *report.SlowCommand) string { return report.Short(c.Duration()) }},
+	{title: "OUTCOME", rank: 2, text: func(c *report.SlowCommand) string { return c.Result() }},
+	{title: "PIPELINE", right: true, rank: 3, text: func(c *report.SlowCommand) string { return c.Place() }},
+	{title: "BYTES", right: true, rank: 6, text: func(c *report.SlowCommand) string { return c.Bytes() }},
+	{title: "PEER", rank: 4, text: func(c *report.SlowCommand) string { return c.Peer }},
+	{title: "OWN END", rank: 7, text: func(c *report.SlowCommand) string { return c.Local }},
+	{title: "PROCESS", rank: 5, text: func(c *report.SlowCommand) string { return c.Process }},
 }
 
 // Slow returns the table of slow commands, below what each observer says of them.

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/redis-observer/redis-observer/internal/slow"
+	"github.com/redis-observer/redis-observer/internal/report"
 	"github.com/redis-observer/redis-observer/test/kit"
 )
 
@@ -67,13 +67,15 @@ func beSlow(t *testing.T, port int) map[string]string {
 		})
 		require.NoError(t, err)
 	})
-	on("blocking", func(c *goredis.Conn) { require.ErrorIs(t, c.Do(ctx, "BLPOP", secret+"list", pause.Seconds()).Err(), goredis.Nil) })
+	on("blocking", func(c *goredis.Conn) {
+		require.ErrorIs(t, c.Do(ctx, "BLPOP", secret+"list", pause.Seconds()).Err(), goredis.Nil)
+	})
 	on("fast", func(c *goredis.Conn) { require.NoError(t, c.Get(ctx, secret+"a").Err()) })
 	return clients
 }
 
 // mustSlow returns the slow commands of an observer by the address of their client, when there are so many.
-func mustSlow(t *testing.T, o *observer, role string, clients int) (view slow.View, commands map[string][]slow.Command, text string) {
+func mustSlow(t *testing.T, o *observer, role string, clients int) (view report.Slow, commands map[string][]report.SlowCommand, text string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		response, err := http.Get(o.URL("/slow"))
@@ -82,7 +84,7 @@ func mustSlow(t *testing.T, o *observer, role string, clients int) (view slow.Vi
 		}
 		defer response.Body.Close()
 		body, err := io.ReadAll(response.Body)
-		text, view, commands = string(body), slow.View{}, map[string][]slow.Command{}
+		text, view, commands = string(body), report.Slow{}, map[string][]report.SlowCommand{}
 		if err != nil || json.Unmarshal(body, &view) != nil {
 			return false
 		}

@@ -57,6 +57,9 @@ var layers = map[string][]string{
 		"internal/command", "internal/correlate", "internal/correlate/reorder", "internal/correlate/session", "internal/event",
 		"internal/identity", "internal/parser",
 	},
+	"internal/slow": {
+		"internal/command", "internal/correlate/session", "internal/event", "internal/identity", "internal/parser", "internal/report",
+	},
 	"internal/export/otlp":          {},
 	"internal/export/otlp/otlptest": {},
 	"internal/page":                 {"internal/report"},

@@ -1,0 +1,135 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Slow is what there is to show of slow commands. Its JSON form is part of the interface of the
+// program; durations are in seconds.
+type Slow struct {
+	Reason    string        // why there is nothing to show; the other fields are empty then
+	Threshold time.Duration // of the commands
+	Size      int           // commands at most
+	Since     time.Time     // the commands ended since then; zero for all
+	Seen      uint64        // commands that reached the threshold since then, with those that are not shown
+	Commands  []SlowCommand // the slowest first
+}
+
+// SlowCommand is one exchange: a command, or several equal ones of one call that were answered at once.
+type SlowCommand struct {
+	Node          string    `json:"node,omitempty"` // address of the observer; set by who asks several
+	Time          time.Time `json:"time"`           // when the request was sent; at the server's end, received
+	Name          string    `json:"name"`
+	Labels        string    `json:"labels,omitempty"` // further labels of the identity: "k=v, k=v"
+	Command       string    `json:"command"`
+	Seconds       float64   `json:"duration"`
+	Outcome       string    `json:"outcome"`          // success, error or unanswered
+	Prefix        string    `json:"prefix,omitempty"` // of an error reply
+	Reason        string    `json:"reason,omitempty"` // of an unanswered command
+	Count         uint32    `json:"count"`
+	RequestBytes  uint64    `json:"request_bytes,omitempty"` // of all of them; 0 if they are not known
+	ResponseBytes uint64    `json:"response_bytes,omitempty"`
+	Position      uint32    `json:"position"`              // of the first of them among the commands of the same call, from 1
+	Length        uint32    `json:"length"`                // of the pipeline: how many commands the call carried
+	Transaction   bool      `json:"transaction,omitempty"` // queued by MULTI: the duration is up to the reply of EXEC
+	Role          string    `json:"role"`                  // of the observed end: client or server
+	Local         string    `json:"local"`                 // address of the observed end
+	Peer          string    `json:"peer"`                  // address of the other end
+	Process       string    `json:"process,omitempty"`     // executable of the observed end, where a label needs it
+}
+
+// Duration returns the duration.
+func (c *SlowCommand) Duration() time.Duration {
+	return time.Duration(c.Seconds * float64(time.Second))
+}
+
+// Result returns the outcome with its reason: "error WRONGTYPE".
+func (c *SlowCommand) Result() string {
+	return strings.TrimSpace(c.Outcome + " " + c.Prefix + c.Reason)
+}
+
+// Place returns the place in the pipeline: "2/10", of several commands "2-5/10".
+func (c *SlowCommand) Place() string {
+	place := fmt.Sprint(c.Position)
+	if c.Count > 1 {
+		place += fmt.Sprint("-", c.Position+c.Count-1)
+	}
+	place += fmt.Sprint("/", c.Length)
+	if c.Transaction {
+		place += " multi"
+	}
+	return place
+}
+
+// Bytes returns the bytes of request and reply: "20/5", "-" for what is not known.
+func (c *SlowCommand) Bytes() string {
+	text := func(n uint64) string {
+		if n == 0 {
+			return "-"
+		}
+		return fmt.Sprint(n)
+	}
+	return text(c.RequestBytes) + "/" + text(c.ResponseBytes)
+}
+
+// Sentence says what the commands are, or why there are none.
+func (v *Slow) Sentence() string {
+	switch {
+	case v.Reason != "":
+		return v.Reason
+	case v.Seen == 0:
+		return fmt.Sprintf("no command took %s or longer%s", v.Threshold, v.since())
+	}
+	noun := "commands"
+	if v.Seen == 1 {
+		noun = "command"
+	}
+	text := fmt.Sprintf("%d %s took %s or longer%s", v.Seen, noun, v.Threshold, v.since())
+	shown := uint64(0)
+	for i := range v.Commands {
+		shown += uint64(v.Commands[i].Count)
+	}
+	if shown < v.Seen {
+		text += fmt.Sprintf("; the slowest %d are shown", shown)
+	}
+	return text
+}
+
+func (v *Slow) since() string {
+	if v.Since.IsZero() {
+		return ""
+	}
+	return " since " + v.Since.Local().Format("15:04")
+}
+
+// slowJSON is the form of a Slow.
+type slowJSON struct {
+	Reason    string        `json:"reason,omitempty"`
+	Sentence  string        `json:"sentence"`
+	Threshold float64       `json:"threshold"`
+	Size      int           `json:"size"`
+	Since     time.Time     `json:"since,omitzero"`
+	Seen      uint64        `json:"seen"`
+	Commands  []SlowCommand `json:"commands"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (v Slow) MarshalJSON() ([]byte, error) {
+	if v.Commands == nil {
+		v.Commands = []SlowCommand{}
+	}
+	return json.Marshal(slowJSON{v.Reason, v.Sentence(), v.Threshold.Seconds(), v.Size, v.Since, v.Seen, v.Commands})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (v *Slow) UnmarshalJSON(text []byte) error {
+	var form slowJSON
+	if err := json.Unmarshal(text, &form); err != nil {
+		return err
+	}
+	*v = Slow{form.Reason, time.Duration(form.Threshold * float64(time.Second)), form.Size, form.Since, form.Seen, form.Commands}
+	return nil
+}
