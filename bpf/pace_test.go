@@ -43,12 +43,12 @@ const (
 func (t traffic) settle(p *pace, seconds float64) (wakeUps, share float64, longest time.Duration) {
 	var at, took time.Duration
 	read := 0 // commands
-	for wait := p.interval; at.Seconds() < seconds; {
+	for at.Seconds() < seconds {
 		n := int(t.perSecond*at.Seconds()) - read
 		read += n
 		d := drain{took: wakeUp + time.Duration(n)*t.cost, busy: n > 0, shared: t.opens}
 		d.fill = min(float64(n)/perRing, 1)
-		_, wait = p.next(d)
+		_, wait := p.next(d)
 		at, took, wakeUps, longest = at+wait, took+d.took, wakeUps+1, max(longest, wait)
 	}
 	return wakeUps / at.Seconds(), took.Seconds() / at.Seconds(), longest

@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -188,17 +187,15 @@ func (r *steadyRun) receive(c *steadyConn) error {
 	return r.send(c)
 }
 
-// waitFor is epoll_wait with nanoseconds: epoll_pwait2, of Linux 5.11.
+// waitFor is epoll_wait with nanoseconds.
 func waitFor(epoll int, events []unix.EpollEvent, wait time.Duration) (int, error) {
 	timeout := unix.NsecToTimespec(int64(wait))
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)),
-		uintptr(unsafe.Pointer(&timeout)), 0, 0)
-	switch errno {
-	case 0:
-		return int(n), nil
-	case unix.EINTR:
-		return 0, nil
-	default:
-		return 0, fmt.Errorf("wait for replies: %w", errno)
+	n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(epoll), Events: unix.POLLIN}}, &timeout, nil)
+	if err == nil && n > 0 {
+		n, err = unix.EpollWait(epoll, events, 0)
 	}
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return 0, fmt.Errorf("wait for replies: %w", err)
+	}
+	return max(n, 0), nil
 }
