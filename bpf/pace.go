@@ -8,11 +8,12 @@ import "time"
 // much shorter than a wake-up, which takes 10 to 20 µs, would waste the CPU.
 //
 // Long waits suit all others. As long as drains take less than a hundredth of the time, they are not
-// in the 99th percentile of anything, so they may be as rare as the flush interval allows, and a
-// wake-up is shared by all events of a tenth of a second; they leave most of each ring for bursts. Nothing but the ring buffer ends a long
-// wait: it has what is rare and urgent, such as new connections, and what no longer fits into the
-// per-CPU rings. After that, or after a drain that took too long, waits are short for a while; then one
-// of tryInterval shows whether the machine is busy still. The while doubles each time that it is.
+// in the 99th percentile of anything, so they may be as rare as the flush interval allows and the
+// per-CPU rings have room for: all events of a tenth of a second share a wake-up. Nothing but the
+// ring buffer ends a long wait. It has what is rare and urgent, such as new connections, and what no
+// longer fits into the per-CPU rings. After that, or after drains that took too long, waits are short
+// for a while; then one of tryInterval shows whether the machine is busy still. The while doubles each
+// time that it is.
 const (
 	drainTime   = 25 * time.Microsecond
 	minInterval = time.Millisecond // a shorter one costs more CPU than it saves waiting
