@@ -83,7 +83,7 @@ func use(t *testing.T, port int) {
 			db.Set(ctx, "secret-key", "secret-value", 0)
 			db.LPush(ctx, "secret-key", "x")
 			db.Get(ctx, "secret-key")
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(60 * time.Millisecond) // by a pause of 50 the observer finds its place in a connection that is older than itself
 		}
 	}()
 	t.Cleanup(func() {
