@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -83,8 +84,11 @@ func testShortSends(t *testing.T, server *redisServer) {
 	for range depth {
 		pipeline.Write(request("SET", "key", strings.Repeat("v", 1000)))
 	}
-	_, err := c.Write(pipeline.Bytes())
-	require.NoError(t, err)
+	// Each call sends less than the observer copies of one: a server that keeps up with a call leaves none of it to the next.
+	for part := range slices.Chunk(pipeline.Bytes(), 512<<10) {
+		_, err := c.Write(part)
+		require.NoError(t, err)
+	}
 	for range depth + 1 {
 		require.Equal(t, "OK", c.mustReply(t))
 	}
