@@ -122,11 +122,8 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 		o.logger.Warn("packet capture does not see who has a connection; labels of the owner are unknown", "labels", c.Metrics.Labels)
 	}
 	o.keepSlow(c, false)
-	packets := o.source.Backend() == packet.Backend
-	if !packets {
-		o.clock = sinceBoot
-	}
-	o.follow(packets, o.sources())
+	o.clock = sinceBoot
+	o.follow(o.source.Backend() == packet.Backend, o.sources())
 	if gate, ok := o.source.(event.Gate); ok {
 		o.tracker.Guard(gate)
 	}

@@ -4,19 +4,14 @@ import (
 	"net"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/redis-observer/redis-observer/internal/config"
+	"github.com/redis-observer/redis-observer/internal/host"
 	"github.com/redis-observer/redis-observer/internal/report"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
 
-// sinceBoot returns the wall time less the monotonic clock, which is that of the probes.
-func sinceBoot() int64 {
-	var monotonic unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &monotonic) // the clock exists
-	return time.Now().UnixNano() - monotonic.Nano()
-}
+// sinceBoot returns the wall time less the monotonic clock, which is that of the events of both kinds of sources.
+func sinceBoot() int64 { return time.Now().UnixNano() - host.Monotonic() }
 
 // slowNote returns what is wrong with slow commands at an address of the endpoint, "" for nothing.
 func slowNote(c *config.Config, address net.Addr) string {
