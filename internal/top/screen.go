@@ -308,15 +308,23 @@ func (s *Screen) over(shown []int, widths map[int]int) int {
 }
 
 func (s *Screen) line(shown []int, widths map[int]int, cell func(int) (string, ansi.Style)) string {
+	return s.join(shown, func(i int) (string, ansi.Style, int, bool) {
+		text, style := cell(i)
+		return text, style, widths[i], !columns[i].left
+	})
+}
+
+// join joins the cells of the shown columns: text and style, and width and side of the column.
+func (s *Screen) join(shown []int, cell func(int) (text string, style ansi.Style, width int, right bool)) string {
 	var parts []string
 	for _, i := range shown {
-		text, style := cell(i)
-		text = ansi.Truncate(text, widths[i], "…")
-		space := strings.Repeat(" ", widths[i]-ansi.StringWidth(text))
-		if columns[i].left {
-			parts = append(parts, style.Styled(text)+space)
-		} else {
+		text, style, width, right := cell(i)
+		text = ansi.Truncate(text, width, "…")
+		space := strings.Repeat(" ", width-ansi.StringWidth(text))
+		if right {
 			parts = append(parts, space+style.Styled(text))
+		} else {
+			parts = append(parts, style.Styled(text)+space)
 		}
 	}
 	return s.cut(strings.TrimRight(strings.Join(parts, strings.Repeat(" ", gap)), " "))

@@ -109,16 +109,8 @@ func (s *Screen) slowWidths(rows [][]string, nodes bool) (shown, widths []int) {
 }
 
 func (s *Screen) slowLine(shown, widths []int, cell func(int) (string, ansi.Style)) string {
-	var parts []string
-	for _, i := range shown {
+	return s.join(shown, func(i int) (string, ansi.Style, int, bool) {
 		text, style := cell(i)
-		text = ansi.Truncate(text, widths[i], "…")
-		space := strings.Repeat(" ", widths[i]-ansi.StringWidth(text))
-		if slowColumns[i].right {
-			parts = append(parts, space+style.Styled(text))
-		} else {
-			parts = append(parts, style.Styled(text)+space)
-		}
-	}
-	return s.cut(strings.TrimRight(strings.Join(parts, strings.Repeat(" ", gap)), " "))
+		return text, style, widths[i], slowColumns[i].right
+	})
 }
