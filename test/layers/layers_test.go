@@ -80,6 +80,7 @@ var libraries = map[string][]string{
 	"google.golang.org/grpc":                 {"internal/export/otlp", "internal/export/otlp/otlptest"},
 	"github.com/gopacket/gopacket": {
 		"internal/capture", "internal/capture/packet", "internal/capture/packet/afpacket", "internal/capture/packet/frame",
+		"internal/capture/packet/pcap",
 	},
 }
 

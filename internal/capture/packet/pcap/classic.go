@@ -1,11 +1,13 @@
 package pcap
 
 import (
-	"encoding/binary"
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"math/bits"
+
+	"github.com/gopacket/gopacket/pcapgo"
 )
 
 const (
@@ -13,77 +15,58 @@ const (
 	recordHeader = 16
 )
 
-// classic reads the pcap format.
+// classic reads the pcap format, by gopacket's reader.
 type classic struct {
-	*window
-	swapped bool  // the numbers are big-endian
-	unit    int64 // of the fractions of a second, in ns
-	link    Link
-	last    int64 // time of the last packet, for packets without a time
+	*pcapgo.Reader
+	at   place
+	last int64 // time of the last packet, for packets without a time
 }
 
-func newClassic(w *window, swapped bool, unit int64) (*classic, error) {
-	c := &classic{window: w, swapped: swapped, unit: unit}
-	header, err := w.peek(fileHeader)
-	if err != nil {
+// newClassic returns the reader of a pcap file that begins with what the window has ahead.
+func newClassic(w *window) (*classic, error) {
+	if _, err := w.peek(fileHeader); err != nil {
 		return nil, w.cut(err, "ends within the header of the file")
 	}
-	major := binary.LittleEndian.Uint16(header[4:])
-	if swapped {
-		major = bits.ReverseBytes16(major)
+	// Its reader uses a large bufio.Reader as it is; one of its own would have 4 KiB.
+	input := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(w.ahead()), w.input), readSize)
+	r, err := pcapgo.NewReader(input)
+	if err != nil {
+		return nil, w.fault(fmt.Sprintf("has no valid header: %s", err), "supported is version 2.4 of the pcap format; convert the file: editcap -F pcap FILE NEW")
 	}
-	if major != 2 {
-		return nil, w.fault(fmt.Sprintf("has version %d of the pcap format", major), "only version 2 is supported")
-	}
-	// The upper half of the link type is the length of the frame check sequence, which is behind
-	// the IP packet.
-	link := binary.LittleEndian.Uint32(header[20:])
-	if swapped {
-		link = bits.ReverseBytes32(link)
-	}
-	c.link = Link(link)
-	w.take(fileHeader)
-	return c, nil
+	r.SetSnaplen(MaxPacket)
+	return &classic{Reader: r, at: place{name: w.name, offset: fileHeader}}, nil
 }
 
 func (c *classic) next(packet *Packet) error {
-	if c.end-c.start < recordHeader {
-		if err := c.fill(recordHeader); err != nil {
-			if errors.Is(err, io.EOF) {
-				return io.EOF
-			}
-			return c.cut(err, "ends within the header of a packet")
-		}
+	data, info, err := c.ZeroCopyReadPacketData()
+	if err != nil {
+		return c.failed(err, info.CaptureLength)
 	}
-	record := c.ahead()
-	header := (*[recordHeader]byte)(record)
-	seconds, fraction := binary.LittleEndian.Uint32(header[0:]), binary.LittleEndian.Uint32(header[4:])
-	kept, length := binary.LittleEndian.Uint32(header[8:]), binary.LittleEndian.Uint32(header[12:])
-	if c.swapped {
-		seconds, fraction = bits.ReverseBytes32(seconds), bits.ReverseBytes32(fraction)
-		kept, length = bits.ReverseBytes32(kept), bits.ReverseBytes32(length)
+	// The time of packets without one is 0.
+	stamp := info.Timestamp.UnixNano()
+	if stamp != 0 {
+		c.last = stamp
 	}
-	if kept > MaxPacket {
-		return c.fault(fmt.Sprintf("a packet has a length of %d bytes", kept), "the file is damaged from here on; "+c.remainder())
-	}
-	size := recordHeader + int(kept)
-	if len(record) < size {
-		if err := c.fill(size); err != nil {
-			return c.cut(err, "ends within a packet")
-		}
-		record = c.ahead()
-	}
-	packet.Untimed = seconds|fraction == 0
-	if !packet.Untimed {
-		c.last = int64(seconds)*1e9 + int64(fraction)*c.unit
-	}
-	packet.Time = c.last
-	packet.Link = c.link
-	packet.Length = int(max(length, kept))
-	packet.Data = record[recordHeader:size]
-	c.packets = true
-	c.take(size)
+	*packet = Packet{Time: c.last, Link: Link(c.LinkType()), Length: info.Length, Data: data, Untimed: stamp == 0}
+	c.at.packets = true
+	c.at.offset += int64(recordHeader + len(data))
 	return nil
+}
+
+// failed converts an error for a packet. kept is the length that the packet's header gives, 0 if
+// the header was not read: io.EOF then is the regular end of the file.
+func (c *classic) failed(err error, kept int) error {
+	switch {
+	case errors.Is(err, io.EOF) && kept == 0:
+		return io.EOF
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && kept > 0:
+		return c.at.cut(io.ErrUnexpectedEOF, "ends within a packet")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return c.at.cut(err, "ends within the header of a packet")
+	case kept > 0:
+		return c.at.fault(err.Error(), "the file is damaged from here on; "+c.at.remainder())
+	}
+	return c.at.cut(err, "")
 }
 
 // dropped returns 0: the format has no such field.

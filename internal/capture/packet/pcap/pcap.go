@@ -85,17 +85,12 @@ func identify(w *window) (format, error) {
 		return nil, w.cut(err, "begins with no header of a capture file")
 	}
 	number := binary.LittleEndian.Uint32(magic)
-	for _, swapped := range []bool{false, true} {
-		if swapped {
-			number = bits.ReverseBytes32(number)
-		}
+	for _, number := range []uint32{number, bits.ReverseBytes32(number)} {
 		switch number {
 		case magicSection:
 			return newBlocks(w), nil
-		case magicMicroseconds:
-			return newClassic(w, swapped, 1000)
-		case magicNanoseconds:
-			return newClassic(w, swapped, 1)
+		case magicMicroseconds, magicNanoseconds:
+			return newClassic(w)
 		case magicModified:
 			return nil, w.fault("has the modified pcap format of old Red Hat kernels", "convert it: editcap -F pcap FILE NEW")
 		}

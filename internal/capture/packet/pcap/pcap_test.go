@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -266,6 +267,25 @@ func longPcap(packet []byte) []byte {
 		file = append(file, packet...)
 	}
 	return file
+}
+
+// TestClaimsTakeNoMemory: a file of a few bytes takes no memory for the packet that it claims to have.
+func TestClaimsTakeNoMemory(t *testing.T) {
+	const claimed = 100 << 20
+	pcap := sample().Pcap()[:fileHeader+recordHeader]
+	binary.LittleEndian.PutUint32(pcap[16:], 1<<32-1) // the snap length, which is as hostile
+	binary.LittleEndian.PutUint32(pcap[fileHeader+8:], claimed)
+	binary.LittleEndian.PutUint32(pcap[fileHeader+12:], claimed)
+	ng := bytes.Join([][]byte{section(), described(1), enhanced(0, 1, nil)}, nil)
+	binary.LittleEndian.PutUint32(ng[len(ng)-28:], claimed)
+	for name, file := range map[string][]byte{"pcap": pcap, "pcapng": ng} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := read(t, file)
+		runtime.ReadMemStats(&after)
+		require.ErrorContains(t, err, "length", name)
+		assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2<<20), name)
+	}
 }
 
 func TestDamage(t *testing.T) {

@@ -13,19 +13,24 @@ const (
 	bufferSize = MaxPacket + 512<<10
 )
 
+// place is how far a file was read.
+type place struct {
+	name    string
+	offset  int64 // of what is read next
+	packets bool  // a packet was read
+}
+
 // window is the part of a file that is in memory. Its buffer grows as the packets of the file
 // require.
 type window struct {
-	name       string
+	place
 	input      io.Reader
 	buffer     []byte
-	start, end int   // the bytes ahead: read, but not taken yet
-	base       int64 // offset of the buffer in the file
-	packets    bool  // a packet was read
+	start, end int // the bytes ahead: read, but not taken yet
 }
 
 func newWindow(name string, input io.Reader) *window {
-	return &window{name: name, input: input, buffer: make([]byte, readSize)}
+	return &window{place: place{name: name}, input: input, buffer: make([]byte, readSize)}
 }
 
 // ahead returns the bytes that were read, but not taken yet.
@@ -49,7 +54,6 @@ func (w *window) fill(n int) error {
 		buffer = make([]byte, min(bufferSize, 2*n))
 	}
 	w.end = copy(buffer, w.ahead())
-	w.base += int64(w.start)
 	w.buffer, w.start = buffer, 0
 	got, err := io.ReadAtLeast(w.input, w.buffer[w.end:max(n, readSize)], n-w.end)
 	had := w.end
@@ -61,7 +65,10 @@ func (w *window) fill(n int) error {
 }
 
 // take removes the first n of the bytes ahead.
-func (w *window) take(n int) { w.start += n }
+func (w *window) take(n int) {
+	w.start += n
+	w.offset += int64(n)
+}
 
 // skip skips n bytes; n may exceed bufferSize.
 func (w *window) skip(n int64) error {
@@ -78,21 +85,21 @@ func (w *window) skip(n int64) error {
 	return nil
 }
 
-func (w *window) fault(cause, remedy string) error {
-	return &Fault{File: w.name, Offset: w.base + int64(w.start), Cause: cause, Remedy: remedy}
+func (p *place) fault(cause, remedy string) error {
+	return &Fault{File: p.name, Offset: p.offset, Cause: cause, Remedy: remedy}
 }
 
 // cut converts the error of a read to a Fault.
-func (w *window) cut(err error, where string) error {
+func (p *place) cut(err error, where string) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return w.fault(where, "the capture was cut off; "+w.remainder())
+		return p.fault(where, "the capture was cut off; "+p.remainder())
 	}
-	return w.fault(fmt.Sprintf("cannot be read further: %s", err), "the file is damaged; "+w.remainder())
+	return p.fault(fmt.Sprintf("cannot be read further: %s", err), "the file is damaged; "+p.remainder())
 }
 
 // remainder says which packets of a damaged file were read.
-func (w *window) remainder() string {
-	if w.packets {
+func (p *place) remainder() string {
+	if p.packets {
 		return "the packets before were read"
 	}
 	return "no packet of it was read"
