@@ -9,16 +9,16 @@ import (
 	"github.com/spf13/viper"
 )
 
-// standardKeys are the keys that variables of the OpenTelemetry specification set, too. Of each, the
-// one for metrics comes first, OTEL_EXPORTER_OTLP_METRICS_TIMEOUT for example.
-var standardKeys = map[string]string{ // by the end of the variable
-	"PROTOCOL":           "protocol",
-	"HEADERS":            "headers",
-	"TIMEOUT":            "timeout",
-	"COMPRESSION":        "compression",
-	"CERTIFICATE":        "tls" + delimiter + "ca_file",
-	"CLIENT_CERTIFICATE": "tls" + delimiter + "cert_file",
-	"CLIENT_KEY":         "tls" + delimiter + "key_file",
+// standardKeys maps keys that variables of the OpenTelemetry specification set, too, to the ends of
+// those. Of each, the one for metrics comes first, OTEL_EXPORTER_OTLP_METRICS_TIMEOUT for example.
+var standardKeys = map[string]string{
+	otlpKey + "protocol":                      "PROTOCOL",
+	otlpKey + "headers":                       "HEADERS",
+	otlpKey + "timeout":                       "TIMEOUT",
+	otlpKey + "compression":                   "COMPRESSION",
+	otlpKey + "tls" + delimiter + "ca_file":   "CERTIFICATE",
+	otlpKey + "tls" + delimiter + "cert_file": "CLIENT_CERTIFICATE",
+	otlpKey + "tls" + delimiter + "key_file":  "CLIENT_KEY",
 }
 
 const (
@@ -39,10 +39,8 @@ func standard(key string) (variable, value string) {
 	if key == otlpKey+"endpoint" {
 		return standardVariable("ENDPOINT")
 	}
-	for end, own := range standardKeys {
-		if otlpKey+own == key {
-			return standardVariable(end)
-		}
+	if end, ok := standardKeys[key]; ok {
+		return standardVariable(end)
 	}
 	return "", ""
 }
@@ -79,12 +77,12 @@ func bindStandard(v *viper.Viper, overridden func(key string) bool) {
 		return
 	}
 	plain := func(_, value string) string { return value }
-	for _, own := range standardKeys {
+	for key := range standardKeys {
 		convert := plain
-		if own == "timeout" {
+		if key == otlpKey+"timeout" {
 			convert = milliseconds
 		}
-		set(otlpKey+own, convert)
+		set(key, convert)
 	}
 	set(otlpKey+"interval", milliseconds)
 	set(otlpKey+"endpoint", func(variable, value string) string {
