@@ -129,7 +129,7 @@ func (c *conn) close(e *event.Event) {
 			unread, hidden = 0, unread > 0
 		}
 	}
-	if c.closing.reason == session.NoReason || c.closing.reason == session.ServerClosed && unread > 0 && !c.closing.cut {
+	if c.closing.reason == session.NoReason || c.closing.reason == session.ServerClosed && (unread > 0 || hidden) && !c.closing.cut {
 		c.setReason(closedBy(c.role), e.Time)
 	}
 	ending := c.ending(e.Time, unread)

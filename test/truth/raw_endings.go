@@ -100,6 +100,11 @@ func (r *round) deserted() error {
 		if err := w.send(commands("SET a 1", "BLPOP forever 0", "SET never 1", "GET never")); err != nil {
 			return err
 		}
+		if r.transport.name == "tls" { // or what is left unread, tickets too, may have been the replies to all of it
+			if _, err := w.read(1); err != nil {
+				return err
+			}
+		}
 		time.Sleep(aLittle)
 		if err := end(w); err != nil {
 			return err
