@@ -767,3 +767,69 @@ func TestTableOfAFollowedFile(t *testing.T) {
 	assert.Greater(t, n, 1)
 	assert.Contains(t, out.String(), "commands")
 }
+
+// silentSince returns a capture that began long before the next packet.
+func silentSince() *capturetest.Capture {
+	c := capturetest.New()
+	c.Add(c.Frame(true, &layers.TCP{SrcPort: 50000, DstPort: 443, ACK: true}, nil))
+	c.Pause(5 * time.Second)
+	return c
+}
+
+// TestFirstReplyOutOfOrder: of a connection that was silent since the capture began, the requests
+// show where the replies begin. Those that come ahead of the first one are in the middle of it.
+func TestFirstReplyOutOfOrder(t *testing.T) {
+	value := strings.Repeat("-ERR\r\n", 100)
+	c := silentSince()
+	k := c.Join(40000, 100, 200)
+	k.Request(get + set)
+	k.ReplyIn(300, fmt.Sprintf("$%d\r\n%s\r\n+OK\r\n", len(value), value))
+	k.Exchange(set, ok)
+	p := c.Packets
+	p[2].Data, p[3].Data = p[3].Data, p[2].Data
+	_, result, stderr := replayJSON(t, mustSave(t, c.Pcap()))
+	assertTotal(t, result, 3, 0)
+	assert.Empty(t, result.Losses)
+	assert.Contains(t, stderr, "nothing was lost")
+
+	c.Packets = slices.Delete(p, 3, 4) // and if it is missing
+	_, result, stderr = replayJSON(t, mustSave(t, c.Pcap()))
+	commands, errors := result.total()
+	assert.LessOrEqual(t, commands, 1.0)
+	assert.Zero(t, errors)
+	assert.NotContains(t, stderr, "nothing was lost")
+}
+
+// TestBeginsWithinARequest: what was cut by the beginning of the capture is told.
+func TestBeginsWithinARequest(t *testing.T) {
+	c := silentSince()
+	k := c.Join(40000, 100, 200)
+	k.Exchange("the end of a value\r\n"+set, ok+ok)
+	c.Pause(time.Second)
+	k.Exchange(set, ok)
+	_, result, stderr := replayJSON(t, mustSave(t, c.Pcap()))
+	assertTotal(t, result, 1, 0)
+	assert.NotContains(t, stderr, "nothing was lost")
+	assert.Contains(t, stderr, "unpaired_commands_total name=default reason=mid_stream 1")
+}
+
+// TestLatencyOfACutReply: the end of a value is missing. When it passed is not known; not when the
+// next request shows that.
+func TestLatencyOfACutReply(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Request(get)
+	k.ReplyIn(100, fmt.Sprintf("$300\r\n%s\r\n", strings.Repeat("x", 300)))
+	missing := len(c.Packets) - 1
+	for range 2 {
+		c.Pause(time.Second / 2)
+		k.Exchange(set, ok)
+	}
+	c.Packets = slices.Delete(c.Packets, missing, missing+1)
+	_, result, stderr := replayJSON(t, mustSave(t, c.Pcap()))
+	assertTotal(t, result, 3, 0)
+	assert.Contains(t, stderr, "nothing was lost")
+	for _, row := range result.Commands {
+		assert.Less(t, *row.Max, 0.001, row.Command)
+	}
+}

@@ -73,7 +73,7 @@ func TestFirstWordAfterASilence(t *testing.T) {
 		{"a request", []string{"+5s", "C: GET a", "S: $-1"}, []string{"get success"}},
 		{"a request at once", []string{"C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream"}},
 		{"a reply, and then a request", []string{"+5s", "S: $-1", "C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream"}},
-		{"the middle of a request", []string{"+5s", `c: xx\r\n`, "C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream"}},
+		{"the middle of a request", []string{"+5s", `c: xx\r\n`, "C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream", "unpaired 1 mid_stream"}},
 	} {
 		p := newPlayer(t)
 		first(p)

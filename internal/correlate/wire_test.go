@@ -248,7 +248,9 @@ func TestOutOfStep(t *testing.T) {
 		{"transaction in mid-stream", []string{"existing", "+100ms", "C: GET a", "S: +QUEUED", "C: EXEC", `s: *2\r\n+OK\r\n$-1\r\n`, "C: GET a", "S: $-1"}, []string{"unpaired 2 mid_stream", "exec success", "get success"}},
 		{"encrypted in mid-stream", []string{"existing", "c: \x17\x03\x03\x00\x03abc", "s: \x17\x03\x03", "close"}, nil},
 		{"a reply that looks encrypted in mid-stream", []string{"existing", "C: GET a", "s: \x17\x03\x03\x00\x03abc", `s: \r\n`, "+100ms", "C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream", "get success"}},
-		{"a value that looks encrypted in mid-stream", []string{"existing", "c: \x17\x03\x03\x00\x10abc", "c: \x16\x03\x01\x00\x01a\x17", `c: \r\n`, "S: +OK", "+100ms", "C: GET a", "S: $-1"}, []string{"get success"}},
+		{"a value that looks encrypted in mid-stream", []string{"existing", "c: \x17\x03\x03\x00\x10abc", "c: \x16\x03\x01\x00\x01a\x17", `c: \r\n`, "S: +OK", "+100ms", "C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream", "get success"}},
+		{"the end of a request and whole ones in mid-stream", []string{"existing", `c: x\r\n*1\r\n$4\r\nPING\r\n`, "S: +OK", "S: +PONG", "+100ms", "C: GET a", "S: $-1"}, []string{"unpaired 1 mid_stream", "get success"}},
+		{"no Redis in mid-stream", []string{"existing", "c: abc", "s: def", "+100ms", "c: abc", "close"}, nil},
 	})
 }
 

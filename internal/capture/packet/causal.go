@@ -227,14 +227,20 @@ func (t *conversations) causal(c *conversation, d event.Direction, s *frame.Segm
 	return now
 }
 
+// inFlight is how long after a capture began, in ns, bytes that had passed before may not have been
+// acknowledged yet.
+const inFlight = int64(50 * time.Millisecond)
+
 // begin sets where a stream begins of which only acknowledgements were seen so far. Bytes ahead of
-// those were sent before the capture began. Bytes behind them have passed unread: what answers them
-// has been delivered already.
+// those were sent before the capture began, if that is not long ago; else they are missing, or come
+// late. Bytes behind them have passed unread: what answers them has been delivered already.
 func (t *conversations) begin(c *conversation, st *stream, d event.Direction, s *frame.Segment, now int64) {
 	st.assumed = false
 	switch ahead := int32(s.Seq - st.end); {
-	case ahead > 0:
+	case ahead > 0 && now-t.since < inFlight:
 		st.end = s.Seq
+	case ahead > 0:
+		t.gap(c, d, 0, st.end, 0, now) // where the stream begins: nothing is missing before that
 	case ahead < -1: // a single byte may be a keep-alive
 		t.gap(c, d, 0, s.Seq, uint32(-ahead), now)
 	}

@@ -44,8 +44,9 @@ type conversations struct {
 	listing *listing // the one under way, or nil; for packets on this machine only
 	origins *origins // the servers that clients of this machine connected to, or nil
 	lost    *losses
-	untimed bool // the packet has no time
-	steps   int  // times that the clock was set back
+	untimed bool  // the packet has no time
+	since   int64 // when the first packet was captured
+	steps   int   // times that the clock was set back
 
 	waiting      []*conversation // those of which segments wait, or did, by when the first does no longer
 	waitingBytes int             // of all of them
@@ -157,6 +158,9 @@ func newConversations(client, server []uint16, resolve func(event.Role, *event.E
 
 // segment handles a segment, and queues its events. It reports whether a port of it is observed.
 func (t *conversations) segment(s *frame.Segment, now int64) bool {
+	if t.since == 0 {
+		t.since = now
+	}
 	direction, observed := t.orient(s)
 	if !observed {
 		return false

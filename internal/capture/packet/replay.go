@@ -125,7 +125,7 @@ func (r *Replay) decode(in *input) {
 	r.now = now
 	r.conversations.untimed, r.conversations.steps = p.Untimed, r.inputs.steps
 	if r.packets == 0 {
-		r.first, r.last = now, now
+		r.first, r.last, r.conversations.since = now, now, now
 	}
 	r.last = max(r.last, now)
 	if r.packets++; r.packets%publishEvery == 0 {

@@ -71,6 +71,9 @@ func (s *Session) Elide(d event.Direction, n uint32, reason event.Reason, a Arri
 	s.replies.Gap(n)
 	s.receive(d, n)
 	s.shared.Counters.gap(reason, n, true)
+	if reason == 0 {
+		a.Time = min(a.Time, s.replyTime) // when missing bytes passed is not known: no latency is longer than it was
+	}
 	s.Reply(nil, a)
 	return true
 }

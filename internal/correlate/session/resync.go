@@ -42,6 +42,7 @@ type resync struct {
 	// follows: no request byte is missing since the connection was synced, so that each request is
 	// counted, wherever chunks end.
 	follows bool
+	cut     bool  // in mid-stream, bytes were passed over that may be of requests: at least one is not counted
 	when    int64 // when they passed
 	trial   trial
 }
@@ -115,6 +116,7 @@ func (s *Session) lockstepRounds() int32 {
 // whether it is subscribed has to show again.
 func (s *Session) sync(time int64) {
 	bySilence := !s.inTurn(time)
+	s.countCut()
 	s.to(BoundaryFound)
 	if bySilence {
 		s.probation = probation{stage: mute, since: time}
@@ -133,6 +135,7 @@ func (s *Session) tryRequest(data []byte, time int64) {
 	case !startsRequest(data):
 		y.trial = trial{}
 		if !y.follows {
+			y.cut = y.reason == MidStream
 			return
 		}
 	case y.trial.on && y.last == event.Reply && time >= y.when && y.trial.outstanding == 0 && s.replies.Boundary():
@@ -186,7 +189,19 @@ func (s *Session) countRequests() (blocks bool) {
 	}
 	s.evidence.resp = s.evidence.resp || n > 0
 	s.unpaired(s.resync.reason, n)
+	if n > 0 {
+		s.countCut()
+	}
 	return blocks
+}
+
+// countCut counts the request of which only the end was seen, once it shows that the connection is
+// Redis. How many complete ones were behind it is not known.
+func (s *Session) countCut() {
+	if s.resync.cut {
+		s.resync.cut = false
+		s.unpaired(MidStream, 1)
+	}
 }
 
 // isAck recognises what only a replica sends, all the time: REPLCONF ACK.
