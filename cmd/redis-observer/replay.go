@@ -52,7 +52,7 @@ func (p program) replayCommand() *cobra.Command {
 	addConfigFlags(replay, func(flags *pflag.FlagSet, _ []string) { config.AddCountFlags(flags) })
 	addOutputFlag(replay, &output, "prometheus", "table", "json")
 	replay.Flags().Lookup("output").DefValue = "prometheus, on a terminal table"
-	replay.Flags().Lookup("ports").Usage += "; auto observes whatever speaks RESP"
+	replay.Flags().Lookup("ports").Usage += "; auto observes whatever else speaks RESP too"
 	replay.Flags().BoolVarP(&options.follow, "follow", "f", false, "wait for more packets at the end of the file, until interrupted")
 	return replay
 }
@@ -90,9 +90,6 @@ func (p program) openReplay(ctx context.Context, load config.Loader, options rep
 	}
 	logger, level := newLogger(stderr, c.Log)
 	level.Set(max(c.Log.Level, slog.LevelWarn)) // a replay has no use for the info messages of the daemon
-	if options.discover {
-		c.Ports = nil
-	}
 	stages, err := p.newStages(ctx, c, 0, logger)
 	if err != nil {
 		return nil, err
@@ -142,7 +139,7 @@ func (r *replay) run(ctx context.Context, write writer, stdout, stderr io.Writer
 	found := result{
 		families: families, summary: r.source.Summary(), span: r.source.Span(), kinds: r.tracker.Stats().Connections,
 		outstanding: r.tracker.Outstanding(), ports: append(r.names.ClientPorts(), r.names.ServerPorts()...),
-		discover: r.options.discover,
+		discover: r.options.discover, damaged: r.source.Fault() != nil,
 	}
 	if r.slow != nil {
 		view := r.slow.View(time.Time{})

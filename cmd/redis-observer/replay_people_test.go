@@ -68,6 +68,7 @@ func TestUnreadableFilesBesideGoodOnes(t *testing.T) {
 		assert.Equal(t, 1, status)
 		assertTotal(t, result, 1, 0)
 		assert.NotContains(t, stderr, "the packets before were read", "there were none")
+		assert.NotContains(t, stderr, "nothing was lost", "that is not known")
 	}
 	status, _, stderr := replayJSON(t, good, empty)
 	assert.Equal(t, 1, status)
@@ -168,6 +169,7 @@ func TestPacketsWithoutTime(t *testing.T) {
 	assertTotal(t, result, 2, 0)
 	for _, row := range result.Commands {
 		assert.Nil(t, row.P50, row.Command)
+		assert.Zero(t, row.Rate, row.Command)
 	}
 	assert.EqualValues(t, len(c.Packets), result.Summary.PacketsOf.Untimed)
 	assert.Contains(t, stderr, "without a time")
@@ -246,6 +248,9 @@ func TestNothingOfAnObservedPort(t *testing.T) {
 	headers.Snap(14 + 20 + 20)
 	tls := capturetest.New()
 	tls.Connect(40000).Exchange("\x16\x03\x01\x02\x00\x01\x00", "\x15\x03\x03\x00\x02\x02\x28")
+	snapped := capturetest.New()
+	snapped.Connect(40000).Exchange(set, ok)
+	snapped.Snap(14 + 20 + 10)
 	arp := capturetest.New()
 	arp.Add(append(make([]byte, 12), 0x08, 0x06, 0, 1))
 	for name, test := range map[string]struct {
@@ -257,6 +262,7 @@ func TestNothingOfAnObservedPort(t *testing.T) {
 		"other protocol":   {http, "6379", "another protocol"},
 		"other port, HTTP": {http, "6380", "name the ports of Redis with --ports"},
 		"headers":          {headers, "6379", "tcpdump -s 0"},
+		"half of headers":  {snapped, "6379", "within their headers (capture whole packets: tcpdump -s 0)"},
 		"TLS":              {tls, "6379", "TLS"},
 		"no TCP":           {arp, "6379", "none is TCP"},
 		"no packet":        {capturetest.New(), "6379", "no packets"},
@@ -269,6 +275,17 @@ func TestNothingOfAnObservedPort(t *testing.T) {
 			assert.NotContains(t, stderr, "nothing was lost")
 		})
 	}
+}
+
+func TestUnsupportedLinkType(t *testing.T) {
+	c := capturetest.New()
+	c.Connect(40000).Exchange(set, ok)
+	file := c.Pcap()
+	binary.LittleEndian.PutUint32(file[20:], 147) // for private use
+	status, result, stderr := replayJSON(t, mustSave(t, file))
+	assert.Equal(t, 3, status)
+	assert.Contains(t, stderr, "the link type of the captures is not supported")
+	assert.Contains(t, result.Losses, lossResult{"capture_lost_events_total", "reason=link_type", 5})
 }
 
 func TestSummaryOfOtherPorts(t *testing.T) {
@@ -661,37 +678,67 @@ func TestTunnel(t *testing.T) {
 	assert.Contains(t, stderr, "in tunnels")
 }
 
-// TestPortsAuto: whatever speaks RESP is observed, from its handshake on.
-func TestPortsAuto(t *testing.T) {
-	c, commands, errors := busy(true)
+// moveTo gives the server of a capture another port.
+func moveTo(c *capturetest.Capture, port uint16) {
 	for i := range c.Packets {
 		data := c.Packets[i].Data
 		for _, at := range []int{14 + 20, 14 + 20 + 2} {
 			if binary.BigEndian.Uint16(data[at:]) == capturetest.Port {
-				binary.BigEndian.PutUint16(data[at:], 7000)
+				binary.BigEndian.PutUint16(data[at:], port)
 			}
 		}
 	}
+}
+
+// TestPortsAuto: whatever speaks RESP is observed, from its handshake on.
+func TestPortsAuto(t *testing.T) {
+	c, commands, errors := busy(true)
+	moveTo(c, 7000)
 	web := capturetest.New()
 	web.Connect(50000).Exchange("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n")
+	moveTo(web, 8080)
 	file := mustSave(t, c.Pcap())
 	status, result, stderr := replayJSON(t, "--ports", "auto", file, mustSave(t, web.Pcap()))
 	assert.Zero(t, status, stderr)
 	assertTotal(t, result, commands, errors)
 	assert.Empty(t, result.Losses)
 	assert.Equal(t, []uint16{7000}, result.Summary.Discovered)
-	assert.Contains(t, stderr, "ports that speak RESP: 7000")
+	assert.Contains(t, stderr, "other ports that speak RESP, observed too: 7000")
+	assert.Contains(t, stderr, "nothing was lost")
 	assert.Equal(t, map[string]uint64{"redis": 5}, result.Summary.Connections)
 
 	status, _, stderr = replayJSON(t, "--ports", "auto", mustSave(t, web.Pcap()))
 	assert.Equal(t, 3, status)
-	assert.Contains(t, stderr, "no request was sent to any port")
+	assert.Contains(t, stderr, "no request that shows its port was sent to any other")
+	assert.NotContains(t, stderr, "--ports auto", "that was done")
 
 	// Endpoints keep their names.
 	configuration := mustConfigure(t, "endpoints: [{name: cache, addresses: [\""+service+":7000\"]}]\n")
 	_, result, _ = replayJSON(t, "--config", configuration, "--ports", "auto", file)
 	assertTotal(t, result, commands, errors)
 	assert.Equal(t, "cache", result.Commands[0].Name)
+}
+
+// TestPortsAutoInline: inline commands show no port. On that of the configuration they count; what
+// they lack on another one is told.
+func TestPortsAutoInline(t *testing.T) {
+	c := capturetest.New()
+	k := c.Connect(40000)
+	k.Exchange("PING\r\nPING\r\n", "+PONG\r\n+PONG\r\n")
+	k.Close()
+	status, result, stderr := replayJSON(t, "--ports", "auto", mustSave(t, c.Pcap()))
+	assert.Zero(t, status, stderr)
+	assertTotal(t, result, 2, 0)
+	assert.Contains(t, stderr, "nothing was lost")
+
+	c.Connect(40001).Exchange(set, ok)
+	moveTo(c, 7000)
+	status, result, stderr = replayJSON(t, "--ports", "auto", mustSave(t, c.Pcap()))
+	assert.Zero(t, status, stderr)
+	assertTotal(t, result, 1, 0)
+	assert.EqualValues(t, 2, result.Summary.Undecided)
+	assert.Contains(t, stderr, "2 packets with payload came before the first request that showed that; what they carry is not counted (--ports 7000)")
+	assert.NotContains(t, stderr, "nothing was lost")
 }
 
 // TestFollow: a file that grows is read until the user interrupts.

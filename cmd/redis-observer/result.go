@@ -33,6 +33,7 @@ type result struct {
 	ports       []uint16              // observed
 	slow        *report.Slow          // nil unless slow commands are kept
 	discover    bool                  // and any other that speaks RESP
+	damaged     bool                  // a file could not be read, or not to its end
 }
 
 var writers = map[string]writer{"prometheus": writePrometheus, "table": writeTable, "json": writeJSON}
@@ -50,9 +51,16 @@ func writePrometheus(w io.Writer, r result) error {
 	return nil
 }
 
-// rows returns the rows of the whole replay. The previous scrape is empty.
+// rows returns the rows of the whole replay. The previous scrape is empty. Packets without times have
+// no rate.
 func (r result) rows() []report.Row {
-	return report.Rows(r.families, []*dto.MetricFamily{}, max(r.span, 1))
+	rows := report.Rows(r.families, []*dto.MetricFamily{}, max(r.span, 1))
+	if r.span == 0 {
+		for i := range rows {
+			rows[i].Rate = 0
+		}
+	}
+	return rows
 }
 
 func writeTable(w io.Writer, r result) error {

@@ -16,6 +16,7 @@ type summaryResult struct {
 	PacketsOf   packetsResult     `json:"packets_of"`
 	OtherPorts  []portResult      `json:"other_ports"`                // the busiest, those that speak RESP first
 	Discovered  []uint16          `json:"discovered_ports,omitempty"` // with --ports auto
+	Undecided   uint64            `json:"packets_before_discovery"`   // with payload, of those ports, before it showed that they speak RESP
 	Connections map[string]uint64 `json:"connections"`                // by kind
 	OneWay      map[string]uint64 `json:"one_way"`                    // connections of which only "requests" or "replies" were captured
 	Merged      uint64            `json:"merged"`                     // connections that were seen under a second address too, and count once
@@ -47,7 +48,7 @@ func (r result) summarise() summaryResult {
 	s := &r.summary
 	printed := summaryResult{
 		PacketsOf:  packetsResult{s.Observed, s.OtherTCP, s.NotTCP, s.Tunnelled, s.Unusable, s.Untimed},
-		OtherPorts: []portResult{}, Discovered: s.Discovered, Connections: r.connections(), OneWay: map[string]uint64{},
+		OtherPorts: []portResult{}, Discovered: s.Discovered, Undecided: s.Undecided, Connections: r.connections(), OneWay: map[string]uint64{},
 		Merged: s.Merged, Alike: s.Alike, ClockSteps: s.Steps, LargestStep: s.LargestStep.Seconds(),
 		ClockSkew: s.Skew.Seconds(),
 	}
@@ -95,7 +96,10 @@ func writeSummary(w io.Writer, r result) {
 		fmt.Fprintf(w, "packets: %s\n", list)
 	}
 	if len(s.Discovered) > 0 {
-		fmt.Fprintf(w, "ports that speak RESP: %s\n", numbers(s.Discovered))
+		fmt.Fprintf(w, "other ports that speak RESP, observed too: %s\n", numbers(s.Discovered))
+	}
+	if s.Undecided > 0 {
+		fmt.Fprintf(w, "%d packets with payload came before the first request that showed that; what they carry is not counted (--ports %s)\n", s.Undecided, numbers(s.Discovered))
 	}
 	kinds := r.connections()
 	var list []count
@@ -127,7 +131,7 @@ func writeSummary(w io.Writer, r result) {
 		fmt.Fprintf(w, "commands whose replies the captures do not hold, not counted: %d\n", r.outstanding)
 	}
 	found := losses(r.families)
-	if len(found) == 0 && r.nothing() == "" {
+	if len(found) == 0 && s.Undecided == 0 && !r.damaged && r.nothing() == "" {
 		fmt.Fprintln(w, "nothing was lost")
 	}
 	for _, loss := range found {
@@ -213,9 +217,16 @@ func (r result) nothing() string {
 // nothingObserved is nothing where no packet is of an observed port.
 func (r result) nothingObserved() string {
 	s := &r.summary
-	text := "no packet is of an observed port (" + numbers(r.ports) + ")"
+	if s.OtherTCP == 0 && r.lostTo("reason=snapped_header") {
+		return "the captures cut the packets off within their headers (capture whole packets: tcpdump -s 0)"
+	}
+	if s.OtherTCP == 0 && r.lostTo("reason=link_type") {
+		return "the link type of the captures is not supported (capture on another interface, or with tcpdump -i any)"
+	}
+	text, remedy := "no packet is of an observed port ("+numbers(r.ports)+")", "name the ports of Redis with --ports, or let --ports auto find them"
 	if r.discover {
-		text = "no request was sent to any port"
+		text += ", and no request that shows its port was sent to any other"
+		remedy = "name the ports of Redis with --ports: replies without requests, inline commands and TLS do not show them"
 	}
 	var resp []uint16
 	for _, p := range s.Ports {
@@ -227,7 +238,7 @@ func (r result) nothingObserved() string {
 	case len(resp) > 0:
 		return text + ", but Redis requests are sent to others (--ports " + numbers(resp) + ")"
 	case s.OtherTCP > 0:
-		return text + " (name the ports of Redis with --ports, or let --ports auto find them)"
+		return text + " (" + remedy + ")"
 	}
 	return text + ", and none is TCP (check the filter of the capture)"
 }

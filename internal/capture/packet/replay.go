@@ -175,6 +175,7 @@ func (r *Replay) discovered(s *frame.Segment, now int64) bool {
 		return false // an array that looks like a request
 	}
 	r.found = append(r.found, s.DestinationPort)
+	r.tally.discover(s.DestinationPort)
 	t.ports.Load().client[s.DestinationPort/64] |= 1 << (s.DestinationPort % 64) // nobody else reads it
 	return t.segment(s, now)
 }

@@ -19,6 +19,7 @@ type Summary struct {
 	Untimed     uint64        // without a time
 	Ports       []Port        // the busiest ports of OtherTCP, at most busiestPorts
 	Discovered  []uint16      // ports that were not to be observed, but speak RESP, and were
+	Undecided   uint64        // segments with payload of those ports, before it showed that they do
 	Payload     uint64        // bytes of payload of observed ports
 	Connections uint64        // on observed ports, by their packets
 	OneWay      [2]uint64     // those of which only one direction was captured, by event.Direction
@@ -35,6 +36,8 @@ type Port struct {
 	Number  uint16
 	Packets uint64
 	RESP    bool // requests of Redis were sent to it
+
+	payload uint64 // segments with payload from it or to it
 }
 
 // busiestPorts is how many ports of no observed connection a Summary has. Those that speak RESP
@@ -45,7 +48,7 @@ const busiestPorts = 3
 func (r *Replay) Summary() Summary {
 	s := Summary{
 		Packets: r.packets, Observed: r.tally.observed, OtherTCP: r.tally.otherTCP, NotTCP: r.tally.notTCP, Untimed: r.tally.untimed,
-		Ports: r.tally.busiest(), Discovered: r.found, Payload: r.bytes, Connections: r.conversations.added, OneWay: r.conversations.oneWay,
+		Ports: r.tally.busiest(), Discovered: r.found, Undecided: r.tally.undecided, Payload: r.bytes, Connections: r.conversations.added, OneWay: r.conversations.oneWay,
 		Tunnelled: r.decoder.Tunnelled(), Merged: r.conversations.merged, Alike: r.conversations.alike, Steps: r.inputs.steps, LargestStep: time.Duration(r.inputs.step),
 		Skewed: r.conversations.skewed, Skew: time.Duration(r.conversations.skew),
 	}
@@ -64,6 +67,8 @@ func (r *Replay) Summary() Summary {
 type tally struct {
 	observed, otherTCP, notTCP, untimed uint64
 
+	undecided uint64 // segments with payload of ports that were discovered later
+
 	ports *[1 << 16]Port // by number; nil until there is one
 }
 
@@ -80,6 +85,17 @@ func (t *tally) count(s *frame.Segment, isRequest func([]byte) bool) {
 		server.RESP = true
 	}
 	server.Packets++
+	if len(s.Payload) > 1 { // a single byte may be a keep-alive
+		t.ports[s.SourcePort].payload++
+		t.ports[s.DestinationPort].payload++
+	}
+}
+
+// discover notes that a port speaks RESP.
+func (t *tally) discover(port uint16) {
+	if t.ports != nil {
+		t.undecided += t.ports[port].payload
+	}
 }
 
 // busiest returns the ports with the most packets; first those that speak RESP.
