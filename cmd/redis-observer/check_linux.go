@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
@@ -135,6 +136,9 @@ func (p program) check(ctx context.Context, load config.Loader) verdict {
 	}
 	if v.Configuration.Backend == capture.Auto {
 		v.Backend = v.Kernel.Auto
+	}
+	if u := v.Configuration.understood; u != nil && v.Backend == packet.Backend {
+		v.Configuration.Notes = append(v.Configuration.Notes, ownerlessNotes(u.config)...)
 	}
 	v.OK = v.Configuration.Valid && v.Backend != ""
 	return v

@@ -20,7 +20,6 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/export/otlp"
 	"github.com/redis-observer/redis-observer/internal/naming"
-	"github.com/redis-observer/redis-observer/internal/owner"
 	"github.com/redis-observer/redis-observer/internal/page"
 	"github.com/redis-observer/redis-observer/internal/server"
 )
@@ -40,7 +39,7 @@ type observer struct {
 	alive    *heartbeat
 	reloader reloader
 	services *services
-	podWatch *podWatch // nil unless a label needs them
+	podWatch *podWatch // nil unless the pods of the node are needed
 	endpoint *server.Server
 	export   *otlp.Exporter // nil without otlp
 	source   capture.Source
@@ -118,8 +117,10 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 		return nil, errors.Join(err, o.endpoint.Shutdown(ctx))
 	}
 	o.noteUnixSockets()
-	if o.source.Backend() == packet.Backend && owner.Wanted(c.Metrics.Labels) {
-		o.logger.Warn("packet capture does not see who has a connection; labels of the owner are unknown", "labels", c.Metrics.Labels)
+	if o.source.Backend() == packet.Backend {
+		for _, note := range ownerlessNotes(c) {
+			o.logger.Warn("packet capture does not see who has a connection", "note", note)
+		}
 	}
 	o.keepSlow(c, false)
 	o.clock = sinceBoot
@@ -166,7 +167,7 @@ func captureOptions(c *config.Config, names *naming.Names, logger *slog.Logger) 
 		FlushInterval:   c.Capture.FlushInterval,
 		MaxBytesPerCall: int(c.Capture.MaxBytesPerCall),
 		TLS:             c.Capture.TLS == config.Auto,
-		Owners:          owner.Wanted(c.Metrics.Labels),
+		Owners:          ownersWanted(c),
 		Interfaces:      c.Capture.Interfaces,
 		Resolve:         names.Counts,
 		HasName:         names.HasName, // a reload may add some

@@ -32,7 +32,7 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 		s.record(s.tracker.Track(&e))
 		if e.Kind == event.Tick {
 			alive.beat()
-			s.lookAtSets(e.Time)
+			s.lookAtOwners(e.Time)
 			if !encrypted && s.tracker.Encrypted() {
 				encrypted = true
 				readTLS(source)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/kube"
 )
 
@@ -37,7 +39,7 @@ func newPodWatch(ctx context.Context, pods *kube.Pods, logger *slog.Logger) *pod
 	p := &podWatch{pods: pods}
 	p.outage = outage{
 		logger: logger,
-		began:  "cannot watch the pods of this node; labels of new ones are unknown",
+		began:  "cannot watch the pods of this node; labels and namespaces of new ones are unknown",
 		ended:  "watching the pods of this node again",
 		count:  func() { p.failures.Add(1) },
 	}
@@ -70,16 +72,17 @@ func (p *podWatch) run(ctx context.Context) {
 	}
 }
 
-// podAccess is whether the API server lets the labels of pods be found.
+// podAccess is whether the API server lets the pods of the node be found.
 type podAccess struct {
-	Node    string `json:"node,omitempty"`
-	Granted bool   `json:"granted"` // list and watch of the pods of the node
-	Error   string `json:"error,omitempty"`
+	Node     string   `json:"node,omitempty"`
+	Granted  bool     `json:"granted"`   // list and watch of the pods of the node
+	NeededBy []string `json:"needed_by"` // keys of the configuration
+	Error    string   `json:"error,omitempty"`
 }
 
-// checkPods asks the API server for the pods of this node, if any label needs them; otherwise it returns nil.
-func checkPods(ctx context.Context, labels []string) *podAccess {
-	if !podsWanted(labels) {
+// checkPods asks the API server for the pods of this node, if anything needs them; otherwise it returns nil.
+func checkPods(ctx context.Context, c *config.Config) *podAccess {
+	if !podsWanted(c) {
 		return nil
 	}
 	api, node, err := podsOfNode()
@@ -89,6 +92,12 @@ func checkPods(ctx context.Context, labels []string) *podAccess {
 		err = api.CheckPods(ctx, node)
 	}
 	access := &podAccess{Node: node, Granted: err == nil}
+	if podLabelsWanted(c) {
+		access.NeededBy = append(access.NeededBy, "metrics.labels")
+	}
+	if len(c.Ignore.Namespaces) > 0 {
+		access.NeededBy = append(access.NeededBy, "ignore.namespaces")
+	}
 	if err != nil {
 		access.Error = err.Error()
 	}
@@ -97,7 +106,7 @@ func checkPods(ctx context.Context, labels []string) *podAccess {
 
 // String returns what is needed, and whether it is granted.
 func (a podAccess) String() string {
-	const needed = "labels need list and watch of the pods of this node"
+	needed := strings.Join(a.NeededBy, " and ") + " need list and watch of the pods of this node"
 	if !a.Granted {
 		return needed + ", without which they are unknown: " + a.Error
 	}

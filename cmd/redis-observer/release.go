@@ -20,27 +20,34 @@ func (s *stages) releaseUnused() {
 	}
 }
 
-// lookAtSets gives connections the labels that became known, and releases the sets of labels that had no
-// connection for long, once a second.
-func (s *stages) lookAtSets(now int64) {
-	if s.sets == nil || now-s.looked < int64(time.Second) {
+// lookAtOwners takes what became known of pods, and releases the sets of labels that had no connection
+// for long, once a second.
+func (s *stages) lookAtOwners(now int64) {
+	if s.sets == nil && s.pods == nil || now-s.looked < int64(time.Second) {
 		return
 	}
 	s.looked = now
 	if s.pods != nil {
 		if changes := s.pods.Changes(); changes != s.changes {
 			s.changes = changes
-			s.relabel()
+			s.podsChanged()
 		}
+	}
+	if s.sets == nil {
+		return
 	}
 	for _, id := range s.sets.Expired(now, s.tracker.Carried, s.recorder.Recorded) {
 		s.release(id)
 	}
 }
 
-// relabel gives connections the labels that became known.
-func (s *stages) relabel() {
-	if s.sets.Waiting() {
+// podsChanged leaves out connections of pods that turn out to be ignored, and gives others the labels
+// that became known.
+func (s *stages) podsChanged() {
+	if len(s.ignore.Namespaces) > 0 {
+		s.record(s.tracker.Reconsider())
+	}
+	if s.sets != nil && s.sets.Waiting() {
 		s.record(s.tracker.Relabel(s.sets.Waits, s.sets.Relabel))
 	}
 }

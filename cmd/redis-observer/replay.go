@@ -94,6 +94,9 @@ func (p program) openReplay(ctx context.Context, load config.Loader, options rep
 	if err != nil {
 		return nil, err
 	}
+	for _, note := range ownerlessNotes(c) {
+		logger.Warn("captures do not show who has a connection", "note", note)
+	}
 	clientPorts, serverPorts := stages.names.ClientPorts(), stages.names.ServerPorts()
 	if options.discover {
 		rules := rulesOf(c)

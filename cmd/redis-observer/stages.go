@@ -28,8 +28,9 @@ const (
 type stages struct {
 	commands *command.Table
 	names    *naming.Names
-	sets     *owner.Sets     // nil without further labels
-	pods     *kube.Pods      // nil unless a label needs them
+	sets     *owner.Sets // nil without further labels
+	pods     *kube.Pods  // nil unless a label or a namespace to ignore needs them
+	ignore   owner.Ignore
 	runtimes *owner.Runtimes // nil unless a label needs them
 	counted  owner.Names     // what connections count under: sets, or names without further labels
 	recorder *metrics.Recorder
@@ -54,15 +55,17 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 	}
 	memory := limitMemory(os.DirFS("/"), ringSize)
 	names := naming.New(ctx, rulesOf(c), p.resolver, logger)
-	s := &stages{commands: commands, names: names, counted: names, memory: memory}
+	s := &stages{commands: commands, names: names, counted: names, ignore: owner.Ignore(c.Ignore), memory: memory}
+	if podsWanted(c) {
+		s.pods = kube.NewPods()
+	}
 	if len(c.Metrics.Labels) > 0 {
 		options := owner.Options{Names: names, Labels: c.Metrics.Labels, Max: c.Metrics.MaxLabelSets, TTL: c.Metrics.LabelTTL}
 		if owner.RuntimesWanted(c.Metrics.Labels) {
 			s.runtimes = owner.NewRuntimes(os.DirFS("/"))
 			options.Runtimes = s.runtimes
 		}
-		if podsWanted(c.Metrics.Labels) {
-			s.pods = kube.NewPods()
+		if s.pods != nil {
 			options.Pod = s.pod
 		}
 		s.sets = owner.New(options)
@@ -82,9 +85,27 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 	return s, nil
 }
 
-// podsWanted reports whether any of some labels needs the pods of the node.
-func podsWanted(labels []string) bool {
-	return owner.PodsWanted(labels, os.Getenv("KUBERNETES_SERVICE_HOST") != "")
+// podsWanted reports whether anything of a configuration needs the pods of the node.
+func podsWanted(c *config.Config) bool {
+	return len(c.Ignore.Namespaces) > 0 || podLabelsWanted(c)
+}
+
+// podLabelsWanted reports whether a label needs the pods of the node.
+func podLabelsWanted(c *config.Config) bool {
+	return owner.PodsWanted(c.Metrics.Labels, os.Getenv("KUBERNETES_SERVICE_HOST") != "")
+}
+
+// ownersWanted reports whether anything of a configuration needs the owners of connections.
+func ownersWanted(c *config.Config) bool {
+	return owner.Wanted(c.Metrics.Labels) || !owner.Ignore(c.Ignore).Empty()
+}
+
+// filter returns the filter of what is to be ignored.
+func (s *stages) filter() *owner.Filter {
+	if s.pods == nil {
+		return owner.NewFilter(s.ignore, nil)
+	}
+	return owner.NewFilter(s.ignore, s.pod)
 }
 
 // pod returns what is known of a container of a pod.
@@ -118,6 +139,9 @@ func (s *stages) follow(packets bool, sources metrics.Sources) {
 	if s.sets != nil {
 		options.Label = s.sets.Label
 		sources.Labels = func() metrics.LabelStats { return metrics.LabelStats(s.sets.Stats()) }
+	}
+	if !s.ignore.Empty() {
+		options.Ignored = s.filter().Ignored
 	}
 	if s.slow != nil {
 		options.Slow, options.SlowFrom = s.addSlow, s.slowFrom

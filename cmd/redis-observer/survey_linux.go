@@ -9,28 +9,39 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
 	"github.com/redis-observer/redis-observer/internal/config"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/kube"
 	"github.com/redis-observer/redis-observer/internal/naming"
+	"github.com/redis-observer/redis-observer/internal/owner"
 )
 
 // surveyed is a server's address with connections on this host, at one end. Its JSON form is part of
 // the interface of check.
 type surveyed struct {
-	Address     string `json:"address"`
-	End         string `json:"end"`  // client: connections to the address; server: connections accepted at it
-	Name        string `json:"name"` // "" if they do not count
-	Unnamed     bool   `json:"unnamed"`
-	Connections int    `json:"connections"`
+	place
+	Connections int      `json:"connections"`
+	Processes   []string `json:"processes,omitempty"` // executables that use them at the observed end, as far as they are seen
+}
+
+// place is what connections are counted by in a survey.
+type place struct {
+	Address string `json:"address"`
+	End     string `json:"end"`  // client: connections to the address; server: connections accepted at it
+	Name    string `json:"name"` // "" if they do not count
+	Unnamed bool   `json:"unnamed"`
+	Ignored string `json:"ignored_by,omitempty"` // what of the owner leaves them out
 }
 
 // Limits of a survey, because others choose the addresses.
 const (
 	maxSurveyedAddresses   = 4096
 	maxSurveyedConnections = 1 << 18
+	maxSurveyedProcesses   = 16 // of an address
 	longestSurvey          = time.Hour
 )
 
@@ -38,8 +49,14 @@ const (
 type survey struct {
 	names       *naming.Names
 	paths       []event.Path
-	addresses   map[surveyed]int
-	connections map[event.Endpoints]bool
+	filter      *owner.Filter
+	connections map[half]*event.Owner // nil for an owner that is not seen
+}
+
+// half is an end of a connection.
+type half struct {
+	role      event.Role
+	endpoints event.Endpoints
 }
 
 // survey observes the host for a while with the probes of the daemon, and returns the addresses of
@@ -47,6 +64,7 @@ type survey struct {
 func (p program) survey(ctx context.Context, c *config.Config, names *naming.Names, duration time.Duration) ([]surveyed, error) {
 	options := captureOptions(c, names, slog.New(slog.DiscardHandler))
 	options.TLS = false // what the connections carry does not matter
+	options.Owners = true
 	// Packets that do not count are left out before they can be seen here.
 	options.Resolve = func(event.Role, *event.Endpoints) bool { return true }
 	source, err := p.open(ctx, options)
@@ -57,7 +75,7 @@ func (p program) survey(ctx context.Context, c *config.Config, names *naming.Nam
 	defer end.Stop()
 	stop := context.AfterFunc(ctx, func() { _ = source.Close() })
 	defer stop()
-	s := survey{names: names, paths: names.Paths(), addresses: map[surveyed]int{}, connections: map[event.Endpoints]bool{}}
+	s := survey{names: names, paths: names.Paths(), filter: filterOf(ctx, c), connections: map[half]*event.Owner{}}
 	if err := s.read(source); err != nil {
 		return nil, err
 	}
@@ -74,25 +92,51 @@ func (s *survey) read(source capture.Source) error {
 		case err != nil:
 			return fmt.Errorf("read events: %w", err)
 		case e.Kind != event.Tick && e.Kind != event.Listed:
-			s.note(e.Role, e.Endpoints)
+			s.note(&e)
 		}
 	}
 }
 
-// note counts a connection once.
-func (s *survey) note(role event.Role, e event.Endpoints) {
-	if s.connections[e] || len(s.connections) >= maxSurveyedConnections {
-		return
+// filterOf returns the filter of what is to be ignored. Pods that the API server does not tell are
+// unknown, as they are to the daemon.
+func filterOf(ctx context.Context, c *config.Config) *owner.Filter {
+	s := stages{ignore: owner.Ignore(c.Ignore)}
+	if len(c.Ignore.Namespaces) > 0 {
+		s.pods = kube.NewPods()
+		if api, node, err := podsOfNode(); err == nil {
+			ctx, cancel := context.WithTimeout(ctx, checkTime)
+			defer cancel()
+			_ = api.ListPods(ctx, node, s.pods)
+		}
 	}
-	s.connections[e] = true
-	of := surveyed{Address: s.addressOf(role, &e), End: roleName(role)}
-	if id, counts := s.names.Resolve(role, &e); counts {
-		values, _ := s.names.Registry().Values(id) // nothing is released meanwhile
-		of.Name, of.Unnamed = values[0], !s.names.Keeps(id)
+	return s.filter()
+}
+
+// note takes an event of a connection, and its owner if it shows more of it.
+func (s *survey) note(e *event.Event) {
+	of := half{e.Role, e.Endpoints}
+	known, seen := s.connections[of]
+	switch {
+	case seen && (e.Owner == nil || known != nil && known.Complete), !seen && len(s.connections) >= maxSurveyedConnections:
+	default:
+		s.connections[of] = e.Owner
 	}
-	if _, known := s.addresses[of]; known || len(s.addresses) < maxSurveyedAddresses {
-		s.addresses[of]++
+}
+
+// placeOf returns what a connection counts by.
+func (s *survey) placeOf(of *half, owner *event.Owner) place {
+	at := place{Address: s.addressOf(of.role, &of.endpoints), End: roleName(of.role)}
+	id, counts := s.names.Resolve(of.role, &of.endpoints)
+	if !counts {
+		return at
 	}
+	if decides := s.filter.Ignored(owner); decides != event.NoTrait {
+		at.Ignored = decides.String()
+		return at
+	}
+	values, _ := s.names.Registry().Values(id) // nothing is released meanwhile
+	at.Name, at.Unnamed = values[0], !s.names.Keeps(id)
+	return at
 }
 
 // addressOf returns the address of the server.
@@ -113,13 +157,29 @@ func (s *survey) addressOf(role event.Role, e *event.Endpoints) string {
 // result returns the addresses: those with the default name, the others, those that do not count; of
 // each the ones with the most connections first.
 func (s *survey) result() []surveyed {
+	places := map[place]*surveyed{}
+	for of, owner := range s.connections {
+		at := s.placeOf(&of, owner)
+		found := places[at]
+		if found == nil {
+			if len(places) >= maxSurveyedAddresses {
+				continue
+			}
+			found = &surveyed{place: at}
+			places[at] = found
+		}
+		found.Connections++
+		if owner != nil && owner.Executable != "" && !slices.Contains(found.Processes, owner.Executable) && len(found.Processes) < maxSurveyedProcesses {
+			found.Processes = append(found.Processes, owner.Executable)
+		}
+	}
 	list := []surveyed{}
-	for of, connections := range s.addresses {
-		of.Connections = connections
-		list = append(list, of)
+	for _, of := range places {
+		slices.Sort(of.Processes)
+		list = append(list, *of)
 	}
 	slices.SortFunc(list, func(a, b surveyed) int {
-		return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Address, b.Address), cmp.Compare(a.End, b.End))
+		return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Address, b.Address), cmp.Compare(a.End, b.End), cmp.Compare(a.Ignored, b.Ignored))
 	})
 	return list
 }
@@ -141,8 +201,13 @@ func writeSurvey(w io.Writer, list []surveyed) {
 		switch {
 		case of.Unnamed:
 			name += " (no endpoint has it)"
+		case of.Ignored != "":
+			name = "ignored (" + of.Ignored + ")"
 		case name == "":
 			name = "not counted"
+		}
+		if len(of.Processes) > 0 {
+			name += "\t" + strings.Join(of.Processes, " ")
 		}
 		fmt.Fprintf(w, "%s\tat the %s end\t%s\t%s\n", of.Address, of.End, plural(of.Connections, "connection"), name)
 	}

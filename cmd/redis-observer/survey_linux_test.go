@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-observer/redis-observer/internal/capture"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // runSurvey runs check --for beside a source that is closed after all of its events.
@@ -48,7 +49,7 @@ endpoints:
 	_, stdout, _ = runSurvey(t, events(), nil, "--config", file, "--output", "json")
 	var list []surveyed
 	require.NoError(t, json.Unmarshal([]byte(stdout), &list))
-	assert.Equal(t, surveyed{"10.9.0.2:6379", "client", "default", true, 2}, list[0])
+	assert.Equal(t, surveyed{place: place{Address: "10.9.0.2:6379", End: "client", Name: "default", Unnamed: true}, Connections: 2}, list[0])
 
 	_, stdout, _ = runSurvey(t, newFakeLive(), nil, "--config", file)
 	assert.Equal(t, "no connection on the observed ports\n", stdout)
@@ -58,4 +59,29 @@ endpoints:
 	status, _, stderr = runSurvey(t, nil, nil, "--for", "2h")
 	assert.Equal(t, 1, status)
 	assert.Contains(t, stderr, "--for 2h0m0s is out of range (allowed up to 1h0m0s)")
+}
+
+// A survey shows who has the connections, and whom ignore leaves out.
+func TestSurveyOfOwners(t *testing.T) {
+	file := mustText(t, `
+ignore: {processes: [twemproxy], units: [relay.service]}
+endpoints:
+  - {name: cache, addresses: ["10.0.0.10:6379"]}
+`)
+	source := newFakeLive()
+	for id, owner := range []*event.Owner{
+		{Executable: "web", Complete: true},
+		{Executable: "app", Complete: true},
+		{Executable: "twemproxy", Complete: true},
+		{Cgroup: "/system.slice/relay.service"},
+	} {
+		c := source.connect(uint64(id), "10.0.0.10:6379")
+		source.events <- event.Event{Kind: event.Owned, Conn: c.id, Endpoints: c.endpoints, Owner: owner}
+		c.exchange("$-1\r\n")
+	}
+	_, stdout, _ := runSurvey(t, source, nil, "--config", file)
+	assert.Equal(t, `10.0.0.10:6379  at the client end  2 connections  cache              app web
+10.0.0.10:6379  at the client end  1 connection   ignored (process)  twemproxy
+10.0.0.10:6379  at the client end  1 connection   ignored (unit)
+`, stdout)
 }

@@ -33,6 +33,7 @@ type configuration struct {
 	DefaultName string           `json:"default_name,omitempty"`
 	ClientPorts []uint16         `json:"client_ports,omitempty"` // remote ports of the connections counted at the end that connected
 	ServerPorts []uint16         `json:"server_ports,omitempty"` // local ports of those counted at the end that accepted
+	Ignore      *ignored         `json:"ignore,omitempty"`       // nil if nobody is left out
 	Notes       []string         `json:"notes,omitempty"`        // valid, but perhaps not intended
 	Pods        *podAccess       `json:"pods,omitempty"`         // nil unless a label needs the pods of the node
 	Series      *metrics.Bound   `json:"series,omitempty"`
@@ -116,12 +117,13 @@ func (r *configuration) understand(ctx context.Context, u understanding) {
 		}
 		r.Endpoints = append(r.Endpoints, named)
 	}
+	r.Ignore = ignoredOf(c)
 	if address, err := net.ResolveTCPAddr("tcp", c.Listen); err == nil {
 		if note := slowNote(c, address); note != "" {
 			r.Notes = append(r.Notes, note)
 		}
 	}
-	r.Pods = checkPods(ctx, c.Metrics.Labels)
+	r.Pods = checkPods(ctx, c)
 	if owner.RuntimesWanted(c.Metrics.Labels) {
 		r.Notes = append(r.Notes, runtimeNotes(owner.NewRuntimes(os.DirFS("/")))...)
 	}
@@ -213,6 +215,9 @@ func (r *configuration) write(w io.Writer) {
 		others = "not counted"
 	}
 	fmt.Fprintf(w, "other addresses\t%s\n", others)
+	if r.Ignore != nil {
+		r.Ignore.write(w)
+	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note\t%s\n", note)
 	}

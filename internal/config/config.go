@@ -16,6 +16,7 @@ type Config struct {
 	Ports           []int             `mapstructure:"ports"`
 	DefaultName     string            `mapstructure:"default_name"`
 	Endpoints       []Endpoint        `mapstructure:"endpoints"`
+	Ignore          Ignore            `mapstructure:"ignore"`
 	ResolveInterval time.Duration     `mapstructure:"resolve_interval"`
 	Metrics         Metrics           `mapstructure:"metrics"`
 	ExtraCommands   []string          `mapstructure:"extra_commands"`
@@ -127,6 +128,7 @@ func Default() *Config {
 		Ports:           []int{6379},
 		DefaultName:     "default",
 		Endpoints:       []Endpoint{},
+		Ignore:          Ignore{Processes: []string{}, Units: []string{}, Namespaces: []string{}},
 		ResolveInterval: 30 * time.Second,
 		Metrics: Metrics{
 			Buckets: []float64{

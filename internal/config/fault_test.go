@@ -17,11 +17,11 @@ func TestFaults(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"misspelt key", "listn: x", []string{"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)"}},
+		{"misspelt key", "listn: x", []string{"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, ignore, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)"}},
 		{"misspelt nested key", "capture: {rnig_size: 1}", []string{"capture.rnig_size: unknown key (did you mean ring_size? allowed backend, ring_size, flush_interval, max_bytes_per_call, interfaces, tls)"}},
 		{"misspelt key in a list", "endpoints: [{name: a, addresses: [\"*:1\"], rol: client}]", []string{"endpoints[0].rol: unknown key (did you mean role? allowed name, addresses, role)"}},
 		{"key like no other", "log: {verbosity: 3}", []string{"log.verbosity: unknown key (allowed level, format)"}},
-		{"key with a dot", "capture.backend: auto", []string{"capture.backend: unknown key (allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)"}},
+		{"key with a dot", "capture.backend: auto", []string{"capture.backend: unknown key (allowed listen, web_config, capture, ports, default_name, endpoints, ignore, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)"}},
 		{"map wanted", "capture: 5", []string{"capture: must be a map, not a whole number"}},
 		{"list wanted", "endpoints: {name: a}", []string{"endpoints: must be a list, not a map"}},
 		{"text wanted", "listen: 9479", []string{"listen: must be text, not a whole number"}},
@@ -77,6 +77,23 @@ func TestFaults(t *testing.T) {
 			"metrics.labels[2]: container_id is listed twice (remove one of them)",
 			"metrics.max_label_sets: 0 is out of range (allowed 1 to 100000)",
 			"metrics.label_ttl: 1s is too short (allowed 1m or more)"}},
+		{"ignored processes", "ignore: {processes: [envoy, '', /usr/bin/envoy, '**', envoy, \"a\\tb\", " + strings.Repeat("x", 64) + "]}", []string{
+			"ignore.processes[1]: must not be empty (allowed a name, in which * stands for any text)",
+			`ignore.processes[2]: "/usr/bin/envoy" is a path (write the name of the executable, envoy)`,
+			"ignore.processes[3]: leaves out every process (allowed the name of an executable, in which * stands for any text)",
+			"ignore.processes[4]: envoy is listed twice (remove one of them)",
+			`ignore.processes[5]: "a\tb" is not printable (allowed a name, in which * stands for any text)`,
+			"ignore.processes[6]: is longer than the 63 bytes that are seen of a name (end it earlier, with *)"}},
+		{"ignored units", "ignore: {units: [a.service, b*, c*vice, '*.scope', haproxy, d*.mount, e.slice, /f.service]}", []string{
+			"ignore.units[4]: haproxy is neither a service nor a scope (write haproxy.service)",
+			"ignore.units[5]: d*.mount is neither a service nor a scope (write d*.mount.service)",
+			"ignore.units[6]: e.slice is a slice, in which no process is (write its services and scopes)",
+			`ignore.units[7]: "/f.service" is a path (write the name of the unit, as haproxy.service)`}},
+		{"ignored namespaces", "ignore: {namespaces: [kube-system, 'istio-*', Shop, 'a_b', '-a']}", []string{
+			`ignore.namespaces[2]: "Shop" is not the name of a namespace (allowed lower case letters, digits and hyphens, and * for any text)`,
+			`ignore.namespaces[3]: "a_b" is not the name of a namespace (allowed lower case letters, digits and hyphens, and * for any text)`,
+			`ignore.namespaces[4]: "-a" is not the name of a namespace (allowed lower case letters, digits and hyphens, and * for any text)`}},
+		{"ignore of names", "ignore: [envoy]", []string{"ignore: must be a map, not a list"}},
 		{"slow commands", "slow_commands: {size: -1, threshold: 1us}", []string{
 			"slow_commands.size: -1 is out of range (allowed 0 to 1000, 0 for none)", "slow_commands.threshold: 1µs is out of range (allowed 100µs to 1h)"}},
 		{"level", "log: {level: trace}", []string{`log.level: unknown value "trace" (allowed debug, info, warn, error)`}},
@@ -90,7 +107,7 @@ func TestFaults(t *testing.T) {
 			`log.level: unknown value "warning" (did you mean warn? allowed debug, info, warn, error)`}},
 		{"all at once", "listn: x\ncapture: {backend: ebpf, ring_size: 5x}\nports: [0]\nlog: {format: xml, levl: info}", []string{
 			"log.levl: unknown key (did you mean level? allowed level, format)",
-			"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)",
+			"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, ignore, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)",
 			`capture.ring_size: "5x" is not a size (allowed a size such as 64KiB or 16MiB)`,
 			`capture.backend: unknown value "ebpf" (allowed ` + strings.Join(testBackends, ", ") + `)`,
 			"ports[0]: 0 is not a port (allowed 1 to 65535)",

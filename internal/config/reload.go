@@ -13,6 +13,7 @@ func RestartKeys(running, next *Config) []string {
 		{"listen", running.Listen, next.Listen},
 		{"web_config", running.WebConfig, next.WebConfig},
 		{"capture", running.Capture, next.Capture},
+		{"ignore", running.Ignore, next.Ignore},
 		{"metrics", running.Metrics, next.Metrics},
 		{"extra_commands", running.ExtraCommands, next.ExtraCommands},
 		{"renamed_commands", running.RenamedCommands, next.RenamedCommands},

@@ -58,6 +58,7 @@ func (c *Config) validate(backends []string) []error {
 		found.add("default_name", nameFault(c.DefaultName))
 	}
 	validateEndpoints(c.Endpoints, &found)
+	c.Ignore.validate(&found)
 	if c.ResolveInterval < minResolve {
 		found.add("resolve_interval", &Fault{Cause: c.ResolveInterval.String() + " is too short", Allowed: "allowed 1s or more"})
 	}

@@ -50,14 +50,18 @@ func (c *conn) event(e *event.Event) {
 		c.sift(e)
 		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: e.Len, Reason: e.Reason, Time: e.Time})
 	case event.Open:
-		c.belong(e)
+		if !c.belong(e) {
+			return
+		}
 		c.reach = e.Reach
 		c.open(e)
 	case event.Owned:
 		c.belong(e)
 		return
 	case event.Existing:
-		c.belong(e)
+		if !c.belong(e) {
+			return
+		}
 		c.reach = e.Reach
 		c.existing(e)
 	case event.Opening:

@@ -37,6 +37,7 @@ const (
 	renaming
 	relabelling
 	reconsidering // those that were not observed
+	leaving       // those that are observed, by their owners
 	errands
 )
 
@@ -102,14 +103,18 @@ func (t *Tracker) Rename(keeps func(identity.ID) bool) []session.Exchange {
 	}
 	t.since = t.shared.Now
 	t.begin(reconsidering, newErrand(t.ignored, t.reconsider))
-	t.begin(renaming, newErrand(t.conns, func(_ uint64, c *conn) { t.rename(c) }))
+	t.begin(renaming, newErrand(t.conns, func(_ uint64, c *conn) {
+		if t.keeps == nil || !t.keeps(c.pool.identity) {
+			t.rename(c)
+		}
+	}))
 	t.pools.publish()
 	return t.shared.Out.List
 }
 
 // reconsider begins to track a connection that was not observed, if it is now.
 func (t *Tracker) reconsider(id uint64, o origin) {
-	if _, ok := t.resolve(&o); ok {
+	if _, _, ok := t.resolve(&o); ok {
 		delete(t.ignored, id)
 		t.readmit(id)          // it may have been turned away once more
 		t.since = t.shared.Now // it was not observed
@@ -117,17 +122,36 @@ func (t *Tracker) reconsider(id uint64, o origin) {
 	}
 }
 
-func (t *Tracker) rename(c *conn) {
-	if t.keeps != nil && t.keeps(c.pool.identity) {
-		return
-	}
-	id, ok := t.resolve(&c.origin)
+// rename resolves the identity of a connection again. It returns false if the connection is not
+// observed any more.
+func (t *Tracker) rename(c *conn) bool {
+	id, decides, ok := t.resolve(&c.origin)
 	if !ok {
-		t.remove(c)
-		t.ignore(c.id, c.origin)
-		return
+		t.leaveOut(c, decides)
+		return false
 	}
 	c.move(id)
+	return true
+}
+
+// leaveOut makes a connection that is tracked one that is not observed.
+func (t *Tracker) leaveOut(c *conn, decides event.Trait) {
+	t.remove(c)
+	t.ignore(c.id, c.origin, decides)
+}
+
+// Reconsider leaves out the connections that Options.Ignored refuses by now. It is for what becomes
+// known of owners late. As with Rename, most follow with later events, and the result is that of
+// errands, which the next call reuses.
+func (t *Tracker) Reconsider() []session.Exchange {
+	t.shared.Out.List = t.shared.Out.List[:0]
+	t.begin(leaving, newErrand(t.conns, func(_ uint64, c *conn) {
+		if decides := t.options.Ignored(c.owner); decides != event.NoTrait {
+			t.leaveOut(c, decides)
+		}
+	}))
+	t.pools.publish()
+	return t.shared.Out.List
 }
 
 // move makes a connection count under another identity.

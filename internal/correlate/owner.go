@@ -8,12 +8,16 @@ func tellsOwner(kind event.Kind) bool {
 }
 
 // belong notes the owner that an event shows. A complete one is never replaced by another, which
-// knows less. What the connection completes from now on counts under it.
-func (c *conn) belong(e *event.Event) {
+// knows less. What the connection completes from now on counts under it. It returns false if the
+// connection is not observed any more, because its owner is left out.
+func (c *conn) belong(e *event.Event) bool {
 	if e.Owner == nil || e.Owner == c.owner || (c.owner != nil && c.owner.Complete) {
-		return
+		return true
 	}
 	c.owner = e.Owner
-	c.tracker.rename(c)
+	if !c.tracker.rename(c) {
+		return false
+	}
 	c.stamp()
+	return true
 }

@@ -101,3 +101,96 @@ func TestRelabel(t *testing.T) {
 	tracker.Relabel(waits, relabel)
 	assert.True(t, tracker.Carried(1))
 }
+
+// After a change of addresses that left the names of connections alone, their owners still count.
+func TestOwnerAfterRename(t *testing.T) {
+	tracker := correlate.New(correlate.Options{
+		Resolve: func(event.Role, *event.Endpoints) (identity.ID, bool) { return 0, true },
+		Label: func(_ identity.ID, _ event.Role, _ *event.Endpoints, owner *event.Owner) identity.ID {
+			return identity.ID(len(owner.Executable))
+		},
+	})
+	tracker.Rename(func(identity.ID) bool { return true })
+	tracker.Track(&event.Event{Kind: event.Open, Conn: 1, Time: 1, Owner: &event.Owner{}})
+	tracker.Track(&event.Event{Kind: event.Owned, Conn: 1, Time: 2, Owner: &event.Owner{Executable: "app", Complete: true}})
+	assert.True(t, tracker.Carried(3))
+	assert.False(t, tracker.Carried(0))
+}
+
+// ignoring is a tracker that leaves out the owners of one executable and of one cgroup.
+type ignoring struct {
+	*correlate.Tracker
+	cgroup       string
+	turned, back int
+}
+
+func (g *ignoring) TurnAway(uint64, event.Role, event.Direction, int64, event.Plaintext) { g.turned++ }
+func (g *ignoring) Readmit(uint64)                                                       { g.back++ }
+func (g *ignoring) ReadmitAll()                                                          {}
+
+func newIgnoring() *ignoring {
+	g := &ignoring{cgroup: "/relays"}
+	g.Tracker = correlate.New(correlate.Options{
+		Resolve: func(event.Role, *event.Endpoints) (identity.ID, bool) { return 0, true },
+		Ignored: func(owner *event.Owner) event.Trait {
+			switch {
+			case owner == nil:
+				return event.NoTrait
+			case owner.Executable == "relay":
+				return event.Process
+			case owner.Cgroup == g.cgroup:
+				return event.Namespace
+			}
+			return event.NoTrait
+		},
+	})
+	g.Guard(g)
+	return g
+}
+
+// ping sends a command and its reply over connection 1, and returns how many commands completed.
+func (g *ignoring) ping(n int) int {
+	var request, reply = []byte("*1\r\n$4\r\nPING\r\n"), []byte("+PONG\r\n")
+	done := len(g.Track(&event.Event{Kind: event.Data, Conn: 1, Direction: event.Request, Time: 10, Seq: uint32(n * len(request)), Data: request}))
+	return done + len(g.Track(&event.Event{Kind: event.Data, Conn: 1, Direction: event.Reply, Time: 11, Seq: uint32(n * len(reply)), Data: reply}))
+}
+
+// A connection is left out as soon as its owner is known, and stays so when a listing knows less. One
+// that begins on the same socket afterwards is not.
+func TestIgnoredOwner(t *testing.T) {
+	g := newIgnoring()
+	opened, called := &event.Owner{Cgroup: "/a"}, &event.Owner{Cgroup: "/a", Executable: "relay", Complete: true}
+	g.Track(&event.Event{Kind: event.Open, Conn: 1, Time: 1, Owner: opened})
+	assert.EqualValues(t, 1, g.Stats().Tracked)
+	g.Track(&event.Event{Kind: event.Owned, Conn: 1, Time: 2, Owner: called})
+	assert.Zero(t, g.ping(0))
+	assert.Equal(t, 2, g.turned)
+	g.Track(&event.Event{Kind: event.Existing, Conn: 1, Time: 12, Owner: opened})
+	g.Rename(nil)
+	assert.Zero(t, g.ping(1))
+	assert.Zero(t, g.Stats().Tracked)
+	assert.EqualValues(t, 1, g.Stats().Ignored[event.Process])
+
+	g.back = 0
+	g.Track(&event.Event{Kind: event.Open, Conn: 1, Time: 13, Owner: opened})
+	assert.Equal(t, 1, g.back)
+	g.Track(&event.Event{Kind: event.Owned, Conn: 1, Time: 14, Owner: &event.Owner{Cgroup: "/a", Executable: "app", Complete: true}})
+	assert.Equal(t, 1, g.ping(0))
+	assert.EqualValues(t, 1, g.Stats().Ignored[event.Process])
+}
+
+// What becomes known late leaves connections out from then on.
+func TestIgnoredLate(t *testing.T) {
+	g := newIgnoring()
+	g.Track(&event.Event{Kind: event.Open, Conn: 1, Time: 1, Owner: &event.Owner{Cgroup: "/relays"}})
+	assert.Zero(t, g.Stats().Tracked)
+	assert.EqualValues(t, 1, g.Stats().Ignored[event.Namespace])
+	g.Track(&event.Event{Kind: event.Closed, Conn: 1, Time: 2})
+
+	g.Track(&event.Event{Kind: event.Open, Conn: 1, Time: 3, Owner: &event.Owner{Cgroup: "/b"}})
+	assert.Equal(t, 1, g.ping(0))
+	g.cgroup = "/b"
+	g.Reconsider()
+	assert.Zero(t, g.ping(1))
+	assert.EqualValues(t, 2, g.Stats().Ignored[event.Namespace])
+}

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // Gaps are the counters of the gaps of one reason.
@@ -25,6 +26,7 @@ type Stats struct {
 	ProtocolErrors  uint64                   // malformed requests, after which the server closes
 	Unexecuted      uint64                   // commands not counted, because the server can never have run them
 	LostConnections uint64                   // connections whose end was not seen
+	Ignored         map[event.Trait]uint64   // connections left out for their owners, by what decided; nil if none are
 }
 
 // counters are those of the tracker alone; session.Counters are the others.
@@ -33,6 +35,7 @@ type counters struct {
 	heldOverflow    atomic.Uint64
 	evicted         atomic.Uint64
 	lostConnections atomic.Uint64
+	ignored         [event.Traits]atomic.Uint64 // by NoTrait those whose owner does not matter
 }
 
 // Encrypted reports whether a TLS connection was seen. Any goroutine may call it.
@@ -52,6 +55,12 @@ func (t *Tracker) Stats() Stats {
 	}
 	for i := range s.Connections {
 		s.Connections[i] = c.Connections[i].Load()
+	}
+	if t.options.Ignored != nil {
+		s.Ignored = map[event.Trait]uint64{}
+		for trait := event.Process; trait < event.Traits; trait++ {
+			s.Ignored[trait] = t.stats.ignored[trait].Load()
+		}
 	}
 	for i := range s.Gaps {
 		g := &c.Gaps[i]

@@ -128,7 +128,7 @@ func TestWorstStateFits(t *testing.T) {
 	text, unasked := setGet(1000), strings.Repeat(pong, 300)
 	for conn := range uint64(2 * options.MaxConnections) { // each with an address of its own, and out of room
 		w.event(event.Event{Kind: event.Open, Conn: conn, Endpoints: event.Endpoints{Remote: [16]byte{1, byte(conn), byte(conn >> 8), byte(conn >> 16)}}})
-		w.tracker.ignore(conn+1<<32, origin{})
+		w.tracker.ignore(conn+1<<32, origin{}, event.NoTrait)
 	}
 	for conn := range w.tracker.conns {
 		c := w.tracker.conns[conn]

@@ -21,6 +21,9 @@ type Options struct {
 	// Label returns the identity that stands for another one together with an owner and an end of a
 	// connection. Nil: they are the same.
 	Label func(id identity.ID, role event.Role, e *event.Endpoints, owner *event.Owner) identity.ID
+	// Ignored returns what of an owner decides that a connection, which Resolve observes, is left out.
+	// The owner is nil if nothing is known of it. Nil: no owner is left out.
+	Ignored func(owner *event.Owner) event.Trait
 	// Spill takes the Exchanges of one event whenever there are many; Track returns the rest. It
 	// must not keep the slice. Nil: Track returns all.
 	Spill func([]session.Exchange)
@@ -78,7 +81,7 @@ type Tracker struct {
 	gate    event.Gate // nil if the source is none
 	conns   map[uint64]*conn
 	recent  [recents]*conn    // those of conns that were last found, by a hash of the identity: look-ups spared
-	ignored map[uint64]origin // connections that Resolve refused
+	ignored map[uint64]origin // connections that Resolve refused, or of an owner that is left out
 	groups  map[address]*group
 	waiting heap[conn] // connections that hold segments, by when they give up waiting
 	wake    int64      // when the first of them does
@@ -135,13 +138,22 @@ func originOf(e *event.Event) origin {
 	return o
 }
 
-// resolve returns the identity that a connection counts under, or false if it is not observed.
-func (t *Tracker) resolve(o *origin) (identity.ID, bool) {
+// resolve returns the identity that a connection counts under, or false if it is not observed, and
+// whether the owner decides that.
+func (t *Tracker) resolve(o *origin) (identity.ID, event.Trait, bool) {
 	id, ok := t.options.Resolve(o.role, &o.endpoints)
-	if ok && t.options.Label != nil {
+	if !ok {
+		return 0, event.NoTrait, false
+	}
+	if t.options.Ignored != nil {
+		if decides := t.options.Ignored(o.owner); decides != event.NoTrait {
+			return 0, decides, false
+		}
+	}
+	if t.options.Label != nil {
 		id = t.options.Label(id, o.role, &o.endpoints, o.owner)
 	}
-	return id, ok
+	return id, event.NoTrait, true
 }
 
 // New returns a Tracker without connections.
@@ -243,11 +255,10 @@ func (t *Tracker) find(e *event.Event) *conn {
 	}
 	if o, ok := t.ignored[e.Conn]; ok {
 		if o.endpoints == e.Endpoints && e.Kind != event.Closed && e.Kind != event.Vanished {
-			if tellsOwner(e.Kind) {
-				t.ignored[e.Conn] = originOf(e)
+			if !tellsOwner(e.Kind) || t.staysIgnored(e, o) {
+				t.turnAway(e)
+				return nil
 			}
-			t.turnAway(e)
-			return nil
 		}
 		delete(t.ignored, e.Conn)
 	}
@@ -260,9 +271,9 @@ func (t *Tracker) find(e *event.Event) *conn {
 
 // add begins to track a connection, or to ignore it.
 func (t *Tracker) add(id uint64, o origin) *conn {
-	who, ok := t.resolve(&o)
+	who, decides, ok := t.resolve(&o)
 	if !ok {
-		t.ignore(id, o)
+		t.ignore(id, o, decides)
 		return nil
 	}
 	group := t.groupOf(o.role, &o.endpoints)
@@ -281,8 +292,9 @@ func (t *Tracker) add(id uint64, o origin) *conn {
 	return c
 }
 
-// ignore remembers a connection as not observed.
-func (t *Tracker) ignore(id uint64, o origin) {
+// ignore remembers a connection as not observed, and counts it if its owner decides that.
+func (t *Tracker) ignore(id uint64, o origin, decides event.Trait) {
+	t.stats.ignored[decides].Add(1)
 	if len(t.ignored) >= t.options.MaxConnections {
 		for other := range t.ignored { // any one: it is looked up again when it shows up
 			delete(t.ignored, other)
@@ -291,6 +303,21 @@ func (t *Tracker) ignore(id uint64, o origin) {
 		}
 	}
 	t.ignored[id] = o
+}
+
+// staysIgnored notes the owner that an event shows of a connection that is not observed. It returns
+// false if the connection is to be observed from now on: another one has begun on its socket.
+func (t *Tracker) staysIgnored(e *event.Event, o origin) bool {
+	shown := originOf(e)
+	if e.Kind == event.Existing && o.owner != nil && o.owner.Complete { // a listing knows less
+		shown.owner = o.owner
+	}
+	if _, _, ok := t.resolve(&shown); ok {
+		t.readmit(e.Conn)
+		return false
+	}
+	t.ignored[e.Conn] = shown
+	return true
 }
 
 // remove ends the tracking of a connection.

@@ -199,6 +199,21 @@ type Owner struct {
 	Complete   bool // it is that of an Owned event: no more will be known
 }
 
+// Trait is what of an owner decides that its connections are left out.
+type Trait uint8
+
+// The traits.
+const (
+	NoTrait   Trait = iota // none: they are not left out
+	Process                // the executable
+	Unit                   // the unit of systemd
+	Namespace              // the namespace of Kubernetes
+	Traits                 // the number of traits
+)
+
+// String returns the name of the trait.
+func (t Trait) String() string { return [...]string{"", "process", "unit", "namespace"}[t] }
+
 // Endpoints are the two addresses of a connection as seen from the observed end.
 // IPv4 addresses are in their IPv4-mapped IPv6 form.
 //

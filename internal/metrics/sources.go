@@ -65,6 +65,7 @@ var (
 	heldOverflowDesc   = desc("held_overflow_total", "Out-of-order segments that did not fit into the reorder buffers.")
 	unsolicitedDesc    = desc("unsolicited_replies_total", "Replies on connections that sent no request, for example when the server refuses a connection.")
 	protocolErrorsDesc = desc("protocol_errors_total", "Malformed requests (not RESP), after which the server closes the connection.")
+	ignoredDesc        = desc("ignored_connections_total", "Connections left out by the key ignore, by what of their owner matched.", "by")
 	unexecutedDesc     = desc("unexecuted_commands_total", "Requests not counted as commands because the server cannot have run them, or because the connection is not Redis.")
 
 	logDroppedDesc       = desc("log_lines_dropped_total", "Log lines dropped because the log was not read fast enough, or not at all.")
@@ -78,7 +79,7 @@ var watchedDescs = []*prometheus.Desc{
 	captureInfoDesc, captureEventsDesc, captureBytesDesc, captureLostDesc, lastReadDesc,
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
 	tlsSearchingDesc, tlsLibrariesDesc, tlsLooksDesc, tlsPassedOverDesc,
-	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, lookupFailuresDesc, watchFailuresDesc, podWatchFailuresDesc, logDroppedDesc,
+	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, ignoredDesc, lookupFailuresDesc, watchFailuresDesc, podWatchFailuresDesc, logDroppedDesc,
 	labelSetsDesc, labelOverflowDesc, labelUnknownDesc,
 	exportsDesc, lastExportDesc,
 }
@@ -181,6 +182,9 @@ func collectTracker(out chan<- prometheus.Metric, stats correlate.Stats) {
 	counter(out, unsolicitedDesc, stats.Unsolicited)
 	counter(out, protocolErrorsDesc, stats.ProtocolErrors)
 	counter(out, unexecutedDesc, stats.Unexecuted)
+	for trait, n := range stats.Ignored {
+		counter(out, ignoredDesc, n, trait.String())
+	}
 }
 
 func collectCapture(out chan<- prometheus.Metric, stats event.Stats) {

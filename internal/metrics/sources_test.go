@@ -22,6 +22,7 @@ func testSources() Sources {
 		},
 		Tracker: func() correlate.Stats {
 			s := correlate.Stats{Tracked: 3, HeldOverflow: 4, Evicted: 5, Unsolicited: 6, ProtocolErrors: 7, Unexecuted: 8, LostConnections: 9}
+			s.Ignored = map[event.Trait]uint64{event.Process: 16, event.Unit: 0}
 			s.Connections[session.KindTLS] = 1
 			s.Gaps[0] = correlate.Gaps{Broken: 1, BrokenBytes: 100}
 			s.Gaps[event.Truncated] = correlate.Gaps{Skipped: 2, SkippedBytes: 2000}
@@ -59,6 +60,8 @@ func TestWatch(t *testing.T) {
 		"redis_observer_protocol_errors_total":                                 7,
 		"redis_observer_unexecuted_commands_total":                             8,
 		"redis_observer_lost_connections_total":                                9,
+		"redis_observer_ignored_connections_total{by=process}":                 16,
+		"redis_observer_ignored_connections_total{by=unit}":                    0,
 		"redis_observer_host_lookup_failures_total{host=cache.example}":        13,
 		"redis_observer_connections_total{kind=redis}":                         0,
 		"redis_observer_connections_total{kind=replica}":                       0,

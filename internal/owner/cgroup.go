@@ -1,12 +1,37 @@
 package owner
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/redis-observer/redis-observer/internal/event"
+)
 
 // group is what the path of a cgroup says.
 type group struct {
 	unit      string // of systemd; "" outside of one
 	container string // "" outside of one
 	pod       string // UID of a pod of Kubernetes; "" outside of one
+}
+
+// groups remember what the paths of cgroups say, maxGroups at most.
+type groups map[string]*group
+
+const maxGroups = 4096
+
+// of returns what the cgroup of an owner says, nil if it is not known.
+func (g groups) of(owner *event.Owner) *group {
+	if owner == nil || owner.Cgroup == "" {
+		return nil
+	}
+	if known := g[owner.Cgroup]; known != nil {
+		return known
+	}
+	if len(g) >= maxGroups {
+		clear(g)
+	}
+	parsed := parseCgroup(owner.Cgroup)
+	g[owner.Cgroup] = &parsed
+	return &parsed
 }
 
 // parseCgroup returns what the path of a cgroup says. The innermost container counts, so of one

@@ -7,6 +7,8 @@
 // value that cannot be found is "unknown", and counted; one that does not apply, such as the
 // container of a program outside of containers, is empty.
 //
+// A Filter decides by the same whose connections are left out.
+//
 // The number of sets is bounded. Beyond it all labels but the name are "other". A set without a
 // connection for some time is released with its series.
 package owner

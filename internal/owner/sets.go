@@ -44,7 +44,7 @@ type Sets struct {
 	sources  []source
 	ofPod    []bool // by label: it needs the pod
 	registry *identity.Registry
-	groups   map[string]*group // by the path of the cgroup
+	groups   groups
 
 	mu   sync.Mutex // guards sets
 	sets map[identity.ID]*set
@@ -66,7 +66,7 @@ func New(options Options) *Sets {
 	s := &Sets{
 		options:  options,
 		registry: identity.NewRegistry(slices.Concat(options.Names.Registry().Labels(), options.Labels)...),
-		groups:   map[string]*group{},
+		groups:   groups{},
 		sets:     map[identity.ID]*set{},
 		unknown:  make([]atomic.Uint64, len(options.Labels)),
 	}
@@ -120,7 +120,7 @@ func (s *Sets) Relabel(id identity.ID, role event.Role, e *event.Endpoints, owne
 
 // subjectOf returns what is known of an end of a connection.
 func (s *Sets) subjectOf(role event.Role, e *event.Endpoints, owner *event.Owner) *subject {
-	of := &subject{role: role, endpoints: e, owner: owner, group: s.groupOf(owner), runtimes: s.options.Runtimes}
+	of := &subject{role: role, endpoints: e, owner: owner, group: s.groups.of(owner), runtimes: s.options.Runtimes}
 	if s.options.Pod != nil && of.group != nil && of.group.pod != "" {
 		if pod, found := s.options.Pod(of.group.pod, of.group.container); found {
 			of.pod = &pod
@@ -166,25 +166,6 @@ func (s *Sets) label(name identity.ID, of *subject, count bool) identity.ID {
 		s.sets[id] = &set{name: name, partial: partial, waits: waits}
 	}
 	return id
-}
-
-// maxGroups bounds the parsed cgroups that are remembered.
-const maxGroups = 4096
-
-// groupOf returns what the cgroup of an owner says, nil if it is not known.
-func (s *Sets) groupOf(owner *event.Owner) *group {
-	if owner == nil || owner.Cgroup == "" {
-		return nil
-	}
-	if known := s.groups[owner.Cgroup]; known != nil {
-		return known
-	}
-	if len(s.groups) >= maxGroups {
-		clear(s.groups)
-	}
-	parsed := parseCgroup(owner.Cgroup)
-	s.groups[owner.Cgroup] = &parsed
-	return &parsed
 }
 
 // Configured reports whether the name of an identity is configured.

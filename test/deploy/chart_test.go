@@ -228,7 +228,7 @@ func TestChartServices(t *testing.T) {
 	assert.Equal(t, []rbac.Subject{{Kind: "ServiceAccount", Name: pod.ServiceAccountName, Namespace: "monitoring"}}, binding.Subjects)
 }
 
-// With labels of pods the observer has a token, and a role for what it watches and no more; without them it
+// With labels of pods, or namespaces to ignore, the observer has a token, and a role for what it watches and no more; without them it
 // has none.
 func TestChartPods(t *testing.T) {
 	all := mustTemplate(t, `{config: {metrics: {labels: [systemd_unit, k8s_pod_name]}}, networkPolicy: {create: true}}`)
@@ -244,6 +244,8 @@ func TestChartPods(t *testing.T) {
 	assert.Contains(t, egressPorts(all), 6443)
 
 	assert.Contains(t, mustTemplate(t, `config: {metrics: {labels: [container_name]}}`), "ClusterRole")
+	assert.Contains(t, mustTemplate(t, `config: {ignore: {namespaces: ["istio-*"]}}`), "ClusterRole")
+	assert.NotContains(t, mustTemplate(t, `config: {ignore: {processes: [envoy]}}`), "ClusterRole")
 
 	all = mustTemplate(t, `{config: {metrics: {labels: [systemd_unit, container_id]}}, networkPolicy: {create: true}}`)
 	assert.False(t, *all["DaemonSet"].(*apps.DaemonSet).Spec.Template.Spec.AutomountServiceAccountToken)

@@ -157,6 +157,7 @@ func TestLabelsOfOlderConnections(t *testing.T) {
 	o.mustSee("its unit in the gauge", func(s snapshot) bool {
 		return s.sum("redis_pool_connections", "systemd_unit=older.service", "process_executable_name=", "state=available") == 1
 	})
+	time.Sleep(200 * time.Millisecond) // so that the command is known to be the only one outstanding
 	_, err = in.Write([]byte("ECHO now\n"))
 	require.NoError(t, err)
 	s := o.mustSee("its command", func(s snapshot) bool { return s.commands("default")["echo"] == 1 })
@@ -253,7 +254,7 @@ func TestLabelsOfLatePods(t *testing.T) {
 	id := strings.Repeat("6", 64)
 	r := mustRedis(t)
 	o := mustPreparedObserver(t, raceBinary, observing(r.Port)+podLabels, asNode(t, api, "node-1"))
-	assert.Contains(t, o.Log(), "cannot watch the pods of this node; labels of new ones are unknown")
+	assert.Contains(t, o.Log(), "cannot watch the pods of this node; labels and namespaces of new ones are unknown")
 	assert.Contains(t, o.Log(), "allow list and watch of pods to the service account")
 	assert.NotContains(t, o.Log(), "secret")
 

@@ -89,13 +89,16 @@ httpGet:
 {{- $found | uniq | sortAlpha | join " " -}}
 {{- end -}}
 
-{{- /* Labels that need the pods of the node, separated by spaces; empty if there is none. */ -}}
-{{- define "redis-observer.podLabels" -}}
+{{- /* Labels and namespaces that need the pods of the node, separated by spaces; empty if there is none. */ -}}
+{{- define "redis-observer.podsNeeded" -}}
 {{- $found := list -}}
 {{- range ((.Values.config).metrics).labels -}}
 {{- if or (hasPrefix "k8s_" .) (eq "container_name" .) -}}
 {{- $found = append $found . -}}
 {{- end -}}
+{{- end -}}
+{{- range ((.Values.config).ignore).namespaces -}}
+{{- $found = append $found . -}}
 {{- end -}}
 {{- $found | join " " -}}
 {{- end -}}
