@@ -151,7 +151,7 @@ func TestCheckAsJSON(t *testing.T) {
 	assert.Equal(t, []uint16{6379}, c.ClientPorts)
 	assert.Equal(t, []uint16{6400}, c.ServerPorts)
 	assert.Equal(t, "no such host", c.Endpoints[0].Addresses[2].Error)
-	assert.Equal(t, []understoodAddress{{Address: "queue:6379", Resolved: hostsOfCheck["queue"]}}, c.Endpoints[2].Addresses)
+	assert.Equal(t, []understoodAddress{{Address: "queue:6379", Resolved: []string{"10.0.0.10"}}}, c.Endpoints[2].Addresses)
 	assert.Len(t, c.Notes, 1)
 }
 

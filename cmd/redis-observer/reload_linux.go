@@ -45,7 +45,7 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-r.services.moved:
+		case <-r.names.Moved():
 			r.movePorts()
 			continue
 		case <-hangup:
@@ -111,10 +111,10 @@ func (r *reloader) reload(ctx context.Context) error {
 	return nil
 }
 
-// movePorts observes the ports that the Services have now.
+// movePorts observes the ports that the Services and SRV records have now.
 func (r *reloader) movePorts() {
 	if err := r.source.SetPorts(r.names.ClientPorts(), r.names.ServerPorts()); err != nil {
-		r.logger.Error("cannot observe the ports of a Service", "error", err)
+		r.logger.Error("cannot observe the ports of a Service or of SRV records", "error", err)
 	}
 }
 

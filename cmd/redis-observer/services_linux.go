@@ -21,7 +21,6 @@ type services struct {
 	names  *naming.Names
 	logger *slog.Logger
 	api    watcher       // nil: none of the Services can be followed
-	moved  chan struct{} // the observed ports may be others
 	reload chan struct{} // the Services may be others
 
 	following map[string]context.CancelFunc
@@ -30,7 +29,7 @@ type services struct {
 
 // newServices finds the API server if the configuration has Services. Without it, all else goes on.
 func newServices(names *naming.Names, logger *slog.Logger) *services {
-	s := &services{names: names, logger: logger, moved: make(chan struct{}, 1), reload: make(chan struct{}, 1), following: map[string]context.CancelFunc{}}
+	s := &services{names: names, logger: logger, reload: make(chan struct{}, 1), following: map[string]context.CancelFunc{}}
 	if len(names.Services()) > 0 {
 		s.find()
 	}
@@ -92,9 +91,7 @@ func (s *services) follow(ctx context.Context) {
 func (s *services) watch(ctx context.Context, name string) {
 	space, service, _ := strings.Cut(name, "/")
 	s.api.Watch(ctx, space, service, func(addresses kube.Addresses) {
-		if s.names.SetService(name, addresses) {
-			nudge(s.moved)
-		}
+		s.names.SetService(name, addresses)
 	}, (&outage{
 		logger: s.logger.With("service", name),
 		began:  "cannot watch a Service; keeping its last addresses",

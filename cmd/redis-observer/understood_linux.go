@@ -55,9 +55,9 @@ func (n understoodName) String() string {
 }
 
 type understoodAddress struct {
-	Address  string       `json:"address"`
-	Resolved []netip.Addr `json:"resolved,omitempty"` // of a host name
-	Error    string       `json:"error,omitempty"`    // of the lookup of a host name
+	Address  string   `json:"address"`
+	Resolved []string `json:"resolved,omitempty"` // of a host name, or with ports of SRV records
+	Error    string   `json:"error,omitempty"`    // of the lookup of a name
 }
 
 // understanding is a configuration as the daemon would use it.
@@ -135,25 +135,34 @@ func (r *configuration) understand(ctx context.Context, u understanding) {
 
 func (u understanding) address(a address.Address) understoodAddress {
 	shown := understoodAddress{Address: a.String()}
-	if a.Host == "" {
+	if a.Lookup() == "" {
 		return shown
 	}
-	addresses, err := u.names.Host(a.Host)
-	if shown.Resolved = addresses; err != nil {
+	addresses, err := u.names.Host(a.Lookup())
+	for _, of := range addresses {
+		text := of.String()
+		if a.SRV == "" {
+			text = of.Addr().String()
+		}
+		shown.Resolved = append(shown.Resolved, text)
+	}
+	if err != nil {
 		shown.Error = err.Error()
 	}
 	return shown
 }
 
-// shadowed returns the addresses of a host name that count under another name.
+// shadowed returns the addresses of a host name or of SRV records that count under another name.
 func (u understanding) shadowed(endpoint config.Endpoint, a address.Address) []string {
 	var notes []string
-	if a.Host == "" {
+	if a.Lookup() == "" {
 		return nil
 	}
-	addresses, _ := u.names.Host(a.Host)
-	for _, resolved := range addresses {
-		server := netip.AddrPortFrom(resolved, a.Ports.First)
+	addresses, _ := u.names.Host(a.Lookup())
+	for _, server := range addresses {
+		if a.SRV == "" {
+			server = netip.AddrPortFrom(server.Addr(), a.Ports.First)
+		}
 		for _, role := range []event.Role{event.Client, event.Server} {
 			if match := u.names.Explain(role, server); match.Counted && (match.Name != endpoint.Name || address.Role(role) != endpoint.Role) {
 				notes = append(notes, fmt.Sprintf("%s of %s is %s, which counts as %s at the %s end: %s", a, endpoint.Name, server, match.Name, roleName(role), u.because(match)))
@@ -238,11 +247,7 @@ func (a understoodAddress) String() string {
 	case len(a.Resolved) == 0:
 		return a.Address
 	}
-	var list []string
-	for _, resolved := range a.Resolved {
-		list = append(list, resolved.String())
-	}
-	return a.Address + " = " + strings.Join(list, ", ")
+	return a.Address + " = " + strings.Join(a.Resolved, ", ")
 }
 
 // ports returns ascending ports as text, neighbours as a range.

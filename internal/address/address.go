@@ -9,22 +9,26 @@ import (
 )
 
 // Address is one of an IP address, a network, a host name, a Service of Kubernetes, or any address,
-// together with ports; or the path of a Unix socket. Equal addresses match the same connections.
+// together with ports; or the name of SRV records, which have ports; or the path of a Unix socket. Equal addresses match the same connections.
 type Address struct {
 	Prefix  netip.Prefix // for an IP address or a network, otherwise zero
 	Host    string       // lower case, for a host name
 	Service string       // namespace/name
-	Ports   Ports        // zero only with Path; with it alone any address matches; of a Service its own
+	SRV     string       // lower case, the name of the records
+	Ports   Ports        // zero only with Path and SRV; with it alone any address matches; of a Service its own
 	Path    string       // of a Unix socket, as the server bound it; an abstract name begins with @
 }
 
 // Forms lists the accepted forms, for error messages.
-const Forms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379, a range of ports as in *:7000-7005, service://namespace/name:6379, unix:/path, unix:@name"
+const Forms = "allowed host:6379, 10.0.0.10:6379, 10.2.0.0/16:6379, [fd00::7]:6379, [fd00::/64]:6379, *:6379, a range of ports as in *:7000-7005, service://namespace/name:6379, srv://_redis._tcp.example.com, unix:/path, unix:@name"
 
 // String returns the address as Parse accepts it.
 func (a Address) String() string {
 	if a.Path != "" {
 		return unixScheme + a.Path
+	}
+	if a.SRV != "" {
+		return srvScheme + a.SRV
 	}
 	ports := a.Ports.String()
 	switch {
@@ -68,6 +72,13 @@ func Parse(text string) (Address, error) {
 			return Address{}, wrong
 		}
 		return service, nil
+	}
+	if name, ok := strings.CutPrefix(text, srvScheme); ok {
+		records, wrong := parseSRV(text, name)
+		if wrong != nil {
+			return Address{}, wrong
+		}
+		return records, nil
 	}
 	if strings.Contains(text, "://") {
 		return Address{}, &Error{Cause: strconv.Quote(text) + " is a URL", Allowed: Forms}

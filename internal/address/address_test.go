@@ -26,6 +26,7 @@ func TestParse(t *testing.T) {
 		"unix:/var/run/redis.sock":     "unix:/run/redis.sock",
 		"unix:6379":                    "unix:6379", // a host
 		"service://shop/sessions:6379": "service://shop/sessions:6379",
+		"srv://_Redis._tcp.shop.test.": "srv://_redis._tcp.shop.test",
 		"10.0.0.5:7000-7005":           "10.0.0.5:7000-7005",
 		"*:1-65535":                    "*:1-65535",
 		"[fd00::/64]:7000-7001":        "[fd00::/64]:7000-7001",
@@ -78,6 +79,10 @@ func TestParseInvalid(t *testing.T) {
 		"service://a/b.c:6379":    "has no valid namespace and name",
 		"service://a/b":           "has no valid port",
 		"service://a/b:7000-7001": "has no valid port",
+		"srv://":                  "has no valid name (write srv://_redis._tcp.example.com; the ports are those of the records)",
+		"srv://_redis._tcp.a:1":   "has a port (write srv://_redis._tcp.example.com; the ports are those of the records)",
+		"srv://10.0.0.1":          "has no valid name",
+		"srv://a/b":               "has no valid name",
 		"unix:":                   "has no path",
 		"unix:@":                  "has no path",
 		"unix:redis.sock":         "is a relative path",

@@ -1,4 +1,4 @@
-// Package lookup resolves host names, and says how long the addresses are valid.
+// Package lookup resolves host names and SRV records, and says how long the addresses are valid.
 //
 // It is the resolver of package naming, which is beside the data path. Go's resolver does the work
 // and goes by the files of the system (resolv.conf, hosts); it does not return the lifetimes of

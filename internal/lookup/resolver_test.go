@@ -45,6 +45,35 @@ func TestLifetime(t *testing.T) {
 	assert.Zero(t, lifetime, "no server was asked")
 }
 
+// The lifetime of SRV records is the shortest on the way to the addresses.
+func TestSRV(t *testing.T) {
+	server := lookuptest.Serve(t, "127.0.0.1:0")
+	r := of(server)
+	server.Set("a.test", 7, "10.0.0.1", "10.0.0.2")
+	server.Set("b.test", 60, "10.0.0.3")
+	server.SetSRV("_redis._tcp.shop.test", 30, "a.test:7000", "b.test:7001", "a.test:7002", "gone.test:7003")
+	server.SetSRV("_redis._tcp.none.test", 30, "gone.test:7000")
+
+	found, lifetime, err := r.LookupSRV(context.Background(), "_redis._tcp.shop.test.")
+	require.NoError(t, err)
+	var texts []string
+	for _, a := range found {
+		texts = append(texts, a.String())
+	}
+	assert.ElementsMatch(t, []string{"10.0.0.1:7000", "10.0.0.2:7000", "10.0.0.1:7002", "10.0.0.2:7002", "10.0.0.3:7001"}, texts)
+	assert.Equal(t, 7*time.Second, lifetime)
+
+	server.Set("a.test", 90, "10.0.0.1")
+	_, lifetime, err = r.LookupSRV(context.Background(), "_redis._tcp.shop.test.")
+	require.NoError(t, err)
+	assert.Equal(t, 30*time.Second, lifetime, "that of the SRV records")
+
+	_, _, err = r.LookupSRV(context.Background(), "_redis._tcp.none.test.")
+	require.ErrorIs(t, err, errNoTarget)
+	_, _, err = r.LookupSRV(context.Background(), "_redis._tcp.gone.test.")
+	require.Error(t, err)
+}
+
 // A stream has messages behind their lengths, in pieces of any size.
 func TestStream(t *testing.T) {
 	for size := 1; size < 40; size += 6 {

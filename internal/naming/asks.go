@@ -119,8 +119,8 @@ func (n *Names) ask(ctx context.Context, lookups *sync.WaitGroup, server netip.A
 	}
 	for _, endpoint := range n.rules.Endpoints {
 		for _, a := range endpoint.Addresses {
-			if a.Host != "" && a.Ports.Contains(server.Port()) {
-				n.lookUp(ctx, lookups, a.Host)
+			if name := a.Lookup(); name != "" && (a.Ports.Contains(server.Port()) || a.SRV != "" && n.hosts.usesPort(name, server.Port())) {
+				n.lookUp(ctx, lookups, name)
 			}
 		}
 	}
@@ -146,7 +146,7 @@ func (n *Names) lookUp(ctx context.Context, lookups *sync.WaitGroup, name string
 		before := n.hosts.addresses(name)
 		n.store(name, got)
 		if !slices.Equal(before, n.hosts.addresses(name)) {
-			n.update(nil)
+			n.move()
 		}
 		if known.again {
 			known.due = n.hosts.now()

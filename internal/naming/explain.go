@@ -16,6 +16,7 @@ type Reason string
 const (
 	OwnAddress  Reason = "the address itself"
 	OfHost      Reason = "an address of this host name"
+	OfSRV       Reason = "an address of these SRV records"
 	OfService   Reason = "an address of this Service, or of a pod behind it"
 	InNetwork   Reason = "the longest network that contains it"
 	AnyAddress  Reason = "any address with this port"
@@ -60,8 +61,11 @@ func (n *Names) Explain(role event.Role, server netip.AddrPort) Match {
 func (n *Names) matched(m match, to Match) Match {
 	to.Rule = n.rules.Endpoints[m.endpoint].Addresses[m.address]
 	to.Path, to.Reason = pathOf(m.endpoint, m.address), reasonOf(m.rank)
-	if to.Rule.Service != "" {
+	switch {
+	case to.Rule.Service != "":
 		to.Reason = OfService
+	case to.Rule.SRV != "":
+		to.Reason = OfSRV
 	}
 	return to
 }
@@ -97,18 +101,18 @@ func reasonOf(rank int) Reason {
 	return InNetwork
 }
 
-// Host returns the addresses of a host name of the rules, ascending, and the error of the last
-// lookup.
-func (n *Names) Host(name string) ([]netip.Addr, error) {
+// Host returns the addresses of a name of the rules (address.Address.Lookup), ascending, and the error
+// of the last lookup. The port is 0 for a host name.
+func (n *Names) Host(name string) ([]netip.AddrPort, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	known := n.hosts.known[name]
 	if known == nil {
 		return nil, nil
 	}
-	var addresses []netip.Addr
+	var addresses []netip.AddrPort
 	for _, a := range n.hosts.addresses(name) {
-		addresses = append(addresses, a.addr)
+		addresses = append(addresses, a.AddrPort)
 	}
 	return addresses, known.failure
 }

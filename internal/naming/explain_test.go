@@ -88,7 +88,7 @@ func TestHost(t *testing.T) {
 	names := New(context.Background(), mustRules(t, `endpoints: [{name: a, addresses: ["b:1", "gone:1"]}]`), &fakeDNS{hosts: map[string][]string{"b": {"10.0.0.2", "10.0.0.1"}}}, quiet())
 	addresses, err := names.Host("b")
 	assert.NoError(t, err)
-	assert.Equal(t, []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}, addresses)
+	assert.Equal(t, []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:0"), netip.MustParseAddrPort("10.0.0.2:0")}, addresses)
 	addresses, err = names.Host("gone")
 	assert.ErrorContains(t, err, "no such host")
 	assert.Empty(t, addresses)

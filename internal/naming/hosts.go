@@ -2,11 +2,14 @@ package naming
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/redis-observer/redis-observer/internal/address"
 )
 
 // Resolver looks up the IP addresses of a host name. *net.Resolver implements it.
@@ -22,6 +25,16 @@ type LifetimeResolver interface {
 	LookupLifetime(ctx context.Context, host string) ([]netip.Addr, time.Duration, error)
 }
 
+// SRVResolver is a Resolver that knows SRV records.
+type SRVResolver interface {
+	Resolver
+	// LookupSRV returns the addresses and ports of the SRV records of a name, and how long they are
+	// valid, 0 if that is not known.
+	LookupSRV(ctx context.Context, name string) ([]netip.AddrPort, time.Duration, error)
+}
+
+var errNoSRV = errors.New("the resolver does not know SRV records")
+
 const (
 	lookupTimeout = 2 * time.Second
 	// shortestLifetime limits how often short-lived answers are looked up again.
@@ -29,21 +42,21 @@ const (
 	// retainedIntervals is for how many resolve intervals an address stays valid after DNS stops
 	// returning it, because round-robin answers are incomplete.
 	retainedIntervals = 10
-	// maxHostAddresses limits the addresses of one host name.
+	// maxHostAddresses limits the addresses of one name.
 	maxHostAddresses = 1024
 )
 
-// host holds the addresses of one host name.
+// host holds the addresses of one name: a host name, or that of SRV records.
 type host struct {
-	addresses map[netip.Addr]time.Time // when DNS last returned it
-	answered  time.Time                // of the last answer
-	failure   error                    // of the last lookup; nil if it succeeded
-	due       time.Time                // when to look it up again
-	busy      bool                     // a lookup is in progress
-	again     bool                     // another one follows it, because it may have begun too early
+	addresses map[netip.AddrPort]time.Time // when DNS last returned it; the port is 0 for a host name
+	answered  time.Time                    // of the last answer
+	failure   error                        // of the last lookup; nil if it succeeded
+	due       time.Time                    // when to look it up again
+	busy      bool                         // a lookup is in progress
+	again     bool                         // another one follows it, because it may have begun too early
 }
 
-// hosts are the host names of the rules. Not safe for concurrent use.
+// hosts are the names of the rules that DNS is asked for, as address.Address.Lookup returns them. Not safe for concurrent use.
 type hosts struct {
 	resolver Resolver
 	logger   *slog.Logger
@@ -56,7 +69,7 @@ func (h *hosts) keep(names []string) {
 	known := make(map[string]*host, len(names))
 	for _, name := range names {
 		if known[name] = h.known[name]; known[name] == nil {
-			known[name] = &host{addresses: map[netip.Addr]time.Time{}}
+			known[name] = &host{addresses: map[netip.AddrPort]time.Time{}}
 		}
 	}
 	h.known = known
@@ -72,13 +85,13 @@ func (h *hosts) names() []string {
 	return names
 }
 
-// hostAddress is an address of a host name.
+// hostAddress is an address of a name.
 type hostAddress struct {
-	addr     netip.Addr
-	retained bool // the last answer lacked it
+	netip.AddrPort      // the port is 0 for a host name
+	retained       bool // the last answer lacked it
 }
 
-// addresses returns the addresses of a host name, sorted.
+// addresses returns the addresses of a name, sorted.
 func (h *hosts) addresses(name string) []hostAddress {
 	known := h.known[name]
 	if known == nil {
@@ -88,13 +101,18 @@ func (h *hosts) addresses(name string) []hostAddress {
 	for addr, seen := range known.addresses {
 		addresses = append(addresses, hostAddress{addr, seen.Before(known.answered)})
 	}
-	slices.SortFunc(addresses, func(a, b hostAddress) int { return a.addr.Compare(b.addr) })
+	slices.SortFunc(addresses, func(a, b hostAddress) int { return a.Compare(b.AddrPort) })
 	return addresses
+}
+
+// usesPort reports whether any of the addresses of SRV records has a port.
+func (h *hosts) usesPort(name string, port uint16) bool {
+	return slices.ContainsFunc(h.addresses(name), func(a hostAddress) bool { return a.Port() == port })
 }
 
 // answer is the result of one lookup.
 type answer struct {
-	addresses []netip.Addr
+	addresses []netip.AddrPort
 	lifetime  time.Duration // 0 if it is not known
 	err       error
 }
@@ -103,11 +121,23 @@ type answer struct {
 func lookup(ctx context.Context, resolver Resolver, name string) (a answer) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	if r, ok := resolver.(LifetimeResolver); ok {
-		a.addresses, a.lifetime, a.err = r.LookupLifetime(ctx, name)
+	if records, isSRV := address.CutSRV(name); isSRV {
+		r, ok := resolver.(SRVResolver)
+		if !ok {
+			return answer{err: errNoSRV}
+		}
+		a.addresses, a.lifetime, a.err = r.LookupSRV(ctx, records)
 		return a
 	}
-	a.addresses, a.err = resolver.LookupNetIP(ctx, "ip", name)
+	var addresses []netip.Addr
+	if r, ok := resolver.(LifetimeResolver); ok {
+		addresses, a.lifetime, a.err = r.LookupLifetime(ctx, name)
+	} else {
+		addresses, a.err = resolver.LookupNetIP(ctx, "ip", name)
+	}
+	for _, addr := range addresses {
+		a.addresses = append(a.addresses, netip.AddrPortFrom(addr, 0))
+	}
 	return a
 }
 
@@ -153,17 +183,17 @@ func (h *hosts) update(name string, got answer, interval time.Duration) bool {
 }
 
 // update notes the addresses of an answer, and forgets those that no answer had for long.
-func (h *host) update(addresses []netip.Addr, now time.Time, retained time.Duration) {
-	for address, seen := range h.addresses {
+func (h *host) update(addresses []netip.AddrPort, now time.Time, retained time.Duration) {
+	for known, seen := range h.addresses {
 		if now.Sub(seen) >= retained {
-			delete(h.addresses, address)
+			delete(h.addresses, known)
 		}
 	}
 	h.answered = now
-	for _, address := range addresses {
-		address = address.Unmap().WithZone("")
-		if _, known := h.addresses[address]; known || len(h.addresses) < maxHostAddresses {
-			h.addresses[address] = now
+	for _, found := range addresses {
+		found = netip.AddrPortFrom(found.Addr().Unmap().WithZone(""), found.Port())
+		if _, known := h.addresses[found]; known || len(h.addresses) < maxHostAddresses {
+			h.addresses[found] = now
 		}
 	}
 }

@@ -40,6 +40,7 @@ type Names struct {
 	reloads  atomic.Uint64
 	seen     chan netip.AddrPort // servers of connections that no endpoint claims
 	changed  chan struct{}       // the lookups that are due may be others
+	moved    chan struct{}       // the observed ports may be others
 
 	mu       sync.Mutex // guards the fields below; not held during DNS lookups
 	rules    *Rules
@@ -58,6 +59,7 @@ func New(ctx context.Context, rules *Rules, resolver Resolver, logger *slog.Logg
 		registry: identity.NewRegistry("name"),
 		seen:     make(chan netip.AddrPort, maxSeen),
 		changed:  make(chan struct{}, 1),
+		moved:    make(chan struct{}, 1),
 		failures: map[string]uint64{},
 		paths:    map[string]uint32{},
 		services: map[string]map[uint16][]netip.AddrPort{},
@@ -217,6 +219,22 @@ func (n *Names) ClientPorts() []uint16 { return n.current.Load().ports(event.Cli
 // ServerPorts returns the observed local ports of connections counted at the server end, ascending.
 func (n *Names) ServerPorts() []uint16 { return n.current.Load().ports(event.Server) }
 
+// Moved receives when the observed ports have changed other than by Apply: those of Services and of
+// SRV records are found.
+func (n *Names) Moved() <-chan struct{} { return n.moved }
+
+// move publishes a new table outside of Apply. The caller must hold mu.
+func (n *Names) move() {
+	before := n.current.Load()
+	n.update(nil)
+	if !n.current.Load().samePorts(before) {
+		select {
+		case n.moved <- struct{}{}:
+		default: // they are to be read anyway
+		}
+	}
+}
+
 // Paths returns the observed paths of Unix sockets, in the order of their indices.
 func (n *Names) Paths() []event.Path { return n.current.Load().paths() }
 
@@ -227,13 +245,13 @@ func (n *Names) LookupFailures() map[string]uint64 {
 	return maps.Clone(n.failures)
 }
 
-// hostNames returns the host names of all endpoints.
+// hostNames returns the names of all endpoints that DNS is asked for.
 func (r *Rules) hostNames() []string {
 	var names []string
 	for _, endpoint := range r.Endpoints {
 		for _, a := range endpoint.Addresses {
-			if a.Host != "" {
-				names = append(names, a.Host)
+			if name := a.Lookup(); name != "" {
+				names = append(names, name)
 			}
 		}
 	}

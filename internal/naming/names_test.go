@@ -67,7 +67,7 @@ func mustRules(tb testing.TB, text string) *Rules {
 }
 
 // mustNames returns the names of a valid configuration, with its host names resolved.
-func mustNames(tb testing.TB, text string, dns *fakeDNS) *Names {
+func mustNames(tb testing.TB, text string, dns Resolver) *Names {
 	tb.Helper()
 	return New(context.Background(), mustRules(tb, text), dns, quiet())
 }

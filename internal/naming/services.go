@@ -27,18 +27,15 @@ func (r *Rules) services() []string {
 	return slices.Compact(names)
 }
 
-// SetService sets the addresses of a Service, by its ports. It returns true if the observed ports
-// may be others now.
-func (n *Names) SetService(name string, addresses map[uint16][]netip.AddrPort) bool {
+// SetService sets the addresses of a Service, by its ports.
+func (n *Names) SetService(name string, addresses map[uint16][]netip.AddrPort) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !slices.Contains(n.rules.services(), name) { // of earlier rules
-		return false
+		return
 	}
-	before := n.current.Load()
 	n.services[name] = addresses
-	n.update(nil)
-	return !n.current.Load().samePorts(before)
+	n.move()
 }
 
 // samePorts reports whether the observed ports of two tables are the same.

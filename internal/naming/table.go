@@ -23,12 +23,12 @@ type table struct {
 // side indexes the endpoints of one role.
 type side struct {
 	written  index // as in the configuration: addresses, networks, any address
-	resolved index // found for host names and Services
-	retained index // found for host names earlier
+	resolved index // found for host names, SRV records and Services
+	retained index // found for host names and SRV records earlier
 	lengths  []int // of the prefixes of networks, the longest first
 	any      portSet
 	ports    portSet
-	hosts    portSet         // those of host names
+	hosts    portSet         // those of host names and SRV records
 	paths    map[uint32]path // by index
 }
 
@@ -40,7 +40,7 @@ type path struct {
 
 // found is what is known of the names in rules.
 type found struct {
-	host    func(name string) []hostAddress                 // the addresses of a host name
+	host    func(name string) []hostAddress                 // the addresses of a name that DNS is asked for
 	service func(name string, port uint16) []netip.AddrPort // those of a port of a Service
 	indexOf func(path string) uint32
 }
@@ -67,7 +67,16 @@ func newTable(rules *Rules, registry *identity.Registry, known found) *table {
 			case a.Path != "":
 				s.paths[known.indexOf(a.Path)] = path{a.Path, r.name}
 			case a.Host != "":
-				s.addHost(a.Ports, known.host(a.Host), r)
+				s.hosts.add(a.Ports)
+				s.ports.add(a.Ports)
+				for _, of := range known.host(a.Lookup()) {
+					s.addFound(of, a.Ports, r)
+				}
+			case a.SRV != "":
+				for _, of := range known.host(a.Lookup()) {
+					s.hosts.add(address.Port(of.Port()))
+					s.addFound(of, address.Port(of.Port()), r)
+				}
 			case a.Service != "":
 				s.addService(known.service(a.Service, a.Ports.First), r)
 			default:
@@ -91,18 +100,15 @@ func (s *side) add(a address.Address, r rule) {
 	}
 }
 
-// addHost adds the addresses of a host name. If several names resolve to one address, the one that
-// stands first in the configuration gets it.
-func (s *side) addHost(ports address.Ports, found []hostAddress, r rule) {
+// addFound adds an address of a host name or of SRV records. If several names resolve to one address,
+// the one that stands first in the configuration gets it.
+func (s *side) addFound(a hostAddress, ports address.Ports, r rule) {
 	s.ports.add(ports)
-	s.hosts.add(ports)
-	for _, a := range found {
-		in := &s.resolved
-		if a.retained {
-			in = &s.retained
-		}
-		in.add(netip.PrefixFrom(a.addr, a.addr.BitLen()), ports, r)
+	in := &s.resolved
+	if a.retained {
+		in = &s.retained
 	}
+	in.add(netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), ports, r)
 }
 
 // addService adds the addresses of a Service, each with a port of its own.

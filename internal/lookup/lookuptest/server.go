@@ -4,6 +4,7 @@ package lookuptest
 import (
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type Server struct {
 type record struct {
 	ttl       uint32
 	addresses []netip.Addr
+	services  []dnsmessage.SRVResource
 }
 
 // Serve starts a server at an address until the test ends.
@@ -55,6 +57,22 @@ func (s *Server) Set(name string, ttl uint32, addresses ...string) {
 	r := record{ttl: ttl}
 	for _, text := range addresses {
 		r.addresses = append(r.addresses, netip.MustParseAddr(text))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[name+"."] = r
+}
+
+// SetSRV sets the SRV records of a name, each host:port, with their lifetime in seconds.
+func (s *Server) SetSRV(name string, ttl uint32, targets ...string) {
+	r := record{ttl: ttl}
+	for i, target := range targets {
+		host, text, _ := strings.Cut(target, ":")
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			panic(err)
+		}
+		r.services = append(r.services, dnsmessage.SRVResource{Priority: uint16(i), Weight: 1, Port: uint16(port), Target: dnsmessage.MustNewName(host + ".")})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,6 +116,14 @@ func (s *Server) answer(request []byte) ([]byte, error) {
 			message.Answers = append(message.Answers, dnsmessage.Resource{
 				Header: dnsmessage.ResourceHeader{Name: question.Name, Class: dnsmessage.ClassINET, TTL: found.ttl},
 				Body:   &dnsmessage.AResource{A: address.As4()},
+			})
+		}
+	}
+	if question.Type == dnsmessage.TypeSRV {
+		for i := range found.services {
+			message.Answers = append(message.Answers, dnsmessage.Resource{
+				Header: dnsmessage.ResourceHeader{Name: question.Name, Class: dnsmessage.ClassINET, TTL: found.ttl},
+				Body:   &found.services[i],
 			})
 		}
 	}
