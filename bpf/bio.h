@@ -56,6 +56,9 @@ __u32 bios_seen = 0;
 /* The lengths of records with an alert: of TLS 1.3, and of TLS 1.2 by its ciphers. */
 enum { TLS_ALERT_LENGTH = 19, TLS_ALERT_LENGTH_GCM = 26, TLS_ALERT_LENGTH_CHACHA = 18 };
 
+/* The types of records that are told apart. */
+enum { TLS_ALERT_RECORD = 0x15, TLS_APPLICATION_DATA = 0x17 };
+
 /* The bytes by which a record is recognised: behind its header. No record of TLS 1.2 and 1.3 is shorter. */
 enum { TLS_RECORD_HEADER = 5, TLS_MARK = 16, TLS_CIPHER_CHANGE = 6 };
 
@@ -83,6 +86,43 @@ struct {
 static __always_inline bool is_record(const __u8 *head)
 {
 	return head[0] >= 0x14 && head[0] <= 0x17 && head[1] == 3 && head[2] <= 4;
+}
+
+/* True if a record has the header of an alert of AEAD ciphers. TLS 1.3 hides the type, not the length. */
+static __always_inline bool is_alert(const __u8 *head, __u32 length)
+{
+	return is_record(head) && head[3] == 0 && head[4] == length &&
+	       (head[0] == TLS_ALERT_RECORD || (head[0] == TLS_APPLICATION_DATA && length == TLS_ALERT_LENGTH));
+}
+
+/* What a record may have in it. */
+struct tls_record {
+	bool alert;	/* it is one, and nothing follows */
+	bool plaintext; /* it may have some */
+};
+
+/*
+ * Reads what the record at an address may have in it, the first of n bytes. Returns false if none begins there. Records
+ * of a handshake, or of a change of ciphers, are not written together with plaintext.
+ */
+static __always_inline bool read_record(struct tls_record *record, __u64 address, __s32 n)
+{
+	__u8 head[8] = {};
+
+	if (bpf_probe_read_user(head, TLS_RECORD_HEADER, (void *)address) || !is_record(head))
+		return false;
+	record->alert = n == TLS_RECORD_HEADER + (head[3] << 8 | head[4]) &&
+			(head[0] == TLS_ALERT_RECORD || is_alert(head, TLS_ALERT_LENGTH));
+	record->plaintext = head[0] == TLS_APPLICATION_DATA && !record->alert;
+	return true;
+}
+
+/* True if n bytes at an address may have plaintext in them. */
+static __always_inline bool may_be_plaintext(__u64 address, __s32 n)
+{
+	struct tls_record record;
+
+	return !read_record(&record, address, n) || record.plaintext;
 }
 
 /*
@@ -215,8 +255,12 @@ static __always_inline void check_input(__u64 ssl, __u16 attachment)
 	conn->consumed = n;
 }
 
-/* n bytes are being written to a BIO, within a call of the library or outside of any. */
-static __always_inline void bio_written(__u64 bio, __u64 buffer, __s32 n, struct tls_call *call, __u16 counters)
+/*
+ * n bytes are being written to a BIO, within a call of the library or outside of any. writing: that call writes
+ * plaintext.
+ */
+static __always_inline void bio_written(__u64 bio, __u64 buffer, __s32 n, struct tls_call *call, bool writing,
+					__u16 counters)
 {
 	struct tls_pending pending = {.bio = bio};
 	struct tls_mark mark = {};
@@ -241,9 +285,11 @@ static __always_inline void bio_written(__u64 bio, __u64 buffer, __s32 n, struct
 		return;
 	if (conn) {
 		conn->edge[TLS_SENT] += n - refused;
+		if (writing && may_be_plaintext(buffer, n))
+			note_unfinished(conn, call, n - refused);
 		if (call)
 			call->sk = conn->head.conn;
-		else if (conn->offset[TLS_SENT]) /* the handshake carries no plaintext */
+		else if (conn->offset[TLS_SENT] && may_be_plaintext(buffer, n)) /* the handshake carries no plaintext */
 			add_hole(conn, TLS_SENT, n);
 		return;
 	}

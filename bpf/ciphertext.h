@@ -33,13 +33,13 @@ static __always_inline __u64 syscall_memory(bool sending)
 	return 0;
 }
 
-/* True if the memory of the current system call begins with a TLS record. */
-static __always_inline bool begins_with_record(bool sending)
+/* The type of the TLS record that the memory of the current system call begins with; 0 if there is none. */
+static __always_inline __u8 record_moved(bool sending)
 {
 	__u64 address = syscall_memory(sending);
 	__u8 head[4] = {};
 
-	return address && !bpf_probe_read_user(head, 3, (void *)address) && is_record(head);
+	return address && !bpf_probe_read_user(head, 3, (void *)address) && is_record(head) ? head[0] : 0;
 }
 
 /* Reports the process of a TLS connection whose library is not probed, now and then. */
@@ -50,7 +50,7 @@ static __always_inline void moved_outside(struct sock *sk, __u8 role, bool sendi
 	struct tls_user *known = bpf_map_lookup_elem(&tls_users, &tgid);
 	struct tls_user fresh = {};
 
-	if ((known && now - known->event.time < TLS_REPORT_PAUSE) || !begins_with_record(sending))
+	if ((known && now - known->event.time < TLS_REPORT_PAUSE) || !record_moved(sending))
 		return;
 	put_connection(&fresh.event, sk, role, direct);
 	fresh.event.kind = EVENT_TLS_USER;
@@ -186,13 +186,6 @@ static __always_inline __u32 ciphertext_offset(struct sock *sk, bool sending, bo
 	return sending ? TCP_FIELD(sk, write_seq) : received_offset(sk, direct);
 }
 
-/* True if a record has the header of an alert of AEAD ciphers. TLS 1.3 hides the type, not the length. */
-static __always_inline bool is_alert(const __u8 *head, __u32 length)
-{
-	return is_record(head) && head[3] == 0 && head[4] == length &&
-	       (head[0] == 0x15 || (head[0] == 0x17 && length == TLS_ALERT_LENGTH));
-}
-
 /*
  * Notes whether n bytes that a bound socket has received end with an alert. OpenSSL receives the header of a
  * record alone, unless it reads ahead.
@@ -212,7 +205,7 @@ static __always_inline void find_alert(struct tls_conn *conn, __s32 n)
 		return;
 	if (conn->headed) {
 		if (!bpf_probe_read_user(head, TLS_RECORD_HEADER, (void *)address) && is_record(head) &&
-		    (head[0] == 0x15 || is_alert(head, TLS_ALERT_LENGTH)))
+		    (head[0] == TLS_ALERT_RECORD || is_alert(head, TLS_ALERT_LENGTH)))
 			conn->body = head[3] << 8 | head[4];
 		return;
 	}
@@ -229,16 +222,20 @@ static __always_inline void find_alert(struct tls_conn *conn, __s32 n)
 }
 
 /*
- * n bytes are sent outside of the calls that write plaintext. If they are an alert, a server sends no more. A
- * client that sends one may still wait for replies.
+ * n bytes were sent outside of the calls of the library. They may have no plaintext. If they are an alert, a server sends
+ * no more; a client that sends one may still wait for replies.
  */
-static __always_inline void end_announced(struct tls_conn *conn, __s32 n)
+static __always_inline void sent_outside(struct tls_conn *conn, struct sock *sk, __u8 role, __s32 n, bool direct)
 {
 	__u64 address = syscall_memory(true);
-	__u8 head[8] = {};
+	__u32 end = ciphertext_offset(sk, true, direct);
+	struct tls_record record;
 
-	if (address && !bpf_probe_read_user(head, TLS_RECORD_HEADER, (void *)address) && is_record(head) &&
-	    n == TLS_RECORD_HEADER + (head[3] << 8 | head[4]) && (head[0] == 0x15 || is_alert(head, TLS_ALERT_LENGTH)))
+	if (!address || !read_record(&record, address, n))
+		return;
+	if (!record.plaintext && conn->edge[TLS_SENT] == end - n)
+		conn->edge[TLS_SENT] = end;
+	if (record.alert && role == ROLE_SERVER)
 		submit_ending(conn, FLAG_LEFT);
 }
 
@@ -320,9 +317,23 @@ static __always_inline void moved_by_application(struct tls_conn *conn, struct s
 	stop_ciphertext(conn->head.conn);
 }
 
-/* The end of a socket call within a call of a library, or of Go. */
+/*
+ * True if a call that writes plaintext sends some of it, not a handshake. What does not begin with a record goes on with one
+ * of which a part was sent.
+ */
+static __always_inline bool sends_plaintext(struct tls_conn *conn)
+{
+	__u8 type = record_moved(true);
+
+	return type == TLS_APPLICATION_DATA || (!type && conn->unfinished);
+}
+
+/*
+ * The end of a socket call within a call of a library, or of Go. writing: the socket call sends, and the call of the
+ * library writes plaintext.
+ */
 static __always_inline void moved_by_library(struct sock *sk, __u8 role, __u32 direction, __s32 n,
-					     struct tls_call *call, bool same_direction, bool direct)
+					     struct tls_call *call, bool same_direction, bool writing, bool direct)
 {
 	bool sending = direction == TLS_SENT;
 	__u64 key = address_of(sk);
@@ -333,7 +344,7 @@ static __always_inline void moved_by_library(struct sock *sk, __u8 role, __u32 d
 	if (!conn || !is_bound(conn, call->ssl, call->attachment)) {
 		if (!same_direction) /* a callback may use another connection, whose library is in no call then */
 			return;
-		if (!begins_with_record(sending)) {
+		if (!record_moved(sending)) {
 			bpf_map_delete_elem(&tls_opened, &key); /* the first records were not seen */
 			return;
 		}
@@ -352,6 +363,8 @@ static __always_inline void moved_by_library(struct sock *sk, __u8 role, __u32 d
 	if (hole > 0)
 		add_hole(conn, direction, hole);
 	conn->edge[direction & 1] = end;
+	if (writing && sends_plaintext(conn))
+		note_unfinished(conn, call, n);
 	call->sk = key;
 	stop_ciphertext(key);
 }
@@ -361,24 +374,31 @@ static __always_inline void ciphertext_moved(struct sock *sk, __u32 direction, _
 {
 	const struct pt_regs *regs = task_registers(bpf_get_current_task_btf());
 	__u8 role = select_tcp(sk, direct);
-	bool sending = direction == TLS_SENT, same_direction = true;
+	bool sending = direction == TLS_SENT, same_direction = true, writing = false;
 	struct tls_task *task;
 	struct tls_call *call;
 	struct tls_conn *conn;
+	struct go_call *go;
 
 	if (role == ROLE_NONE || n <= 0)
 		return;
 	task = tls_task(false);
 	call = task ? tls_call_around(task, syscall_stack(regs)) : (void *)0;
-	if (call)
+	if (call) {
 		same_direction = call == &task->calls[direction & 1];
-	else
-		call = go_call_around(regs);
+		writing = sending && same_direction;
+	} else {
+		go = go_call_around(regs);
+		if (go) {
+			call = &go->call;
+			writing = sending && go->direction == TLS_SENT;
+		}
+	}
 	conn = tls_conn_of(address_of(sk));
 	if (!sending && conn && conn->ssl)
 		find_alert(conn, n);
-	if (sending && !call && role == ROLE_SERVER && conn && conn->ssl)
-		end_announced(conn, n);
+	if (sending && !call && conn && conn->ssl)
+		sent_outside(conn, sk, role, n, direct);
 	if (conn && conn->ssl && conn->bio) {
 		moved_by_application(conn, sk, role, direction, n, call, direct);
 		return;
@@ -386,7 +406,7 @@ static __always_inline void ciphertext_moved(struct sock *sk, __u32 direction, _
 	if (sending && !(conn && conn->ssl) && bind_by_ciphertext(sk, role, n, call, direct))
 		return;
 	if (call)
-		moved_by_library(sk, role, direction, n, call, same_direction, direct);
+		moved_by_library(sk, role, direction, n, call, same_direction, writing, direct);
 	else
 		moved_outside(sk, role, sending, direct);
 }

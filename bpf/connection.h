@@ -240,6 +240,13 @@ static __always_inline bool aborted_here(struct sock *sk, int from)
 	return !sk->sk_err && (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT || !fin_received(sk, true));
 }
 
+/* True if this end sends no more, by its own close. What write_seq counts is data until then; behind it is the FIN. */
+static __always_inline bool closed_for_sending(struct sock *sk, int from, int to)
+{
+	return (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT) &&
+	       (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK || (to == TCP_CLOSE && aborted_here(sk, from)));
+}
+
 /*
  * The offset of the first byte that a connecting end sends. write_seq may be behind it already,
  * with the data of the SYN (TCP Fast Open). Acknowledged by now are the SYN, which takes an offset

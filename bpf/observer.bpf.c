@@ -259,6 +259,8 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 	}
 	if (from == TCP_ESTABLISHED)
 		report_ktls(sk, role, true);
+	if (closed_for_sending(sk, from, to))
+		end_plaintext(sk);
 	write_seq = TCP_FIELD(sk, write_seq);
 	if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
 		submit_state(sk, role, EVENT_OPEN, first_offset(sk), TCP_FIELD(sk, copied_seq), 0, true);
@@ -605,6 +607,7 @@ int tls_point(struct pt_regs *ctx)
 	__u8 role = TLS_COOKIE_ROLE(cookie);
 	__s32 returned = PT_REGS_RC(ctx);
 	struct tls_task *task;
+	struct tls_call *call;
 
 	barrier_var(third);
 	barrier_var(fourth);
@@ -647,7 +650,8 @@ int tls_point(struct pt_regs *ctx)
 		return 0;
 	case TLS_BIO_WRITE:
 		task = tls_task(false);
-		bio_written(ssl, buffer, third, task ? tls_call_around(task, stack) : (void *)0, counters);
+		call = task ? tls_call_around(task, stack) : (void *)0;
+		bio_written(ssl, buffer, third, call, call && call == &task->calls[TLS_SENT], counters);
 		return 0;
 	case TLS_GO_WRITE_START:
 	case TLS_GO_READ_START:

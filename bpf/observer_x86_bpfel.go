@@ -111,7 +111,8 @@ type observerGoCall struct {
 		Sk         uint64
 		Attachment uint16
 		Silent     bool
-		Pad        [5]uint8
+		Pad        uint8
+		Moved      uint32
 	}
 	Low       uint64
 	High      uint64
@@ -287,6 +288,8 @@ type observerTlsConn struct {
 	Edge       [2]uint32
 	Hole       [2]uint32
 	Offset     [2]uint32
+	Unfinished uint32
+	Pad2       uint32
 }
 
 type observerTlsHeld struct {
@@ -355,7 +358,8 @@ type observerTlsTask struct {
 		Sk         uint64
 		Attachment uint16
 		Silent     bool
-		Pad        [5]uint8
+		Pad        uint8
+		Moved      uint32
 	}
 	Outer [2]struct {
 		_          structs.HostLayout
@@ -367,7 +371,8 @@ type observerTlsTask struct {
 		Sk         uint64
 		Attachment uint16
 		Silent     bool
-		Pad        [5]uint8
+		Pad        uint8
+		Moved      uint32
 	}
 }
 

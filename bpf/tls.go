@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -35,7 +36,7 @@ const (
 	scratchCount, tlsMostScratches = 2, 6
 )
 
-// tlsMaps are the maps that only the programs for TLS use, and how many entries they have.
+// tlsMaps are the maps of the programs for TLS, and how many entries they have.
 var tlsMaps = map[string]uint32{
 	observerMapTlsTasks:    0,
 	observerMapTlsConns:    tlsConnections,
@@ -49,6 +50,9 @@ var tlsMaps = map[string]uint32{
 	observerMapTlsAttached: tlsAttachments,
 	observerMapTlsStops:    0,
 }
+
+// tlsEndMaps are those of them that the program which reports the ends of connections uses too.
+var tlsEndMaps = []string{observerMapTlsConns, observerMapTlsStops}
 
 // tlsTaps are the taps of TLS: the socket calls, the life of the sockets, and the program for the
 // points of libraries, which is attached to one library at a time (AttachPoints). A kernel may be
@@ -103,12 +107,14 @@ func (t *tlsTaps) loaded() taps {
 	return taps{t.calls, t.life, t.points}
 }
 
-// prepareTLS sets the sizes of the maps for TLS, or removes the maps if it is off, and chooses how
+// prepareTLS sets the sizes of the maps for TLS, or removes those that nothing else needs if it is off, and chooses how
 // the program for the points of libraries is attached. preemptible: the kernel can preempt the
 // probes.
 func prepareTLS(spec *ebpf.CollectionSpec, on, preemptible bool) error {
 	for name, entries := range tlsMaps {
 		switch {
+		case !on && slices.Contains(tlsEndMaps, name):
+			spec.Maps[name].MaxEntries = 1
 		case !on:
 			delete(spec.Maps, name)
 		case entries > 0:

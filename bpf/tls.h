@@ -11,7 +11,8 @@
  *
  * Plaintext has offsets of its own, which begin at 0 where the binding begins. A call that no probe
  * saw is noticed by the ciphertext: its TCP offsets are continuous from one observed call to the
- * next, or the difference is a gap in the plaintext.
+ * next, and to the end of what is sent, or the difference is a gap in the plaintext. So is what calls
+ * have sent that did not end, as those of a program that was killed.
  *
  * The ciphertext of a bound socket is stopped (stop.h), so the programs of the TCP sockets are the
  * same with and without TLS.
@@ -31,7 +32,8 @@ struct tls_call {
 	__u64 sk;	  /* the socket, if a socket call of this call has proven it; else 0 */
 	__u16 attachment; /* of the library (tls_attached) */
 	bool silent;	  /* the call transfers no plaintext, or the same again */
-	__u8 pad[5];
+	__u8 pad;
+	__u32 moved; /* ciphertext of its plaintext that was written so far */
 };
 
 enum tls_direction { TLS_SENT, TLS_RECEIVED, TLS_DIRECTIONS };
@@ -75,6 +77,8 @@ struct tls_conn {
 	__u32 edge[TLS_DIRECTIONS];   /* ciphertext: the TCP offset behind the latest call */
 	__u32 hole[TLS_DIRECTIONS];   /* ciphertext that passed outside of the calls since the latest plaintext */
 	__u32 offset[TLS_DIRECTIONS]; /* plaintext so far */
+	__u32 unfinished;	      /* ciphertext that was written by calls whose plaintext has not been seen */
+	__u32 pad2;
 };
 
 /* By address of the socket. The loader sets max_entries. */
@@ -230,6 +234,21 @@ static __always_inline void add_hole(struct tls_conn *conn, __u32 direction, __u
 	conn->hole[direction & 1] += n;
 }
 
+/* Notes that a call that writes plaintext wrote n bytes of ciphertext. */
+static __always_inline void note_unfinished(struct tls_conn *conn, struct tls_call *call, __u32 n)
+{
+	call->moved += n;
+	__sync_fetch_and_add(&conn->unfinished, n);
+}
+
+/* Notes that the ciphertext of a call is accounted for: its plaintext was seen, or is in the hole. */
+static __always_inline void note_finished(struct tls_conn *conn, struct tls_call *call)
+{
+	if (call->moved)
+		__sync_fetch_and_add(&conn->unfinished, -call->moved);
+	call->moved = 0;
+}
+
 /* A call was abandoned without an end: its plaintext is lost if it moved ciphertext. */
 static __always_inline void drop_tls_call(struct tls_call *call, __u32 direction)
 {
@@ -237,8 +256,10 @@ static __always_inline void drop_tls_call(struct tls_call *call, __u32 direction
 
 	if (call->sk && !call->silent) {
 		conn = tls_conn_of(call->sk);
-		if (conn)
+		if (conn) {
 			add_hole(conn, direction, 1);
+			note_finished(conn, call);
+		}
 	}
 	call->ssl = 0;
 }
@@ -279,6 +300,7 @@ static __always_inline void tls_started(__u32 direction, __u64 ssl, __u64 stack,
 	call->sk = 0;
 	call->attachment = attachment;
 	call->silent = silent;
+	call->moved = 0;
 }
 
 /* True if user space does not want the plaintext of a direction. */
@@ -326,6 +348,37 @@ static __always_inline struct scratch *take_scratch(__u32 direction, __u32 *whic
 	}
 	count_loss(LOST_NO_STORAGE);
 	return 0;
+}
+
+/* Reports the plaintext that is missing at the end of a direction. */
+static __always_inline void submit_last_hole(struct tls_conn *conn, __u32 direction)
+{
+	if (conn->hole[direction & 1] && !tls_stopped(conn->head.conn, direction))
+		submit_hole(conn, direction, bpf_ktime_get_ns());
+}
+
+/*
+ * A socket is closed, or its sending side. What it has sent outside of calls, or by calls that did not end, is plaintext
+ * that no probe saw. Not all that was written to a BIO in memory was sent.
+ */
+static __always_inline void end_plaintext(struct sock *sk)
+{
+	struct tls_conn *conn = tls_conn_of(address_of(sk));
+	__u32 end;
+	__s32 beyond;
+
+	if (!conn)
+		return;
+	end = TCP_FIELD(sk, write_seq);
+	beyond = end - conn->edge[TLS_SENT];
+	if (conn->ssl && beyond > 0)
+		add_hole(conn, TLS_SENT, beyond);
+	if (beyond >= 0 || (__s32)conn->unfinished > -beyond)
+		add_hole(conn, TLS_SENT, conn->unfinished + (beyond < 0 ? beyond : 0));
+	conn->edge[TLS_SENT] = end;
+	conn->unfinished = 0;
+	submit_last_hole(conn, TLS_SENT);
+	submit_last_hole(conn, TLS_RECEIVED);
 }
 
 /* Submits the plaintext of a call: n bytes at an address. */
@@ -506,9 +559,14 @@ static __always_inline void tls_transferred(struct tls_call *call, __u32 directi
 	if (!conn->offset[TLS_SENT]) /* what was read so far was the handshake */
 		note_input(conn);
 	time = conn->retried ? conn->retried : call->time;
-	conn->retried = n ? 0 : time;
-	if (n)
+	if (n) {
+		if (conn->retried)
+			conn->unfinished = 0;
+		else
+			note_finished(conn, call);
 		submit_plaintext(conn, TLS_SENT, time, call->buffer, n);
+	}
+	conn->retried = n ? 0 : time;
 }
 
 /* The end of a call, as found by the stack pointer at the entry of its function. */
@@ -584,17 +642,15 @@ static __always_inline void go_ended(__u32 direction, __u64 goroutine, __u64 sta
 }
 
 /* The call of Go's crypto/tls that the current system call is inside of, or NULL. */
-static __always_inline struct tls_call *go_call_around(const struct pt_regs *regs)
+static __always_inline struct go_call *go_call_around(const struct pt_regs *regs)
 {
 	struct go_key key = {};
-	struct go_call *go;
 
 	if (!go_seen)
 		return 0;
 	key.goroutine = GO_GOROUTINE(regs);
 	key.tgid = current_tgid();
-	go = bpf_map_lookup_elem(&go_calls, &key);
-	return go ? &go->call : (void *)0;
+	return bpf_map_lookup_elem(&go_calls, &key);
 }
 
 /* Ends the binding of an object. */

@@ -98,6 +98,8 @@ type plaintext struct {
 	flags   uint8
 	unseen  [2][]int // where in the text gaps of that reason are
 	strange int      // events that do not follow from those before
+	ended   bool     // nothing is sent any more
+	late    int      // events of what is sent behind that
 }
 
 // ends are the ports of a connection. A client may have the same port towards two servers.
@@ -132,6 +134,10 @@ func (d *decrypted) note(event *Event, payload []byte) {
 		if len(list) == 0 {
 			d.conns[key] = append(list, new(plaintext))
 		}
+	case HalfClosed, Closed:
+		if len(list) > 0 {
+			list[len(list)-1].ended = true
+		}
 	case Sent, Received, SentGap, ReceivedGap:
 		if event.Flags&Plaintext == 0 {
 			d.plain[key] += len(payload)
@@ -145,6 +151,8 @@ func (p *plaintext) note(event *Event, payload []byte) {
 	i := 0
 	if event.Kind == Received || event.Kind == ReceivedGap {
 		i = 1
+	} else if p.ended {
+		p.late++
 	}
 	if p.next[i] != event.Seq || p.flags != 0 && p.flags != event.Flags {
 		p.strange++
@@ -369,6 +377,49 @@ func TestPlaintextReadAhead(t *testing.T) {
 	}
 }
 
+// What a process has sent by a call that it did not survive is a gap at the end of its connection. What it has
+// only written to a BIO in memory is none.
+func TestPlaintextOfKilled(t *testing.T) {
+	for kind, unfinished := range map[string]int{"socket": 300, "large": 40_000, "pair": 16384, "memory": 0, "closed": 0} {
+		t.Run(kind, func(t *testing.T) {
+			p := mustOpenTLS(t)
+			crypto := strings.Replace(p.path, "libssl", "libcrypto", 1)
+			detach, detachCrypto := p.mustAttach(), p.mustAttachTo(crypto, pointsOf(t, crypto))
+			script := exec.Command("python3", "testdata/killed.py", fmt.Sprint(p.secret.port), kind, p.path)
+			script.Stderr = os.Stderr
+			err := script.Run()
+			if kind == "closed" {
+				require.NoError(t, err)
+			} else {
+				var exit *exec.ExitError
+				require.ErrorAs(t, err, &exit)
+				assert.Equal(t, "signal: killed", exit.Error())
+			}
+			time.Sleep(100 * time.Millisecond)
+			detach()
+			detachCrypto()
+			p.mustEnd()
+
+			require.Len(t, p.secret.got, 1)
+			for port, connections := range p.secret.got {
+				require.Len(t, p.conns[ends{port, p.secret.port}], 1)
+				c, got := p.conns[ends{port, p.secret.port}][0], connections[0].String()
+				assert.Equal(t, Plaintext|Whole, c.flags)
+				assert.Zero(t, c.strange)
+				assert.Zero(t, c.late, "reported behind the end of what is sent")
+				require.True(t, strings.HasPrefix(got, c.text[0].String()))
+				assert.Equal(t, unfinished, len(got)-c.text[0].Len(), "what the server got of the last call")
+				if unfinished == 0 {
+					assert.Empty(t, c.unseen[0])
+				} else {
+					assert.Equal(t, []int{c.text[0].Len()}, c.unseen[0])
+				}
+				assert.Empty(t, c.unseen[1])
+			}
+		})
+	}
+}
+
 // talk uses one connection after the other, by TLS, from one goroutine. Every second buffer is on its
 // stack, which has to grow in between.
 func talk(t *testing.T, port uint16, rounds int) {
@@ -488,7 +539,7 @@ func TestCookies(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Probes without TLS have none of its maps.
+// Probes without TLS have none of its maps, but for those of all connections, which are empty.
 func TestTLSOff(t *testing.T) {
 	probes := mustOpen(t)
 	require.ErrorIs(t, probes.WatchTLS(), ErrNoTLS)
@@ -496,6 +547,10 @@ func TestTLSOff(t *testing.T) {
 	_, err := probes.PointProgram()
 	require.ErrorIs(t, err, ErrNoTLS)
 	for name := range tlsMaps {
+		if slices.Contains(tlsEndMaps, name) {
+			assert.EqualValues(t, 1, probes.owned.shared.Maps[name].MaxEntries(), name)
+			continue
+		}
 		assert.Nil(t, probes.owned.shared.Maps[name], name)
 	}
 	require.NoError(t, probes.Close())

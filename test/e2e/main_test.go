@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(crowdVariable) != "" {
 		os.Exit(beCrowd())
 	}
+	if os.Getenv(victimVariable) != "" {
+		fmt.Fprintln(os.Stderr, "not killed:", beVictim())
+		os.Exit(1)
+	}
 	if raceBinary = os.Getenv(builtVariable); raceBinary != "" {
 		os.Exit(m.Run())
 	}

@@ -27,6 +27,7 @@ type speaker struct {
 	tb      testing.TB
 	orders  io.Writer
 	answers *bufio.Reader
+	dies    bool // it is killed by an order
 }
 
 // mustSpeaker starts a speaker, which finds its libraries in a folder first.
@@ -39,11 +40,26 @@ func mustSpeaker(tb testing.TB, libraries string) *speaker {
 	answers, err := c.StdoutPipe()
 	require.NoError(tb, err)
 	require.NoError(tb, c.Start())
+	s := &speaker{tb: tb, orders: orders, answers: bufio.NewReader(answers)}
 	tb.Cleanup(func() {
 		_ = orders.Close()
-		assert.NoError(tb, c.Wait(), "the speaker")
+		if err := c.Wait(); s.dies {
+			assert.EqualError(tb, err, "signal: killed", "the speaker")
+		} else {
+			assert.NoError(tb, err, "the speaker")
+		}
 	})
-	return &speaker{tb, orders, bufio.NewReader(answers)}
+	return s
+}
+
+// mustDie gives an order by which the speaker kills itself.
+func (s *speaker) mustDie(format string, arguments ...any) {
+	s.tb.Helper()
+	s.dies = true
+	_, err := fmt.Fprintf(s.orders, format+"\n", arguments...)
+	require.NoError(s.tb, err)
+	_, err = s.answers.ReadString('\n')
+	require.ErrorIs(s.tb, err, io.EOF)
 }
 
 // must gives an order and returns the answer.

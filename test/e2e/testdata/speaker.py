@@ -6,15 +6,19 @@ ask NAME TIMES COMMAND...           in one write; reads all replies
 send NAME TIMES COMMAND...          reads nothing
 read NAME REPLIES
 unseen NAME COMMAND...              by a BIO in front of the TLS object, so that no function of the library for plaintext is called
+kill NAME TIMES COMMAND...          as send; killed within the library's call, behind the send of a tls connection
 end NAME                            reads until the server ends, then closes
 half NAME                           shuts down the sending side of the socket, without an alert
 close NAME
 """
 
 import ctypes
+import os
+import signal
 import socket
 import ssl
 import sys
+import time
 
 connections, buffers, sessions = {}, {}, []
 
@@ -101,12 +105,36 @@ def library():
         return ctypes.CDLL(next(line.split()[5] for line in maps if "libssl" in line))
 
 
+def object_of(name):
+    """The library's object, which stands behind the head of the Python object and a reference."""
+    c = connections[name]
+    return ctypes.c_void_p.from_address(id((c.tls if isinstance(c, Memory) else c)._sslobj) + 24)
+
+
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t,
+                            ctypes.c_int, ctypes.c_long, ctypes.c_int, ctypes.c_void_p)
+
+
+@CALLBACK
+def written(bio, operation, data, length, number, large, returned, processed):
+    if operation == 0x83:  # BIO_CB_WRITE | BIO_CB_RETURN
+        time.sleep(0.2)  # the server runs what was sent
+        os.kill(os.getpid(), signal.SIGKILL)
+    return returned
+
+
+def kill(name, times, *words):
+    lib = library()
+    lib.SSL_get_wbio.restype = ctypes.c_void_p
+    lib.BIO_set_callback_ex(ctypes.c_void_p(lib.SSL_get_wbio(object_of(name))), written)
+    send(name, times, *words)
+
+
 def unseen(name, *words):
     lib, set_ssl = library(), 109
     for function in ("BIO_f_ssl", "BIO_new"):
         getattr(lib, function).restype = ctypes.c_void_p
-    # The object stands behind the head of the Python object and a reference.
-    tls = ctypes.c_void_p.from_address(id(connections[name]._sslobj) + 24)
+    tls = object_of(name)
     bio = ctypes.c_void_p(lib.BIO_new(ctypes.c_void_p(lib.BIO_f_ssl())))
     lib.BIO_ctrl(bio, set_ssl, ctypes.c_long(0), tls)
     text = (" ".join(words) + "\r\n").encode()
@@ -127,7 +155,7 @@ def close(name):
     connections.pop(name).close()
 
 
-ORDERS = {"open": open_connection, "resume": resume, "ask": ask, "send": send, "read": read, "unseen": unseen, "end": end, "half": half, "close": close}
+ORDERS = {"open": open_connection, "resume": resume, "ask": ask, "send": send, "read": read, "unseen": unseen, "kill": kill, "end": end, "half": half, "close": close}
 for line in sys.stdin:
     order, *arguments = line.split()
     print(ORDERS[order](*arguments), flush=True)
