@@ -148,11 +148,11 @@ func (c *conn) clearHeld() {
 func (c *conn) drain(d event.Direction) {
 	b := &c.buffers[d]
 	for b.Ready() || c.elideHeld(d) {
-		if d == event.Reply && c.session.State() == session.Paired {
-			if c.session.MustWait() {
+		if d == event.Reply {
+			if c.session.MustWait(b.First().Time) {
 				return
 			}
-			if !c.sentAtEnd() && c.session.IsOutdated(b.First().Time) {
+			if c.session.State() == session.Paired && !c.sentAtEnd() && c.session.IsOutdated(b.First().Time) {
 				c.force(d) // which goes on with those that follow
 				return
 			}
@@ -177,6 +177,9 @@ func (c *conn) deliver(d event.Direction, p *reorder.Segment, how session.How) (
 	if c.session.Closed() {
 		return true
 	}
+	if d == event.Request && c.session.State() == session.Desynced {
+		c.letGo(p.Time)
+	}
 	taken = true
 	switch a := (session.Arrival{Time: p.Time, End: c.buffers[d].Next(), How: how | c.beside(d, p.Time)}); {
 	case p.Data == nil || p.Reason == event.Urgent && c.session.StandsApart(d, p.Data[0]):
@@ -191,6 +194,14 @@ func (c *conn) deliver(d event.Direction, p *reorder.Segment, how session.How) (
 	}
 	c.settle()
 	return taken
+}
+
+// letGo releases a reply that waits and came before a request was sent at a time, which it does not
+// answer.
+func (c *conn) letGo(time int64) {
+	if b := &c.buffers[event.Reply]; b.Ready() && b.First().Time <= time {
+		c.force(event.Reply)
+	}
 }
 
 // putBack holds the rest of a segment of replies, which has to wait for its request.

@@ -85,3 +85,35 @@ func TestFirstWordAfterASilence(t *testing.T) {
 	p.tracker.Rename(nil)
 	assert.Equal(t, []string{"unpaired 1 mid_stream"}, p.play("C: GET a", "S: $-1"), "before the names changed nobody listened to it")
 }
+
+// A desynced connection comes into step after silence, although the first reply is read before its request.
+func TestBoundaryBehindItsReply(t *testing.T) {
+	want := []string{"unpaired 1 mid_stream", "get success", "lpush error ERR", "get success"}
+	start := []string{"C: GET a", "S: $-1", "+60ms"}
+	for name, script := range map[string][]string{
+		"one reply":                       {"later C: GET a", "S: $-1", "now", "C: LPUSH a 1", "S: -ERR no", "C: GET a", "S: $-1"},
+		"some replies":                    {"later C: GET a", "later C: LPUSH a 1", "S: $-1", "S: -ERR no", "now", "C: GET a", "S: $-1"},
+		"in two pieces":                   {"later C: GET a", `s: $-`, `s: 1\r\n`, "now", "C: LPUSH a 1", "S: -ERR no", "C: GET a", "S: $-1"},
+		"what was asked was read as well": {"C: GET a", "S: $-1", "C: LPUSH a 1", "S: -ERR no", "C: GET a", "S: $-1"},
+	} {
+		p := newPlayer(t)
+		assert.Equal(t, want, p.play(append(start, script...)...), name)
+	}
+	for name, script := range map[string][]string{
+		"it answers what was asked before":             {"S: $-1", "C: PING", "S: +PONG"},
+		"it answers what was asked before, and others": {"S: $-1", "later C: PING", "S: +PONG", "now"},
+		"no request comes":                             {"S: $-1", "+10ms", "+60ms", "close"},
+		"no request comes in time":                     {"later C: PING", "S: +PONG", "+10ms", "+60ms", "now"},
+		"a push":                                       {"later C: PING", `s: >2\r\n$10\r\ninvalidate\r\n_\r\n`, "now", "S: +PONG"},
+		"there was no silence":                         {"C: GET a", "S: $-1", "later C: PING", "S: +PONG", "now"},
+	} {
+		p := newPlayer(t)
+		p.play(start...)
+		if name == "there was no silence" {
+			p = newPlayer(t)
+		}
+		p.play(script...)
+		assert.NotContains(t, p.got, "ping success", name)
+		assert.NotContains(t, p.got, "unpaired 1 unsolicited", name)
+	}
+}

@@ -49,6 +49,9 @@ func (s *Session) reply(data []byte, a Arrival) (rest []byte) {
 			s.replies.Reset()
 		}
 	case Desynced:
+		if len(data) > 0 && data[0] != '>' && !a.How.has(Released) && s.breaksSilence(a.Time) {
+			return data
+		}
 		s.replyDesynced(data, a.Time)
 	}
 	return rest
@@ -125,9 +128,13 @@ func (s *Session) requestUnfinished(f *frame) bool {
 	return !s.requests.Boundary() || f.requestsHeld
 }
 
-// MustWait reports whether the held replies have to wait for a request.
-func (s *Session) MustWait() bool {
-	return (s.pending.empty() || s.doubt.undecided) && s.mayWait() && s.replies.Boundary()
+// MustWait reports whether the held replies, of which the first was received at a time, have to wait
+// for a request.
+func (s *Session) MustWait(time int64) bool {
+	if s.state == Desynced {
+		return s.breaksSilence(time)
+	}
+	return s.state == Paired && (s.pending.empty() || s.doubt.undecided) && s.mayWait() && s.replies.Boundary()
 }
 
 // IsOutdated reports whether a reply that was received at a time and held since came before the

@@ -92,6 +92,13 @@ func (s *Session) requestDesynced(data []byte, a Arrival) {
 	y.pass(a.Time, event.Request)
 }
 
+// breaksSilence reports whether a reply of a desynced connection ends a silence in which nothing
+// known was outstanding. Most likely it is ahead of its request, which is a boundary then.
+func (s *Session) breaksSilence(time int64) bool {
+	y := &s.resync
+	return y.last == event.Reply && y.trial.outstanding == 0 && time-y.when >= s.shared.Quiet && s.mayWait() && !s.repliesUnreadable()
+}
+
 // isBoundary reports whether it is proven that nothing is outstanding, given that all known
 // requests are answered.
 func (s *Session) isBoundary(time int64) bool {
