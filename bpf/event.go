@@ -22,6 +22,7 @@ const (
 	Owner       = uint8(observerEventKindEVENT_OWNER)
 	Cgroup      = uint8(observerEventKindEVENT_CGROUP)
 	Ending      = uint8(observerEventKindEVENT_ENDING)
+	Failed      = uint8(observerEventKindEVENT_CONNECT_FAILED)
 )
 
 // RoleServer is the role of the end that listens.
@@ -45,6 +46,17 @@ const (
 	StreamSMC       = uint8(observerStreamSTREAM_SMC)
 	StreamSCTP      = uint8(observerStreamSTREAM_SCTP)
 	StreamSeqpacket = uint8(observerStreamSTREAM_SEQPACKET)
+)
+
+// Why a socket failed to connect: the Reason of Failed.
+const (
+	ConnectOther       = uint8(observerConnectFailureCONNECT_OTHER)
+	ConnectRefused     = uint8(observerConnectFailureCONNECT_REFUSED)
+	ConnectTimedOut    = uint8(observerConnectFailureCONNECT_TIMED_OUT)
+	ConnectUnreachable = uint8(observerConnectFailureCONNECT_UNREACHABLE)
+	ConnectReset       = uint8(observerConnectFailureCONNECT_RESET)
+	ConnectGivenUp     = uint8(observerConnectFailureCONNECT_GIVEN_UP)
+	ConnectNoPort      = uint8(observerConnectFailureCONNECT_NO_PORT)
 )
 
 // Flags of events.
@@ -72,13 +84,22 @@ const (
 	CgroupName   = int(observerOwnerSizeCGROUP_NAME)
 )
 
-// Cgroup returns the first further word of an Opened, Existing, Owner or Cgroup event: the identity
-// of a cgroup, 0 if it is not known. The event must be where Next returned it, not a copy.
+// Cgroup returns the first further word of an Opened, Existing, Owner, Failed or Cgroup event: the
+// identity of a cgroup, 0 if it is not known. The event must be where Next returned it, not a copy.
 func (e *Event) Cgroup() uint64 {
 	if e.Flags&uint8(observerEventFlagFLAG_WORDS) == 0 {
 		return 0
 	}
 	return *(*uint64)(unsafe.Add(unsafe.Pointer(e), eventSize))
+}
+
+// Took returns the second further word of an Opened event: how long it took to connect, in
+// nanoseconds, 0 if that is not known. The event must be where Next returned it, not a copy.
+func (e *Event) Took() uint64 {
+	if payloadStart(e) < eventSize+2*wordSize {
+		return 0
+	}
+	return *(*uint64)(unsafe.Add(unsafe.Pointer(e), eventSize+wordSize))
 }
 
 // payloadStart returns the offset of an event's payload, in bytes from its head: behind its further

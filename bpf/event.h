@@ -26,6 +26,7 @@ enum event_kind {
 	EVENT_OWNER,	    /* the first call of the connection: the payload is the name of the process's executable */
 	EVENT_CGROUP,	    /* of no connection: the payload is the names of a cgroup and of those around it */
 	EVENT_ENDING,	    /* an end of a TLS connection said by an alert that it sends no more */
+	EVENT_CONNECT_FAILED, /* enum connect_failure in reason; the payload is the name of the process's executable */
 };
 
 /* The end of the connection that is observed. */
@@ -48,7 +49,8 @@ enum event_flag {
 	 * The number of further words of 8 bytes between the head and the payload, at most 3:
 	 * (flags & FLAG_WORDS) / FLAG_WORD. Each kind of event defines its own words. A reader
 	 * skips the words that it does not use. EVENT_OPEN, EVENT_EXISTING, EVENT_OWNER,
-	 * EVENT_CGROUP: the first word identifies a cgroup (owner.h).
+	 * EVENT_CGROUP, EVENT_CONNECT_FAILED: the first word identifies a cgroup (owner.h).
+	 * EVENT_OPEN: the second word is how long it took to connect, in ns.
 	 */
 	FLAG_WORD = 32,
 	FLAG_WORDS = 96,
@@ -80,6 +82,17 @@ enum stream {
 	STREAM_SMC,
 	STREAM_SCTP,
 	STREAM_SEQPACKET, /* of a Unix socket */
+};
+
+/* Why a socket failed to connect. */
+enum connect_failure {
+	CONNECT_OTHER,
+	CONNECT_REFUSED,     /* the answer to the SYN was a reset */
+	CONNECT_TIMED_OUT,   /* the kernel gave up waiting for an answer */
+	CONNECT_UNREACHABLE, /* by an ICMP message, or because nobody has the address */
+	CONNECT_RESET,	     /* reset after the SYN of the other end */
+	CONNECT_GIVEN_UP,    /* the process closed the socket before an answer */
+	CONNECT_NO_PORT,     /* this host has no local port left */
 };
 
 /* The counters of lost events: indices of the map "lost". */
@@ -136,14 +149,14 @@ struct event {
 	__u8 kind;
 	__u8 role;
 	union {
-		__u8 reason; /* enum gap_reason, or enum stream for EVENT_OTHER_STREAM */
+		__u8 reason; /* enum gap_reason, enum stream for EVENT_OTHER_STREAM, enum connect_failure */
 		__u8 unread; /* EVENT_CLOSED: bytes received but not read, 255 for 255 or more */
 	};
 	__u8 flags; /* enum event_flag */
 };
 
 /*
- * The payload of EVENT_OWNER and EVENT_CGROUP: names that end with a zero byte, cut off where they
+ * The payload of EVENT_OWNER, EVENT_CONNECT_FAILED and EVENT_CGROUP: names that end with a zero byte, cut off where they
  * are longer. The cgroup comes first; the last names are empty if it has fewer parents.
  */
 enum owner_size { OWNER_NAME = 64, CGROUP_NAME = 128, CGROUP_LEVELS = 10 };

@@ -5,6 +5,7 @@
  * share. A tap is a set of these programs (tap.go).
  */
 #include "ciphertext.h"
+#include "connect.h"
 #include "unix.h"
 
 #define __VMLINUX_H__ /* bpf_tracing.h: the registers have their kernel names */
@@ -18,6 +19,7 @@ const enum event_role *unused_role __attribute__((unused));
 const enum event_flag *unused_flag __attribute__((unused));
 const enum gap_reason *unused_reason __attribute__((unused));
 const enum stream *unused_stream __attribute__((unused));
+const enum connect_failure *unused_failure __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum consumer *unused_consumer __attribute__((unused));
 const enum percpu_ring_slack *unused_percpu_ring_slack __attribute__((unused));
@@ -262,15 +264,19 @@ int BPF_PROG(connection_state, struct sock *sk, int from, int to)
 	if (closed_for_sending(sk, from, to))
 		end_plaintext(sk);
 	write_seq = TCP_FIELD(sk, write_seq);
-	if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
-		submit_state(sk, role, EVENT_OPEN, first_offset(sk), TCP_FIELD(sk, copied_seq), 0, true);
+	if (to == TCP_SYN_SENT)
+		connect_started(sk);
+	else if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
+		connected(sk, role);
 	else if (to == TCP_ESTABLISHED)
 		submit_state(sk, role, EVENT_OPEN, write_seq, TCP_FIELD(sk, copied_seq),
 			     from == TCP_SYN_RECV ? FLAG_ACCEPTED : 0, true);
 	else if (from == TCP_ESTABLISHED && to == TCP_FIN_WAIT1)
 		submit_state(sk, role, EVENT_HALF_CLOSED, write_seq, TCP_FIELD(sk, copied_seq), closed_here(sk, true),
 			     true);
-	else if (to == TCP_CLOSE && (from == TCP_SYN_SENT || from == TCP_LISTEN))
+	else if (to == TCP_CLOSE && from == TCP_LISTEN)
+		return 0;
+	else if (to == TCP_CLOSE && (from == TCP_SYN_SENT || from == TCP_SYN_RECV) && connect_ended(sk, role, from))
 		return 0;
 	else if (to == TCP_CLOSE && aborted_here(sk, from))
 		submit_tcp_closed(sk, role);

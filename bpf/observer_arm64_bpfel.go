@@ -20,6 +20,24 @@ type observerCgroupEvent struct {
 	Names  [10][128]int8
 }
 
+type observerConnectFailure uint32
+
+const (
+	observerConnectFailureCONNECT_OTHER       observerConnectFailure = 0
+	observerConnectFailureCONNECT_REFUSED     observerConnectFailure = 1
+	observerConnectFailureCONNECT_TIMED_OUT   observerConnectFailure = 2
+	observerConnectFailureCONNECT_UNREACHABLE observerConnectFailure = 3
+	observerConnectFailureCONNECT_RESET       observerConnectFailure = 4
+	observerConnectFailureCONNECT_GIVEN_UP    observerConnectFailure = 5
+	observerConnectFailureCONNECT_NO_PORT     observerConnectFailure = 6
+)
+
+type observerConnecting struct {
+	_          structs.HostLayout
+	Since      uint64
+	Executable [64]int8
+}
+
 type observerConsumer uint32
 
 const (
@@ -63,21 +81,22 @@ const (
 type observerEventKind uint32
 
 const (
-	observerEventKindEVENT_SENT         observerEventKind = 1
-	observerEventKindEVENT_RECEIVED     observerEventKind = 2
-	observerEventKindEVENT_SENT_GAP     observerEventKind = 3
-	observerEventKindEVENT_RECEIVED_GAP observerEventKind = 4
-	observerEventKindEVENT_OPEN         observerEventKind = 5
-	observerEventKindEVENT_EXISTING     observerEventKind = 6
-	observerEventKindEVENT_HALF_CLOSED  observerEventKind = 7
-	observerEventKindEVENT_PEER_CLOSED  observerEventKind = 8
-	observerEventKindEVENT_CLOSED       observerEventKind = 9
-	observerEventKindEVENT_OPENING      observerEventKind = 10
-	observerEventKindEVENT_OTHER_STREAM observerEventKind = 11
-	observerEventKindEVENT_TLS_USER     observerEventKind = 12
-	observerEventKindEVENT_OWNER        observerEventKind = 13
-	observerEventKindEVENT_CGROUP       observerEventKind = 14
-	observerEventKindEVENT_ENDING       observerEventKind = 15
+	observerEventKindEVENT_SENT           observerEventKind = 1
+	observerEventKindEVENT_RECEIVED       observerEventKind = 2
+	observerEventKindEVENT_SENT_GAP       observerEventKind = 3
+	observerEventKindEVENT_RECEIVED_GAP   observerEventKind = 4
+	observerEventKindEVENT_OPEN           observerEventKind = 5
+	observerEventKindEVENT_EXISTING       observerEventKind = 6
+	observerEventKindEVENT_HALF_CLOSED    observerEventKind = 7
+	observerEventKindEVENT_PEER_CLOSED    observerEventKind = 8
+	observerEventKindEVENT_CLOSED         observerEventKind = 9
+	observerEventKindEVENT_OPENING        observerEventKind = 10
+	observerEventKindEVENT_OTHER_STREAM   observerEventKind = 11
+	observerEventKindEVENT_TLS_USER       observerEventKind = 12
+	observerEventKindEVENT_OWNER          observerEventKind = 13
+	observerEventKindEVENT_CGROUP         observerEventKind = 14
+	observerEventKindEVENT_ENDING         observerEventKind = 15
+	observerEventKindEVENT_CONNECT_FAILED observerEventKind = 16
 )
 
 type observerEventRole uint32
@@ -431,6 +450,7 @@ const (
 	observerMapCallsByThread           = "calls_by_thread"
 	observerMapCgroupsTold             = "cgroups_told"
 	observerMapChanges                 = "changes"
+	observerMapConnects                = "connects"
 	observerMapElisions                = "elisions"
 	observerMapEvents                  = "events"
 	observerMapGenerations             = "generations"
@@ -537,6 +557,7 @@ const (
 	observerVarUnixVersion             = "unix_version"
 	observerVarUnusedCgroupEvent       = "unused_cgroup_event"
 	observerVarUnusedConsumer          = "unused_consumer"
+	observerVarUnusedFailure           = "unused_failure"
 	observerVarUnusedFlag              = "unused_flag"
 	observerVarUnusedKind              = "unused_kind"
 	observerVarUnusedLoss              = "unused_loss"
@@ -664,6 +685,7 @@ type observerMapSpecs struct {
 	CallsByThread *ebpf.MapSpec `ebpf:"calls_by_thread"`
 	CgroupsTold   *ebpf.MapSpec `ebpf:"cgroups_told"`
 	Changes       *ebpf.MapSpec `ebpf:"changes"`
+	Connects      *ebpf.MapSpec `ebpf:"connects"`
 	Elisions      *ebpf.MapSpec `ebpf:"elisions"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	Generations   *ebpf.MapSpec `ebpf:"generations"`
@@ -715,6 +737,7 @@ type observerVariableSpecs struct {
 	UnixVersion           *ebpf.VariableSpec `ebpf:"unix_version"`
 	UnusedCgroupEvent     *ebpf.VariableSpec `ebpf:"unused_cgroup_event"`
 	UnusedConsumer        *ebpf.VariableSpec `ebpf:"unused_consumer"`
+	UnusedFailure         *ebpf.VariableSpec `ebpf:"unused_failure"`
 	UnusedFlag            *ebpf.VariableSpec `ebpf:"unused_flag"`
 	UnusedKind            *ebpf.VariableSpec `ebpf:"unused_kind"`
 	UnusedLoss            *ebpf.VariableSpec `ebpf:"unused_loss"`
@@ -753,6 +776,7 @@ type observerMaps struct {
 	CallsByThread *ebpf.Map `ebpf:"calls_by_thread"`
 	CgroupsTold   *ebpf.Map `ebpf:"cgroups_told"`
 	Changes       *ebpf.Map `ebpf:"changes"`
+	Connects      *ebpf.Map `ebpf:"connects"`
 	Elisions      *ebpf.Map `ebpf:"elisions"`
 	Events        *ebpf.Map `ebpf:"events"`
 	Generations   *ebpf.Map `ebpf:"generations"`
@@ -784,6 +808,7 @@ func (m *observerMaps) Close() error {
 		m.CallsByThread,
 		m.CgroupsTold,
 		m.Changes,
+		m.Connects,
 		m.Elisions,
 		m.Events,
 		m.Generations,
@@ -836,6 +861,7 @@ type observerVariables struct {
 	UnixVersion           *ebpf.Variable `ebpf:"unix_version"`
 	UnusedCgroupEvent     *ebpf.Variable `ebpf:"unused_cgroup_event"`
 	UnusedConsumer        *ebpf.Variable `ebpf:"unused_consumer"`
+	UnusedFailure         *ebpf.Variable `ebpf:"unused_failure"`
 	UnusedFlag            *ebpf.Variable `ebpf:"unused_flag"`
 	UnusedKind            *ebpf.Variable `ebpf:"unused_kind"`
 	UnusedLoss            *ebpf.Variable `ebpf:"unused_loss"`

@@ -191,10 +191,11 @@ __noinline __u64 executable_name(void)
 	return (__u64)BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name);
 }
 
-/* An event of a state, which the identity of a cgroup may follow. */
+/* An event of a state, which the identity of a cgroup and the time to connect may follow. */
 struct state_event {
 	struct event event;
 	__u64 cgroup;
+	__u64 took;
 };
 
 /* Submits that a connection opens or exists. */
@@ -206,7 +207,7 @@ static __always_inline void submit_begun(struct state_event *e, struct sock *sk)
 	}
 	e->cgroup = told_cgroup(address_of(sk), false);
 	e->event.flags |= FLAG_WORD;
-	submit(e, sizeof(*e));
+	submit(e, __builtin_offsetof(struct state_event, took));
 }
 
 /* Submits the owner of a connection, in the first call on it. */

@@ -58,20 +58,21 @@ type Kind uint8
 // The kinds of events. Data and Gap concern one direction, the others the connection; Tick and
 // Listed concern none.
 const (
-	Data        Kind = iota + 1 // Data holds payload that begins at Seq
-	Gap                         // Len bytes from Seq on passed, and were not captured for Reason
-	Open                        // the connection was established just now; both streams begin at Seq and ReplySeq
-	Existing                    // the connection was established before the source looked; the next bytes are at Seq and ReplySeq, unless Unplaced
-	HalfClosed                  // the observed end sent its FIN; it may still read unless Left is set
-	PeerClosed                  // the other end closed or reset; its stream ends at Seq (role server) or ReplySeq (role client)
-	Closed                      // the socket is gone; nothing follows
-	Vanished                    // the connection is no more, and its end was not seen; nothing follows
-	Tick                        // time has passed; Time is set and nothing else
-	Opening                     // not established yet, but its streams have begun (TCP Fast Open): at Seq, and for a server at ReplySeq
-	OtherStream                 // nothing of it can be read, because of its Stream; reported repeatedly
-	Owned                       // the first call on the connection shows its whole Owner
-	Ending                      // an end of a TLS connection has said that it sends no more: the other one, or with Left this one
-	Listed                      // all connections that existed at Time have been reported; one without an event since is gone
+	Data          Kind = iota + 1 // Data holds payload that begins at Seq
+	Gap                           // Len bytes from Seq on passed, and were not captured for Reason
+	Open                          // the connection was established just now; both streams begin at Seq and ReplySeq
+	Existing                      // the connection was established before the source looked; the next bytes are at Seq and ReplySeq, unless Unplaced
+	HalfClosed                    // the observed end sent its FIN; it may still read unless Left is set
+	PeerClosed                    // the other end closed or reset; its stream ends at Seq (role server) or ReplySeq (role client)
+	Closed                        // the socket is gone; nothing follows
+	Vanished                      // the connection is no more, and its end was not seen; nothing follows
+	Tick                          // time has passed; Time is set and nothing else
+	Opening                       // not established yet, but its streams have begun (TCP Fast Open): at Seq, and for a server at ReplySeq
+	OtherStream                   // nothing of it can be read, because of its Stream; reported repeatedly
+	Owned                         // the first call on the connection shows its whole Owner
+	Ending                        // an end of a TLS connection has said that it sends no more: the other one, or with Left this one
+	ConnectFailed                 // the observed end tried to connect and failed, for the reason in Failure; no other event has its Conn
+	Listed                        // all connections that existed at Time have been reported; one without an event since is gone
 )
 
 // Stream is the kind of a socket that a source cannot read.
@@ -141,6 +142,21 @@ const (
 	Repeated                      // bytes of a socket at offsets that had passed; not in events: the tracker finds them
 )
 
+// Failure is why an end failed to connect.
+type Failure uint8
+
+// The failures of ConnectFailed events.
+const (
+	OtherFailure Failure = iota
+	Refused              // the answer to the SYN was a reset
+	TimedOut             // the kernel gave up waiting for an answer
+	Unreachable          // by an ICMP message, or because nobody has the address
+	ConnectReset         // reset after the SYN of the other end: both had connected to each other
+	GivenUp              // the program closed the socket before there was an answer
+	NoPort               // this host has no local port left
+	Failures             // how many there are
+)
+
 // Plaintext says whether the bytes of an event are the plaintext of a TLS connection.
 type Plaintext uint8
 
@@ -183,9 +199,13 @@ type Event struct {
 	Endpoints Endpoints
 	// Data is the payload. Owned by the source, valid until the next Read.
 	Data []byte
-	// Owner of Open, Existing and Owned is who has the connection, as far as it is known; nil where
-	// the source does not look for it.
+	// Owner of Open, Existing, Owned and ConnectFailed is who has the connection, as far as it is
+	// known; nil where the source does not look for it.
 	Owner *Owner
+	// Took of Open is how long it took the observed end to connect, in nanoseconds from its SYN to
+	// the answer; 0 where that is not known, and at an end that accepted.
+	Took    int64
+	Failure Failure // of ConnectFailed
 }
 
 // Owner is who has a connection at the observed end. It does not change.

@@ -151,7 +151,7 @@ func (s *Sets) label(name identity.ID, of *subject, count bool) identity.ID {
 	defer s.mu.Unlock()
 	if id, found := s.registry.Find(values...); found {
 		known := s.sets[id]
-		known.partial, known.waits = known.partial && partial, known.waits || waits
+		known.partial, known.waits, known.idle = known.partial && partial, known.waits || waits, 0
 		return id
 	}
 	if len(s.sets) >= s.options.Max {

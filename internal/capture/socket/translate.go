@@ -19,6 +19,7 @@ var kinds = [...]event.Kind{
 	bpf.OtherStream: event.OtherStream,
 	bpf.Owner:       event.Owned,
 	bpf.Ending:      event.Ending,
+	bpf.Failed:      event.ConnectFailed,
 }
 
 var reasons = [...]event.Reason{
@@ -37,6 +38,16 @@ var streams = [...]event.Stream{
 	bpf.StreamSMC:       event.SMC,
 	bpf.StreamSCTP:      event.SCTP,
 	bpf.StreamSeqpacket: event.Seqpacket,
+}
+
+var failures = [...]event.Failure{
+	bpf.ConnectOther:       event.OtherFailure,
+	bpf.ConnectRefused:     event.Refused,
+	bpf.ConnectTimedOut:    event.TimedOut,
+	bpf.ConnectUnreachable: event.Unreachable,
+	bpf.ConnectReset:       event.ConnectReset,
+	bpf.ConnectGivenUp:     event.GivenUp,
+	bpf.ConnectNoPort:      event.NoPort,
 }
 
 var plaintexts = [...]event.Plaintext{
@@ -81,6 +92,13 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 		l.owners.fill(e, head, payload)
 		if e.Kind == event.OtherStream && int(head.Reason) < len(streams) {
 			e.Stream = streams[head.Reason]
+		}
+		e.Took, e.Failure = 0, event.OtherFailure
+		switch {
+		case e.Kind == event.Open:
+			e.Took = int64(head.Took())
+		case e.Kind == event.ConnectFailed && int(head.Reason) < len(failures):
+			e.Failure, e.Data = failures[head.Reason], nil
 		}
 		e.Seq, e.ReplySeq, e.Awaited = head.Seq, head.Len, head.Flags&bpf.Awaited != 0
 		e.Reach = l.reachOf(head)
@@ -136,6 +154,9 @@ func cutOf(flags uint8) event.Cut {
 // the number of an observed port.
 func (l *Live) ignore(head *bpf.Event) bool {
 	if len(l.foreign) == 0 && head.Kind != bpf.Opened { // nearly always
+		return false
+	}
+	if head.Kind == bpf.Failed { // this end connected, to the observed port
 		return false
 	}
 	if head.LocalPort|head.RemotePort == 0 { // a Unix socket
