@@ -10,6 +10,7 @@ type closing struct {
 	since     int64          // when the first end closed, or announced that it would
 	reason    session.Reason // why it ends; NoReason while neither end has closed
 	announced session.Reason // by whom: it has said that it sends no more, and has sent no more; NoReason for none
+	by        Closer         // who began to close it; Nobody while neither end has
 	cut       bool           // it was reset by the other end, or broken
 	ends      bool           // the server has closed its stream, at replyEnd,
 	read      bool           // and it was read up to there
@@ -26,6 +27,7 @@ func (c *conn) halfClose(e *event.Event) {
 	c.gone = true
 	c.reach = min(c.reach, e.Reach) // a connection that was added for its payload may turn out to be in reach
 	c.tracker.endings.begin(c)
+	c.countClosed(e)
 	byServer := (e.Kind == event.PeerClosed) == (c.role == event.Client)
 	if byServer && !c.closing.ends {
 		c.closing.ends, c.closing.replyEnd = true, e.ReplySeq
@@ -135,6 +137,7 @@ func (c *conn) close(e *event.Event) {
 	ending := c.ending(e.Time, unread)
 	ending.Hidden = hidden
 	c.session.Close(ending)
+	c.countGone()
 	c.tracker.remove(c)
 }
 

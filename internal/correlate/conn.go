@@ -24,6 +24,8 @@ type conn struct {
 	seen      bool            // its beginning was seen, or anything of its streams
 	opening   bool            // its streams have begun before it was established (TCP Fast Open)
 	gone      bool            // it is established no more
+	uncounted bool            // it was opened, which has not been counted yet
+	unread    bool            // the source could not read anything of it, from its beginning on: it does not count
 	unwanted  uint64          // bytes of requests since the session's requests are closed
 }
 
@@ -57,6 +59,7 @@ func (c *conn) event(e *event.Event) {
 		c.open(e)
 	case event.Owned:
 		c.belong(e)
+		c.countOpened()
 		return
 	case event.Existing:
 		if !c.belong(e) {
@@ -67,6 +70,7 @@ func (c *conn) event(e *event.Event) {
 	case event.Opening:
 		c.openEarly(e)
 	case event.OtherStream:
+		c.unread = c.unread || !c.seen
 		c.session.Dismiss(e.Stream)
 		c.settle()
 		c.sift(e)
@@ -83,6 +87,9 @@ func (c *conn) event(e *event.Event) {
 		return
 	}
 	c.seen = true
+	if c.uncounted && !c.tracker.options.Sockets && e.Kind != event.Open {
+		c.countOpened()
+	}
 	if c.closing.ends {
 		c.checkEnd()
 	}
@@ -108,6 +115,7 @@ func (c *conn) openEarly(e *event.Event) {
 
 // open begins a connection that is seen from its first byte.
 func (c *conn) open(e *event.Event) {
+	c.begin(e)
 	if c.opening {
 		c.opening = false
 		if b := &c.buffers[event.Reply]; !b.Started() {

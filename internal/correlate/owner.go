@@ -4,7 +4,7 @@ import "github.com/redis-observer/redis-observer/internal/event"
 
 // tellsOwner reports whether events of a kind have an owner.
 func tellsOwner(kind event.Kind) bool {
-	return kind == event.Open || kind == event.Existing || kind == event.Owned
+	return kind == event.Open || kind == event.Existing || kind == event.Owned || kind == event.ConnectFailed
 }
 
 // belong notes the owner that an event shows. A complete one is never replaced by another, which

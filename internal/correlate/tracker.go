@@ -32,6 +32,8 @@ type Options struct {
 	// the pointers. Not used if SlowFrom is 0.
 	Slow     func(x *session.Slow, role event.Role, e *event.Endpoints, owner *event.Owner)
 	SlowFrom time.Duration
+	// Life takes each step in the life of a connection. Nil: nobody does.
+	Life func(Life)
 	// Sockets: the events are those of sockets, which deliver no byte twice. Bytes at an offset
 	// that has passed, and was not given up as missing, count as a gap (event.Repeated) and desync
 	// the connection. Packets are sent again.
@@ -92,6 +94,7 @@ type Tracker struct {
 	pools   pools
 	endings endings
 	suspect suspicion
+	took    map[*conn]int64 // how long it took to connect, of those that are uncounted
 	stats   counters
 	shared  session.Shared // what the sessions have in common; its Now is the tracker's clock
 	errands [errands]*errand
@@ -165,6 +168,7 @@ func New(options Options) *Tracker {
 		groups:  make(map[address]*group),
 		waiting: heap[conn]{place: func(c *conn) *int32 { return &c.share.waitRank }},
 		ignored: make(map[uint64]origin),
+		took:    make(map[*conn]int64),
 		endings: endings{period: 1},
 		wake:    math.MaxInt64,
 		slots:   newSlots(options.MaxOutstandingTotal),
@@ -209,6 +213,9 @@ func (t *Tracker) Track(e *event.Event) []session.Exchange {
 	case event.Listed:
 		t.sweep(e.Time)
 		t.pools.publish()
+		return out.List
+	case event.ConnectFailed:
+		t.connectFailed(e)
 		return out.List
 	}
 	if c := t.find(e); c != nil {
@@ -324,6 +331,10 @@ func (t *Tracker) staysIgnored(e *event.Event, o origin) bool {
 func (t *Tracker) remove(c *conn) {
 	c.session.CountUnasked()
 	c.session.Release()
+	if t.options.Sockets {
+		c.countOpened()
+	}
+	c.forgetOpened()
 	c.clearHeld()
 	c.gone = true
 	t.endings.end(c)
