@@ -36,7 +36,7 @@ type conversations struct {
 	recent  [recents]*conversation            // a cache of the table, by the client's port
 	opening map[event.Endpoints]opening
 	early   map[event.Endpoints]early
-	syns    map[event.Endpoints]uint32  // the client's first offset, where the answer has not been read
+	syns    map[event.Endpoints]syn     // where the handshake is not complete
 	answers map[opening]event.Endpoints // to SYNs that were not seen under the same address
 	ending  []*conversation             // ended ones that are still in the table, the first to be removed first
 	ids     uint64
@@ -47,6 +47,7 @@ type conversations struct {
 	untimed bool  // the packet has no time
 	since   int64 // when the first packet was captured
 	steps   int   // times that the clock was set back
+	refused [maxRefused]refusal
 
 	waiting      []*conversation // those of which segments wait, or did, by when the first does no longer
 	waitingBytes int             // of all of them
@@ -90,6 +91,14 @@ func (s *portSets) has(port uint16) bool {
 
 // opening is a handshake whose SYN-ACK was seen: the first offset of each stream.
 type opening struct{ offsets [2]uint32 }
+
+// syn is a SYN that a client sent.
+type syn struct {
+	offset   uint32 // the first of the client
+	time     int64
+	untimed  bool  // the capture has no time for it
+	answered int64 // when the answer was seen, 0 before
+}
 
 // early is the payload of a client's SYN (TCP Fast Open). The SYN-ACK shows how much of it the
 // server accepted.
@@ -147,7 +156,7 @@ func newConversations(client, server []uint16, resolve func(event.Role, *event.E
 		opening: make(map[event.Endpoints]opening),
 		early:   make(map[event.Endpoints]early),
 		started: make(map[opening]*conversation),
-		syns:    make(map[event.Endpoints]uint32),
+		syns:    make(map[event.Endpoints]syn),
 		answers: make(map[opening]event.Endpoints),
 		seed:    maphash.MakeSeed(),
 		lost:    lost,
@@ -176,6 +185,9 @@ func (t *conversations) segment(s *frame.Segment, now int64) bool {
 func (t *conversations) observe(s *frame.Segment, direction event.Direction, now int64) {
 	if s.Flags&frame.SYN != 0 {
 		t.handshake(keyOf(s, direction), direction, s, now)
+		return
+	}
+	if s.Flags&frame.RST != 0 && direction == event.Reply && t.refuse(keyOf(s, direction), s, now) {
 		return
 	}
 	c := t.find(direction, s, now)
@@ -370,7 +382,7 @@ func (t *conversations) lookUp(d event.Direction, s *frame.Segment, now int64) *
 		if replies, found := t.answers[o]; found && replies != key {
 			return t.openHalves(key, replies, o, now)
 		}
-		if s.Seq == first && (c == nil || c.root().removeAt != 0) {
+		if s.Seq == first.offset && (c == nil || c.root().removeAt != 0) {
 			return t.open(c, key, o, now) // the answer to the SYN comes later, or never
 		}
 	}

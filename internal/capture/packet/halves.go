@@ -26,7 +26,7 @@ type half struct {
 
 // noteAnswer notes the answer to a SYN that was not seen under the same address.
 func (t *conversations) noteAnswer(key *event.Endpoints, o opening) {
-	if first, found := t.syns[*key]; found && first == o.offsets[event.Request] {
+	if first, found := t.syns[*key]; found && first.offset == o.offsets[event.Request] {
 		return
 	}
 	if len(t.answers) >= maxOpenings {

@@ -18,7 +18,7 @@ func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *fra
 			t.keep(key, early{seq: s.Seq + 1, data: slices.Clone(s.Payload), time: now})
 		}
 		if d == event.Request {
-			t.noteSYN(key, s.Seq+1)
+			t.noteSYN(key, s.Seq+1, now)
 		}
 		return
 	}
@@ -42,18 +42,24 @@ func (t *conversations) handshake(key event.Endpoints, d event.Direction, s *fra
 	}
 	t.opening[key] = o
 	t.noteAnswer(&key, o)
+	if first, found := t.syns[key]; found && first.offset == o.offsets[event.Request] && first.answered == 0 {
+		first.answered = now
+		t.syns[key] = first
+	}
 	if c != nil {
 		c.reopening = true
 	}
 }
 
-// noteSYN stores the first offset of a client. If the answer to its SYN is read later than what the
+// noteSYN stores the first offset of a client, and when it sent it first. If the answer to its SYN is read later than what the
 // client sends next, or never, the acknowledgement number of that is the server's first offset.
-func (t *conversations) noteSYN(key event.Endpoints, first uint32) {
+func (t *conversations) noteSYN(key event.Endpoints, first uint32, now int64) {
 	if len(t.syns) >= maxOpenings {
-		clear(t.syns) // of no consequence where packets are in order
+		clear(t.syns) // where packets are in order, only how long it took to connect is lost, or that it failed
 	}
-	t.syns[key] = first
+	if earlier, found := t.syns[key]; !found || earlier.offset != first {
+		t.syns[key] = syn{offset: first, time: now, untimed: t.untimed}
+	}
 	if c := t.table[key]; c != nil && (c.twin != nil || c.removeAt != 0) {
 		c.reopening = true
 	}
@@ -80,6 +86,7 @@ func (t *conversations) open(earlier *conversation, key event.Endpoints, o openi
 	for d := range c.streams {
 		c.streams[d] = stream{end: o.offsets[d], known: true}
 	}
+	took := t.took(c, o)
 	delete(t.syns, key)
 	delete(t.answers, o)
 	e := t.early[key]
@@ -87,11 +94,11 @@ func (t *conversations) open(earlier *conversation, key event.Endpoints, o openi
 	// The server accepted all of it, or its first bytes, or none; the client sends the rest again.
 	taken := o.offsets[event.Request] - e.seq
 	if taken == 0 || taken > uint32(len(e.data)) {
-		t.life(c, event.Open, now)
+		t.life(c, event.Open, now).Took = took
 		return c
 	}
 	c.streams[event.Request].end = e.seq
-	t.life(c, event.Open, now)
+	t.life(c, event.Open, now).Took = took
 	t.payload(c, &c.streams[event.Request], event.Request, &frame.Segment{Seq: e.seq, Payload: e.data[:taken]}, e.time)
 	return c
 }
