@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/redis-observer/redis-observer/internal/correlate"
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
@@ -67,6 +68,14 @@ func relist(source event.Source) {
 	if lister, ok := source.(interface{ Relist() }); ok {
 		lister.Relist()
 	}
+}
+
+// live records a step in the life of a connection.
+func (s *stages) live(l correlate.Life) {
+	if s.untimed {
+		l.Took = 0
+	}
+	s.recorder.Live(l)
 }
 
 func (s *stages) record(exchanges []session.Exchange) {

@@ -135,7 +135,7 @@ func rulesOf(c *config.Config) *naming.Rules {
 // follow creates the tracker, for sockets or packets, and registers it and sources with the
 // metrics. A tracker for packets waits longer, because lost packets are retransmitted.
 func (s *stages) follow(packets bool, sources metrics.Sources) {
-	options := correlate.Options{Commands: s.commands, Resolve: s.names.Resolve, Spill: s.record}
+	options := correlate.Options{Commands: s.commands, Resolve: s.names.Resolve, Spill: s.record, Life: s.live}
 	if s.sets != nil {
 		options.Label = s.sets.Label
 		sources.Labels = func() metrics.LabelStats { return metrics.LabelStats(s.sets.Stats()) }

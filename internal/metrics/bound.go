@@ -23,11 +23,13 @@ func NewBound(names, commands, buckets int) Bound {
 		histogram = 3                   // the +Inf bucket, sum and count
 		bytes     = 2                   // redis_command_request_bytes_total, redis_command_response_bytes_total
 		nils      = 2                   // redis_command_nil_replies_total, redis_command_nil_elements_total
+		lives     = 4                   // redis_connections_opened_total, redis_connections_closed_total by three ends
 		spare     = 2                   // redis_observer_unassigned_bytes_total by two directions
 		pool      = 2                   // redis_pool_connections by two states
 	)
 	b := Bound{Names: names, Commands: commands, PerPair: counters + prefixes + bytes + nils + histogram + buckets}
-	b.Total = b.Names * (b.Commands*b.PerPair + pool + spare)
+	connects := len(connectFailures) + histogram + buckets // redis_connect_failures_total, redis_connect_duration_seconds
+	b.Total = b.Names * (b.Commands*b.PerPair + pool + spare + lives + connects)
 	return b
 }
 

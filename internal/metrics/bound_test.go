@@ -23,6 +23,9 @@ func TestBound(t *testing.T) {
 			}
 		}
 	}
+	for name := range testNames {
+		r.Live(correlate.Life{Identity: identity.ID(name), Step: correlate.Opened, Took: 1})
+	}
 	r.Watch(Sources{Pools: func() []correlate.Pool { return []correlate.Pool{{Identity: 0, InUse: 1}, {Identity: 1, InUse: 1}} }})
 	families, err := r.Gather()
 	require.NoError(t, err)
@@ -31,9 +34,9 @@ func TestBound(t *testing.T) {
 		switch family.GetName() {
 		case "redis_commands_total", "redis_command_errors_total", "redis_command_error_replies_total", "redis_pool_connections",
 			"redis_command_request_bytes_total", "redis_command_response_bytes_total", "redis_command_nil_replies_total", "redis_command_nil_elements_total",
-			"redis_observer_unassigned_bytes_total":
+			"redis_observer_unassigned_bytes_total", "redis_connections_opened_total", "redis_connections_closed_total", "redis_connect_failures_total":
 			series += len(family.GetMetric())
-		case "redis_command_duration_seconds":
+		case "redis_command_duration_seconds", "redis_connect_duration_seconds":
 			for _, metric := range family.GetMetric() {
 				series += len(metric.GetHistogram().GetBucket()) + 3
 			}

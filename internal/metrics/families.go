@@ -13,7 +13,11 @@ type families struct {
 	unanswered   *prometheus.CounterVec
 	silent       *prometheus.CounterVec
 	unpaired     *prometheus.CounterVec
+	opened       *prometheus.CounterVec
+	closed       *prometheus.CounterVec
+	failed       *prometheus.CounterVec
 	durations    durations
+	connects     durations
 	sums         *sums
 
 	counters []*prometheus.CounterVec // all such above
@@ -22,7 +26,7 @@ type families struct {
 // newFamilies returns the families of a Recorder. A further counter is a field and a row here.
 func newFamilies(options Options) *families {
 	labels := options.Identities.Labels()
-	f := &families{durations: newDurations(options), sums: newSums(labels)}
+	f := &families{durations: newDurations(options), connects: newConnects(options), sums: newSums(labels)}
 	for _, row := range []struct {
 		vec        **prometheus.CounterVec
 		name, help string
@@ -35,6 +39,9 @@ func newFamilies(options Options) *families {
 		{&f.unanswered, "redis_observer_unanswered_commands_total", "Commands without a reply when their connection ended, by who ended it. They count as errors, except client_closed, which counts as success without a duration.", []string{"reason"}},
 		{&f.silent, "redis_observer_silent_commands_total", "Commands without a reply by design, such as after CLIENT REPLY OFF. They count as success without a duration.", nil},
 		{&f.unpaired, "redis_observer_unpaired_commands_total", "Commands or replies that could not be paired, by reason. They are not counted as commands.", []string{"reason"}},
+		{&f.opened, "redis_connections_opened_total", "Connections that were opened, or accepted, since the observer began.", nil},
+		{&f.closed, "redis_connections_closed_total", "Connections that were closed, by whose FIN or reset came first; by the network if the other end was silent for too long.", []string{"by"}},
+		{&f.failed, "redis_connect_failures_total", "Attempts to connect that failed, by reason.", []string{"reason"}},
 	} {
 		*row.vec = prometheus.NewCounterVec(prometheus.CounterOpts{Name: row.name, Help: row.help}, with(labels, row.labels...))
 		f.counters = append(f.counters, *row.vec)
@@ -52,9 +59,19 @@ func newDurations(options Options) durations {
 	return newClassic(name, help, labels, options.Buckets)
 }
 
+// newConnects returns the durations of connects, which are by identity only.
+func newConnects(options Options) durations {
+	const name = "redis_connect_duration_seconds"
+	const help = "Time that it took to connect, from the SYN to the answer of the other end."
+	if options.NativeHistograms {
+		return newNative(name, help, options.Identities.Labels(), options.Buckets, false)
+	}
+	return newClassic(name, help, options.Identities.Labels(), options.Buckets)
+}
+
 // register registers all families.
 func (f *families) register(registry *prometheus.Registry) {
-	registry.MustRegister(f.durations, f.sums)
+	registry.MustRegister(f.durations, f.connects, f.sums)
 	for _, vec := range f.counters {
 		registry.MustRegister(vec)
 	}
@@ -70,5 +87,6 @@ func (f *families) end(s *identitySeries) {
 		vec.DeletePartialMatch(of)
 	}
 	f.durations.end(s, of)
+	f.connects.end(s, of)
 	f.sums.end(s)
 }

@@ -15,8 +15,8 @@ type observer interface {
 	observe(duration int64, n uint32)
 }
 
-// durations returns observers by identity, command label and failure, "" for none. Equal ones share
-// an observer. Collect, for /metrics, sums over the failures.
+// durations returns observers by identity, command label and failure, each "" for none. Equal ones
+// share an observer. Collect, for /metrics, sums over the failures.
 type durations interface {
 	prometheus.Collector
 	of(s *identitySeries, command, failure string) observer
@@ -64,7 +64,7 @@ func (c *classic) of(s *identitySeries, command, failure string) observer {
 	}
 	if c.children[key][failure] == nil {
 		c.children[key][failure] = &histogram{
-			values: with(s.values, command), created: time.Now(), bounds: c.bounds, counts: make([]atomic.Uint64, len(c.bounds)+1),
+			values: s.and(command), created: time.Now(), bounds: c.bounds, counts: make([]atomic.Uint64, len(c.bounds)+1),
 		}
 	}
 	return c.children[key][failure]

@@ -41,7 +41,7 @@ type native struct {
 var _ durations = native{}
 
 func (n native) of(s *identitySeries, command, _ string) observer {
-	return nativeChild{n.WithLabelValues(with(s.values, command)...)}
+	return nativeChild{n.WithLabelValues(s.and(command)...)}
 }
 
 func (n native) end(_ *identitySeries, labels prometheus.Labels) { n.DeletePartialMatch(labels) }

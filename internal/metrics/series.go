@@ -23,6 +23,8 @@ type identitySeries struct {
 	prefixes   reasonSeries
 	unanswered reasonSeries
 	unpaired   reasonSeries
+	lives      atomic.Pointer[lifeSeries]
+	connects   atomic.Pointer[connectSeries]
 }
 
 func newIdentitySeries(r *Recorder, id identity.ID, values []string) *identitySeries {
@@ -55,6 +57,14 @@ func (s *identitySeries) addCommand(id command.ID) *commandSeries {
 	series := newCommandSeries(s, s.recorder.options.Commands.Label(id, s.recorder.options.Style))
 	s.commands[id].Store(series)
 	return series
+}
+
+// and returns the values of the labels of the identity and that of a command, if there is one.
+func (s *identitySeries) and(command string) []string {
+	if command == "" {
+		return s.values
+	}
+	return with(s.values, command)
 }
 
 // commandSeries are the series of one command of one identity.

@@ -28,6 +28,9 @@ const scarcePorts = "40000 40199"
 func TestTranslation(t *testing.T) {
 	if os.Getenv(builtVariable) == "" {
 		t.Parallel()
+		if _, err := exec.LookPath("nft"); err != nil {
+			skip(t, "needs nft: apt-get install nftables")
+		}
 		runElsewhere(t, "TestTranslation")
 		return
 	}
@@ -89,9 +92,6 @@ func runElsewhere(t *testing.T, name string) {
 	RequireObserver(t)
 	if err := unshareable(); err != nil {
 		skip(t, "needs CAP_SYS_ADMIN to make a network namespace: "+err.Error())
-	}
-	if _, err := exec.LookPath("nft"); err != nil {
-		skip(t, "needs nft: apt-get install nftables")
 	}
 	command := exec.Command(os.Args[0], "-test.v", "-test.run", "^"+name+"$")
 	command.Env = append(os.Environ(), builtVariable+"="+raceBinary)

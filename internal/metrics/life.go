@@ -1,0 +1,87 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redis-observer/redis-observer/internal/correlate"
+	"github.com/redis-observer/redis-observer/internal/event"
+)
+
+// closers are the values of the label by.
+var closers = [...]string{
+	correlate.ByClient:  "client",
+	correlate.ByServer:  "server",
+	correlate.ByNetwork: "network",
+}
+
+// connectFailures are the values of the label reason of failed connects.
+var connectFailures = [event.Failures]string{
+	event.OtherFailure: "other",
+	event.Refused:      "refused",
+	event.TimedOut:     "timed_out",
+	event.Unreachable:  "unreachable",
+	event.ConnectReset: "reset",
+	event.GivenUp:      "gave_up",
+	event.NoPort:       "no_port",
+}
+
+// lifeSeries are the series of the connections of one identity.
+type lifeSeries struct {
+	opened prometheus.Counter
+	closed [len(closers)]prometheus.Counter
+}
+
+// connectSeries are the series of the attempts to connect of one identity. Ends that accept have
+// none.
+type connectSeries struct {
+	failed   [event.Failures]prometheus.Counter
+	duration observer
+}
+
+// Live counts a step in the life of a connection. Concurrent calls are safe.
+func (r *Recorder) Live(l correlate.Life) {
+	who := r.find(l.Identity)
+	if who == nil {
+		who = r.add(l.Identity)
+	}
+	switch l.Step {
+	case correlate.Opened:
+		who.life().opened.Inc()
+		if l.Took > 0 {
+			who.connect().duration.observe(l.Took, 1)
+		}
+	case correlate.Closed:
+		who.life().closed[l.By].Inc()
+	case correlate.Failed:
+		who.connect().failed[l.Failure].Inc()
+	}
+}
+
+// life returns the series of connections. The first call creates all of them at 0, so that rate()
+// includes the first of each; concurrent ones create equal series.
+func (s *identitySeries) life() *lifeSeries {
+	if found := s.lives.Load(); found != nil {
+		return found
+	}
+	f := s.recorder.families
+	added := &lifeSeries{opened: f.opened.WithLabelValues(s.values...)}
+	for by := correlate.ByClient; int(by) < len(closers); by++ {
+		added.closed[by] = f.closed.WithLabelValues(with(s.values, closers[by])...)
+	}
+	s.lives.Store(added)
+	return added
+}
+
+// connect returns the series of attempts to connect, as life does those of connections.
+func (s *identitySeries) connect() *connectSeries {
+	if found := s.connects.Load(); found != nil {
+		return found
+	}
+	f := s.recorder.families
+	added := &connectSeries{duration: f.connects.of(s, "", "")}
+	for failure, reason := range connectFailures {
+		added.failed[failure] = f.failed.WithLabelValues(with(s.values, reason)...)
+	}
+	s.connects.Store(added)
+	return added
+}
