@@ -17,6 +17,9 @@ const (
 	stablePort   = 24201
 	victimPort   = 24202
 	killedPort   = 24203
+
+	encryptedPort = 24204
+	plainPort     = 24205 // of the same server
 )
 
 func main() {
@@ -40,11 +43,19 @@ func run(program string, duration time.Duration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, killed.Stop()) }()
+	encrypted, err := startEncrypted()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, encrypted.stop()) }()
 	observer, err := startObserver(program)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, observer.Stop()) }()
+	if err := encrypted.attach(observer); err != nil {
+		return fmt.Errorf("%w\nlog:\n%s", err, observer.Log())
+	}
 
 	fmt.Printf("soak: %s of load\n", duration)
 	ctx, cancel := context.WithTimeout(context.Background(), duration)
@@ -58,11 +69,13 @@ func run(program string, duration time.Duration) (err error) {
 	}
 	load.Go(func() { keepKillingServer(ctx, victimPort, ledger) })
 	load.Go(func() { keepKillingClients(ctx, killedPort) })
+	load.Go(func() { encrypted.keepStarting(ctx) })
+	load.Go(func() { encrypted.keepBringing(ctx) })
 	load.Go(func() { keepReloading(ctx, observer) })
 	load.Go(func() { keepScrapingSlowly(ctx) })
 	samples := watch(ctx, observer)
 	load.Wait()
 	time.Sleep(2 * time.Second) // the last events are read, and the gauges published
 
-	return judge(observer, samples, ledger, stable)
+	return judge(observer, samples, ledger, stable, encrypted)
 }

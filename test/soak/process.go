@@ -22,8 +22,10 @@ endpoints:
   - {name: stable, addresses: ["*:%d"]}
   - {name: victim, addresses: ["*:%d"]}
   - {name: killed, addresses: ["*:%d"]}
+  - {name: encrypted, addresses: ["127.0.0.1:%d"]}
+  - {name: strange, addresses: ["127.0.0.2:%d"]}
   - {name: other, addresses: ["*:%d"]}
-`, stablePort, victimPort, killedPort, 24300+n%2)
+`, stablePort, victimPort, killedPort, encryptedPort, encryptedPort, 24300+n%2)
 }
 
 // keepReloading changes the file or sends SIGHUP; every third configuration is wrong.
