@@ -44,6 +44,7 @@ static __always_inline void submit_opening(struct sock *sk, __u8 role, __u64 sen
 
 	put_connection(&e, sk, role, direct);
 	e.kind = EVENT_OPENING;
+	e.flags = user_namespace_flag(sk);
 	e.time = sent - 1;
 	e.seq = seq;
 	submit(&e, sizeof(e));

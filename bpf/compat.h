@@ -95,8 +95,13 @@ struct ns_common {
 	unsigned int inum;
 };
 
+struct user_namespace {
+	int level;
+};
+
 struct net {
 	struct ns_common ns;
+	struct user_namespace *user_ns;
 };
 
 typedef struct {
@@ -185,8 +190,14 @@ struct sk_buff_head {
 	__u32 qlen;
 };
 
+struct cred {
+	struct user_namespace *user_ns;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct socket *sk_socket;
+	struct cred *sk_peer_cred;
 	__u16 sk_protocol;
 	int sk_err;
 	void *sk_user_data;
@@ -219,6 +230,7 @@ struct unix_skb_parms {
 
 struct file {
 	void *private_data;
+	struct cred *f_cred;
 	struct path f_path;
 };
 

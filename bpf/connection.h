@@ -141,6 +141,24 @@ static __always_inline bool in_own_network(struct sock *sk)
 	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) == own_network;
 }
 
+/*
+ * FLAG_USER_NAMESPACE if the network namespace of a socket belongs to a user namespace that somebody
+ * made: only the host's own has the level 0. A global function, as copy_step() is.
+ */
+__noinline __u64 namespace_flag(__u64 socket)
+{
+	struct sock *sk = (struct sock *)socket;
+
+	if (!bpf_core_field_exists(sk->__sk_common.skc_net))
+		return 0;
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, user_ns, level) ? FLAG_USER_NAMESPACE : 0;
+}
+
+static __always_inline __u8 user_namespace_flag(struct sock *sk)
+{
+	return namespace_flag(address_of(sk));
+}
+
 static __always_inline void put_mapped(__u8 *address, __be32 v4)
 {
 	__u32 *words = (__u32 *)address;

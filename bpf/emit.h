@@ -420,6 +420,8 @@ static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, 
 	struct state_event e = {};
 
 	put_state(&e.event, sk, role, kind, seq, received_seq, flags, direct);
+	if (kind == EVENT_OPEN || kind == EVENT_EXISTING || kind == EVENT_OPENING)
+		e.event.flags |= user_namespace_flag(sk);
 	if (kind == EVENT_OPEN || kind == EVENT_EXISTING)
 		submit_begun(&e, sk);
 	else

@@ -61,15 +61,16 @@ const (
 
 // Flags of events.
 const (
-	Accepted   = uint8(observerEventFlagFLAG_ACCEPTED)
-	Unplaced   = uint8(observerEventFlagFLAG_UNPLACED)
-	Awaited    = uint8(observerEventFlagFLAG_AWAITED)
-	OwnNetwork = uint8(observerEventFlagFLAG_OWN_NETWORK)
-	Left       = uint8(observerEventFlagFLAG_LEFT)
-	Reset      = uint8(observerEventFlagFLAG_RESET)
-	Broken     = uint8(observerEventFlagFLAG_BROKEN)
-	Plaintext  = uint8(observerEventFlagFLAG_PLAINTEXT)
-	Whole      = uint8(observerEventFlagFLAG_WHOLE)
+	Accepted      = uint8(observerEventFlagFLAG_ACCEPTED)
+	Unplaced      = uint8(observerEventFlagFLAG_UNPLACED)
+	Awaited       = uint8(observerEventFlagFLAG_AWAITED)
+	OwnNetwork    = uint8(observerEventFlagFLAG_OWN_NETWORK)
+	UserNamespace = uint8(observerEventFlagFLAG_USER_NAMESPACE)
+	Left          = uint8(observerEventFlagFLAG_LEFT)
+	Reset         = uint8(observerEventFlagFLAG_RESET)
+	Broken        = uint8(observerEventFlagFLAG_BROKEN)
+	Plaintext     = uint8(observerEventFlagFLAG_PLAINTEXT)
+	Whole         = uint8(observerEventFlagFLAG_WHOLE)
 )
 
 const (

@@ -43,6 +43,12 @@ enum event_flag {
 	FLAG_AWAITED = 2,  /* EVENT_EXISTING: the client sent last, so it awaits a reply */
 	FLAG_LEFT =
 	    4, /* EVENT_HALF_CLOSED, EVENT_PEER_CLOSED: this end has closed and reads no more; EVENT_ENDING: it is this end */
+	/*
+	 * EVENT_OPEN, EVENT_EXISTING, EVENT_OPENING: an unprivileged user may have chosen the address of
+	 * the server: the network namespace belongs to a user namespace other than the host's, or the
+	 * server of a Unix socket is in one
+	 */
+	FLAG_USER_NAMESPACE = 4,
 	FLAG_RESET = 8,	  /* EVENT_PEER_CLOSED: both directions ended at once */
 	FLAG_BROKEN = 16, /* as FLAG_RESET, but neither end reset: a timeout, or an administrator */
 	/*

@@ -65,17 +65,18 @@ type observerEvent struct {
 type observerEventFlag uint32
 
 const (
-	observerEventFlagFLAG_ACCEPTED    observerEventFlag = 1
-	observerEventFlagFLAG_UNPLACED    observerEventFlag = 1
-	observerEventFlagFLAG_AWAITED     observerEventFlag = 2
-	observerEventFlagFLAG_LEFT        observerEventFlag = 4
-	observerEventFlagFLAG_RESET       observerEventFlag = 8
-	observerEventFlagFLAG_BROKEN      observerEventFlag = 16
-	observerEventFlagFLAG_WORD        observerEventFlag = 32
-	observerEventFlagFLAG_WORDS       observerEventFlag = 96
-	observerEventFlagFLAG_OWN_NETWORK observerEventFlag = 128
-	observerEventFlagFLAG_PLAINTEXT   observerEventFlag = 1
-	observerEventFlagFLAG_WHOLE       observerEventFlag = 2
+	observerEventFlagFLAG_ACCEPTED       observerEventFlag = 1
+	observerEventFlagFLAG_UNPLACED       observerEventFlag = 1
+	observerEventFlagFLAG_AWAITED        observerEventFlag = 2
+	observerEventFlagFLAG_LEFT           observerEventFlag = 4
+	observerEventFlagFLAG_USER_NAMESPACE observerEventFlag = 4
+	observerEventFlagFLAG_RESET          observerEventFlag = 8
+	observerEventFlagFLAG_BROKEN         observerEventFlag = 16
+	observerEventFlagFLAG_WORD           observerEventFlag = 32
+	observerEventFlagFLAG_WORDS          observerEventFlag = 96
+	observerEventFlagFLAG_OWN_NETWORK    observerEventFlag = 128
+	observerEventFlagFLAG_PLAINTEXT      observerEventFlag = 1
+	observerEventFlagFLAG_WHOLE          observerEventFlag = 2
 )
 
 type observerEventKind uint32

@@ -297,6 +297,23 @@ static __always_inline __u32 unix_received_offset(struct sock *sk, struct unix_s
 	return known && (__s32)(sent - received) > 0 ? sent : received;
 }
 
+/*
+ * FLAG_USER_NAMESPACE if the server of a Unix socket is in a user namespace that somebody made, where it
+ * can bind any path in a root or a mount namespace of its own, and any abstract name. A client's socket
+ * has the credentials with which the server listens; a server's own are those that accepted it.
+ */
+__noinline __u64 unix_namespace_flag(__u64 socket, __u64 role)
+{
+	struct sock *sk = (struct sock *)socket;
+	struct cred *server;
+
+	if (role == ROLE_CLIENT)
+		server = BPF_CORE_READ(sk, sk_peer_cred);
+	else
+		server = BPF_CORE_READ(sk, sk_socket, file, f_cred);
+	return BPF_CORE_READ(server, user_ns, level) ? FLAG_USER_NAMESPACE : 0;
+}
+
 /* Submits an event of a Unix socket that has no payload. */
 static __always_inline void submit_unix_at(struct sock *sk, struct unix_state *state, __u8 kind, __u64 time, __u8 flags,
 					   __u32 received)
@@ -313,10 +330,12 @@ static __always_inline void submit_unix_at(struct sock *sk, struct unix_state *s
 		e.event.flags |= FLAG_OWN_NETWORK;
 	if (kind == EVENT_OTHER_STREAM)
 		e.event.reason = STREAM_SEQPACKET;
-	if (kind == EVENT_OPEN || kind == EVENT_EXISTING)
+	if (kind == EVENT_OPEN || kind == EVENT_EXISTING) {
+		e.event.flags |= unix_namespace_flag(address_of(sk), state->role);
 		submit_begun(&e, sk);
-	else
+	} else {
 		submit(&e.event, sizeof(e.event));
+	}
 }
 
 static __always_inline void submit_unix(struct sock *sk, struct unix_state *state, __u8 kind, __u64 time, __u8 flags)

@@ -45,5 +45,8 @@ func ownerlessNotes(c *config.Config) []string {
 	if !owner.Ignore(c.Ignore).Empty() {
 		notes = append(notes, "ignore: nobody is left out, because packets do not show who has a connection (leave out addresses, by role: ignore)")
 	}
+	if c.Capture.UserNamespaces == config.Unnamed {
+		notes = append(notes, "capture.user_namespaces: all addresses have their names, because packets do not show user namespaces")
+	}
 	return notes
 }

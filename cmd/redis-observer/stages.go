@@ -31,6 +31,7 @@ type stages struct {
 	sets     *owner.Sets // nil without further labels
 	pods     *kube.Pods  // nil unless a label or a namespace to ignore needs them
 	ignore   owner.Ignore
+	unnamed  bool            // addresses of user namespaces have no names
 	runtimes *owner.Runtimes // nil unless a label needs them
 	counted  owner.Names     // what connections count under: sets, or names without further labels
 	recorder *metrics.Recorder
@@ -55,7 +56,7 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 	}
 	memory := limitMemory(os.DirFS("/"), ringSize)
 	names := naming.New(ctx, rulesOf(c), p.resolver, logger)
-	s := &stages{commands: commands, names: names, counted: names, ignore: owner.Ignore(c.Ignore), memory: memory}
+	s := &stages{commands: commands, names: names, counted: names, ignore: owner.Ignore(c.Ignore), unnamed: c.Capture.UserNamespaces == config.Unnamed, memory: memory}
 	if podsWanted(c) {
 		s.pods = kube.NewPods()
 	}
@@ -139,6 +140,9 @@ func (s *stages) follow(packets bool, sources metrics.Sources) {
 	if s.sets != nil {
 		options.Label = s.sets.Label
 		sources.Labels = func() metrics.LabelStats { return metrics.LabelStats(s.sets.Stats()) }
+	}
+	if s.unnamed {
+		options.Unnamed = s.names.Unnamed
 	}
 	if !s.ignore.Empty() {
 		options.Ignored = s.filter().Ignored

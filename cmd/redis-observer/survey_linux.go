@@ -50,13 +50,20 @@ type survey struct {
 	names       *naming.Names
 	paths       []event.Path
 	filter      *owner.Filter
-	connections map[half]*event.Owner // nil for an owner that is not seen
+	unnamed     bool // addresses of user namespaces have no names
+	connections map[half]seen
 }
 
 // half is an end of a connection.
 type half struct {
 	role      event.Role
 	endpoints event.Endpoints
+}
+
+// seen is what is seen of an end of a connection.
+type seen struct {
+	owner         *event.Owner // nil if it is not
+	userNamespace bool
 }
 
 // survey observes the host for a while with the probes of the daemon, and returns the addresses of
@@ -75,7 +82,7 @@ func (p program) survey(ctx context.Context, c *config.Config, names *naming.Nam
 	defer end.Stop()
 	stop := context.AfterFunc(ctx, func() { _ = source.Close() })
 	defer stop()
-	s := survey{names: names, paths: names.Paths(), filter: filterOf(ctx, c), connections: map[half]*event.Owner{}}
+	s := survey{names: names, paths: names.Paths(), filter: filterOf(ctx, c), unnamed: c.Capture.UserNamespaces == config.Unnamed, connections: map[half]seen{}}
 	if err := s.read(source); err != nil {
 		return nil, err
 	}
@@ -115,22 +122,29 @@ func filterOf(ctx context.Context, c *config.Config) *owner.Filter {
 // note takes an event of a connection, and its owner if it shows more of it.
 func (s *survey) note(e *event.Event) {
 	of := half{e.Role, e.Endpoints}
-	known, seen := s.connections[of]
-	switch {
-	case seen && (e.Owner == nil || known != nil && known.Complete), !seen && len(s.connections) >= maxSurveyedConnections:
-	default:
-		s.connections[of] = e.Owner
+	known, found := s.connections[of]
+	if !found && len(s.connections) >= maxSurveyedConnections {
+		return
 	}
+	if e.Owner != nil && (known.owner == nil || !known.owner.Complete) {
+		known.owner = e.Owner
+	}
+	known.userNamespace = known.userNamespace || e.UserNamespace
+	s.connections[of] = known
 }
 
 // placeOf returns what a connection counts by.
-func (s *survey) placeOf(of *half, owner *event.Owner) place {
+func (s *survey) placeOf(of *half, known seen) place {
 	at := place{Address: s.addressOf(of.role, &of.endpoints), End: roleName(of.role)}
-	id, counts := s.names.Resolve(of.role, &of.endpoints)
+	resolve := s.names.Resolve
+	if s.unnamed && known.userNamespace {
+		resolve = s.names.Unnamed
+	}
+	id, counts := resolve(of.role, &of.endpoints)
 	if !counts {
 		return at
 	}
-	if decides := s.filter.Ignored(owner); decides != event.NoTrait {
+	if decides := s.filter.Ignored(known.owner); decides != event.NoTrait {
 		at.Ignored = decides.String()
 		return at
 	}
@@ -158,8 +172,8 @@ func (s *survey) addressOf(role event.Role, e *event.Endpoints) string {
 // each the ones with the most connections first.
 func (s *survey) result() []surveyed {
 	places := map[place]*surveyed{}
-	for of, owner := range s.connections {
-		at := s.placeOf(&of, owner)
+	for of, known := range s.connections {
+		at, owner := s.placeOf(&of, known), known.owner
 		found := places[at]
 		if found == nil {
 			if len(places) >= maxSurveyedAddresses {

@@ -34,6 +34,7 @@ type Capture struct {
 	MaxBytesPerCall Size          `mapstructure:"max_bytes_per_call"`
 	Interfaces      []string      `mapstructure:"interfaces"`
 	TLS             string        `mapstructure:"tls"`
+	UserNamespaces  string        `mapstructure:"user_namespaces"`
 }
 
 // Endpoint gives a logical name to addresses.
@@ -86,6 +87,12 @@ const (
 	Off  = "off"
 )
 
+// The values of capture.user_namespaces.
+const (
+	Allow   = "allow"
+	Unnamed = "unnamed"
+)
+
 // The values of log.format.
 const (
 	TextFormat = "text"
@@ -124,6 +131,7 @@ func Default() *Config {
 			MaxBytesPerCall: 1 << 20,
 			Interfaces:      []string{},
 			TLS:             Auto,
+			UserNamespaces:  Allow,
 		},
 		Ports:           []int{6379},
 		DefaultName:     "default",

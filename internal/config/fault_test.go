@@ -18,7 +18,7 @@ func TestFaults(t *testing.T) {
 		want       []string
 	}{
 		{"misspelt key", "listn: x", []string{"listn: unknown key (did you mean listen? allowed listen, web_config, capture, ports, default_name, endpoints, ignore, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)"}},
-		{"misspelt nested key", "capture: {rnig_size: 1}", []string{"capture.rnig_size: unknown key (did you mean ring_size? allowed backend, ring_size, flush_interval, max_bytes_per_call, interfaces, tls)"}},
+		{"misspelt nested key", "capture: {rnig_size: 1}", []string{"capture.rnig_size: unknown key (did you mean ring_size? allowed backend, ring_size, flush_interval, max_bytes_per_call, interfaces, tls, user_namespaces)"}},
 		{"misspelt key in a list", "endpoints: [{name: a, addresses: [\"*:1\"], rol: client}]", []string{"endpoints[0].rol: unknown key (did you mean role? allowed name, addresses, role)"}},
 		{"key like no other", "log: {verbosity: 3}", []string{"log.verbosity: unknown key (allowed level, format)"}},
 		{"key with a dot", "capture.backend: auto", []string{"capture.backend: unknown key (allowed listen, web_config, capture, ports, default_name, endpoints, ignore, resolve_interval, metrics, extra_commands, renamed_commands, slow_commands, otlp, log)"}},
@@ -40,6 +40,7 @@ func TestFaults(t *testing.T) {
 		{"duration out of range", "capture: {flush_interval: 2s}", []string{"capture.flush_interval: 2s is out of range (allowed 100µs to 1s)"}},
 		{"bytes per call", "capture: {max_bytes_per_call: 16MiB}", []string{"capture.max_bytes_per_call: 16MiB is out of range (allowed 256 to 8MiB)"}},
 		{"tls", "capture: {tls: on}", []string{`capture.tls: unknown value "on" (allowed auto, off)`}},
+		{"user_namespaces", "capture: {user_namespaces: unnamd}", []string{`capture.user_namespaces: unknown value "unnamd" (did you mean unnamed? allowed allow, unnamed)`}},
 		{"interface", "capture: {interfaces: [eth0, 'a/b']}", []string{`capture.interfaces[1]: "a/b" is not the name of an interface (allowed a name such as eth0)`}},
 		{"ports", "ports: [0, 6379, 70000]", []string{"ports[0]: 0 is not a port (allowed 1 to 65535)", "ports[2]: 70000 is not a port (allowed 1 to 65535)"}},
 		{"port as text", "ports: [redis]", []string{`ports[0]: must be a whole number, not "redis"`}},

@@ -77,7 +77,7 @@ extra_commands: [MYMOD.GET]
 renamed_commands: {XGET: get, x.set: set}
 log: {level: debug, format: json}
 `)
-	assert.Equal(t, Capture{Backend: "tracepoint", RingSize: 1 << 20, FlushInterval: 10 * time.Millisecond, MaxBytesPerCall: 4096, Interfaces: []string{"eth0"}, TLS: Off}, config.Capture)
+	assert.Equal(t, Capture{Backend: "tracepoint", RingSize: 1 << 20, FlushInterval: 10 * time.Millisecond, MaxBytesPerCall: 4096, Interfaces: []string{"eth0"}, TLS: Off, UserNamespaces: Allow}, config.Capture)
 	assert.Equal(t, []int{6379, 6380}, config.Ports)
 	require.Len(t, config.Endpoints, 2)
 	assert.Equal(t, "sessions:6379", config.Endpoints[0].Addresses[0].String())
@@ -130,7 +130,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 	certificate, key := mustCertify(t)
 	for variable, value := range map[string]string{
 		"LISTEN": ":21002", "WEB_CONFIG": webConfig, "CAPTURE_BACKEND": "fentry", "CAPTURE_RING_SIZE": "1MiB",
-		"CAPTURE_FLUSH_INTERVAL": "7ms", "CAPTURE_MAX_BYTES_PER_CALL": "4096", "CAPTURE_INTERFACES": "eth0, lo", "CAPTURE_TLS": "off",
+		"CAPTURE_FLUSH_INTERVAL": "7ms", "CAPTURE_MAX_BYTES_PER_CALL": "4096", "CAPTURE_INTERFACES": "eth0, lo", "CAPTURE_TLS": "off", "CAPTURE_USER_NAMESPACES": "unnamed",
 		"PORTS": "1,2", "DEFAULT_NAME": "123", "ENDPOINTS": `[{name: a, addresses: ["h:1"], role: server}]`,
 		"IGNORE_PROCESSES": "envoy, '*_exporter'", "IGNORE_UNITS": "a.service", "IGNORE_NAMESPACES": "kube-system",
 		"RESOLVE_INTERVAL": "5s", "METRICS_BUCKETS": "0.5,1", "METRICS_NATIVE_HISTOGRAMS": "true", "METRICS_COMMAND_NAMES": "redis-py",
@@ -150,7 +150,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, &Config{
 		Listen: ":21002", WebConfig: webConfig,
-		Capture: Capture{Backend: "fentry", RingSize: 1 << 20, FlushInterval: 7 * time.Millisecond, MaxBytesPerCall: 4096, Interfaces: []string{"eth0", "lo"}, TLS: Off},
+		Capture: Capture{Backend: "fentry", RingSize: 1 << 20, FlushInterval: 7 * time.Millisecond, MaxBytesPerCall: 4096, Interfaces: []string{"eth0", "lo"}, TLS: Off, UserNamespaces: Unnamed},
 		Ports:   []int{1, 2}, DefaultName: "123",
 		Endpoints:       []Endpoint{{Name: "a", Addresses: []address.Address{{Host: "h", Ports: address.Port(1)}}, Role: address.Server}},
 		Ignore:          Ignore{Processes: []string{"envoy", "*_exporter"}, Units: []string{"a.service"}, Namespaces: []string{"kube-system"}},

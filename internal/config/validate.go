@@ -113,6 +113,9 @@ func (c *Capture) validate(backends []string, found *faultList) {
 	if c.TLS != Auto && c.TLS != Off {
 		found.add("capture.tls", unknownValue(c.TLS, Auto, Off))
 	}
+	if c.UserNamespaces != Allow && c.UserNamespaces != Unnamed {
+		found.add("capture.user_namespaces", unknownValue(c.UserNamespaces, Allow, Unnamed))
+	}
 	for i, name := range c.Interfaces {
 		if name == "" || len(name) > 15 || strings.ContainsAny(name, "/ \t\n") {
 			found.add(fmt.Sprintf("capture.interfaces[%d]", i), &Fault{Cause: strconv.Quote(name) + " is not the name of an interface", Allowed: "allowed a name such as eth0"})

@@ -194,3 +194,32 @@ func TestIgnoredLate(t *testing.T) {
 	assert.Zero(t, g.ping(1))
 	assert.EqualValues(t, 2, g.Stats().Ignored[event.Namespace])
 }
+
+// A connection to an address that an unprivileged user may have chosen counts as that, also if only a listing
+// tells it, and its owner does not change that.
+func TestUnnamed(t *testing.T) {
+	tracker := correlate.New(correlate.Options{
+		Resolve: func(event.Role, *event.Endpoints) (identity.ID, bool) { return 1, true },
+		Unnamed: func(_ event.Role, e *event.Endpoints) (identity.ID, bool) { return 0, e.LocalPort == 0 },
+	})
+	track := func(conn uint64, e event.Event) {
+		e.Conn = conn
+		tracker.Track(&e)
+	}
+	owner := &event.Owner{Executable: "app", Complete: true}
+	track(1, event.Event{Kind: event.Open, Time: 1, UserNamespace: true})
+	track(1, event.Event{Kind: event.Owned, Time: 2, Owner: owner})
+	assert.True(t, tracker.Carried(0))
+	track(2, event.Event{Kind: event.Data, Time: 3, Data: []byte("*1\r\n$4\r\nPING\r\n")})
+	assert.True(t, tracker.Carried(1), "its beginning was lost")
+	track(2, event.Event{Kind: event.Existing, Time: 4, Unplaced: true, UserNamespace: true})
+	assert.False(t, tracker.Carried(1))
+	tracker.Rename(nil)
+	assert.False(t, tracker.Carried(1))
+
+	elsewhere := event.Endpoints{LocalPort: 1}
+	track(3, event.Event{Kind: event.Open, Time: 5, UserNamespace: true, Endpoints: elsewhere})
+	track(3, event.Event{Kind: event.Owned, Time: 6, Owner: owner, Endpoints: elsewhere})
+	assert.False(t, tracker.Carried(1))
+	assert.EqualValues(t, 2, tracker.Stats().Tracked)
+}

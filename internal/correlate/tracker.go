@@ -18,6 +18,9 @@ type Options struct {
 	// Resolve returns the identity that a connection counts under, or false if the connection is
 	// not to be observed.
 	Resolve func(role event.Role, e *event.Endpoints) (identity.ID, bool)
+	// Unnamed is Resolve for connections to an address that an unprivileged user may have chosen
+	// (event.Event.UserNamespace). Nil: Resolve is for all.
+	Unnamed func(role event.Role, e *event.Endpoints) (identity.ID, bool)
 	// Label returns the identity that stands for another one together with an owner and an end of a
 	// connection. Nil: they are the same.
 	Label func(id identity.ID, role event.Role, e *event.Endpoints, owner *event.Owner) identity.ID
@@ -129,12 +132,13 @@ type origin struct {
 	endpoints event.Endpoints
 	role      event.Role
 	reach     event.Reach
+	unnamed   bool // the address is not to be resolved: Options.Unnamed
 	owner     *event.Owner
 }
 
 // originOf returns the origin of the connection of an event.
 func originOf(e *event.Event) origin {
-	o := origin{endpoints: e.Endpoints, role: e.Role, reach: e.Reach}
+	o := origin{endpoints: e.Endpoints, role: e.Role, reach: e.Reach, unnamed: e.UserNamespace}
 	if tellsOwner(e.Kind) {
 		o.owner = e.Owner
 	}
@@ -144,7 +148,11 @@ func originOf(e *event.Event) origin {
 // resolve returns the identity that a connection counts under, or false if it is not observed, and
 // whether the owner decides that.
 func (t *Tracker) resolve(o *origin) (identity.ID, event.Trait, bool) {
-	id, ok := t.options.Resolve(o.role, &o.endpoints)
+	resolve := t.options.Resolve
+	if o.unnamed && t.options.Unnamed != nil {
+		resolve = t.options.Unnamed
+	}
+	id, ok := resolve(o.role, &o.endpoints)
 	if !ok {
 		return 0, event.NoTrait, false
 	}
@@ -318,6 +326,9 @@ func (t *Tracker) staysIgnored(e *event.Event, o origin) bool {
 	shown := originOf(e)
 	if e.Kind == event.Existing && o.owner != nil && o.owner.Complete { // a listing knows less
 		shown.owner = o.owner
+	}
+	if e.Kind == event.Owned {
+		shown.unnamed = o.unnamed
 	}
 	if _, _, ok := t.resolve(&shown); ok {
 		t.readmit(e.Conn)

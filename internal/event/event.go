@@ -170,19 +170,20 @@ const (
 
 // Event is one event of one connection.
 type Event struct {
-	Kind      Kind
-	Direction Direction
-	Role      Role
-	Reason    Reason
-	Stream    Stream    // of OtherStream
-	Awaited   bool      // of Existing: the client sent last, so that it awaits a reply
-	Unplaced  bool      // of Existing: the offsets at which the streams go on are not known; of Closed: those at which they ended
-	Reach     Reach     // exact in Open and Existing, as far as it is known; a lower bound in other events
-	Left      bool      // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more; of Ending: it is this end
-	Cut       Cut       // of PeerClosed: how
-	Untimed   bool      // of packets: the capture has no time for it, so Time measures no latency
-	Unread    uint8     // of Closed: received bytes that the program did not read, 255 for so many or more; 0 where that is not known
-	Plaintext Plaintext // of Data and Gap
+	Kind          Kind
+	Direction     Direction
+	Role          Role
+	Reason        Reason
+	Stream        Stream    // of OtherStream
+	UserNamespace bool      // of Open, Existing and Opening: an unprivileged user may have chosen the address of the server, in a user namespace
+	Awaited       bool      // of Existing: the client sent last, so that it awaits a reply
+	Unplaced      bool      // of Existing: the offsets at which the streams go on are not known; of Closed: those at which they ended
+	Reach         Reach     // exact in Open and Existing, as far as it is known; a lower bound in other events
+	Left          bool      // of HalfClosed and PeerClosed: the program at the observed end has closed, and reads no more; of Ending: it is this end
+	Cut           Cut       // of PeerClosed: how
+	Untimed       bool      // of packets: the capture has no time for it, so Time measures no latency
+	Unread        uint8     // of Closed: received bytes that the program did not read, 255 for so many or more; 0 where that is not known
+	Plaintext     Plaintext // of Data and Gap
 	// Seq is the offset of the first byte in its stream (Data, Gap), or the offset of the next byte
 	// of the request stream (the others), modulo 2^32.
 	Seq uint32

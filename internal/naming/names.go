@@ -176,6 +176,20 @@ func (n *Names) Resolve(role event.Role, e *event.Endpoints) (identity.ID, bool)
 	return t.resolve(role, server)
 }
 
+// Unnamed is Resolve for a connection to an address that an unprivileged user may have chosen: it has
+// the default name if its port is observed, unless the address is ignored. One over a Unix socket is
+// not counted.
+func (n *Names) Unnamed(role event.Role, e *event.Endpoints) (identity.ID, bool) {
+	if _, ok := e.Path(role); ok {
+		return 0, false
+	}
+	server := e.RemoteAddrPort()
+	if role == event.Server {
+		server = e.LocalAddrPort()
+	}
+	return n.current.Load().resolveUnnamed(role, server)
+}
+
 // Counts reports whether a connection is counted at one end.
 func (n *Names) Counts(role event.Role, e *event.Endpoints) bool {
 	_, found := n.Resolve(role, e)

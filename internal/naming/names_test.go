@@ -75,17 +75,23 @@ func mustNames(tb testing.TB, text string, dns Resolver) *Names {
 // nameOf returns the name of a connection to a server address, observed in a role, or "" if it is
 // not counted.
 func nameOf(names *Names, role event.Role, server string) string {
-	address := netip.MustParseAddrPort(server)
-	e := event.Endpoints{Local: netip.MustParseAddr("192.0.2.1").As16(), LocalPort: 50000, Remote: address.Addr().As16(), RemotePort: address.Port()}
-	if role == event.Server {
-		e.Local, e.LocalPort, e.Remote, e.RemotePort = e.Remote, e.RemotePort, e.Local, e.LocalPort
-	}
+	e := endpointsOf(role, server)
 	id, found := names.Resolve(role, &e)
 	if !found {
 		return ""
 	}
 	values, _ := names.Registry().Values(id)
 	return values[0]
+}
+
+// endpointsOf returns the endpoints of a connection to a server, observed in a role.
+func endpointsOf(role event.Role, server string) event.Endpoints {
+	address := netip.MustParseAddrPort(server)
+	e := event.Endpoints{Local: netip.MustParseAddr("192.0.2.1").As16(), LocalPort: 50000, Remote: address.Addr().As16(), RemotePort: address.Port()}
+	if role == event.Server {
+		e.Local, e.LocalPort, e.Remote, e.RemotePort = e.Remote, e.RemotePort, e.Local, e.LocalPort
+	}
+	return e
 }
 
 const specificity = `
@@ -427,4 +433,38 @@ func TestLatestAnswerWins(t *testing.T) {
 	names.Refresh(context.Background())
 	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.2:6379"))
 	assert.Equal(t, "b", nameOf(names, event.Client, "10.0.0.1:6379"))
+}
+
+// An address that an unprivileged user may have chosen has no name of its own.
+func TestUnnamed(t *testing.T) {
+	const endpoints = `endpoints: [{name: a, addresses: ["10.0.0.1:6379", "unix:/s"]}, {name: b, role: server, addresses: ["10.0.0.2:6380"]}, {role: ignore, addresses: ["10.0.0.3:6379"]}]`
+	names := mustNames(t, endpoints, &fakeDNS{})
+	without := mustNames(t, `{default_name: "", `+endpoints+"}", &fakeDNS{})
+	for _, test := range []struct {
+		role   event.Role
+		server string
+		want   bool
+	}{
+		{event.Client, "10.0.0.1:6379", true},
+		{event.Client, "10.9.9.9:6379", true},
+		{event.Client, "10.0.0.3:6379", false}, // ignored
+		{event.Client, "10.0.0.1:6380", false}, // not observed at this end
+		{event.Server, "10.0.0.2:6380", true},
+		{event.Server, "10.0.0.1:6379", false},
+	} {
+		e := endpointsOf(test.role, test.server)
+		id, found := names.Unnamed(test.role, &e)
+		assert.Equal(t, test.want, found, test.server)
+		if found {
+			values, _ := names.Registry().Values(id)
+			assert.Equal(t, []string{"default"}, values)
+		}
+		_, found = without.Unnamed(test.role, &e)
+		assert.False(t, found, test.server)
+	}
+	var path event.Endpoints
+	_, found := names.Resolve(event.Client, &path)
+	assert.True(t, found)
+	_, found = names.Unnamed(event.Client, &path)
+	assert.False(t, found)
 }

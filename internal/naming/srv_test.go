@@ -78,6 +78,21 @@ func TestSRVAsksAtOnce(t *testing.T) {
 	assert.Equal(t, []uint16{7000, 7005}, names.ClientPorts())
 }
 
+// The lookup does not wait for the repetitions, and another port asks for nothing.
+func TestSRVAsksOnItsPorts(t *testing.T) {
+	dns := newFakeSRV()
+	dns.setSRV("_redis._tcp.a", "10.0.0.1:7000")
+	names := mustNames(t, `{resolve_interval: 1h, endpoints: [{name: a, addresses: ["srv://_redis._tcp.a"]}]}`, dns)
+	dns.setSRV("_redis._tcp.a", "10.0.0.2:7000")
+	var lookups sync.WaitGroup
+	names.ask(t.Context(), &lookups, netip.MustParseAddrPort("10.0.0.2:6379"))
+	lookups.Wait()
+	assert.Equal(t, "default", nameOf(names, event.Client, "10.0.0.2:7000"))
+	names.ask(t.Context(), &lookups, netip.MustParseAddrPort("10.0.0.2:7000"))
+	lookups.Wait()
+	assert.Equal(t, "a", nameOf(names, event.Client, "10.0.0.2:7000"))
+}
+
 // A resolver without SRV records is a failure, as is a name without them. Nothing else suffers.
 func TestSRVFails(t *testing.T) {
 	const text = `{resolve_interval: 1h, endpoints: [{name: a, addresses: ["srv://_redis._tcp.a", "10.0.0.1:6379"]}]}`

@@ -162,6 +162,15 @@ func (t *table) resolve(role event.Role, server netip.AddrPort) (identity.ID, bo
 	return 0, false
 }
 
+// resolveUnnamed is resolve for an address that has no name of its own.
+func (t *table) resolveUnnamed(role event.Role, server netip.AddrPort) (identity.ID, bool) {
+	own, other, ignored := t.matches(role, server)
+	if !t.fallback[role].has(server.Port()) || ignored.over(own) && ignored.over(other) {
+		return 0, false
+	}
+	return t.defaultName, true
+}
+
 // matches returns the best rules for an address at one end, at the other end, and of role ignore.
 func (t *table) matches(role event.Role, server netip.AddrPort) (own, other, ignored match) {
 	return t.sides[role].find(server), t.sides[1-role].find(server), t.sides[address.Ignore].find(server)

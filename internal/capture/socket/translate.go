@@ -102,6 +102,7 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 		}
 		e.Seq, e.ReplySeq, e.Awaited = head.Seq, head.Len, head.Flags&bpf.Awaited != 0
 		e.Reach = l.reachOf(head)
+		e.UserNamespace = head.Flags&bpf.UserNamespace != 0 && begins(e.Kind)
 		e.Unplaced = e.Kind == event.Closed && head.Flags&bpf.Unplaced != 0
 		e.Left, e.Cut, e.Unread = head.Flags&bpf.Left != 0, cutOf(head.Flags), 0
 		if e.Kind == event.Closed {
@@ -123,6 +124,11 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 		e.Direction = event.Reply
 	}
 	return true
+}
+
+// begins reports whether events of a kind say whose the address of the server is.
+func begins(kind event.Kind) bool {
+	return kind == event.Open || kind == event.Existing || kind == event.Opening
 }
 
 // take takes an event that is not to be delivered.
