@@ -880,3 +880,44 @@ func TestLatencyOfACutReply(t *testing.T) {
 		assert.Less(t, *row.Max, 0.001, row.Command)
 	}
 }
+
+// TestTwoTaps: two captures of the same packets, whose clocks differ by less than the time that an ended
+// connection is remembered.
+func TestTwoTaps(t *testing.T) {
+	c := capturetest.New()
+	for port := range 3 {
+		k := c.ConnectAt(40000+port, uint32(port)<<20, 77)
+		k.Exchange(set+get, ok+bulk)
+		k.Exchange(capturetest.Command("LPUSH", "k", "v"), "-WRONGTYPE x\r\n")
+		k.Close()
+	}
+	first := mustSave(t, c.Pcap())
+	for i := range c.Packets {
+		c.Packets[i].Time = c.Packets[i].Time.Add(900 * time.Millisecond)
+	}
+	status, result, stderr := replayJSON(t, first, mustSave(t, c.Pcap()))
+	assert.Zero(t, status, stderr)
+	assertTotal(t, result, 9, 3)
+	assert.Empty(t, result.Losses)
+	assert.Equal(t, map[string]uint64{"redis": 3}, result.Summary.Connections)
+}
+
+// TestHalvesThatMeetLate: requests in mid-stream whose replies have another address and come late count
+// as unanswered, which the summary says.
+func TestHalvesThatMeetLate(t *testing.T) {
+	c := silentSince()
+	k := c.Join(40000, 100, 200)
+	k.Request(get + get)
+	c.Pause(50 * time.Millisecond)
+	k.Reply(bulk + bulk)
+	k.Exchange(set, ok)
+	for i := range c.Packets {
+		if p := c.Packets[i].Data; binary.BigEndian.Uint16(p[14+20+2:]) == capturetest.Port {
+			copy(p[14+16:], []byte{10, 244, 2, 7})
+		}
+	}
+	_, text, stderr := replayFile(t, mustSave(t, c.Pcap()))
+	assert.Contains(t, text, `redis_observer_unanswered_commands_total{name="default",reason="client_closed"} 2`)
+	assert.Contains(t, stderr, "1 of them showed that late")
+	assert.NotContains(t, stderr, "nothing was lost")
+}

@@ -20,6 +20,7 @@ type summaryResult struct {
 	Connections map[string]uint64 `json:"connections"`                // by kind
 	OneWay      map[string]uint64 `json:"one_way"`                    // connections of which only "requests" or "replies" were captured
 	Merged      uint64            `json:"merged"`                     // connections that were seen under a second address too, and count once
+	Late        uint64            `json:"merged_late"`                // those of which commands may count as unanswered, because that showed late
 	Alike       uint64            `json:"alike"`                      // connections that look like others under another address, and count separately
 	ClockSteps  int               `json:"clock_steps"`                // times that the clock of a capture was set back
 	LargestStep float64           `json:"largest_clock_step"`
@@ -49,7 +50,7 @@ func (r result) summarise() summaryResult {
 	printed := summaryResult{
 		PacketsOf:  packetsResult{s.Observed, s.OtherTCP, s.NotTCP, s.Tunnelled, s.Unusable, s.Untimed},
 		OtherPorts: []portResult{}, Discovered: s.Discovered, Undecided: s.Undecided, Connections: r.connections(), OneWay: map[string]uint64{},
-		Merged: s.Merged, Alike: s.Alike, ClockSteps: s.Steps, LargestStep: s.LargestStep.Seconds(),
+		Merged: s.Merged, Late: s.Late, Alike: s.Alike, ClockSteps: s.Steps, LargestStep: s.LargestStep.Seconds(),
 		ClockSkew: s.Skew.Seconds(),
 	}
 	for _, p := range s.Ports {
@@ -115,6 +116,9 @@ func writeSummary(w io.Writer, r result) {
 	if s.Merged > 0 {
 		fmt.Fprintf(w, "%d connections were seen under a second address too, and count once\n", s.Merged)
 	}
+	if s.Late > 0 {
+		fmt.Fprintf(w, "%d of them showed that late: their first commands may count as unanswered (redis_observer_unanswered_commands_total)\n", s.Late)
+	}
 	if s.Alike > 0 {
 		fmt.Fprintf(w, "%d connections have the sequence numbers and bytes of others under another address, but not in step with them; they count separately\n", s.Alike)
 	}
@@ -131,7 +135,7 @@ func writeSummary(w io.Writer, r result) {
 		fmt.Fprintf(w, "commands whose replies the captures do not hold, not counted: %d\n", r.outstanding)
 	}
 	found := losses(r.families)
-	if len(found) == 0 && s.Undecided == 0 && !r.damaged && r.nothing() == "" {
+	if len(found) == 0 && s.Undecided == 0 && s.Late == 0 && !r.damaged && r.nothing() == "" {
 		fmt.Fprintln(w, "nothing was lost")
 	}
 	for _, loss := range found {

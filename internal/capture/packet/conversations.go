@@ -62,6 +62,7 @@ type conversations struct {
 	halves  [maxHalves]half
 	seed    maphash.Seed
 	merged  uint64    // conversations that were copies of others under another address
+	late    uint64    // those of which bytes had been delivered before that was known
 	alike   uint64    // those with the offsets and bytes of others that were not in step with them
 	added   uint64    // conversations since the beginning
 	oneWay  [2]uint64 // those removed of which only one direction was seen, by Direction
@@ -382,7 +383,7 @@ func (t *conversations) lookUp(d event.Direction, s *frame.Segment, now int64) *
 		if replies, found := t.answers[o]; found && replies != key {
 			return t.openHalves(key, replies, o, now)
 		}
-		if s.Seq == first.offset && (c == nil || c.root().removeAt != 0) {
+		if s.Seq == first.offset && (c == nil || c.root().removeAt != 0 && !(c.opened && c.start == o)) {
 			return t.open(c, key, o, now) // the answer to the SYN comes later, or never
 		}
 	}

@@ -24,6 +24,7 @@ type Summary struct {
 	Connections uint64        // on observed ports, by their packets
 	OneWay      [2]uint64     // those of which only one direction was captured, by event.Direction
 	Merged      uint64        // connections that were seen under a second address too
+	Late        uint64        // those of which bytes had been read as a connection of their own: what they awaited has no answer
 	Alike       uint64        // connections with the offsets and bytes of others, but not in step with them: they count
 	Steps       int           // times that the clock of a file was set back by more than a second
 	Skewed      uint64        // segments that were captured before those that they acknowledge
@@ -49,7 +50,7 @@ func (r *Replay) Summary() Summary {
 	s := Summary{
 		Packets: r.packets, Observed: r.tally.observed, OtherTCP: r.tally.otherTCP, NotTCP: r.tally.notTCP, Untimed: r.tally.untimed,
 		Ports: r.tally.busiest(), Discovered: r.found, Undecided: r.tally.undecided, Payload: r.bytes, Connections: r.conversations.added, OneWay: r.conversations.oneWay,
-		Tunnelled: r.decoder.Tunnelled(), Merged: r.conversations.merged, Alike: r.conversations.alike, Steps: r.inputs.steps, LargestStep: time.Duration(r.inputs.step),
+		Tunnelled: r.decoder.Tunnelled(), Merged: r.conversations.merged, Late: r.conversations.late, Alike: r.conversations.alike, Steps: r.inputs.steps, LargestStep: time.Duration(r.inputs.step),
 		Skewed: r.conversations.skewed, Skew: time.Duration(r.conversations.skew),
 	}
 	for _, reason := range [...]loss{lostMalformed, lostSnapped, lostLink} {

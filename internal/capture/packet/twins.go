@@ -104,6 +104,9 @@ func (t *conversations) attach(c, x *conversation, now int64) {
 	t.forget(c)
 	c.twin, c.young = x, youngSegments
 	x.copies = append(x.copies, c)
+	if c.delivered {
+		t.late++
+	}
 	if c.opened || c.delivered || c.listed { // it was announced
 		t.close(c, now)
 	}
