@@ -143,9 +143,14 @@ test-neighbours: build ## run a well-behaved client beside each hostile one; its
 	$(GO) run ./test/neighbours -observer $(BINARY) $(NEIGHBOURS)
 
 .PHONY: deploy-check
-deploy-check: ## check container, manifests, chart, unit, dashboard and alerts, with a real Prometheus (as root)
+deploy-check: ## check container, manifests, chart, unit, dashboard, alerts and a small fleet, with a real Prometheus (as root)
 	./test/install.sh redis
-	cd test/deploy && REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -timeout 10m .
+	cd test/deploy && REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -timeout 10m -p 1 . ./fleet
+
+# FLEET='-nodes 20 -duration 30s -interval 1s' for a short run, '-nodes 50', '-native'; FLEET=-help lists all.
+.PHONY: fleet
+fleet: ## measure what a Prometheus needs for 200 nodes, and compare what it has with what was counted (about 9 minutes)
+	cd test/deploy && $(GO) run ./fleet $(FLEET)
 
 .PHONY: otlp-check
 otlp-check: ## compare what arrives by OTLP at the Collector's receiver and at a Prometheus with /metrics (as root)
