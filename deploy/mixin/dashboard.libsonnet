@@ -1,4 +1,4 @@
-// The dashboard. Its first row shows all nodes and needs the recording rules; the others read the series themselves.
+// The dashboard. What is of all nodes and has buckets needs the recording rules; the rest reads the series themselves.
 {
   local c = $._config,
   local query = (import 'query.libsonnet')(c),
@@ -15,11 +15,12 @@
     (if by == [] then 'sum' else 'sum by (%s) ' % std.join(', ', by)) + '(%s{%s})' % [name, std.join(',', matchers)],
   local recordedRate(offset='') =
     'sum(name_command_status:redis_commands:rate5m{%s}%s)' % [std.join(',', named + command), offset],
+  local ofAll = 'Without blocking commands. Of all nodes: over five minutes each, from the recording rules.',
   local quantiles(q) = p.lines(
     'p%d by name and command' % (q * 100),
     's',
-    'Without blocking commands.',
-    [p.query(query.quantile(q, ['name', 'command'], all + [query.notBlocking], interval), '{{name}} {{command}}')],
+    ofAll,
+    [p.query(query.selectedQuantile(q, ['name', 'command'], named + command + [query.notBlocking], interval), '{{name}} {{command}}')],
     8,
     9
   ),
@@ -66,25 +67,28 @@
       ], 8),
     ],
   },
+  local overRange(q) =
+    query.selectedQuantile(q, ['name', 'command'], named + command + [query.notBlocking], range, 'avg_over_time(%%s[%s])' % range),
   local latency = {
     title: 'Latency, without blocking commands',
     panels: [
       quantiles(0.5),
       quantiles(0.95),
       quantiles(0.99),
-      p.heatmap('Durations', 'Distribution of command durations, without blocking commands.', [
-        p.query('sum by (le) (increase(redis_command_duration_seconds_bucket{%(of)s}[%(range)s])) or sum(increase(redis_command_duration_seconds{%(of)s}[%(range)s]))' % {
-          of: std.join(',', all + [query.notBlocking]),
-          range: interval,
-        }, '{{le}}', { format: 'heatmap' }),
+      p.heatmap('Durations', 'Distribution of command durations, per second. ' + ofAll, [
+        p.query('%s or sum(rate(redis_command_duration_seconds{%s}[%s]))' % [
+          query.buckets(['le'], named + command + [query.notBlocking], interval),
+          std.join(',', all + [query.notBlocking]),
+          interval,
+        ], '{{le}}', { format: 'heatmap' }),
       ]),
       p.table(
         'Slowest commands',
         'By their p99 over the time shown, without blocking commands.',
         [{ title: 'p99', unit: 's' }, { title: 'p50', unit: 's' }, { title: 'per second', unit: 'ops' }],
         [
-          p.instant('topk(15, %s)' % query.quantile(0.99, ['name', 'command'], all + [query.notBlocking], range)),
-          p.instant(query.quantile(0.5, ['name', 'command'], all + [query.notBlocking], range)),
+          p.instant('topk(15, %s)' % overRange(0.99)),
+          p.instant(overRange(0.5)),
           p.instant(query.commands(['name', 'command'], all + [query.notBlocking], range)),
         ]
       ),
@@ -97,7 +101,7 @@
         p.query(query.commands(['name', 'command'], all + [query.blocking], interval), '{{name}} {{command}}'),
       ]),
       p.lines('p99 of blocking commands', 's', 'Mostly the time for which nothing arrived.', [
-        p.query(query.quantile(0.99, ['name', 'command'], all + [query.blocking], interval), '{{name}} {{command}}'),
+        p.query(query.selectedQuantile(0.99, ['name', 'command'], named + command + [query.blocking], interval), '{{name}} {{command}}'),
       ]),
     ],
   },
@@ -223,7 +227,7 @@
       templating: {
         list: [
           p.sources,
-          p.choice('instance', 'Instance', 'label_values(redis_observer_build_info, instance)'),
+          p.choice('instance', 'Instance', 'label_values(redis_observer_build_info, instance)', '.*'),
           p.choice('name', 'Name', 'label_values(redis_commands_total{instance=~"$instance",status!=""}, name)'),
           p.choice('command', 'Command', 'label_values(redis_commands_total{instance=~"$instance",name=~"$name",status!=""}, command)'),
           p.alternatives('group', 'Where: by', c.groups),

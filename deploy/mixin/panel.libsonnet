@@ -97,8 +97,8 @@
       std.foldl(place, [title] + row.panels, state { x: 24 });
     std.foldl(placeRow, rows, { x: 0, y: 0, bottom: 0, panels: [] }).panels,
 
-  // choice is a variable that selects values of a label of the series.
-  choice(name, label, query):: {
+  // choice is a variable that selects values of a label of the series; every is the pattern of all of them.
+  choice(name, label, query, every='.+'):: {
     type: 'query',
     name: name,
     label: label,
@@ -109,7 +109,7 @@
     sort: 1,
     multi: true,
     includeAll: true,
-    allValue: '.+',
+    allValue: every,
     current: { selected: true, text: ['All'], value: ['$__all'] },
     options: [],
     hide: 0,

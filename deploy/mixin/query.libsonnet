@@ -2,6 +2,7 @@
 function(config) {
   local braces(matchers) = if matchers == [] then '' else '{' + std.join(',', matchers) + '}',
   local list(labels) = std.join(', ', labels),
+  local recordedBuckets = 'name_command_le:redis_command_duration_seconds_bucket:rate5m',
 
   blocking: 'command=~"%s"' % std.join('|', config.blockingCommands),
   notBlocking: 'command!~"%s"' % std.join('|', config.blockingCommands),
@@ -36,8 +37,25 @@ function(config) {
     local of(family, by) = (if by == [] then 'sum' else 'sum by (%s) ' % list(by)) + '(%s%s)' % [family, braces(matchers)];
     '(histogram_quantile(%g, %s) or histogram_quantile(%g, %s))' % [
       q,
-      of('name_command_le:redis_command_duration_seconds_bucket:rate5m', ['le'] + by),
+      of(recordedBuckets, ['le'] + by),
       q,
       of('name_command:redis_command_duration_seconds:rate5m', by),
+    ],
+
+  // buckets are the rates of classic buckets of the nodes that a variable selects. For all nodes they are the recorded ones: the
+  // series themselves are too many. The pattern of all nodes is .*, which matches recorded series, because they have no such label,
+  // and matches when repeated, which excludes the others. The pattern of some nodes does neither.
+  buckets(by, matchers, range, over='%s')::
+    local recorded = matchers + ['instance=~"$instance"'];
+    local single = self.rate('redis_command_duration_seconds_bucket', by, recorded + ['instance!~"($instance){2}"'], range);
+    'sum by (%s) (%s) or %s' % [list(by), over % (recordedBuckets + braces(recorded)), single],
+
+  // selectedQuantile is quantile of the nodes that a variable selects.
+  selectedQuantile(q, by, matchers, range, over='%s')::
+    '(histogram_quantile(%g, %s) or histogram_quantile(%g, %s))' % [
+      q,
+      self.buckets(['le'] + by, matchers, range, over),
+      q,
+      self.rate('redis_command_duration_seconds', by, matchers + ['instance=~"$instance"'], range),
     ],
 }
