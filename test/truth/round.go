@@ -40,7 +40,7 @@ type round struct {
 
 	mu      sync.Mutex
 	allowed []allowance
-	// killedSending are the commands that a client sent when it was killed, if its library encrypted them.
+	// killedSending are the commands that clients sent when they were killed, one each, if their library encrypted them.
 	killedSending []string
 }
 
@@ -214,10 +214,10 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 	seen := now.less(before)
 	result.commands = seen.commands.sum()
 	allowed := append(standing(r.server, seen), r.allowed...)
-	if seen.losses[unseenGaps] == 1 && len(r.killedSending) > 0 {
+	if n := seen.losses[unseenGaps]; n > 0 && n <= len(r.killedSending) { // each is one client
 		delete(seen.losses, unseenGaps)
 		for _, label := range r.killedSending {
-			allowed = append(allowed, allowance{killedWriting, label, span{0, lruPipeline}, exactly(0)})
+			allowed = append(allowed, allowance{killedWriting, label, span{0, n * lruPipeline}, exactly(0)})
 		}
 	}
 	result.differences = nil
