@@ -89,6 +89,7 @@ func testBackend(t *testing.T, binary, backend string) {
 			compare(t, o, server, func(t *testing.T) { testExchanges(t, before[i]) })
 		})
 		t.Run(server.role, func(t *testing.T) { testTraffic(t, o, server) })
+		t.Run(server.role+"/connects", func(t *testing.T) { testConnects(t, o, server) })
 		t.Run(server.role+"/sockets", func(t *testing.T) { testSockets(t, o, server) })
 		t.Run(server.role+"/program of 32 bits", func(t *testing.T) { testNarrow(t, o, server) })
 	}
