@@ -186,6 +186,9 @@ func (v verdict) writeKernel(w io.Writer) {
 		if backend.NoUnix != "" {
 			fmt.Fprintf(w, "\tno Unix sockets: %s\n", backend.NoUnix)
 		}
+		if backend.Unseen != "" {
+			fmt.Fprintf(w, "\tdoes not see: %s\n", backend.Unseen)
+		}
 	}
 	fmt.Fprintf(w, "TLS\t%s\n", k.TLS)
 	used := v.Backend

@@ -28,7 +28,7 @@ func (h fixedHosts) LookupNetIP(_ context.Context, _, name string) ([]netip.Addr
 
 var (
 	usable = capture.Report{Kernel: "6.18.0", Architecture: "amd64", Auto: "tracepoint", Backends: []capture.BackendReport{
-		{Name: "fentry", Reason: "operation not permitted"}, {Name: "tracepoint", Usable: true}, {Name: "kprobe", Usable: true, NoUnix: "cannot load"}}, UnixListeners: []string{"@jobs"}}
+		{Name: "fentry", Reason: "operation not permitted"}, {Name: "tracepoint", Usable: true}, {Name: "kprobe", Usable: true, NoUnix: "cannot load"}, {Name: "packet", Usable: true, Unseen: "failed connects"}}, UnixListeners: []string{"@jobs"}}
 	hostsOfCheck = fixedHosts{"sessions": {netip.MustParseAddr("10.0.0.11"), netip.MustParseAddr("10.0.0.10")}, "queue": {netip.MustParseAddr("10.0.0.10")}}
 )
 
@@ -62,7 +62,7 @@ func TestCheck(t *testing.T) {
 		status int
 		want   []string
 	}{
-		{"auto", usable, nil, 0, []string{"tracepoint (capture.backend: auto)", "not usable: operation not permitted", "no Unix sockets: cannot load", "at most"}},
+		{"auto", usable, nil, 0, []string{"tracepoint (capture.backend: auto)", "not usable: operation not permitted", "no Unix sockets: cannot load", "does not see: failed connects", "at most"}},
 		{"Unix sockets", capture.Report{UnixListeners: []string{"/run/redis/redis.sock"}}, nil, 1, []string{"write unix:/run/redis/redis.sock"}},
 		{"explicit", usable, []string{"--backend", "kprobe"}, 0, []string{"kprobe (capture.backend: kprobe)"}},
 		{"explicit that does not work", usable, []string{"--backend", "fentry"}, 1, []string{"none works (capture.backend: fentry)"}},
@@ -132,7 +132,7 @@ observed ports      client end: 6379; server end: 6400
 other addresses     default
 note                queue:6379 of jobs is 10.0.0.10:6379, which counts as cache at the client end: sessions:6379 is an address of this host name (FILE:4:17 endpoints[0].addresses[0])
 listens on          :9479
-series              at most 154768 (4 names × `
+series              at most 154892 (4 names × `
 	assert.True(t, strings.HasPrefix(strings.ReplaceAll(stdout, file, "FILE"), want), stdout)
 	_, again, _ := runCheck(t, usable, "--config", file)
 	assert.Equal(t, stdout, again, "the same order each run")

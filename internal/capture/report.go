@@ -3,6 +3,7 @@ package capture
 import (
 	"os"
 
+	"github.com/redis-observer/redis-observer/internal/capture/packet"
 	"github.com/redis-observer/redis-observer/internal/capture/socket"
 	"github.com/redis-observer/redis-observer/internal/host"
 )
@@ -28,6 +29,7 @@ type BackendReport struct {
 	Usable bool   `json:"usable"`
 	Reason string `json:"reason,omitempty"`          // why it does not work, and the remedy
 	NoUnix string `json:"no_unix_sockets,omitempty"` // of a usable one: why it cannot observe Unix sockets, and the remedy
+	Unseen string `json:"unseen,omitempty"`          // of a usable one: what it does not see of connections that fail or end
 }
 
 // Probe tries each backend for a moment, without observed ports.
@@ -53,6 +55,9 @@ func Probe() Report {
 			found.Usable, found.Reason = false, err.Error()
 		case limits.Unix != nil:
 			found.NoUnix = limits.Unix.Error()
+		}
+		if found.Usable && b.name == packet.Backend {
+			found.Unseen = packet.Unseen
 		}
 		if found.Usable && report.Auto == "" {
 			report.Auto, report.TLS = b.name, yes(limits.TLS)

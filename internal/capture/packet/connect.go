@@ -5,6 +5,10 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
+// Unseen is what packets do not show of the connections that fail or end: redis_connect_failures_total
+// and redis_connections_closed_total lack it.
+const Unseen = "failed connects that are not refused, and connections that the network ended"
+
 // maxRefused is how many refused connects are remembered, so that they count once where packets are
 // seen twice.
 const maxRefused = 256
