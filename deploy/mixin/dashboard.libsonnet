@@ -167,6 +167,12 @@
       p.lines('New connections by kind', 'cps', 'By protocol.', [
         p.query(query.rate('redis_observer_connections_total', ['kind'], node, interval), '{{kind}}'),
       ]),
+      p.lines('Failed connects by name and reason', 'cps', 'gave_up: the program did not wait any longer for an answer. refused: nothing listens. no_port: the host has no local port left.', [
+        p.query('%s > 0' % query.rate('redis_connect_failures_total', ['name', 'reason'], named + node, interval), '{{name}} {{reason}}'),
+      ]),
+      p.lines('Closed connections by name and end', 'cps', 'By whose FIN or reset came first. network: the other end was silent for too long.', [
+        p.query('%s > 0' % query.rate('redis_connections_closed_total', ['name', 'by'], named + node, interval), '{{name}} {{by}}'),
+      ]),
     ],
   },
   local observer = {
