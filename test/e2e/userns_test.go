@@ -104,7 +104,7 @@ func namespaceOf(process *os.Process) string {
 func TestPathOfUserNamespace(t *testing.T) {
 	t.Parallel()
 	RequireProbes(t, "packets are not those of Unix sockets")
-	directory, err := os.MkdirTemp("/tmp", "userns") //nolint:usetesting // that of t is closed to other users
+	directory, err := os.MkdirTemp("/tmp", "userns") // that of t is closed to other users
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(directory) })
 	require.NoError(t, os.Chown(directory, nobody, nobody))
