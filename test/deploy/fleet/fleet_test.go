@@ -24,6 +24,7 @@ func TestInlined(t *testing.T) {
 	}
 	for _, row := range []struct{ expression, want string }{
 		{`sum(r_total)`, `sum(r_total)`},
+		{`a:r:rate5m`, `(sum by (a) (rate(r_total{x!=""}[5m])))`},
 		{`sum(a:r:rate5m)`, `sum((sum by (a) (rate(r_total{x!=""}[5m]))))`},
 		{`a:r:rate5m{a=~"b"} offset 1m / a:r:rate5m`, `(sum by (a) (rate(r_total{a=~"b",x!=""}[5m] offset 1m))) / (sum by (a) (rate(r_total{x!=""}[5m])))`},
 		{`avg_over_time(a:r:rate5m{a="b"}[2m])`, `avg_over_time((sum by (a) (rate(r_total{a="b",x!=""}[5m])))[120000ms:])`},

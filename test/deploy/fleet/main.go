@@ -72,14 +72,14 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
-	p, err := startPrometheus(o, f.addresses())
+	p, err := startPrometheus(ctx, o, f.addresses())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 
 	// Every series is stored at 0 before the traffic begins.
-	if err := p.await(ctx, kit.StartTime+o.interval, fmt.Sprintf("min(count_over_time(up[%s]) * up) >= 1 and count(up) == %d", duration(10*o.interval), o.nodes)); err != nil {
+	if err := p.await(kit.StartTime+o.interval, fmt.Sprintf("min(count_over_time(up[%s]) * up) >= 1 and count(up) == %d", duration(10*o.interval), o.nodes)); err != nil {
 		return err
 	}
 	begun := time.Now()

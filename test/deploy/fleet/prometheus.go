@@ -25,13 +25,14 @@ import (
 
 // prometheus is a running Prometheus, its folder included.
 type prometheus struct {
+	ctx     context.Context // of all requests
 	process *kit.Process
 	folder  string
 	url     string
 }
 
 // startPrometheus starts a Prometheus that scrapes some addresses.
-func startPrometheus(o options, addresses []string) (p *prometheus, err error) {
+func startPrometheus(ctx context.Context, o options, addresses []string) (p *prometheus, err error) {
 	program, err := prometheusProgram(o)
 	if err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func startPrometheus(o options, addresses []string) (p *prometheus, err error) {
 		command.Args = append(command.Args, "--enable-feature=native-histograms")
 	}
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p = &prometheus{folder: folder, url: "http://" + address}
+	p = &prometheus{ctx: ctx, folder: folder, url: "http://" + address}
 	p.process, err = kit.Start(command, func() bool {
 		_, err := p.get("/-/ready", nil)
 		return err == nil
@@ -105,7 +106,11 @@ func (p *prometheus) stop() error {
 }
 
 func (p *prometheus) get(path string, values url.Values) ([]byte, error) {
-	response, err := http.Get(p.url + path + "?" + values.Encode())
+	request, err := http.NewRequestWithContext(p.ctx, http.MethodGet, p.url+path+"?"+values.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +172,7 @@ func (p *prometheus) scalar(expression string) (float64, error) {
 }
 
 // await waits until an instant query finds something.
-func (p *prometheus) await(ctx context.Context, limit time.Duration, expression string) error {
+func (p *prometheus) await(limit time.Duration, expression string) error {
 	for deadline := time.Now().Add(limit); ; {
 		found, err := p.vector(expression, time.Time{})
 		if err != nil || len(found) > 0 {
@@ -176,7 +181,7 @@ func (p *prometheus) await(ctx context.Context, limit time.Duration, expression 
 		if time.Now().After(deadline) {
 			return errors.Join(fmt.Errorf("not so after %s: %s", limit, expression), p.scrapeFault())
 		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := sleep(p.ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}

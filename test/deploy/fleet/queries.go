@@ -101,7 +101,11 @@ func inlined(expression string, rules map[string]string) (string, error) {
 			return nil
 		}
 		p := place{selector: selector, at: selector.PosRange}
-		if matrix, ok := above[len(above)-1].(*parser.MatrixSelector); ok {
+		var parent parser.Node
+		if len(above) > 0 {
+			parent = above[len(above)-1]
+		}
+		if matrix, ok := parent.(*parser.MatrixSelector); ok {
 			p.at, p.suffix = matrix.PositionRange(), "["+duration(matrix.Range)+":]"
 		}
 		recorded = append(recorded, p)

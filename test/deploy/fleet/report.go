@@ -136,6 +136,7 @@ func reportPanels(out io.Writer, o options, p *prometheus, panels []panel, rules
 	shown := min(o.duration, points*o.interval)
 	fmt.Fprintf(out, "\nqueries of the last %s, step %s\n\n", shown, o.interval)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	defer table.Flush() // what is known is printed, whatever happens
 	fmt.Fprintln(table, "panel\tms\twithout rules, ms\tseries\tKiB")
 	for _, panel := range panels {
 		var with, without cost
@@ -165,7 +166,7 @@ func reportPanels(out io.Writer, o options, p *prometheus, panels []panel, rules
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\n", panel.Title, with, other, with.series, with.bytes/1024)
 	}
-	return table.Flush()
+	return nil
 }
 
 // cost is what it takes to answer queries.
