@@ -92,7 +92,7 @@ func TestNetworkOfUserNamespace(t *testing.T) {
 
 // namespaceOf returns the network namespace of a process, or of this one.
 func namespaceOf(process *os.Process) string {
-	path := "/proc/self/ns/net"
+	path := "/proc/thread-self/ns/net" // that of the process is the main thread's, which another test may have taken elsewhere
 	if process != nil {
 		path = fmt.Sprintf("/proc/%d/ns/net", process.Pid)
 	}
