@@ -53,7 +53,7 @@ func bothEnds(t *testing.T, test func(t *testing.T, r *redis, o *observer)) {
 		t.Run(end, func(t *testing.T) {
 			t.Parallel()
 			r := mustRedis(t)
-			test(t, r, mustObserver(t, config(r.Port)))
+			test(t, r, mustObserver(t, config(r.Port)+roomy))
 		})
 	}
 }
