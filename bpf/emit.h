@@ -411,6 +411,8 @@ static __always_inline void put_state(struct event *e, struct sock *sk, __u8 rol
 	e->seq = seq;
 	e->received_seq = received_seq;
 	e->flags = flags | (in_own_network(sk) ? FLAG_OWN_NETWORK : 0);
+	if (kind == EVENT_OPEN || kind == EVENT_EXISTING || kind == EVENT_OPENING || kind == EVENT_CONNECT_FAILED)
+		e->flags |= user_namespace_flag(sk);
 }
 
 /* Submits an event that has no payload. */
@@ -420,8 +422,6 @@ static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, 
 	struct state_event e = {};
 
 	put_state(&e.event, sk, role, kind, seq, received_seq, flags, direct);
-	if (kind == EVENT_OPEN || kind == EVENT_EXISTING || kind == EVENT_OPENING)
-		e.event.flags |= user_namespace_flag(sk);
 	if (kind == EVENT_OPEN || kind == EVENT_EXISTING)
 		submit_begun(&e, sk);
 	else

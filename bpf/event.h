@@ -44,8 +44,8 @@ enum event_flag {
 	FLAG_LEFT =
 	    4, /* EVENT_HALF_CLOSED, EVENT_PEER_CLOSED: this end has closed and reads no more; EVENT_ENDING: it is this end */
 	/*
-	 * EVENT_OPEN, EVENT_EXISTING, EVENT_OPENING: an unprivileged user may have chosen the address of
-	 * the server: the network namespace belongs to a user namespace other than the host's, or the
+	 * EVENT_OPEN, EVENT_EXISTING, EVENT_OPENING, EVENT_CONNECT_FAILED: an unprivileged user may have chosen
+	 * the address of the server: the network namespace belongs to a user namespace other than the host's, or the
 	 * server of a Unix socket is in one
 	 */
 	FLAG_USER_NAMESPACE = 4,

@@ -175,7 +175,7 @@ type Event struct {
 	Role          Role
 	Reason        Reason
 	Stream        Stream    // of OtherStream
-	UserNamespace bool      // of Open, Existing and Opening: an unprivileged user may have chosen the address of the server, in a user namespace
+	UserNamespace bool      // of Open, Existing, Opening and ConnectFailed: an unprivileged user may have chosen the address of the server, in a user namespace
 	Awaited       bool      // of Existing: the client sent last, so that it awaits a reply
 	Unplaced      bool      // of Existing: the offsets at which the streams go on are not known; of Closed: those at which they ended
 	Reach         Reach     // exact in Open and Existing, as far as it is known; a lower bound in other events

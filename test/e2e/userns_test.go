@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // nobody is a user without privileges.
@@ -66,14 +67,19 @@ func TestNetworkOfUserNamespace(t *testing.T) {
 	var old *client
 	inside(func() { old = mustDial(t, at) })
 	old.mustDo("PING")
-	names := fmt.Sprintf("\nendpoints:\n  - name: cache\n    addresses:\n      - %s\n", at)
+	const closed = address + ":1"
+	names := fmt.Sprintf("\nendpoints:\n  - name: cache\n    addresses:\n      - %s\n      - %s\n", at, closed)
 	refused := mustObserver(t, observing(r.Port)+"capture:\n  user_namespaces: unnamed"+names)
 	allowed := mustObserver(t, observing(r.Port)+names)
 	atServer := mustObserver(t, observing(1)+"default_name: rest\ncapture:\n  user_namespaces: unnamed"+names+"    role: server\n")
 	time.Sleep(200 * time.Millisecond) // so that the next request is known to be the only one outstanding
 	refused.mustSeePool("default", 1, 0)
 	var fresh *client
-	inside(func() { fresh = mustDial(t, at) })
+	inside(func() {
+		fresh = mustDial(t, at)
+		_, err := net.Dial("tcp", closed)
+		require.ErrorIs(t, err, unix.ECONNREFUSED)
+	})
 	honest := mustDial(t, at)
 	for range 10 {
 		old.mustDo("SET", "key", "value")
@@ -87,6 +93,9 @@ func TestNetworkOfUserNamespace(t *testing.T) {
 	atServer.assertCommands("rest", counts{"set": 10, "llen": 10})
 	for _, o := range []*observer{refused, allowed, atServer} {
 		assertExact(t, o.mustScrape())
+	}
+	for o, name := range map[*observer]string{refused: "default", allowed: "cache"} {
+		assert.Equal(t, 1, o.mustScrape().sum("redis_connect_failures_total", "name="+name, "reason=refused"), name)
 	}
 }
 

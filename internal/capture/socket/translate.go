@@ -128,7 +128,7 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 
 // begins reports whether events of a kind say whose the address of the server is.
 func begins(kind event.Kind) bool {
-	return kind == event.Open || kind == event.Existing || kind == event.Opening
+	return kind == event.Open || kind == event.Existing || kind == event.Opening || kind == event.ConnectFailed
 }
 
 // take takes an event that is not to be delivered.
