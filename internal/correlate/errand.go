@@ -38,6 +38,7 @@ const (
 	relabelling
 	reconsidering // those that were not observed
 	leaving       // those that are observed, by their owners
+	surveying
 	errands
 )
 
