@@ -3,6 +3,7 @@ package naming
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/event"
@@ -106,6 +107,11 @@ func reasonOf(rank int) Reason {
 func (n *Names) Host(name string) ([]netip.AddrPort, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.host(name)
+}
+
+// host is Host for a caller that holds mu.
+func (n *Names) host(name string) ([]netip.AddrPort, error) {
 	known := n.hosts.known[name]
 	if known == nil {
 		return nil, nil
@@ -115,4 +121,41 @@ func (n *Names) Host(name string) ([]netip.AddrPort, error) {
 		addresses = append(addresses, a.AddrPort)
 	}
 	return addresses, known.failure
+}
+
+// DefaultName returns the name of connections on observed ports that no endpoint has; "": they do not
+// count.
+func (n *Names) DefaultName() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rules.DefaultName
+}
+
+// Described is an address of the rules, and what it stands for by now.
+type Described struct {
+	Name     string // of its endpoint
+	Role     address.Role
+	Address  address.Address
+	Resolved []netip.AddrPort // of a host name, where the port is 0, of SRV records or of a Service; ascending
+	Failure  error            // of the last lookup
+}
+
+// Describe returns the addresses of the rules in their order. The caller owns the slices.
+func (n *Names) Describe() []Described {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var all []Described
+	for _, endpoint := range n.rules.Endpoints {
+		for _, a := range endpoint.Addresses {
+			d := Described{Name: endpoint.Name, Role: endpoint.Role, Address: a}
+			switch {
+			case a.Lookup() != "":
+				d.Resolved, d.Failure = n.host(a.Lookup())
+			case a.Service != "":
+				d.Resolved = slices.SortedFunc(slices.Values(n.serviceAddresses(a.Service, a.Ports.First)), netip.AddrPort.Compare)
+			}
+			all = append(all, d)
+		}
+	}
+	return all
 }

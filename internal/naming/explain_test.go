@@ -76,6 +76,28 @@ func TestExplainAgreesWithResolve(t *testing.T) {
 	}
 }
 
+// The description has the addresses as configured, and what they stand for.
+func TestDescribe(t *testing.T) {
+	names := mustNames(t, `
+default_name: others
+endpoints:
+  - {name: cache, addresses: ["10.2.0.0/16:6379", "cache:6379", "gone:6379"]}
+  - {name: queue, addresses: ["service://shop/queue:6379"], role: server}
+`, &fakeDNS{hosts: map[string][]string{"cache": {"10.5.0.2", "10.5.0.1"}}})
+	names.SetService("shop/queue", map[uint16][]netip.AddrPort{6379: {netip.MustParseAddrPort("10.9.0.1:7000")}, 1: {netip.MustParseAddrPort("10.9.0.1:1")}})
+	var lines []string
+	for _, d := range names.Describe() {
+		lines = append(lines, fmt.Sprint(d.Name, " ", d.Role, " ", d.Address, " ", d.Resolved, " ", d.Failure != nil))
+	}
+	assert.Equal(t, []string{
+		"cache client 10.2.0.0/16:6379 [] false",
+		"cache client cache:6379 [10.5.0.1:0 10.5.0.2:0] false",
+		"cache client gone:6379 [] true",
+		"queue server service://shop/queue:6379 [10.9.0.1:7000] false",
+	}, lines)
+	assert.Equal(t, "others", names.DefaultName())
+}
+
 func TestExplainPath(t *testing.T) {
 	names := explainedNames(t)
 	m := names.ExplainPath(event.Client, "/run/redis.sock")
