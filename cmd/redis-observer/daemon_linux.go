@@ -42,6 +42,7 @@ type observer struct {
 	podWatch *podWatch // nil unless the pods of the node are needed
 	endpoint *server.Server
 	export   *otlp.Exporter // nil without otlp
+	surveys  surveys
 	source   capture.Source
 	program  program
 	folders  []string // of container runtimes, that could be read at the start
@@ -89,7 +90,8 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	if err != nil {
 		return nil, err
 	}
-	people := page.New(o.recorder.Gather, o.slowView)
+	o.questions = make(chan func(), 1)
+	people := page.New(o.recorder.Gather, o.slowView, o.addressView)
 	o.endpoint, err = server.Listen(server.Options{
 		Listen:    c.Listen,
 		WebConfig: c.WebConfig,
@@ -97,6 +99,7 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 		Page:      people,
 		Live:      http.HandlerFunc(people.ServeData),
 		Slow:      http.HandlerFunc(people.ServeSlow),
+		Addresses: http.HandlerFunc(people.ServeAddresses),
 		Ready:     o.alive.check,
 		Logger:    logger,
 	})

@@ -34,6 +34,7 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 		if e.Kind == event.Tick {
 			alive.beat()
 			s.lookAtOwners(e.Time)
+			s.answer()
 			if !encrypted && s.tracker.Encrypted() {
 				encrypted = true
 				readTLS(source)
@@ -42,6 +43,15 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 				relist(source)
 			}
 		}
+	}
+}
+
+// answer runs a question, if there is one.
+func (s *stages) answer() {
+	select {
+	case ask := <-s.questions:
+		ask()
+	default:
 	}
 }
 

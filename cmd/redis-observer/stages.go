@@ -45,6 +45,8 @@ type stages struct {
 	untimed  bool               // the event that is tracked has no time
 	looked   int64              // time of the last look at sets
 	changes  uint64             // of the pods at that time
+	// questions are run by the loop at a Tick: they may use the tracker. Nil where nobody asks.
+	questions chan func()
 }
 
 // newStages creates the stages that do not depend on the source. ringSize is the size of the ring

@@ -139,13 +139,7 @@ func (u understanding) address(a address.Address) understoodAddress {
 		return shown
 	}
 	addresses, err := u.names.Host(a.Lookup())
-	for _, of := range addresses {
-		text := of.String()
-		if a.SRV == "" {
-			text = of.Addr().String()
-		}
-		shown.Resolved = append(shown.Resolved, text)
-	}
+	shown.Resolved = resolvedOf(a, addresses)
 	if err != nil {
 		shown.Error = err.Error()
 	}

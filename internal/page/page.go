@@ -34,18 +34,19 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 
 // Handler serves the page and its data.
 type Handler struct {
-	gather func() ([]*dto.MetricFamily, error)
-	slow   func() report.Slow
-	policy string
+	gather    func() ([]*dto.MetricFamily, error)
+	slow      func() report.Slow
+	addresses func() report.Addresses
+	policy    string
 
 	mu    sync.Mutex // held while the metrics are gathered, so that many people cost as little as one
 	watch report.Watch
 	view  report.View
 }
 
-// New returns a Handler of the metrics that gather returns, and of the slow commands.
-func New(gather func() ([]*dto.MetricFamily, error), slow func() report.Slow) *Handler {
-	h := &Handler{gather: gather, slow: slow}
+// New returns a Handler of the metrics that gather returns, of the slow commands, and of the addresses.
+func New(gather func() ([]*dto.MetricFamily, error), slow func() report.Slow, addresses func() report.Addresses) *Handler {
+	h := &Handler{gather: gather, slow: slow, addresses: addresses}
 	var empty bytes.Buffer
 	if err := page.Execute(&empty, &shown{}); err != nil {
 		panic(fmt.Sprintf("page: %v", err)) // the template is part of the program
@@ -66,13 +67,14 @@ func hashOf(page []byte, tag string) string {
 // shown is the data of the page.
 type shown struct {
 	report.View
-	Lines   []report.Line
-	Hidden  int  // rows that are left out
-	Labeled bool // a row has labels
-	Rate    float64
-	Errors  float64
-	Node    report.Node
-	Slow    report.Slow
+	Lines     []report.Line
+	Hidden    int  // rows that are left out
+	Labeled   bool // a row has labels
+	Rate      float64
+	Errors    float64
+	Node      report.Node
+	Slow      report.Slow
+	Addresses report.Addresses
 }
 
 // MarshalJSON returns the view, with the rows that the page shows.
@@ -81,11 +83,12 @@ func (s *shown) MarshalJSON() ([]byte, error) {
 	v.Lines = s.Lines
 	return json.Marshal(struct {
 		report.View
-		Hidden int         `json:"hidden"`
-		Rate   float64     `json:"rate"`
-		Errors float64     `json:"errors"`
-		Slow   report.Slow `json:"slow"`
-	}{v, s.Hidden, s.Rate, s.Errors, s.Slow})
+		Hidden    int              `json:"hidden"`
+		Rate      float64          `json:"rate"`
+		Errors    float64          `json:"errors"`
+		Slow      report.Slow      `json:"slow"`
+		Addresses report.Addresses `json:"addresses"`
+	}{v, s.Hidden, s.Rate, s.Errors, s.Slow, s.Addresses})
 }
 
 // look returns what there is to show. It begins a new interval if the last one is old enough.
@@ -101,7 +104,7 @@ func (h *Handler) look(now time.Time) (*shown, error) {
 		h.view = h.watch.View(report.By{Name: true, Labels: true, Command: true})
 	}
 	s := show(h.view)
-	s.Slow = h.slow()
+	s.Slow, s.Addresses = h.slow(), h.addresses()
 	return s, nil
 }
 
@@ -157,8 +160,19 @@ func (h *Handler) ServeData(w http.ResponseWriter, _ *http.Request) {
 // ServeSlow serves the slow commands as JSON, or says why there are none.
 func (h *Handler) ServeSlow(w http.ResponseWriter, _ *http.Request) {
 	v := h.slow()
-	if v.Reason != "" {
-		http.Error(w, v.Reason, http.StatusNotFound)
+	serve(w, v, v.Reason)
+}
+
+// ServeAddresses serves the addresses as JSON, or says why they are not shown.
+func (h *Handler) ServeAddresses(w http.ResponseWriter, _ *http.Request) {
+	v := h.addresses()
+	serve(w, v, v.Reason)
+}
+
+// serve serves a value as JSON, unless there is a reason why not.
+func serve(w http.ResponseWriter, v json.Marshaler, reason string) {
+	if reason != "" {
+		http.Error(w, reason, http.StatusNotFound)
 		return
 	}
 	made, err := json.Marshal(v)

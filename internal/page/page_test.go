@@ -42,6 +42,8 @@ func (m *metrics) use(name, command string, n float64) {
 
 func noSlow() report.Slow { return report.Slow{Reason: "none are kept"} }
 
+func noAddresses() report.Addresses { return report.Addresses{Reason: "not shown"} }
+
 // age makes the next look begin an interval.
 func age(h *Handler) { h.view.Time = h.view.Time.Add(-minInterval) }
 
@@ -56,7 +58,7 @@ func get(t *testing.T, serve http.HandlerFunc) (http.Header, string) {
 // The page shows everything without JavaScript.
 func TestPage(t *testing.T) {
 	m := newMetrics()
-	h := New(m.Gather, noSlow)
+	h := New(m.Gather, noSlow, noAddresses)
 	_, body := get(t, h.ServeHTTP)
 	assert.Contains(t, body, "waiting for the end of the first interval")
 	m.use("cache", "get", 99)
@@ -79,7 +81,7 @@ func TestPage(t *testing.T) {
 // The policy allows the style and the script of the page by their hashes, and nothing else.
 func TestPolicy(t *testing.T) {
 	m := newMetrics()
-	h := New(m.Gather, noSlow)
+	h := New(m.Gather, noSlow, noAddresses)
 	header, body := get(t, h.ServeHTTP)
 	policy := header.Get("Content-Security-Policy")
 	assert.Contains(t, policy, "default-src 'none'; ")
@@ -94,7 +96,7 @@ func TestPolicy(t *testing.T) {
 
 func TestData(t *testing.T) {
 	m := newMetrics()
-	h := New(m.Gather, noSlow)
+	h := New(m.Gather, noSlow, noAddresses)
 	get(t, h.ServeData)
 	m.use("cache", "get", 10)
 	age(h)
@@ -114,7 +116,7 @@ func TestData(t *testing.T) {
 // Many people cost as little as one, and nobody costs nothing.
 func TestSharedIntervals(t *testing.T) {
 	m, gathered := newMetrics(), 0
-	h := New(func() ([]*dto.MetricFamily, error) { gathered++; return m.Gather() }, noSlow)
+	h := New(func() ([]*dto.MetricFamily, error) { gathered++; return m.Gather() }, noSlow, noAddresses)
 	assert.Zero(t, gathered)
 	for range 10 {
 		get(t, h.ServeData)
@@ -125,7 +127,7 @@ func TestSharedIntervals(t *testing.T) {
 
 func TestRowsAreLimited(t *testing.T) {
 	m := newMetrics()
-	h := New(m.Gather, noSlow)
+	h := New(m.Gather, noSlow, noAddresses)
 	get(t, h.ServeHTTP)
 	for i := range maxRows + 5 {
 		m.use("cache", strings.Repeat("x", i+1), 1)
@@ -137,7 +139,7 @@ func TestRowsAreLimited(t *testing.T) {
 }
 
 func TestFault(t *testing.T) {
-	h := New(func() ([]*dto.MetricFamily, error) { return nil, errors.New("broken") }, noSlow)
+	h := New(func() ([]*dto.MetricFamily, error) { return nil, errors.New("broken") }, noSlow, noAddresses)
 	recorder := httptest.NewRecorder()
 	h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
 	assert.Equal(t, http.StatusInternalServerError, recorder.Code)
@@ -149,7 +151,7 @@ func TestFault(t *testing.T) {
 // The slow commands are in the page, in its data and at a place of their own.
 func TestSlow(t *testing.T) {
 	v := report.Slow{Reason: "none are kept"}
-	h := New(newMetrics().Gather, func() report.Slow { return v })
+	h := New(newMetrics().Gather, func() report.Slow { return v }, noAddresses)
 	_, body := get(t, h.ServeHTTP)
 	assert.Contains(t, body, `class="faint">none are kept</p>`)
 	assert.Regexp(t, `id="slow"[^>]* hidden>`, body)
@@ -176,4 +178,43 @@ func TestSlow(t *testing.T) {
 	var data struct{ Slow report.Slow }
 	require.NoError(t, json.Unmarshal([]byte(body), &data))
 	assert.Equal(t, v, data.Slow)
+}
+
+// The addresses are in the page, in its data and at a place of their own.
+func TestAddresses(t *testing.T) {
+	v := report.Addresses{Reason: "addresses are not served: open"}
+	h := New(newMetrics().Gather, noSlow, func() report.Addresses { return v })
+	_, body := get(t, h.ServeHTTP)
+	assert.Contains(t, body, `class="faint">addresses are not served: open</p>`)
+	assert.Regexp(t, `id="unnamed"[^>]* hidden>`, body)
+	assert.Regexp(t, `id="named" hidden>`, body)
+	recorder := httptest.NewRecorder()
+	h.ServeAddresses(recorder, httptest.NewRequest(http.MethodGet, "/addresses", nil))
+	assert.Equal(t, http.StatusNotFound, recorder.Code)
+	assert.Equal(t, "addresses are not served: open\n", recorder.Body.String())
+
+	v = report.Addresses{
+		Named: []report.Named{
+			{Name: "cache", Role: "client", Address: "cache:6379", Resolved: []string{"10.0.0.1", "10.0.0.2"}, More: 3},
+			{Name: "<b>", Role: "server", Address: "gone:6379", Error: "no such host"},
+		},
+		Unnamed:      []report.Unnamed{{Address: "10.0.0.9:6379", Role: "client", Connections: 12, Executables: []string{"<i>", "web"}}},
+		OtherUnnamed: 2, OtherConnections: 3,
+	}
+	_, body = get(t, h.ServeHTTP)
+	assert.Contains(t, body, `<td class="text">10.0.0.9:6379</td><td class="text">client</td><td>12</td><td class="text">&lt;i&gt; web</td>`)
+	assert.Contains(t, body, `<td class="text">cache</td><td class="text">client</td><td class="text">cache:6379</td><td class="text">10.0.0.1, 10.0.0.2 and 3 more</td>`)
+	assert.Contains(t, body, `<td class="text">&lt;b&gt;</td><td class="text">server</td><td class="text">gone:6379</td><td class="text bad">lookup failed: no such host</td>`)
+	assert.Contains(t, body, "no endpoint has 15 connections on observed ports, to 3 addresses; the 1 with the most are shown")
+	assert.NotRegexp(t, `id="unnamed"[^>]* hidden>`, body)
+	assert.NotRegexp(t, `id="named" hidden>`, body)
+
+	_, body = get(t, h.ServeAddresses)
+	var read report.Addresses
+	require.NoError(t, json.Unmarshal([]byte(body), &read))
+	assert.Equal(t, v, read)
+	_, body = get(t, h.ServeData)
+	var data struct{ Addresses report.Addresses }
+	require.NoError(t, json.Unmarshal([]byte(body), &data))
+	assert.Equal(t, v, data.Addresses)
 }

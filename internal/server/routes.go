@@ -11,6 +11,7 @@ func routes(o Options) http.Handler {
 	mux.Handle("GET /{$}", bounded(o.Page))
 	mux.Handle("GET /live.json", bounded(o.Live))
 	mux.Handle("GET /slow", bounded(o.Slow))
+	mux.Handle("GET /addresses", bounded(o.Addresses))
 	mux.Handle("GET /metrics", bounded(o.Metrics))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { state(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { state(w, o.Ready()) })

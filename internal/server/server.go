@@ -41,6 +41,7 @@ type Options struct {
 	Page      http.Handler // handles /
 	Live      http.Handler // handles /live.json, the data of the page
 	Slow      http.Handler // handles /slow
+	Addresses http.Handler // handles /addresses
 	Ready     func() error // nil while the probes are attached and read
 	Logger    *slog.Logger
 }

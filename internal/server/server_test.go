@@ -32,13 +32,14 @@ func options() Options {
 	registry.MustRegister(counter)
 	counter.Inc()
 	return Options{
-		Listen:  "127.0.0.1:0",
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
-		Page:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }),
-		Live:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "its data") }),
-		Slow:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "slow ones") }),
-		Ready:   func() error { return nil },
-		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Listen:    "127.0.0.1:0",
+		Metrics:   promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
+		Page:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }),
+		Live:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "its data") }),
+		Slow:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "slow ones") }),
+		Addresses: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "where") }),
+		Ready:     func() error { return nil },
+		Logger:    slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }
 
@@ -89,6 +90,7 @@ func TestRoutes(t *testing.T) {
 		{"page", "GET", ready + "/", 200, "a page"},
 		{"data of the page", "GET", ready + "/live.json", 200, "its data"},
 		{"slow commands", "GET", ready + "/slow", 200, "slow ones"},
+		{"addresses", "GET", ready + "/addresses", 200, "where"},
 		{"metrics", "GET", ready + "/metrics", 200, "test_total 1"},
 		{"health", "GET", ready + "/healthz", 200, "ok\n"},
 		{"ready", "GET", ready + "/readyz", 200, "ok\n"},
