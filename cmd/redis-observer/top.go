@@ -35,6 +35,7 @@ type topOptions struct {
 	once       bool
 	byNode     bool
 	slow       bool
+	addresses  bool
 	attach     bool
 }
 
@@ -65,6 +66,8 @@ Durations are those of the last interval. Keys: ? shows them.`,
 	flags.BoolVar(&o.once, "once", false, "print one interval and end; the status is 1 if an observer does not answer")
 	flags.BoolVar(&o.byNode, "by-node", false, "show the nodes apart instead of their sum")
 	flags.BoolVar(&o.slow, "slow", false, "show the slow commands (slow_commands in the configuration of the observer)")
+	flags.BoolVar(&o.addresses, "addresses", false, "show the addresses without a name, and the names with their addresses")
+	command.MarkFlagsMutuallyExclusive("slow", "addresses")
 	flags.BoolVar(&o.attach, "attach", false, "observe by itself with the configuration (as root); no running observer is needed")
 	return command
 }
@@ -107,7 +110,13 @@ func (p program) top(cmd *cobra.Command, o topOptions, addresses []string) error
 		return fmt.Errorf("top: %w", err)
 	}
 	screen := top.NewScreen()
-	screen.By.Node, screen.ShowSlow = o.byNode, o.slow
+	screen.By.Node = o.byNode
+	switch {
+	case o.slow:
+		screen.Shows = top.SlowCommands
+	case o.addresses:
+		screen.Shows = top.AllAddresses
+	}
 	err = show(ctx, cmd, o, client, screen)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause // of --attach

@@ -25,7 +25,7 @@ import (
 const (
 	scrapeTime = 10 * time.Second
 	maxScrape  = 256 << 20 // bytes of text
-	maxSlow    = 4 << 20   // bytes of slow commands
+	maxDetails = 4 << 20   // bytes of slow commands, or of addresses
 	maxReason  = 1 << 10   // bytes that say why there are none
 )
 
@@ -124,40 +124,63 @@ func (c *Client) Slow(ctx context.Context) Slow {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTime)
 	defer cancel()
 	all := Slow{Sentences: map[string]string{}}
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	for _, target := range c.urls {
-		group.Go(func() {
-			node := nodeOf(target)
-			v, err := c.slow(ctx, target)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				v = report.Slow{Reason: err.Error()}
-			}
-			all.Sentences[node] = v.Sentence()
-			for _, command := range v.Commands {
-				command.Node = node
-				all.Commands = append(all.Commands, command)
-			}
-		})
-	}
-	group.Wait()
+	details(ctx, c, "slow", func(node string, v report.Slow, err error) {
+		if err != nil {
+			v = report.Slow{Reason: err.Error()}
+		}
+		all.Sentences[node] = v.Sentence()
+		for _, command := range v.Commands {
+			command.Node = node
+			all.Commands = append(all.Commands, command)
+		}
+	})
 	all.sort()
 	return all
 }
 
-func (c *Client) slow(ctx context.Context, target string) (v report.Slow, err error) {
+// Addresses returns the addresses of each observer, and for each that shows none why, by its name.
+func (c *Client) Addresses(ctx context.Context) Addresses {
+	ctx, cancel := context.WithTimeout(ctx, scrapeTime)
+	defer cancel()
+	all := Addresses{Sentences: map[string]string{}, Unnamed: []report.Unnamed{}, Named: []report.Named{}}
+	details(ctx, c, "addresses", func(node string, v report.Addresses, err error) {
+		if err != nil {
+			v = report.Addresses{Reason: err.Error()}
+		}
+		all.add(node, v)
+	})
+	all.sort()
+	return all
+}
+
+// details asks each observer for what it has at a path beside its metrics, and passes it on, one at a
+// time.
+func details[T any](ctx context.Context, c *Client, path string, take func(node string, v T, err error)) {
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for _, target := range c.urls {
+		group.Go(func() {
+			var v T
+			err := c.decode(ctx, target, path, &v)
+			mu.Lock()
+			defer mu.Unlock()
+			take(nodeOf(target), v, err)
+		})
+	}
+	group.Wait()
+}
+
+func (c *Client) decode(ctx context.Context, target, path string, v any) error {
 	at := strings.LastIndexByte(target, '/') // of /metrics, by urlOf
-	response, err := c.get(ctx, target[:at]+"/slow", "application/json")
+	response, err := c.get(ctx, target[:at+1]+path, "application/json")
 	if err != nil {
-		return v, err
+		return err
 	}
 	defer response.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxSlow)).Decode(&v); err != nil {
-		return v, fmt.Errorf("read slow commands: %w", plain(err))
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxDetails)).Decode(v); err != nil {
+		return fmt.Errorf("read /%s: %w", path, plain(err))
 	}
-	return v, nil
+	return nil
 }
 
 // get returns an answer with the status 200. The caller closes its body.
@@ -181,7 +204,7 @@ func (c *Client) get(ctx context.Context, target, accept string) (*http.Response
 		return nil, fmt.Errorf("%s (name a file with basic_auth or authorization by --http-config)", status)
 	case http.StatusNotFound:
 		why, _ := io.ReadAll(io.LimitReader(response.Body, maxReason)) // what came of it
-		if why := strings.TrimSpace(string(why)); strings.HasPrefix(why, "slow commands ") {
+		if why := strings.TrimSpace(string(why)); strings.HasPrefix(why, "slow commands ") || strings.HasPrefix(why, "addresses ") {
 			return nil, errors.New(why)
 		}
 	}

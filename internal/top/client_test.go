@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -115,7 +116,7 @@ func TestSlow(t *testing.T) {
 		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
 		nil,
 	}
-	wants := []string{"1 command took 1ms or longer", "1 command took 1ms or longer", "slow commands are not kept (set slow_commands.size)", "401 unauthorized (name", "read slow commands: invalid character", "404 not found"}
+	wants := []string{"1 command took 1ms or longer", "1 command took 1ms or longer", "slow commands are not kept (set slow_commands.size)", "401 unauthorized (name", "read /slow: invalid character", "404 not found"}
 	var addresses []string
 	for _, answer := range answers {
 		node := httptest.NewServer(routes(answer))
@@ -132,7 +133,7 @@ func TestSlow(t *testing.T) {
 	assert.Equal(t, strings.TrimPrefix(addresses[1], "http://"), all.Commands[0].Node)
 
 	screen := NewScreen()
-	screen.ShowSlow = true
+	screen.Shows = SlowCommands
 	var out bytes.Buffer
 	require.NoError(t, PrintOnce(context.Background(), &out, client, time.Millisecond, screen))
 	assert.Regexp(t, `(?m)^00:00:00 +\S+ +b +set +200.00ms`, out.String())
@@ -144,6 +145,63 @@ func TestSlow(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(out.Bytes(), &view))
 	assert.Equal(t, all, view.Slow)
+}
+
+// An observer gives its addresses, or says why it does not; one that is older has no such place.
+func TestObservedAddresses(t *testing.T) {
+	answers := []http.HandlerFunc{
+		func(w http.ResponseWriter, _ *http.Request) {
+			assert.NoError(t, json.NewEncoder(w).Encode(report.Addresses{Named: []report.Named{{Name: "a", Role: "client", Address: "a:6379"}}, Unnamed: []report.Unnamed{{Address: "10.0.0.1:6379", Role: "client", Connections: 1}}}))
+		},
+		func(w http.ResponseWriter, _ *http.Request) {
+			assert.NoError(t, json.NewEncoder(w).Encode(report.Addresses{Unnamed: []report.Unnamed{{Address: "10.0.0.2:6379", Role: "server", Connections: 5}}}))
+		},
+		func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "addresses are not served: anybody could read them", http.StatusNotFound)
+		},
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
+		nil,
+	}
+	wants := []string{"no endpoint has 1 connection on observed ports", "no endpoint has 5 connections on observed ports", "addresses are not served: anybody could read them", "read /addresses: invalid character", "404 not found"}
+	var addresses []string
+	for _, answer := range answers {
+		mux := http.NewServeMux()
+		mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+			fmt.Fprint(w, mustText(t, "before.prom"))
+		})
+		if answer != nil {
+			mux.Handle("/addresses", answer)
+		}
+		node := httptest.NewServer(mux)
+		defer node.Close()
+		addresses = append(addresses, node.URL)
+	}
+	client := mustClient(t, "", addresses...)
+	all := client.Addresses(context.Background())
+	for i, want := range wants {
+		assert.Contains(t, all.Sentences[strings.TrimPrefix(addresses[i], "http://")], want)
+	}
+	require.Len(t, all.Unnamed, 2)
+	assert.Equal(t, []string{"10.0.0.2:6379", "10.0.0.1:6379"}, []string{all.Unnamed[0].Address, all.Unnamed[1].Address}, "the most connections first")
+	assert.Equal(t, strings.TrimPrefix(addresses[1], "http://"), all.Unnamed[0].Node)
+	require.Len(t, all.Named, 1)
+
+	screen := NewScreen()
+	screen.Shows = AllAddresses
+	var out bytes.Buffer
+	require.NoError(t, PrintOnce(context.Background(), &out, client, time.Millisecond, screen))
+	assert.Regexp(t, `(?m)^\S+ +no name +10\.0\.0\.2:6379 +server +5$`, ansi.Strip(out.String()))
+	assert.Regexp(t, `(?m)^\S+ +a +a:6379 +client$`, ansi.Strip(out.String()))
+	out.Reset()
+	require.NoError(t, PrintJSON(context.Background(), &out, client, time.Millisecond, screen, true))
+	var view struct {
+		Slow      *Slow
+		Addresses Addresses
+	}
+	require.NoError(t, json.Unmarshal(out.Bytes(), &view))
+	assert.Equal(t, all, view.Addresses)
+	assert.Nil(t, view.Slow)
 }
 
 // A line for each interval, until the user ends it.

@@ -15,6 +15,8 @@ type Scraper interface {
 	Scrape(ctx context.Context) (samples []*report.Sample, failures map[string]error)
 	// Slow returns their slow commands.
 	Slow(ctx context.Context) Slow
+	// Addresses returns their addresses.
+	Addresses(ctx context.Context) Addresses
 }
 
 // Model is the program in the terminal. It implements tea.Model.
@@ -26,8 +28,9 @@ type Model struct {
 	view     report.View
 	height   int
 
-	slow   Slow
-	asking bool // slow commands were asked for, and have not come
+	slow      Slow
+	addresses Addresses
+	asking    [kinds]bool // by Kind: they were asked for, and have not come
 
 	filtering, paused, help bool
 }
@@ -39,13 +42,28 @@ func NewModel(scraper Scraper, interval time.Duration, screen Screen) *Model {
 	return m
 }
 
-// askSlow asks for the slow commands, if they are shown.
-func (m *Model) askSlow() tea.Cmd {
-	if !m.screen.ShowSlow || m.asking {
+// ask asks for the details that are shown.
+func (m *Model) ask() tea.Cmd {
+	shows := m.screen.Shows
+	if shows == Commands || m.asking[shows] {
 		return nil
 	}
-	m.asking = true
-	return func() tea.Msg { return m.scraper.Slow(context.Background()) }
+	m.asking[shows] = true
+	return func() tea.Msg {
+		if shows == AllAddresses {
+			return m.scraper.Addresses(context.Background())
+		}
+		return m.scraper.Slow(context.Background())
+	}
+}
+
+// show shows something else than commands, or those again.
+func (m *Model) show(shows Kind) tea.Cmd {
+	if m.screen.Shows == shows {
+		shows = Commands
+	}
+	m.screen.Shows, m.screen.Offset = shows, 0
+	return m.ask()
 }
 
 // scraped is the result of one round.
@@ -63,7 +81,7 @@ func (m *Model) scrape() tea.Msg {
 }
 
 // Init implements tea.Model.
-func (m *Model) Init() tea.Cmd { return tea.Batch(m.scrape, m.askSlow()) }
+func (m *Model) Init() tea.Cmd { return tea.Batch(m.scrape, m.ask()) }
 
 // Update implements tea.Model.
 func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
@@ -77,12 +95,17 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 		}
 		return m, tea.Tick(m.interval, func(time.Time) tea.Msg { return due{} })
 	case Slow:
-		m.asking = false
+		m.asking[SlowCommands] = false
 		if !m.paused {
 			m.slow = message
 		}
+	case Addresses:
+		m.asking[AllAddresses] = false
+		if !m.paused {
+			m.addresses = message
+		}
 	case due:
-		return m, tea.Batch(m.scrape, m.askSlow())
+		return m, tea.Batch(m.scrape, m.ask())
 	case tea.KeyPressMsg:
 		if m.filtering {
 			m.typeFilter(message)
@@ -129,10 +152,8 @@ var keys = []struct {
 		by.Node = !by.Node
 		return m.group(by)
 	}},
-	{[]string{"s"}, "slow commands, and back", func(m *Model) tea.Cmd {
-		m.screen.ShowSlow, m.screen.Offset = !m.screen.ShowSlow, 0
-		return m.askSlow()
-	}},
+	{[]string{"s"}, "slow commands, and back", func(m *Model) tea.Cmd { return m.show(SlowCommands) }},
+	{[]string{"u"}, "addresses without a name, names with their addresses, and back", func(m *Model) tea.Cmd { return m.show(AllAddresses) }},
 	{[]string{"space", "p"}, "pause and go on", func(m *Model) tea.Cmd { m.paused = !m.paused; return m.group(m.screen.By) }},
 	{[]string{"up", "k"}, "scroll up; down, j and the page keys scroll too", func(m *Model) tea.Cmd { return m.scroll(-1) }},
 	{[]string{"down", "j"}, "", func(m *Model) tea.Cmd { return m.scroll(1) }},
@@ -191,9 +212,14 @@ func contains(list []int, n int) bool {
 }
 
 func (m *Model) scroll(by int) tea.Cmd {
-	rows := len(m.screen.Rows(m.view))
-	if m.screen.ShowSlow {
+	rows := 0
+	switch m.screen.Shows {
+	case Commands:
+		rows = len(m.screen.Rows(m.view))
+	case SlowCommands:
 		rows = len(m.slow.Commands)
+	case AllAddresses:
+		rows = len(m.addresses.rows())
 	}
 	m.screen.Offset = min(max(m.screen.Offset+by, 0), max(rows-1, 0))
 	return nil
@@ -215,8 +241,11 @@ func (m *Model) text() string {
 		m.screen.Height = max(m.height-strings.Count(head, "\n")-3, 2)
 	}
 	table := m.screen.Table(m.view)
-	if m.screen.ShowSlow {
+	switch m.screen.Shows {
+	case SlowCommands:
 		table = m.screen.Slow(m.slow)
+	case AllAddresses:
+		table = m.screen.Addresses(m.addresses)
 	}
 	return head + "\n\n" + table + "\n" + foot
 }
@@ -228,7 +257,7 @@ func (m *Model) foot() string {
 	case m.paused:
 		return bold.Styled(m.screen.cut("paused at " + m.view.Time.Format("15:04:05") + "; space goes on"))
 	}
-	text := "? help  ← → order  / filter  n c l a rows by  s slow  space pause  q end"
+	text := "? help  ← → order  / filter  n c l a rows  s slow  u unnamed  space pause  q end"
 	if m.screen.Filter != "" {
 		text = "filter: " + m.screen.Filter + " (Esc removes it)  " + text
 	}

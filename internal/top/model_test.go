@@ -56,6 +56,8 @@ func (nobody) Scrape(context.Context) ([]*report.Sample, map[string]error) { ret
 
 func (nobody) Slow(context.Context) Slow { return Slow{} }
 
+func (nobody) Addresses(context.Context) Addresses { return Addresses{} }
+
 // mustModel returns a Model after one interval of two nodes, of which a third does not answer.
 func mustModel(tb testing.TB, width, height int) *Model {
 	tb.Helper()
@@ -69,6 +71,18 @@ func mustModel(tb testing.TB, width, height int) *Model {
 		Commands: []report.SlowCommand{
 			{Node: "node-1:9479", Time: noon(3), Name: "session-cache", Command: "keys", Seconds: 0.25, Outcome: "success", Count: 1, RequestBytes: 30, ResponseBytes: 250000, Position: 1, Length: 4, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379"},
 			{Node: "node-1:9479", Time: noon(3), Name: "session-cache", Command: "lpush", Seconds: 0.24, Outcome: "error", Prefix: "WRONGTYPE", Count: 3, Position: 2, Length: 4, ResponseBytes: 90, Transaction: true, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379", Process: "web\x1b[2J"},
+		},
+	})
+	m.Update(Addresses{
+		Sentences: map[string]string{"node-1:9479": "no endpoint has 14 connections on observed ports, to 2 addresses", "node-2:9479": "addresses are not served: anybody could read them"},
+		Unnamed: []report.Unnamed{
+			{Node: "node-1:9479", Address: "10.0.0.9:6379", Role: "client", Connections: 12, Executables: []string{"cron", "web\x1b[2J"}},
+			{Node: "node-1:9479", Address: "[fd00::9]:6379", Role: "server", Connections: 2},
+		},
+		Named: []report.Named{
+			{Node: "node-1:9479", Name: "session-cache", Role: "client", Address: "cache.internal:6379", Resolved: []string{"10.0.0.1", "10.0.0.2"}, More: 3},
+			{Node: "node-1:9479", Name: "job-queue", Role: "server", Address: "gone.internal:6379", Error: "no such host"},
+			{Node: "node-1:9479", Role: "ignore", Address: "127.0.0.1:16379"},
 		},
 	})
 	return m
@@ -120,6 +134,12 @@ func TestFrames(t *testing.T) {
 		{"slow-filtered", 130, 20, []string{"s", "/", "l", "p", "enter"}},
 		{"slow-scrolled", 130, 20, []string{"s", "down", "down", "down"}},
 		{"slow-and-back", 120, 20, []string{"s", "s"}},
+		{"addresses", 130, 20, []string{"u"}},
+		{"addresses-narrow", 80, 20, []string{"u"}},
+		{"addresses-tiny", 40, 12, []string{"u"}},
+		{"addresses-filtered", 130, 20, []string{"u", "/", "j", "o", "b", "enter"}},
+		{"addresses-scrolled", 130, 20, []string{"u", "down", "down", "down", "down", "down", "down", "down"}},
+		{"addresses-and-back", 120, 20, []string{"s", "u", "u"}},
 		{"help", 100, 20, []string{"?"}},
 	}
 	for _, test := range tests {

@@ -21,8 +21,11 @@ func PrintOnce(ctx context.Context, w io.Writer, scraper Scraper, interval time.
 		return err
 	}
 	table := screen.Table(view)
-	if screen.ShowSlow {
+	switch screen.Shows {
+	case SlowCommands:
 		table = screen.Slow(scraper.Slow(ctx))
+	case AllAddresses:
+		table = screen.Addresses(scraper.Addresses(ctx))
 	}
 	if _, err := fmt.Fprintf(w, "%s\n\n%s\n", screen.Head(view), table); err != nil {
 		return fmt.Errorf("write table: %w", err)
@@ -30,18 +33,24 @@ func PrintOnce(ctx context.Context, w io.Writer, scraper Scraper, interval time.
 	return answered(view)
 }
 
-// withSlow is a view with slow commands, if they are wanted.
-type withSlow struct {
+// detailed is a view with the details that the screen shows.
+type detailed struct {
 	report.View
-	Slow *Slow `json:"slow,omitempty"`
+	Slow      *Slow      `json:"slow,omitempty"`
+	Addresses *Addresses `json:"addresses,omitempty"`
 }
 
-func addSlow(ctx context.Context, view report.View, scraper Scraper, screen Screen) withSlow {
-	if !screen.ShowSlow {
-		return withSlow{View: view}
+func addDetails(ctx context.Context, view report.View, scraper Scraper, screen Screen) detailed {
+	d := detailed{View: view}
+	switch screen.Shows {
+	case SlowCommands:
+		all := scraper.Slow(ctx)
+		d.Slow = &all
+	case AllAddresses:
+		all := scraper.Addresses(ctx)
+		d.Addresses = &all
 	}
-	all := scraper.Slow(ctx)
-	return withSlow{view, &all}
+	return d
 }
 
 // PrintJSON prints intervals as one JSON object each, one or until ctx ends.
@@ -54,13 +63,13 @@ func PrintJSON(ctx context.Context, w io.Writer, scraper Scraper, interval time.
 		if err != nil {
 			return err
 		}
-		return errors.Join(encoder.Encode(addSlow(ctx, view, scraper, screen)), answered(view))
+		return errors.Join(encoder.Encode(addDetails(ctx, view, scraper, screen)), answered(view))
 	}
 	var watch report.Watch
 	round(ctx, &watch, scraper)
 	for pause(ctx, interval) == nil {
 		round(ctx, &watch, scraper)
-		if err := encoder.Encode(addSlow(ctx, watch.View(screen.By), scraper, screen)); err != nil {
+		if err := encoder.Encode(addDetails(ctx, watch.View(screen.By), scraper, screen)); err != nil {
 			return fmt.Errorf("write JSON: %w", err)
 		}
 	}

@@ -109,8 +109,19 @@ type Screen struct {
 	Filter string // shows only rows that contain it
 	By     report.By
 
-	ShowSlow bool // the slow commands instead of the table
+	Shows Kind
 }
+
+// Kind is what a Screen shows.
+type Kind uint8
+
+// The kinds.
+const (
+	Commands Kind = iota // the table
+	SlowCommands
+	AllAddresses
+	kinds
+)
 
 // Styles of text. The writer of a terminal without colours removes them.
 var (
