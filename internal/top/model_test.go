@@ -163,13 +163,23 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// Losses, errors, an exhausted pool and a silent node are red.
+// Losses, errors, an exhausted pool and a silent node are red, also an address without a name and a failed lookup.
 func TestRed(t *testing.T) {
 	text := mustModel(t, 120, 20).text()
 	for _, want := range []string{"Not exact at 12:00:20: 214 events were lost", "node-3:9479 does not answer", "2/0", "3.0"} {
 		assert.Contains(t, text, "\x1b[1;91m"+want)
 	}
 	assert.NotContains(t, text, "\x1b[1;91m0\x1b", "no errors are not red")
+
+	m := mustModel(t, 130, 20)
+	press(m, "s")
+	assert.Contains(t, m.text(), "\x1b[1;91merror WRONGTYPE")
+	assert.NotContains(t, m.text(), "\x1b[1;91msuccess")
+	press(m, "u")
+	for _, want := range []string{"no name", "lookup failed"} {
+		assert.Contains(t, m.text(), "\x1b[1;91m"+want)
+	}
+	assert.NotContains(t, m.text(), "\x1b[1;91msession-cache")
 }
 
 func TestPause(t *testing.T) {
