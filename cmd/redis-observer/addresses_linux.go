@@ -89,7 +89,9 @@ func (o *observer) survey() correlate.Survey {
 	}
 	answer := make(chan correlate.Survey, 1)
 	ask := func() {
-		unnamed := func(id identity.ID) bool { return !o.counted.Keeps(id) }
+		unnamed := func(id identity.ID, role event.Role, e *event.Endpoints) bool {
+			return !o.counted.Keeps(id) && !o.names.SharesDefault(role, e)
+		}
 		o.record(o.tracker.Survey(report.MaxUnnamed, unnamed, func(s correlate.Survey) { answer <- s }))
 	}
 	deadline := time.After(catchUpTime)

@@ -18,7 +18,7 @@ import (
 // The observer shows the addresses of its configuration, and those that have connections without a
 // name as they are by now.
 func TestAddresses(t *testing.T) {
-	r := mustRun(t, 21140, "endpoints: [{name: sessions, addresses: ['10.0.0.1:6379', '10.1.0.0/16:6379', 'cache.test:6379']}, {name: queue, addresses: ['10.0.0.2:6390'], role: server}]")
+	r := mustRun(t, 21140, "endpoints: [{name: sessions, addresses: ['10.0.0.1:6379', '10.1.0.0/16:6379', 'cache.test:6379']}, {name: queue, addresses: ['10.0.0.2:6390'], role: server}, {name: default, addresses: ['10.0.0.3:6379']}]")
 	read := func() (v report.Addresses) {
 		status, body := r.get("/addresses")
 		assert.Equal(t, 200, status, body)
@@ -27,17 +27,19 @@ func TestAddresses(t *testing.T) {
 	}
 	v := read()
 	assert.Empty(t, v.Unnamed)
-	if assert.Len(t, v.Named, 4) {
+	if assert.Len(t, v.Named, 5) {
 		assert.Contains(t, v.Named[2].Error, "no such host")
 		v.Named[2].Error = ""
 	}
 	assert.Equal(t, []report.Named{
 		{Name: "sessions", Role: "client", Address: "10.0.0.1:6379"}, {Name: "sessions", Role: "client", Address: "10.1.0.0/16:6379"},
 		{Name: "sessions", Role: "client", Address: "cache.test:6379"}, {Name: "queue", Role: "server", Address: "10.0.0.2:6390"},
+		{Name: "default", Role: "client", Address: "10.0.0.3:6379"},
 	}, v.Named)
 
 	r.source.connect(1, "10.0.0.1:6379")
 	r.source.connect(2, "10.1.0.1:6379")
+	r.source.connect(3, "10.0.0.3:6379") // named as those without a name are
 	for id := range uint64(3) {
 		r.source.connect(10+id, "10.9.0.1:6379")
 	}

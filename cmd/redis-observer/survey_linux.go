@@ -149,7 +149,7 @@ func (s *survey) placeOf(of *half, known seen) place {
 		return at
 	}
 	values, _ := s.names.Registry().Values(id) // nothing is released meanwhile
-	at.Name, at.Unnamed = values[0], !s.names.Keeps(id)
+	at.Name, at.Unnamed = values[0], !s.names.Keeps(id) && !s.names.SharesDefault(of.role, &of.endpoints)
 	return at
 }
 

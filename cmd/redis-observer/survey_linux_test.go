@@ -28,11 +28,12 @@ func TestSurvey(t *testing.T) {
 	file := mustText(t, `
 endpoints:
   - {name: cache, addresses: ["10.0.0.10:6379"]}
+  - {name: default, addresses: ["10.0.0.11:6379"]}
   - {role: ignore, addresses: ["172.17.0.0/16:6379"]}
 `)
 	events := func() *fakeLive {
 		source := newFakeLive()
-		for id, server := range []string{"10.0.0.10:6379", "172.17.0.2:6379", "10.9.0.1:6379", "10.9.0.2:6379", "10.9.0.2:6379"} {
+		for id, server := range []string{"10.0.0.10:6379", "10.0.0.11:6379", "172.17.0.2:6379", "10.9.0.1:6379", "10.9.0.2:6379", "10.9.0.2:6379"} {
 			source.connect(uint64(id), server)
 		}
 		source.connect(0, "10.0.0.10:6379") // again: the same connection
@@ -43,6 +44,7 @@ endpoints:
 	assert.Equal(t, `10.9.0.2:6379    at the client end  2 connections  default (no endpoint has it)
 10.9.0.1:6379    at the client end  1 connection   default (no endpoint has it)
 10.0.0.10:6379   at the client end  1 connection   cache
+10.0.0.11:6379   at the client end  1 connection   default
 172.17.0.2:6379  at the client end  1 connection   not counted
 `, stdout)
 

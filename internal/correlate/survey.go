@@ -10,7 +10,7 @@ import (
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
-// Survey is what the connections of some identities go to.
+// Survey is where some connections go to.
 type Survey struct {
 	Places []Place // those with the most connections, the greatest first
 	// The number of the other places, and of their connections.
@@ -28,12 +28,12 @@ type Place struct {
 // MaxExecutables is how many executables a Place has at most.
 const MaxExecutables = 16
 
-// Survey counts the connections whose identities are chosen by the server's address, and passes the
+// Survey counts the connections that are chosen by the server's address, and passes the
 // result to done: at most a number of places. It is work for the events that follow, as with Rename:
 // connections that begin or end meanwhile may be left out. A survey that is not done yet is
 // abandoned. It is for the goroutine that calls Track, which calls done too. It returns the exchanges
 // of the errands that it advances; the next call reuses the slice.
-func (t *Tracker) Survey(most int, chosen func(identity.ID) bool, done func(Survey)) []session.Exchange {
+func (t *Tracker) Survey(most int, chosen func(identity.ID, event.Role, *event.Endpoints) bool, done func(Survey)) []session.Exchange {
 	t.shared.Out.List = t.shared.Out.List[:0]
 	next, stop := iter.Pull(t.survey(most, chosen, done))
 	t.begin(surveying, &errand{stop: stop, step: func() bool {
@@ -44,13 +44,13 @@ func (t *Tracker) Survey(most int, chosen func(identity.ID) bool, done func(Surv
 }
 
 // survey yields at each connection.
-func (t *Tracker) survey(most int, chosen func(identity.ID) bool, done func(Survey)) iter.Seq[struct{}] {
+func (t *Tracker) survey(most int, chosen func(identity.ID, event.Role, *event.Endpoints) bool, done func(Survey)) iter.Seq[struct{}] {
 	return func(yield func(struct{}) bool) {
 		var s Survey
 		for _, g := range t.groups {
 			var ends [2]Place                   // by role
 			for i := 0; i < len(g.conns); i++ { // it may change meanwhile
-				if c := g.conns[i]; chosen(c.pool.identity) {
+				if c := g.conns[i]; chosen(c.pool.identity, c.role, &c.endpoints) {
 					ends[c.role].count(c)
 				}
 				if !yield(struct{}{}) {

@@ -46,7 +46,10 @@ func TestSurvey(t *testing.T) {
 	}
 
 	var result *correlate.Survey
-	tracker.Survey(3, func(id identity.ID) bool { return id != named }, func(s correlate.Survey) {
+	tracker.Survey(3, func(id identity.ID, role event.Role, e *event.Endpoints) bool {
+		assert.True(t, e.LocalPort == 7001 || role == event.Client || e.LocalPort == 7004)
+		return id != named
+	}, func(s correlate.Survey) {
 		require.Nil(t, result, "done once")
 		result = &s
 	})
@@ -85,7 +88,7 @@ func TestSurveyDuringEnds(t *testing.T) {
 		tracker.Track(&event.Event{Kind: event.Open, Conn: i, Time: 1, Endpoints: endpoints(i)})
 	}
 	connections, done := 0, false
-	tracker.Survey(10, func(identity.ID) bool { return true }, func(s correlate.Survey) {
+	tracker.Survey(10, func(identity.ID, event.Role, *event.Endpoints) bool { return true }, func(s correlate.Survey) {
 		done = true
 		for _, p := range s.Places {
 			connections += p.Connections

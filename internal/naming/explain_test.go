@@ -98,6 +98,26 @@ endpoints:
 	assert.Equal(t, "others", names.DefaultName())
 }
 
+// An endpoint may have the default name.
+func TestSharesDefault(t *testing.T) {
+	names := mustNames(t, `
+default_name: cache
+endpoints:
+  - {name: cache, addresses: ["10.0.0.1:6379", "unix:/run/redis.sock"]}
+  - {name: queue, addresses: ["10.0.0.2:6379"]}
+  - {name: cache, addresses: ["10.0.0.3:6379"], role: server}
+  - {role: ignore, addresses: ["10.0.0.4:6379"]}
+`, &fakeDNS{})
+	for server, shares := range map[string][2]bool{ // by role
+		"10.0.0.1:6379": {true, false}, "10.0.0.2:6379": {false, false}, "10.0.0.3:6379": {false, true}, "10.0.0.4:6379": {false, false}, "10.0.0.5:6379": {false, false},
+	} {
+		at := netip.MustParseAddrPort(server)
+		assert.Equal(t, shares[event.Client], names.SharesDefault(event.Client, &event.Endpoints{Remote: at.Addr().As16(), RemotePort: at.Port()}), server)
+		assert.Equal(t, shares[event.Server], names.SharesDefault(event.Server, &event.Endpoints{Local: at.Addr().As16(), LocalPort: at.Port()}), server)
+	}
+	assert.True(t, names.SharesDefault(event.Client, &event.Endpoints{}), "over a Unix socket")
+}
+
 func TestExplainPath(t *testing.T) {
 	names := explainedNames(t)
 	m := names.ExplainPath(event.Client, "/run/redis.sock")

@@ -206,6 +206,22 @@ func (n *Names) HasName(role event.Role, e *event.Endpoints) bool {
 	return found && n.Keeps(id)
 }
 
+// SharesDefault reports whether a connection observed at one end has the default name because an
+// endpoint has that name, too. Keeps does not tell it from one that no endpoint has. Over a Unix
+// socket, nothing else has it.
+func (n *Names) SharesDefault(role event.Role, e *event.Endpoints) bool {
+	if _, ok := e.Path(role); ok {
+		return true
+	}
+	t := n.current.Load()
+	server := e.RemoteAddrPort()
+	if role == event.Server {
+		server = e.LocalAddrPort()
+	}
+	own, other, ignored := t.matches(role, server)
+	return own.over(other) && own.over(ignored) && t.hasDefault && own.name == t.defaultName
+}
+
 // Registry returns the registry of all identities, including those of earlier rules.
 func (n *Names) Registry() *identity.Registry { return n.registry }
 
