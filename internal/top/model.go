@@ -265,7 +265,7 @@ func (m *Model) foot() string {
 }
 
 func (m *Model) helpText() string {
-	lines := []string{bold.Styled("Keys"), ""}
+	lines := []string{bold.Styled("Keys")} // without a blank line, so that all are seen on a low terminal
 	for _, k := range keys {
 		if k.text != "" {
 			lines = append(lines, m.screen.cut(pad(strings.Join(k.keys, " "), 12)+k.text))
