@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,6 +99,8 @@ metrics: {native_histograms: true}
 			}
 			healthy.do(t, "LPUSH queue 1", "BRPOP queue 1")
 			clients[0].do(t, "GET list") // the rate of a counter needs two scrapes that differ
+			_, err := net.Dial("tcp", "127.0.0.1:24115")
+			require.ErrorIs(t, err, syscall.ECONNREFUSED)
 			return both[0].firing(alert, "name", name) && both[1].firing(alert, "name", name)
 		}, alertTime, 200*time.Millisecond, "%s of %s", alert, name)
 		t.Logf("%s fired %s after its cause began", alert, time.Since(begin).Round(100*time.Millisecond))
