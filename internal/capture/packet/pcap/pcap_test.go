@@ -480,7 +480,7 @@ func compare(t *testing.T, file []byte, packets []Packet) {
 		if err != nil {
 			return // it is stricter
 		}
-		assert.Equal(t, data, packets[i].Data)
+		assert.True(t, bytes.Equal(data, packets[i].Data), "packet %d", i)
 		assert.Equal(t, info.Length, packets[i].Length)
 	}
 }
