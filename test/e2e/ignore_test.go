@@ -23,7 +23,7 @@ func TestIgnoredOwners(t *testing.T) {
 	t.Parallel()
 	RequireProbes(t, "packets do not show who has a connection")
 	exporter, app := mustProgramNamed(t, "redis_exporter"), mustProgramNamed(t, "shop-web")
-	unit, outside := mustCgroup(t, "system.slice/relay@a.service"), mustCgroup(t, "system.slice/shop.service")
+	unit, outside := mustCgroup(t, "system.slice/relay@a.service"), mustCgroup(t, "system.slice/kiosk.service")
 	r := mustRedis(t)
 	o := mustObserver(t, observing(r.Port)+`
 ignore:

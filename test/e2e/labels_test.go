@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -34,9 +35,14 @@ func mustCgroup(t *testing.T, path string) int {
 		t.Skip("needs the unified hierarchy of cgroups")
 	}
 	whole := filepath.Join(root, path)
-	if err := os.MkdirAll(whole, 0o755); err != nil {
-		t.Skipf("needs permission to make a cgroup: %v", err)
+	err := error(syscall.ENOENT)
+	for try := 0; errors.Is(err, syscall.ENOENT) && try < 100; try++ { // another test may remove the outer ones at that moment
+		if err := os.MkdirAll(filepath.Dir(whole), 0o755); err != nil {
+			t.Skipf("needs permission to make a cgroup: %v", err)
+		}
+		err = os.Mkdir(whole, 0o755)
 	}
+	require.NoError(t, err, "each test has cgroups of its own, which it removes; rmdir those of tests that were killed")
 	t.Cleanup(func() {
 		for at := whole; at != root; at = filepath.Dir(at) {
 			_ = os.Remove(at) // another test may use the outer ones
@@ -210,15 +216,18 @@ func TestLabelsOfPods(t *testing.T) {
 		want = append(want, w)
 	}
 	api.Set(kubetest.Pods, "["+strings.Join(pods, ",")+"]")
-	server, err := kit.StartServer(inCgroup(mustCgroup(t, want[1].cgroup), "redis-server"), mustPort(t))
+	var cgroups []int
+	for _, w := range want {
+		cgroups = append(cgroups, mustCgroup(t, w.cgroup))
+	}
+	server, err := kit.StartServer(inCgroup(cgroups[1], "redis-server"), mustPort(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, server.Stop()) })
 	client := mustRedis(t)
 	o := mustPreparedObserver(t, raceBinary, fmt.Sprintf("ports: [%d]\nendpoints:\n  - {name: here, role: server, addresses: ['*:%d']}\n", client.Port, server.Port)+podLabels, asNode(t, api, "node-1"))
 
 	const each = 10
-	for _, w := range want {
-		cgroup := mustCgroup(t, w.cgroup)
+	for _, cgroup := range cgroups {
 		for range each {
 			require.NoError(t, inCgroup(cgroup, "redis-cli", "-p", strconv.Itoa(client.Port), "INCR", "key").Run())
 		}
