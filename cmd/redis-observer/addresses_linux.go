@@ -102,10 +102,7 @@ func (o *observer) survey() correlate.Survey {
 	case <-deadline:
 		return o.surveys.last
 	}
-	wake := func() {}
-	if source, ok := o.source.(interface{ Wake() }); ok {
-		wake = source.Wake
-	}
+	wake, _ := o.waker()
 	for {
 		select {
 		case o.surveys.last = <-answer:

@@ -140,16 +140,25 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 // the per-CPU rings. The loop may be about to beat already, after it read events, so only the second
 // beat says that all were read.
 func (o *observer) catchUp() {
-	source, ok := o.source.(interface{ Wake() })
+	wake, ok := o.waker()
 	if !ok {
 		return
 	}
 	deadline := time.After(catchUpTime)
 	for range 2 {
-		if !o.alive.await(source.Wake, deadline) {
+		if !o.alive.await(wake, deadline) {
 			return
 		}
 	}
+}
+
+// waker returns what has the source read its events at once; a function that does nothing, and false,
+// if the source cannot.
+func (o *observer) waker() (wake func(), ok bool) {
+	if source, ok := o.source.(interface{ Wake() }); ok {
+		return source.Wake, true
+	}
+	return func() {}, false
 }
 
 // noteUnixSockets logs configured paths that no server bound under that name, while all of the
