@@ -78,10 +78,7 @@ func (o *owners) fill(e *event.Event, head *bpf.Event, payload []byte) {
 	switch e.Kind {
 	case event.Open, event.Existing:
 		e.Owner = o.of(head.Cgroup()).incomplete
-	case event.ConnectFailed:
-		executable, _, _ := bytes.Cut(payload, []byte{0})
-		e.Owner = o.of(head.Cgroup()).run(executable)
-	case event.Owned:
+	case event.Owned, event.ConnectFailed:
 		executable, _, _ := bytes.Cut(payload, []byte{0})
 		e.Owner, e.Data = o.of(head.Cgroup()).run(executable), nil
 	}
