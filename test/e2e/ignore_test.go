@@ -92,7 +92,7 @@ func TestIgnoredNamespaces(t *testing.T) {
 		uid, slice := podUID(digit)
 		id := strings.Repeat(digit, 64)
 		object = kubetest.Pod("node-1", uid, "pod-"+digit, "", [2]string{"app", id})
-		return object, mustCgroup(t, "kubepods.slice/kubepods-pod"+slice+".slice/cri-containerd-"+id+".scope")
+		return object, mustCgroup(t, podCgroup(slice, id))
 	}
 	relay, inRelay := pod("7")
 	late, inLate := pod("8")
@@ -118,18 +118,7 @@ ignore:
 	o.assertCommands("default", counts{"get": each})
 	assert.Equal(t, each, o.mustScrape().sum("redis_observer_ignored_connections_total", "by=namespace"))
 
-	program := inCgroup(inLate, "redis-cli", "-p", strconv.Itoa(r.Port))
-	in, err := program.StdinPipe()
-	require.NoError(t, err)
-	require.NoError(t, program.Start())
-	t.Cleanup(func() {
-		_ = in.Close() // which ends the program
-		_ = program.Wait()
-	})
-	send := func(command string) {
-		_, err := in.Write([]byte(command + "\n"))
-		require.NoError(t, err)
-	}
+	send := mustType(t, inCgroup(inLate, "redis-cli", "-p", strconv.Itoa(r.Port)))
 	send("ECHO early") // behind what redis-cli asks for by itself
 	o.assertCommands("default", counts{"get": each, "echo": 1, "command_docs": 1})
 	api.Send(kubetest.Pods, `{"type": "ADDED", "object": `+late+`}`)

@@ -61,6 +61,27 @@ func inCgroup(cgroup int, program string, arguments ...string) *exec.Cmd {
 	return command
 }
 
+// podCgroup returns the cgroup of a container in a pod, by the slice of the pod and the container's id.
+func podCgroup(slice, id string) string {
+	return "kubepods.slice/kubepods-pod" + slice + ".slice/cri-containerd-" + id + ".scope"
+}
+
+// mustType starts a redis-cli that stays, and returns a function that types a command into it.
+func mustType(t *testing.T, program *exec.Cmd) (send func(command string)) {
+	t.Helper()
+	in, err := program.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, program.Start())
+	t.Cleanup(func() {
+		_ = in.Close() // which ends the program
+		_ = program.Wait()
+	})
+	return func(command string) {
+		_, err := in.Write([]byte(command + "\n"))
+		require.NoError(t, err)
+	}
+}
+
 // mustProgramNamed copies redis-cli under another name.
 func mustProgramNamed(t *testing.T, name string) string {
 	t.Helper()
@@ -81,7 +102,7 @@ func TestLabelsOfShortLivedProcesses(t *testing.T) {
 	t.Parallel()
 	RequireProbes(t, "packets do not show who has a connection")
 	id := strings.Repeat("0123456789abcdef", 4)
-	pod := mustCgroup(t, "kubepods.slice/kubepods-pod01234567_89ab_cdef_0123_456789abcdef.slice/cri-containerd-"+id+".scope")
+	pod := mustCgroup(t, podCgroup("01234567_89ab_cdef_0123_456789abcdef", id))
 	unit := mustCgroup(t, "system.slice/shop.service")
 	first, second := mustProgramNamed(t, "shop-web"), mustProgramNamed(t, "shop-worker")
 	r := mustRedis(t)
@@ -267,18 +288,7 @@ func TestLabelsOfLatePods(t *testing.T) {
 	assert.Contains(t, o.Log(), "allow list and watch of pods to the service account")
 	assert.NotContains(t, o.Log(), "secret")
 
-	program := inCgroup(mustCgroup(t, "kubepods.slice/kubepods-pod"+slice+".slice/cri-containerd-"+id+".scope"), "redis-cli", "-p", strconv.Itoa(r.Port))
-	in, err := program.StdinPipe()
-	require.NoError(t, err)
-	require.NoError(t, program.Start())
-	t.Cleanup(func() {
-		_ = in.Close() // which ends the program
-		_ = program.Wait()
-	})
-	send := func(command string) {
-		_, err := in.Write([]byte(command + "\n"))
-		require.NoError(t, err)
-	}
+	send := mustType(t, inCgroup(mustCgroup(t, podCgroup(slice, id)), "redis-cli", "-p", strconv.Itoa(r.Port)))
 	send("ECHO early")
 	s := o.mustSee("an early command", func(s snapshot) bool { return s.commands("default")["echo"] == 1 })
 	assert.Equal(t, 1, s.sum("redis_commands_total", "command=echo", "k8s_pod_name=unknown", "k8s_owner_name=unknown"))

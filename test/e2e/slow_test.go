@@ -100,6 +100,15 @@ func mustSlow(t *testing.T, o *observer, role string, clients int) (view report.
 	return view, commands, text
 }
 
+// openToAll has an observer listen on all addresses of the machine. Its file begins with the address.
+func openToAll(t *testing.T) func(command *exec.Cmd) {
+	return func(command *exec.Cmd) {
+		text, err := os.ReadFile(command.Args[2])
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(command.Args[2], []byte(strings.Replace(string(text), "127.0.0.1", "0.0.0.0", 1)), 0o600))
+	}
+}
+
 // What was slow is shown with its place, whose it was and how it ended, at both ends, and nothing of what it said.
 func TestSlowCommands(t *testing.T) {
 	t.Parallel()
@@ -185,11 +194,7 @@ func TestSlowCommandsAreGuarded(t *testing.T) {
 	web := filepath.Join(t.TempDir(), "web.yaml")
 	require.NoError(t, os.WriteFile(web, []byte("basic_auth_users: {}\n"), 0o600))
 	config := fmt.Sprintf("ports: []\nendpoints: [{name: sessions, addresses: ['127.0.0.1:%d']}]\nslow_commands: {size: 128, threshold: %s}\nweb_config: %s\n", server.Port, slowFrom, web)
-	o := mustPreparedObserver(t, raceBinary, config, func(command *exec.Cmd) {
-		text, err := os.ReadFile(command.Args[2])
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(command.Args[2], []byte(strings.Replace(string(text), "127.0.0.1", "0.0.0.0", 1)), 0o600))
-	})
+	o := mustPreparedObserver(t, raceBinary, config, openToAll(t))
 	beSlow(t, server.Port)
 	ask := func(path, password string) (int, string) {
 		request, err := http.NewRequest(http.MethodGet, o.URL(path), nil)
