@@ -540,6 +540,12 @@ static __always_inline bool in_syscall(const struct pt_regs *regs)
 }
 enum { NR_READ = 0, NR_READV = 19, NR_RECVFROM = 45, NR_RECVMSG = 47, NR_RECVMMSG = 299, NR_PREADV2 = 327 };
 enum { NR_WRITE = 1, NR_WRITEV = 20, NR_SENDTO = 44, NR_SENDMSG = 46, NR_SENDMMSG = 307, NR_PWRITEV2 = 328 };
+/* Stores behind all earlier stores, for a reader that loads before it reads what these stored. This CPU keeps them in order. */
+static __always_inline void store_release(__u64 *to, __u64 value)
+{
+	asm volatile("" ::: "memory");
+	*to = value;
+}
 #else
 /* -1 after the call, while signals are handled and the registers are restored for a restart. */
 static __always_inline __u64 syscall_number(const struct pt_regs *regs)
@@ -578,6 +584,11 @@ static __always_inline bool in_syscall(const struct pt_regs *regs)
 }
 enum { NR_READ = 63, NR_READV = 65, NR_RECVFROM = 207, NR_RECVMSG = 212, NR_RECVMMSG = 243, NR_PREADV2 = 286 };
 enum { NR_WRITE = 64, NR_WRITEV = 66, NR_SENDTO = 206, NR_SENDMSG = 211, NR_SENDMMSG = 269, NR_PWRITEV2 = 287 };
+/* As on x86. An exchange is a barrier; before Linux 5.18 there is none, and the loader makes no per-CPU rings. */
+static __always_inline void store_release(__u64 *to, __u64 value)
+{
+	__sync_lock_test_and_set(to, value);
+}
 #endif
 
 static __always_inline enum syscall_shape receiving_shape(__u64 number)

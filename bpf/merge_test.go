@@ -162,19 +162,36 @@ func TestPercpuRingsTakeNoMoreThanTheRingBuffer(t *testing.T) {
 	}
 }
 
-// BenchmarkMerge steps through the events of two per-CPU rings in turn.
+// BenchmarkMerge steps through the events of two per-CPU rings in turn, beside those of other CPUs that have none.
 func BenchmarkMerge(b *testing.B) {
-	m, _, rings := newTestMerge(2)
-	b.ReportAllocs()
-	now := uint64(0)
-	for b.Loop() {
-		event, _ := m.next()
-		if event == nil {
-			b.StopTimer()
-			for rings[now%2].write(now, "$3\r\nxxx\r\n") {
-				now++
+	for _, processors := range []int{2, 16, 64, 256} {
+		b.Run(fmt.Sprintf("cpus=%d", processors), func(b *testing.B) {
+			m, _, rings := newTestMerge(2 * processors)
+			b.ReportAllocs()
+			now := uint64(0)
+			for b.Loop() {
+				event, _ := m.next()
+				if event == nil {
+					b.StopTimer()
+					for rings[now%2].write(now, "$3\r\nxxx\r\n") {
+						now++
+					}
+					b.StartTimer()
+				}
 			}
-			b.StartTimer()
-		}
+		})
+	}
+}
+
+// BenchmarkLook looks at the rings of CPUs that have written nothing since, as a drain does that finds nothing.
+func BenchmarkLook(b *testing.B) {
+	for _, processors := range []int{2, 16, 64, 256} {
+		b.Run(fmt.Sprintf("cpus=%d", processors), func(b *testing.B) {
+			m, _, _ := newTestMerge(2 * processors)
+			b.ReportAllocs()
+			for b.Loop() {
+				m.next()
+			}
+		})
 	}
 }

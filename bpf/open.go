@@ -201,6 +201,9 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 	}
 	spec.Maps[observerMapPercpuRings].MaxEntries = rings
 	spec.Maps[observerMapPercpuRings].ValueSize = percpuRingBytes(ringSize)
+	if !releasesStores() {
+		storesWithoutRelease(spec)
+	}
 	if err := prepareTLS(spec, options.TLS, preemptibleHere()); err != nil {
 		return nil, err
 	}

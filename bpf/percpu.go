@@ -5,12 +5,16 @@ import (
 	"math/bits"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 )
 
 // percpuRing reads in place the events that one CPU wrote for one direction (percpu.h).
@@ -30,15 +34,17 @@ type percpuRing struct {
 const maxPercpuRing = 128 << 10
 
 // percpuRingsHere returns the number of per-CPU rings on this machine, and the size of each in
-// bytes. Together they are no larger than the ring buffer. The size is 0 on CPUs that may reorder
-// stores, because BPF programs of older kernels have no memory barriers.
+// bytes. Together they are no larger than the ring buffer. A CPU that comes online later has none,
+// and writes to the ring buffer: machines that can have many more CPUs than they have are common,
+// and each ring takes memory and a look in each drain. The size is 0 where a program cannot say that
+// an event is complete (store_release in compat.h).
 func percpuRingsHere(ringSize uint32) (rings, size uint32, err error) {
-	processors, err := ebpf.PossibleCPU()
+	processors, err := onlineProcessors("/sys/devices/system/cpu/online")
 	if err != nil {
 		return 0, 0, fmt.Errorf("count CPUs: %w", err)
 	}
-	rings = 2 * uint32(processors)
-	if runtime.GOARCH != "amd64" {
+	rings = 2 * processors
+	if !releasesStores() {
 		return rings, 0, nil
 	}
 	size = min(ringSize/rings, maxPercpuRing)
@@ -46,6 +52,62 @@ func percpuRingsHere(ringSize uint32) (rings, size uint32, err error) {
 		return rings, 0, nil
 	}
 	return rings, 1 << (bits.Len32(size) - 1), nil
+}
+
+// onlineProcessors returns one more than the highest number of a CPU in a list of ranges, for example
+// 0-3,8.
+func onlineProcessors(list string) (uint32, error) {
+	text, err := os.ReadFile(list)
+	if err != nil {
+		return 0, err
+	}
+	ranges := strings.FieldsFunc(strings.TrimSpace(string(text)), func(r rune) bool { return r == ',' || r == '-' })
+	if len(ranges) == 0 {
+		return 0, fmt.Errorf("%s is empty", list)
+	}
+	last, err := strconv.ParseUint(ranges[len(ranges)-1], 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", list, err)
+	}
+	return uint32(last) + 1, nil
+}
+
+// releasesStores reports whether programs can store behind all that they stored before. amd64 always
+// does; arm64 needs an exchange.
+var releasesStores = sync.OnceValue(func() bool { return runtime.GOARCH == "amd64" || compilesExchanges() })
+
+// compilesExchanges reports whether programs can exchange (Linux 5.12) and are compiled to machine code
+// all the same (on arm64 5.18): a kernel that has to interpret one program interprets it each time.
+func compilesExchanges() bool {
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "Dual BSD/GPL", Instructions: asm.Instructions{
+		asm.Mov.Imm(asm.R0, 0),
+		asm.StoreMem(asm.RFP, -8, asm.R0, asm.DWord),
+		asm.Xchg.Mem(asm.RFP, asm.R0, asm.DWord, -8),
+		asm.Return(),
+	}})
+	if err != nil {
+		return false
+	}
+	defer program.Close()
+	info, err := program.Info()
+	if err != nil {
+		return false
+	}
+	_, err = info.JitedSize()
+	return err == nil
+}
+
+// storesWithoutRelease replaces the exchanges of 64 bits by stores. Kernels without exchanges refuse
+// programs that have one, even where it is not reached.
+func storesWithoutRelease(spec *ebpf.CollectionSpec) {
+	for _, program := range spec.Programs {
+		for i := range program.Instructions {
+			if instruction := &program.Instructions[i]; instruction.OpCode == asm.Xchg.OpCode(asm.DWord) {
+				*instruction = asm.StoreMem(instruction.Dst, instruction.Offset, instruction.Src, asm.DWord).
+					WithMetadata(instruction.Metadata)
+			}
+		}
+	}
 }
 
 // mapPercpuRings maps the memory of the per-CPU rings. It returns the rings, and the memory to

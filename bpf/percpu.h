@@ -64,12 +64,8 @@ static __always_inline void submit_percpu_slot(struct percpu_slot *slot, __u8 ki
 	e->kind = kind;
 	e->reason = 0;
 	e->flags = flags;
-	/*
-	 * The consumer reads the event as soon as produced is behind it. The loader creates per-CPU
-	 * rings only where the CPU keeps stores in order.
-	 */
-	asm volatile("" ::: "memory");
-	slot->ring->produced = slot->end;
+	/* The consumer reads the event as soon as produced is behind it. */
+	store_release(&slot->ring->produced, slot->end);
 }
 
 /*
