@@ -84,6 +84,7 @@ func testBackend(t *testing.T, binary, backend string) {
 	}
 	o := mustStartObserver(t, binary, backend, servers)
 	time.Sleep(quiet)
+	t.Run("per-CPU rings", func(t *testing.T) { testRings(t, o) })
 	for i, server := range servers {
 		t.Run(server.role+"/existing connection", func(t *testing.T) {
 			compare(t, o, server, func(t *testing.T) { testExchanges(t, before[i]) })
