@@ -87,12 +87,13 @@ test-truth-short: ## compare for one server with threads and one without
 	$(MAKE) test-truth TRUTH='-servers redis-7.0 -transports tls -clients $(TRUTH_TLS)'
 
 # MATRIX=-unix tests Unix sockets with every backend of every kernel.
-KERNELS ?= 5.10,6.1,6.12,7.2,native
+KERNELS ?= 5.10,6.1,6.12,7.2,7.2-arm64,native
 .PHONY: test-kernels
-test-kernels: ## run the conformance test on this kernel and on Debian's 5.10, 6.1, 6.12 and 7.2 in QEMU (as root)
+test-kernels: ## run the conformance test on this kernel and on Debian's 5.10, 6.1, 6.12 and 7.2, that for arm64 too, in QEMU (as root)
 	./test/install.sh redis
 	./test/install.sh kernels
-	./test/kernels/run.sh -only $(KERNELS) $(MATRIX)
+	$(if $(findstring arm64,$(KERNELS)),./test/install.sh arm64)
+	./test/kernels/run.sh $(KERNELS) $(MATRIX)
 
 .PHONY: bench-kernels
 bench-kernels: ## count the instructions of each backend on Debian's kernels in QEMU

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for the tests and generators.
-#   install.sh redis|clang|kernels|places|nat|release|terminal|browser
+#   install.sh redis|clang|kernels|arm64|places|nat|release|terminal|browser
 set -euo pipefail
 
 packages() {
@@ -8,12 +8,13 @@ packages() {
 	redis) have redis-server redis-cli redis-benchmark || echo redis-server redis-tools ;;
 	clang) have clang-14 clang-format-14 llvm-strip-14 shellcheck || echo clang-14 clang-format-14 llvm-14 shellcheck ;;
 	kernels) have qemu-system-x86_64 busybox cpio zstd || echo qemu-system-x86 busybox-static cpio zstd ;;
+	arm64) have qemu-system-aarch64 || echo qemu-system-arm ;;
 	places) have runc || echo runc ;;
 	nat) have nft ip || echo nftables iproute2 ;;
 	terminal) have tmux || echo tmux ;;
 	release) for program in runc lintian rpm; do have "$program" || echo "$program"; done ;;
 	browser) have chromium || echo chromium fonts-dejavu-core ;;
-	*) echo "install.sh: unknown: $1 (redis, clang, kernels, places, nat, release, terminal or browser)" >&2 && exit 2 ;;
+	*) echo "install.sh: unknown: $1 (redis, clang, kernels, arm64, places, nat, release, terminal or browser)" >&2 && exit 2 ;;
 	esac
 }
 

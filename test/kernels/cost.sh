@@ -13,7 +13,8 @@ cache=.cache/kernels
 
 "$here/fetch.sh" "$cache" "$@" >&2
 CGO_ENABLED=0 go build -o "$cache/redis-observer" ./cmd/redis-observer
-"$here/initramfs.sh" "$cache/initramfs-cost" "$here/cost.job" "$cache/redis-observer" redis-server redis-benchmark
+"$here/initramfs.sh" "$cache/initramfs-cost" "$here/cost.job" "$(command -v busybox)" \
+	"$cache/redis-observer" "$(command -v redis-server)" "$(command -v redis-benchmark)"
 printf '%-8s%-12s%10s%14s%10s%10s\n' kernel backend pipeline 'per GET' probes process
 for kernel; do
 	timeout 10m qemu-system-x86_64 -accel tcg,thread=single -icount shift=0,sleep=off -cpu max -smp 1 -m 1024 \

@@ -3,7 +3,7 @@
 # conformance test tries. Packages are downloaded with package lists of our own, unpacked, not installed, and
 # kept for later runs.
 #
-# usage: fetch.sh CACHE SERIES...    for example fetch.sh .cache/kernels 5.10 6.1
+# usage: fetch.sh CACHE SERIES[-arm64]...    for example fetch.sh .cache/kernels 5.10 7.2-arm64
 set -eu
 # shellcheck source=test/apt.sh
 . "$(dirname "$0")/../apt.sh"

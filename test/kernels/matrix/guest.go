@@ -18,7 +18,7 @@ const native = "native"
 const (
 	attempts = 5                // emulation is not perfect
 	bootTime = 2 * time.Minute  // normally some seconds
-	testTime = 25 * time.Minute // normally four to ten, on a busy machine as much as fifteen
+	testTime = 40 * time.Minute // normally four to twelve, on a busy machine more than twice as much
 )
 
 // runGuest boots a kernel and runs the test in it, again if the guest crashed: a test that failed is a result and stands.
@@ -51,15 +51,15 @@ func bootGuest(ctx context.Context, r row, cache string, log io.Writer) result {
 	defer cancel()
 	hung := time.AfterFunc(bootTime, cancel)
 	defer hung.Stop()
-	files, err := rootFiles(cache, r.kernel)
+	files, err := rootFiles(cache, r)
 	if err != nil {
 		fmt.Fprintln(log, err)
 		return result{kernel: r.kernel}
 	}
-	command := exec.CommandContext(ctx, "nice", append(append([]string{"-n", "10", "qemu-system-x86_64"}, r.machine...),
+	command := exec.CommandContext(ctx, "nice", append(append([]string{"-n", "10", "qemu-system-" + r.machine.architecture}, r.machine.options...),
 		"-smp", "2", "-m", "1024", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
 		"-kernel", filepath.Join(cache, r.kernel, "vmlinuz"), "-initrd", files,
-		"-append", "console=ttyS0 panic=-1 quiet required="+r.required+r.unix)...)
+		"-append", "console="+r.machine.console+" panic=-1 quiet required="+r.required+r.unix)...)
 	command.Stderr = log
 	console, err := command.StdoutPipe()
 	if err != nil {
@@ -77,17 +77,17 @@ func bootGuest(ctx context.Context, r row, cache string, log io.Writer) result {
 	return seen
 }
 
-// rootFiles returns the path of the root file system of a kernel: that of all of them, and behind it the modules of this one.
-func rootFiles(cache, kernel string) (string, error) {
-	common, err := os.ReadFile(filepath.Join(cache, "initramfs"))
+// rootFiles returns the path of the root file system of a kernel: that of its architecture, and behind it the modules of this one.
+func rootFiles(cache string, r row) (string, error) {
+	common, err := os.ReadFile(filepath.Join(cache, "initramfs-"+r.machine.architecture))
 	if err != nil {
 		return "", fmt.Errorf("read root file system: %w", err)
 	}
-	modules, err := os.ReadFile(filepath.Join(cache, kernel, "modules.cpio"))
+	modules, err := os.ReadFile(filepath.Join(cache, r.kernel, "modules.cpio"))
 	if err != nil {
 		return "", fmt.Errorf("read modules: %w", err)
 	}
-	path := filepath.Join(cache, kernel, "initramfs")
+	path := filepath.Join(cache, r.kernel, "initramfs")
 	const alignment = 4 // of archives that follow each other
 	common = append(common, make([]byte, -len(common)&(alignment-1))...)
 	if err := os.WriteFile(path, append(common, modules...), 0o600); err != nil {

@@ -26,20 +26,32 @@ import (
 
 // row is a kernel, and what has to work on it.
 type row struct {
-	kernel   string   // the folder of its vmlinuz
-	required string   // backends, separated by commas
-	machine  []string // what to emulate
-	unix     string   // a word of the kernel's command line by which all backends are tested with Unix sockets, or ""
+	kernel   string  // the folder of its vmlinuz
+	required string  // backends, separated by commas
+	machine  machine // what to emulate
+	unix     string  // a word of the kernel's command line by which all backends are tested with Unix sockets, or ""
+}
+
+// machine is what QEMU emulates.
+type machine struct {
+	architecture string   // as QEMU names it
+	console      string   // the device, as the kernel names it
+	options      []string // of QEMU
 }
 
 // QEMU before 8.0 leaves rubbish in the flags behind cmpxchg16b, and an interrupt at that moment crashes the guest: the
 // allocator of kernels before 7.0 uses it all the time. Since 6.19 they have no task storage without it (f484f4a3e058).
-var withoutCX16 = []string{"-accel", "tcg,thread=multi", "-cpu", "max,-cx16"}
+var withoutCX16 = machine{"x86_64", "ttyS0", []string{"-accel", "tcg,thread=multi", "-cpu", "max,-cx16"}}
 
 // A clock that counts instructions, a nanosecond each, and leaps when there is nothing to do. By it the guest is as fast as a machine is,
 // however long the emulation takes. By the time of this machine, programs take many times as long between two ticks of the kernel,
 // and a kernel that may preempt them does so as much more often. 5.10 and 6.1 do not start their second CPU with it.
-var withVirtualTime = []string{"-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", "max"}
+var virtualTime = []string{"-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"}
+
+var withVirtualTime = machine{"x86_64", "ttyS0", append(virtualTime[:len(virtualTime):len(virtualTime)], "-cpu", "max")}
+
+// A CPU that does not sign pointers ("max" does, and in software that takes minutes).
+var arm64 = machine{"aarch64", "ttyAMA0", append(virtualTime[:len(virtualTime):len(virtualTime)], "-M", "virt", "-cpu", "neoverse-n1")}
 
 // rows are the kernels of the matrix. The backends are the measured ones: none may get lost.
 var rows = []row{
@@ -47,6 +59,7 @@ var rows = []row{
 	{kernel: "6.1", required: "fentry,kprobe,fentry/tls", machine: withoutCX16},
 	{kernel: "6.12", required: "fentry,kprobe,kprobe/unix,fentry/tls", machine: withoutCX16},
 	{kernel: "7.2", required: "fentry,tracepoint,kprobe,fentry/tls,tracepoint/tls", machine: withVirtualTime},
+	{kernel: "7.2-arm64", required: "fentry,tracepoint,kprobe,fentry/tls", machine: arm64},
 }
 
 // backends are the columns of the table.
