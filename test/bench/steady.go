@@ -1,16 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/redis-observer/redis-observer/test/kit"
 )
@@ -80,7 +83,7 @@ func (m steady) measure(ctx context.Context, b *bench, name string) ([]result, e
 	return results, nil
 }
 
-// run runs the load once beside a watcher.
+// run runs the load once beside a watcher. What connecting and closing cost is not in the figures.
 func (m steady) run(ctx context.Context, b *bench, w watcher, commands int) (r steadyRun, err error) {
 	running, err := w.start(ctx)
 	if err != nil {
@@ -94,17 +97,23 @@ func (m steady) run(ctx context.Context, b *bench, w watcher, commands int) (r s
 	if err != nil {
 		return r, err
 	}
+	client, err := m.connect(ctx, commands)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, client.close()) }()
+	if err := rest(running); err != nil {
+		return r, err
+	}
 	server, own, switches, err := b.used(running)
 	if err != nil {
 		return r, err
 	}
-	if r.Client, err = m.client(ctx, commands); err != nil {
+	if r.Client, err = client.run(); err != nil {
 		return r, err
 	}
-	if running != nil {
-		if err := settle(running.PID()); err != nil {
-			return r, err
-		}
+	if err := rest(running); err != nil {
+		return r, err
 	}
 	server2, own2, switches2, err := b.used(running)
 	if err != nil {
@@ -123,6 +132,14 @@ func (m steady) run(ctx context.Context, b *bench, w watcher, commands int) (r s
 		r.Faults = faults(after.since(before).calls, seen)
 	}
 	return r, nil
+}
+
+// rest waits until a watcher, which may be nil, has nothing to do.
+func rest(w process) error {
+	if w == nil {
+		return nil
+	}
+	return settle(w.PID())
 }
 
 // used returns what redis-server and a watcher, which may be nil, used so far.
@@ -159,44 +176,110 @@ func contextSwitches(pid int) (float64, error) {
 	return float64(sum), nil
 }
 
-// client runs the load in a process of its own, whose CPU time is the client's.
-func (m steady) client(ctx context.Context, commands int) (c steadyClient, err error) {
-	load, err := json.Marshal(kit.Steady{
-		Address: tcpAddress(redisPort), Rate: m.rate, Connections: steadyConnections, Commands: commands, Closed: m.closed,
-		Key: steadyKey, Value: steadyValue,
-	})
+// steadyOrder is what the process of the client is told.
+type steadyOrder struct {
+	Load           kit.Steady
+	Rate, Commands int
+}
+
+// steadyProcess is a client in a process of its own, connected.
+type steadyProcess struct {
+	command *exec.Cmd
+	orders  io.WriteCloser
+	answers *json.Decoder
+	stderr  strings.Builder
+}
+
+// connect starts the client, and returns when a command was answered on each connection.
+func (m steady) connect(ctx context.Context, commands int) (*steadyProcess, error) {
+	order, err := json.Marshal(steadyOrder{kit.Steady{
+		Address: tcpAddress(redisPort), Connections: steadyConnections, Closed: m.closed, Key: steadyKey, Value: steadyValue,
+	}, m.rate, commands})
 	if err != nil {
-		return c, err
+		return nil, err
 	}
-	command := exec.CommandContext(ctx, "/proc/self/exe", steadyArgument, string(load))
-	command.SysProcAttr = diesWithBench()
-	var stderr strings.Builder
-	command.Stderr = &stderr
-	output, err := command.Output()
+	p := &steadyProcess{command: exec.CommandContext(ctx, "/proc/self/exe", steadyArgument, string(order))}
+	p.command.SysProcAttr = diesWithBench()
+	p.command.Stderr = &p.stderr
+	if p.orders, err = p.command.StdinPipe(); err != nil {
+		return nil, err
+	}
+	answers, err := p.command.StdoutPipe()
 	if err != nil {
-		return c, fmt.Errorf("steady load: %w: %s", err, stderr.String())
+		return nil, err
 	}
-	if err := json.Unmarshal(output, &c); err != nil {
+	p.answers = json.NewDecoder(answers)
+	if err := p.command.Start(); err != nil {
+		return nil, fmt.Errorf("steady load: %w", err)
+	}
+	var connected bool
+	if err := p.answers.Decode(&connected); err != nil {
+		return nil, errors.Join(fmt.Errorf("steady load: %w", err), p.close())
+	}
+	return p, nil
+}
+
+// run has the client send its commands.
+func (p *steadyProcess) run() (c steadyClient, err error) {
+	if _, err := io.WriteString(p.orders, "\n"); err != nil {
 		return c, fmt.Errorf("steady load: %w", err)
 	}
-	state := command.ProcessState
-	c.CPU = state.UserTime() + state.SystemTime()
-	usage := state.SysUsage().(*syscall.Rusage)
-	c.Switches = usage.Nvcsw + usage.Nivcsw
+	if err := p.answers.Decode(&c); err != nil {
+		return c, fmt.Errorf("steady load: %w", err)
+	}
 	return c, nil
 }
 
-// runSteadyChild is the client.
+// close ends the client and its connections.
+func (p *steadyProcess) close() error {
+	_ = p.orders.Close() // it may have ended
+	if err := p.command.Wait(); err != nil {
+		return fmt.Errorf("steady load: %w: %s", err, p.stderr.String())
+	}
+	return nil
+}
+
+// runSteadyChild is the client: it connects and says so, and sends at the order to do so. It closes when the orders end.
 func runSteadyChild(args []string) error {
-	var load kit.Steady
-	if err := json.Unmarshal([]byte(strings.Join(args, " ")), &load); err != nil {
+	ctx := context.Background()
+	var order steadyOrder
+	if err := json.Unmarshal([]byte(strings.Join(args, " ")), &order); err != nil {
 		return fmt.Errorf("steady load: %w", err)
 	}
-	l, err := load.Run(context.Background())
+	load, err := order.Load.Open()
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(steadyClient{P50: l.Quantile(0.5), P99: l.Quantile(0.99), P999: l.Quantile(0.999)})
+	defer load.Close()
+	const warmup = 5000 // commands per second
+	if _, err := load.Run(ctx, warmup, order.Load.Connections); err != nil {
+		return err
+	}
+	answers, orders := json.NewEncoder(os.Stdout), bufio.NewReader(os.Stdin)
+	if err := answers.Encode(true); err != nil {
+		return err
+	}
+	for {
+		if _, err := orders.ReadString('\n'); err != nil {
+			return nil
+		}
+		before, switches := ownUsage()
+		l, err := load.Run(ctx, order.Rate, order.Commands)
+		if err != nil {
+			return err
+		}
+		after, switches2 := ownUsage()
+		if err := answers.Encode(steadyClient{l.Quantile(0.5), l.Quantile(0.99), l.Quantile(0.999), after - before, switches2 - switches}); err != nil {
+			return err
+		}
+	}
+}
+
+// ownUsage returns what this process used so far: CPU time, and how often its threads gave up a CPU.
+func ownUsage() (used time.Duration, switches int64) {
+	var usage unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &usage) // cannot fail
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), usage.Nvcsw + usage.Nivcsw
 }
 
 // compareSteady makes a result of the rounds: of the watcher at index i beside none at index 0 and the observer at index 1.

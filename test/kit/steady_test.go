@@ -44,9 +44,9 @@ func TestSteadyCountsWaits(t *testing.T) {
 	const pause, rate = 200 * time.Millisecond, 1000
 	for name, closed := range map[string]bool{"open": false, "closed": true} {
 		t.Run(name, func(t *testing.T) {
-			s := kit.Steady{Address: mustServe(t, pause), Rate: rate, Connections: 1, Commands: 400, Closed: closed, Key: "k", Value: "abc"}
+			l := mustOpen(t, kit.Steady{Address: mustServe(t, pause), Connections: 1, Closed: closed, Key: "k", Value: "abc"})
 			start := time.Now()
-			latencies, err := s.Run(t.Context())
+			latencies, err := l.Run(t.Context(), rate, 400)
 			require.NoError(t, err)
 			require.Len(t, latencies, 400)
 			assert.GreaterOrEqual(t, time.Since(start), 399*time.Millisecond, "not before it is due")
@@ -57,15 +57,36 @@ func TestSteadyCountsWaits(t *testing.T) {
 	}
 }
 
+// A second run goes on with the same connections, and counts its own commands only.
+func TestSteadyRunsAgain(t *testing.T) {
+	l := mustOpen(t, kit.Steady{Address: mustServe(t, 0), Connections: 1, Key: "k", Value: "abc"})
+	for _, commands := range []int{3, 5} {
+		latencies, err := l.Run(t.Context(), 1000, commands)
+		require.NoError(t, err)
+		assert.Len(t, latencies, commands)
+	}
+}
+
 func TestSteadyFails(t *testing.T) {
-	s := kit.Steady{Address: mustServe(t, time.Minute), Rate: 1000, Connections: 1, Commands: 3, Key: "k", Value: "abc", Patience: 50 * time.Millisecond}
-	_, err := s.Run(t.Context())
+	s := kit.Steady{Address: mustServe(t, time.Minute), Connections: 1, Key: "k", Value: "abc", Patience: 50 * time.Millisecond}
+	_, err := mustOpen(t, s).Run(t.Context(), 1000, 3)
 	assert.ErrorContains(t, err, "3 of 3 commands have no reply")
 	s.Address, s.Value = mustServe(t, 0), "abd"
-	_, err = s.Run(t.Context())
-	assert.ErrorContains(t, err, "not the value")
-	_, err = kit.Steady{}.Run(t.Context())
+	l := mustOpen(t, s)
+	_, err = l.Run(t.Context(), 0, 3)
 	assert.ErrorContains(t, err, "want a rate")
+	_, err = l.Run(t.Context(), 1000, 3)
+	assert.ErrorContains(t, err, "not the value")
+	_, err = kit.Steady{}.Open()
+	assert.ErrorContains(t, err, "want connections")
+}
+
+func mustOpen(t *testing.T, s kit.Steady) *kit.SteadyLoad {
+	t.Helper()
+	l, err := s.Open()
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, l.Close()) })
+	return l
 }
 
 func TestQuantile(t *testing.T) {
