@@ -45,16 +45,11 @@ static __always_inline void connected(struct sock *sk, __u8 role)
 	struct state_event e = {};
 
 	put_state(&e.event, sk, role, EVENT_OPEN, first_offset(sk), TCP_FIELD(sk, copied_seq), 0, true);
-	if (!c) {
-		submit_begun(&e, sk);
-		return;
+	if (c) {
+		e.took = e.event.time - c->since;
+		bpf_map_delete_elem(&connects, &key);
 	}
-	e.took = e.event.time - c->since;
-	bpf_map_delete_elem(&connects, &key);
-	if (report_owners)
-		e.cgroup = told_cgroup(key, false);
-	e.event.flags |= 2 * FLAG_WORD;
-	submit(&e, sizeof(e));
+	submit_begun(&e, sk, c);
 }
 
 /* Why a socket failed to connect, by the error that the kernel left in it. */

@@ -423,7 +423,7 @@ static __always_inline void submit_state(struct sock *sk, __u8 role, __u8 kind, 
 
 	put_state(&e.event, sk, role, kind, seq, received_seq, flags, direct);
 	if (kind == EVENT_OPEN || kind == EVENT_EXISTING)
-		submit_begun(&e, sk);
+		submit_begun(&e, sk, false);
 	else
 		submit(&e.event, sizeof(e.event));
 }

@@ -198,16 +198,20 @@ struct state_event {
 	__u64 took;
 };
 
-/* Submits that a connection opens or exists. */
-static __always_inline void submit_begun(struct state_event *e, struct sock *sk)
+/* Submits that a connection opens or exists. timed: how long it took to connect is known. */
+static __always_inline void submit_begun(struct state_event *e, struct sock *sk, bool timed)
 {
-	if (!report_owners) {
+	if (report_owners)
+		e->cgroup = told_cgroup(address_of(sk), false);
+	if (timed) {
+		e->event.flags |= 2 * FLAG_WORD;
+		submit(e, sizeof(*e));
+	} else if (report_owners) {
+		e->event.flags |= FLAG_WORD;
+		submit(e, __builtin_offsetof(struct state_event, took));
+	} else {
 		submit(&e->event, sizeof(e->event));
-		return;
 	}
-	e->cgroup = told_cgroup(address_of(sk), false);
-	e->event.flags |= FLAG_WORD;
-	submit(e, __builtin_offsetof(struct state_event, took));
 }
 
 /* Submits the owner of a connection, in the first call on it. */

@@ -89,7 +89,7 @@ static __always_inline void submit_accepted_stream(struct sock *sk, struct sock 
 	e.event.seq = MPTCP_FIELD(sk, write_seq);
 	e.event.received_seq = MPTCP_FIELD(sk, bytes_consumed);
 	e.event.flags = FLAG_ACCEPTED | user_namespace_flag(subflow);
-	submit_begun(&e, sk);
+	submit_begun(&e, sk, false);
 }
 
 /*

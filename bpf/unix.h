@@ -332,7 +332,7 @@ static __always_inline void submit_unix_at(struct sock *sk, struct unix_state *s
 		e.event.reason = STREAM_SEQPACKET;
 	if (kind == EVENT_OPEN || kind == EVENT_EXISTING) {
 		e.event.flags |= unix_namespace_flag(address_of(sk), state->role);
-		submit_begun(&e, sk);
+		submit_begun(&e, sk, false);
 	} else {
 		submit(&e.event, sizeof(e.event));
 	}
