@@ -60,7 +60,7 @@ enum { TLS_ALERT_LENGTH = 19, TLS_ALERT_LENGTH_GCM = 26, TLS_ALERT_LENGTH_CHACHA
 enum { TLS_ALERT_RECORD = 0x15, TLS_APPLICATION_DATA = 0x17 };
 
 /* The bytes by which a record is recognised: behind its header. No record of TLS 1.2 and 1.3 is shorter. */
-enum { TLS_RECORD_HEADER = 5, TLS_MARK = 16, TLS_CIPHER_CHANGE = 6 };
+enum { TLS_MARK = 16, TLS_CIPHER_CHANGE = 6 };
 
 struct tls_mark {
 	__u8 bytes[TLS_MARK];

@@ -158,6 +158,8 @@ static __always_inline void bind_tls(struct tls_conn *conn, __u64 sk, __u64 ssl,
 	conn->ssl = ssl;
 	conn->tgid = object.tgid;
 	conn->bio = bio;
+	conn->ahead = 0;
+	conn->record = 0;
 	if (!bio)
 		conn->input = 0;
 	conn->attachment = attachment;
@@ -318,14 +320,33 @@ static __always_inline void moved_by_application(struct tls_conn *conn, struct s
 }
 
 /*
- * True if a call that writes plaintext sends some of it, not a handshake. What does not begin with a record goes on with one
- * of which a part was sent.
+ * A call that writes plaintext has sent n bytes, perhaps of a handshake. Libraries send each record by itself, perhaps in
+ * parts. A part is no loss: who is closed or killed there has sent nothing that the other end can read.
  */
-static __always_inline bool sends_plaintext(struct tls_conn *conn)
+static __always_inline void plaintext_sent(struct tls_conn *conn, struct tls_call *call, __u32 n)
 {
-	__u8 type = record_moved(true);
+	__u64 address = syscall_memory(true);
+	__u8 head[8] = {};
 
-	return type == TLS_APPLICATION_DATA || (!type && conn->unfinished);
+	if (!conn->record) {
+		if (!address || bpf_probe_read_user(head, TLS_RECORD_HEADER, (void *)address) || !is_record(head)) {
+			if (conn->unfinished)
+				note_unfinished(conn, call, n);
+			return;
+		}
+		if (head[0] != TLS_APPLICATION_DATA)
+			return;
+		conn->record_length = head[3] << 8 | head[4];
+		conn->record = TLS_RECORD_HEADER + conn->record_length;
+	}
+	if (n <= conn->record) {
+		conn->record -= n;
+		if (!conn->record)
+			record_sent(conn, call, conn->record_length);
+		return;
+	}
+	conn->record = 0; /* several records */
+	note_unfinished(conn, call, n);
 }
 
 /*
@@ -339,6 +360,7 @@ static __always_inline void moved_by_library(struct sock *sk, __u8 role, __u32 d
 	__u64 key = address_of(sk);
 	struct tls_conn *conn = tls_conn_of(key);
 	__u32 end = ciphertext_offset(sk, sending, direct);
+	bool fresh;
 	__s32 hole;
 
 	if (!conn || !is_bound(conn, call->ssl, call->attachment)) {
@@ -362,11 +384,12 @@ static __always_inline void moved_by_library(struct sock *sk, __u8 role, __u32 d
 	hole = end - n - conn->edge[direction & 1];
 	if (hole > 0)
 		add_hole(conn, direction, hole);
+	fresh = conn->edge[direction & 1] != end; /* else another attachment has seen this call */
 	conn->edge[direction & 1] = end;
-	if (writing && sends_plaintext(conn))
-		note_unfinished(conn, call, n);
 	call->sk = key;
 	stop_ciphertext(key);
+	if (writing && fresh)
+		plaintext_sent(conn, call, n);
 }
 
 /* The end of a socket call that moved n bytes. */

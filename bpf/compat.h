@@ -524,9 +524,10 @@ static __always_inline __u64 syscall_stack(const struct pt_regs *regs)
 {
 	return regs->sp;
 }
-/* Go's calling convention, from 1.17 on: two arguments, the first of which becomes the result, and the goroutine. */
+/* Go's calling convention, from 1.17 on: three arguments, the first of which becomes the result, and the goroutine. */
 #define GO_ARGUMENT_1(r) ((r)->ax)
 #define GO_ARGUMENT_2(r) ((r)->bx)
+#define GO_ARGUMENT_3(r) ((r)->cx)
 #define GO_GOROUTINE(r) ((r)->r14)
 /* A 32-bit program has other call numbers and argument registers (TS_COMPAT). */
 static __always_inline bool compat_task(const struct task_struct *task)
@@ -568,9 +569,10 @@ static __always_inline __u64 syscall_stack(const struct pt_regs *regs)
 {
 	return regs->sp;
 }
-/* Go's calling convention, from 1.18 on: two arguments, the first of which becomes the result, and the goroutine. */
+/* Go's calling convention, from 1.18 on: three arguments, the first of which becomes the result, and the goroutine. */
 #define GO_ARGUMENT_1(r) ((r)->regs[0])
 #define GO_ARGUMENT_2(r) ((r)->regs[1])
+#define GO_ARGUMENT_3(r) ((r)->regs[2])
 #define GO_GOROUTINE(r) ((r)->regs[28])
 /* A 32-bit program has other call numbers and argument registers (TIF_32BIT). */
 static __always_inline bool compat_task(const struct task_struct *task)

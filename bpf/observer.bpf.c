@@ -607,7 +607,8 @@ int tls_point(struct pt_regs *ctx)
 	__u64 stack = PT_REGS_SP(ctx) + TLS_COOKIE_FRAME(cookie);
 	__u64 ssl = PT_REGS_PARM1(ctx), buffer = PT_REGS_PARM2(ctx), out = 0;
 	__u64 third = PT_REGS_PARM3(ctx), fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
-	__u64 go_first = GO_ARGUMENT_1(ctx), go_second = GO_ARGUMENT_2(ctx), goroutine = GO_GOROUTINE(ctx);
+	__u64 go_first = GO_ARGUMENT_1(ctx), go_second = GO_ARGUMENT_2(ctx), go_third = GO_ARGUMENT_3(ctx);
+	__u64 goroutine = GO_GOROUTINE(ctx);
 	__u16 attachment = TLS_COOKIE_ATTACHMENT(cookie);
 	__u16 counters = TLS_COOKIE_COUNTERS(cookie);
 	__u8 role = TLS_COOKIE_ROLE(cookie);
@@ -620,6 +621,7 @@ int tls_point(struct pt_regs *ctx)
 	barrier_var(fifth);
 	barrier_var(go_first);
 	barrier_var(go_second);
+	barrier_var(go_third);
 	barrier_var(goroutine);
 	if (role == TLS_WRITE_EX_START || role == TLS_READ_EX_START)
 		out = fourth;
@@ -629,13 +631,13 @@ int tls_point(struct pt_regs *ctx)
 	case TLS_WRITE_START:
 	case TLS_WRITE_EX_START:
 	case TLS_WRITE_FIFTH_START:
-		tls_started(TLS_SENT, ssl, stack, buffer, out, false, attachment);
+		tls_started(TLS_SENT, ssl, stack, buffer, third, out, false, attachment);
 		return 0;
 	case TLS_READ_START:
 	case TLS_READ_EX_START:
 	case TLS_OTHER_START:
 		check_input(ssl, attachment);
-		tls_started(TLS_RECEIVED, ssl, stack, buffer, out, role == TLS_OTHER_START, attachment);
+		tls_started(TLS_RECEIVED, ssl, stack, buffer, 0, out, role == TLS_OTHER_START, attachment);
 		return 0;
 	case TLS_WRITE_END:
 	case TLS_WRITE_EX_END:
@@ -662,7 +664,7 @@ int tls_point(struct pt_regs *ctx)
 	case TLS_GO_WRITE_START:
 	case TLS_GO_READ_START:
 		go_started(role == TLS_GO_WRITE_START ? TLS_SENT : TLS_RECEIVED, goroutine, go_first, stack, go_second,
-			   attachment);
+			   go_third, attachment);
 		return 0;
 	case TLS_GO_WRITE_END:
 	case TLS_GO_READ_END:

@@ -133,6 +133,10 @@ type observerGoCall struct {
 		Silent     bool
 		Pad        uint8
 		Moved      uint32
+		Length     uint32
+		Ahead      uint32
+		Pad2       uint32
+		_          [4]byte
 	}
 	Low       uint64
 	High      uint64
@@ -292,24 +296,26 @@ type observerTlsBioKey struct {
 }
 
 type observerTlsConn struct {
-	_          structs.HostLayout
-	Head       observerEvent
-	Ssl        uint64
-	Bio        uint64
-	Input      uint64
-	Retried    uint64
-	Tgid       uint32
-	Consumed   uint32
-	Attachment uint16
-	Body       uint16
-	Headed     bool
-	Alerted    bool
-	Pad        [2]uint8
-	Edge       [2]uint32
-	Hole       [2]uint32
-	Offset     [2]uint32
-	Unfinished uint32
-	Pad2       uint32
+	_            structs.HostLayout
+	Head         observerEvent
+	Ssl          uint64
+	Bio          uint64
+	Input        uint64
+	Retried      uint64
+	Tgid         uint32
+	Consumed     uint32
+	Attachment   uint16
+	Body         uint16
+	Headed       bool
+	Alerted      bool
+	Pad          [2]uint8
+	Edge         [2]uint32
+	Hole         [2]uint32
+	Offset       [2]uint32
+	Unfinished   uint32
+	Ahead        uint32
+	Record       uint32
+	RecordLength uint32
 }
 
 type observerTlsHeld struct {
@@ -380,6 +386,10 @@ type observerTlsTask struct {
 		Silent     bool
 		Pad        uint8
 		Moved      uint32
+		Length     uint32
+		Ahead      uint32
+		Pad2       uint32
+		_          [4]byte
 	}
 	Outer [2]struct {
 		_          structs.HostLayout
@@ -393,6 +403,10 @@ type observerTlsTask struct {
 		Silent     bool
 		Pad        uint8
 		Moved      uint32
+		Length     uint32
+		Ahead      uint32
+		Pad2       uint32
+		_          [4]byte
 	}
 }
 

@@ -11,8 +11,11 @@
  *
  * Plaintext has offsets of its own, which begin at 0 where the binding begins. A call that no probe
  * saw is noticed by the ciphertext: its TCP offsets are continuous from one observed call to the
- * next, and to the end of what is sent, or the difference is a gap in the plaintext. So is what calls
- * have sent that did not end, as those of a program that was killed.
+ * next, and to the end of what is sent, or the difference is a gap in the plaintext.
+ *
+ * What is sent is submitted record by record, when the socket call ends that has sent the whole
+ * record, as plain TCP does; where that is not known, when the call of the library ends. What is sent
+ * in calls that do not end then, as those of a program that was killed, is a gap.
  *
  * The ciphertext of a bound socket is stopped (stop.h), so the programs of the TCP sockets are the
  * same with and without TLS.
@@ -33,7 +36,10 @@ struct tls_call {
 	__u16 attachment; /* of the library (tls_attached) */
 	bool silent;	  /* the call transfers no plaintext, or the same again */
 	__u8 pad;
-	__u32 moved; /* ciphertext of its plaintext that was written so far */
+	__u32 moved;  /* ciphertext that was written so far, but for records whose plaintext was submitted */
+	__u32 length; /* of the plaintext, if the call writes */
+	__u32 ahead;  /* of that: what was submitted before the end */
+	__u32 pad2;
 };
 
 enum tls_direction { TLS_SENT, TLS_RECEIVED, TLS_DIRECTIONS };
@@ -78,7 +84,9 @@ struct tls_conn {
 	__u32 hole[TLS_DIRECTIONS];   /* ciphertext that passed outside of the calls since the latest plaintext */
 	__u32 offset[TLS_DIRECTIONS]; /* plaintext so far */
 	__u32 unfinished;	      /* ciphertext that was written by calls whose plaintext has not been seen */
-	__u32 pad2;
+	__u32 ahead;		      /* plaintext that was submitted, and that the write to be repeated writes again */
+	__u32 record;	     /* of a record that was sent in part: the bytes that are still to be sent; else 0 */
+	__u32 record_length; /* of that record, without its header */
 };
 
 /* By address of the socket. The loader sets max_entries. */
@@ -129,6 +137,9 @@ struct {
 
 /* The length of an alert (RFC 8446, section 6). */
 enum { TLS_ALERT = 2 };
+
+/* The header of a record, and by how much its plaintext is shorter at least: the tag of AEAD ciphers. Others take more. */
+enum { TLS_RECORD_HEADER = 5, TLS_TAG = 16 };
 
 /* Until a process is reported again, in ns: meanwhile it may have loaded another library. */
 #define TLS_REPORT_PAUSE (60ULL * 1000 * 1000 * 1000)
@@ -234,7 +245,7 @@ static __always_inline void add_hole(struct tls_conn *conn, __u32 direction, __u
 	conn->hole[direction & 1] += n;
 }
 
-/* Notes that a call that writes plaintext wrote n bytes of ciphertext. */
+/* Notes that a call that writes plaintext wrote n bytes of ciphertext, whose plaintext is seen at its end. */
 static __always_inline void note_unfinished(struct tls_conn *conn, struct tls_call *call, __u32 n)
 {
 	call->moved += n;
@@ -269,8 +280,8 @@ static __always_inline void drop_tls_call(struct tls_call *call, __u32 direction
  * outer call counts. A call that is not deeper on the stack than one without an end replaces it,
  * because that one was left by longjmp() or an exception.
  */
-static __always_inline void tls_started(__u32 direction, __u64 ssl, __u64 stack, __u64 buffer, __u64 out, bool silent,
-					__u16 attachment)
+static __always_inline void tls_started(__u32 direction, __u64 ssl, __u64 stack, __u64 buffer, __u32 length, __u64 out,
+					bool silent, __u16 attachment)
 {
 	struct tls_task *task = tls_task(true);
 	struct tls_call *call, *outer;
@@ -301,6 +312,8 @@ static __always_inline void tls_started(__u32 direction, __u64 ssl, __u64 stack,
 	call->attachment = attachment;
 	call->silent = silent;
 	call->moved = 0;
+	call->length = length;
+	call->ahead = 0;
 }
 
 /* True if user space does not want the plaintext of a direction. */
@@ -534,6 +547,50 @@ static __always_inline void alert_read(struct tls_conn *conn, __u32 n)
 		submit_ending(conn, 0);
 }
 
+/* When the write began of which a call is a part: the call itself, or the one that it repeats. */
+static __always_inline __u64 time_of_write(struct tls_conn *conn, struct tls_call *call)
+{
+	return conn->retried ? conn->retried : call->time;
+}
+
+/* Adds to what a call has submitted what the one had that it repeats or continues. */
+static __always_inline void take_ahead(struct tls_conn *conn, struct tls_call *call)
+{
+	call->ahead += conn->ahead;
+	conn->ahead = 0;
+}
+
+/*
+ * A call that writes has sent a whole record, of length bytes behind its header. Submits its plaintext now, as a send of
+ * plain TCP does: the call may end much later, or never, and another thread may read the reply before. Records have the
+ * plaintext in its order, so only how much is in one has to be known: it is at least TLS_TAG bytes shorter. Where it is
+ * still shorter, the first bytes of the next record are submitted a little too early.
+ */
+static __always_inline void record_sent(struct tls_conn *conn, struct tls_call *call, __u32 length)
+{
+	__u32 n = length > TLS_TAG ? length - TLS_TAG : 0;
+
+	take_ahead(conn, call);
+	if (call->ahead >= call->length)
+		return;
+	if (n > call->length - call->ahead)
+		n = call->length - call->ahead;
+	if (n)
+		submit_plaintext(conn, TLS_SENT, time_of_write(conn, call), call->buffer + call->ahead, n);
+	call->ahead += n;
+}
+
+/* Submits what is left of the n bytes of plaintext that a call has sent. */
+static __always_inline void submit_rest(struct tls_conn *conn, struct tls_call *call, __u32 n)
+{
+	__u32 ahead = call->ahead;
+
+	if (n > ahead)
+		submit_plaintext(conn, TLS_SENT, time_of_write(conn, call), call->buffer + ahead, n - ahead);
+	else
+		conn->ahead = ahead - n;
+}
+
 /*
  * The end of a call that transferred n bytes of plaintext; 0 if it failed or has to be repeated. hold:
  * the end of the object is probed, so that another one at its address does not get what is held.
@@ -541,10 +598,9 @@ static __always_inline void alert_read(struct tls_conn *conn, __u32 n)
 static __always_inline void tls_transferred(struct tls_call *call, __u32 direction, __u64 ssl, __u32 n, bool hold)
 {
 	struct tls_conn *conn = conn_of_call(call, ssl);
-	__u64 time;
 
 	if (!conn) {
-		if (n && hold)
+		if (n && hold && !call->ahead)
 			hold_plaintext(call, direction, ssl, n);
 		return;
 	}
@@ -558,15 +614,15 @@ static __always_inline void tls_transferred(struct tls_call *call, __u32 directi
 	}
 	if (!conn->offset[TLS_SENT]) /* what was read so far was the handshake */
 		note_input(conn);
-	time = conn->retried ? conn->retried : call->time;
+	take_ahead(conn, call);
 	if (n) {
 		if (conn->retried)
 			conn->unfinished = 0;
 		else
 			note_finished(conn, call);
-		submit_plaintext(conn, TLS_SENT, time, call->buffer, n);
 	}
-	conn->retried = n ? 0 : time;
+	submit_rest(conn, call, n);
+	conn->retried = n ? 0 : time_of_write(conn, call);
 }
 
 /* The end of a call, as found by the stack pointer at the entry of its function. */
@@ -602,12 +658,24 @@ static __always_inline void tls_ended(__u32 direction, __u64 stack, bool ex, __s
 	}
 }
 
+/* Notes that the stack of a call has moved by a distance, and with it a buffer that is on it. */
+static __always_inline void go_stack_moved(struct go_call *go, __u64 distance)
+{
+	if (!distance)
+		return;
+	if (go->call.buffer >= go->low && go->call.buffer < go->high)
+		go->call.buffer += distance;
+	go->call.stack += distance;
+	go->low += distance;
+	go->high += distance;
+}
+
 /*
  * The start of a call of Go's crypto/tls. The goroutine's state begins with the bounds of its stack.
  * The start may run twice, before and behind a growth of the stack.
  */
 static __always_inline void go_started(__u32 direction, __u64 goroutine, __u64 conn, __u64 stack, __u64 buffer,
-				       __u16 attachment)
+				       __u32 length, __u16 attachment)
 {
 	struct go_key key = {.goroutine = goroutine, .tgid = current_tgid()};
 	struct go_call fresh = {.direction = direction};
@@ -615,6 +683,7 @@ static __always_inline void go_started(__u32 direction, __u64 goroutine, __u64 c
 	fresh.call.ssl = conn;
 	fresh.call.stack = stack;
 	fresh.call.buffer = buffer;
+	fresh.call.length = length;
 	fresh.call.time = bpf_ktime_get_ns();
 	fresh.call.attachment = attachment;
 	bpf_probe_read_user(&fresh.low, sizeof(fresh.low), (void *)goroutine);
@@ -625,7 +694,7 @@ static __always_inline void go_started(__u32 direction, __u64 goroutine, __u64 c
 		count_loss(LOST_NO_STORAGE);
 }
 
-/* The end of such a call. A buffer on the stack has moved with it. */
+/* The end of such a call. */
 static __always_inline void go_ended(__u32 direction, __u64 goroutine, __u64 stack, __s64 returned)
 {
 	struct go_key key = {.goroutine = goroutine, .tgid = current_tgid()};
@@ -634,23 +703,27 @@ static __always_inline void go_ended(__u32 direction, __u64 goroutine, __u64 sta
 
 	if (!go || go->direction != direction)
 		return;
+	go_stack_moved(go, stack - go->call.stack);
 	call = go->call;
-	if (call.buffer >= go->low && call.buffer < go->high)
-		call.buffer += stack - call.stack;
 	bpf_map_delete_elem(&go_calls, &key);
 	tls_transferred(&call, direction, call.ssl, returned > 0 ? returned : 0, false);
 }
 
-/* The call of Go's crypto/tls that the current system call is inside of, or NULL. */
+/* The call of Go's crypto/tls that the current system call is inside of, with its stack where it is now; or NULL. */
 static __always_inline struct go_call *go_call_around(const struct pt_regs *regs)
 {
 	struct go_key key = {};
+	struct go_call *go;
+	__u64 high;
 
 	if (!go_seen)
 		return 0;
 	key.goroutine = GO_GOROUTINE(regs);
 	key.tgid = current_tgid();
-	return bpf_map_lookup_elem(&go_calls, &key);
+	go = bpf_map_lookup_elem(&go_calls, &key);
+	if (go && !bpf_probe_read_user(&high, sizeof(high), (void *)key.goroutine + sizeof(go->low)))
+		go_stack_moved(go, high - go->high);
+	return go;
 }
 
 /* Ends the binding of an object. */

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -16,8 +17,12 @@ import (
 	"github.com/redis-observer/redis-observer/test/kit/resp"
 )
 
-// victimVariable has the address of a server by TLS, in a run of this program that is a client to be killed.
-const victimVariable = "REDIS_OBSERVER_TEST_VICTIM"
+// victimVariable has the address of a server by TLS, in a run of this program that is a client to be killed. With partVariable it is
+// killed in the middle of a record.
+const (
+	victimVariable = "REDIS_OBSERVER_TEST_VICTIM"
+	partVariable   = "REDIS_OBSERVER_TEST_VICTIM_PART"
+)
 
 // deadly is a connection whose process does not survive a send, once that is set.
 type deadly struct {
@@ -26,10 +31,14 @@ type deadly struct {
 }
 
 func (d *deadly) Write(data []byte) (int, error) {
-	n, err := d.Conn.Write(data)
-	if d.armed {
-		kill()
+	if !d.armed {
+		return d.Conn.Write(data)
 	}
+	if os.Getenv(partVariable) != "" {
+		data = data[:len(data)-1]
+	}
+	n, err := d.Conn.Write(data)
+	kill()
 	return n, err
 }
 
@@ -58,18 +67,18 @@ func beVictim() error {
 	return err
 }
 
-// A client that is killed within the library's call has sent requests that its end does not see: a loss is counted there. What its
-// library has only written to memory was never sent, and is none.
+// A client that is killed within the library's call has sent its requests all the same, and gives them up. Nobody can read a part of a
+// record, and what its library has only written to memory was never sent.
 func TestEncryptedKilledWriting(t *testing.T) {
 	t.Parallel()
 	RequireProbes(t, "packets are encrypted")
-	for _, kind := range []string{"Go", "tls", "memory"} {
+	for _, kind := range []string{"Go", "Go in a record", "tls", "memory"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			r := mustTLSRedis(t)
 			o := mustObserver(t, observing(r.tlsPort))
 			var use func()
-			if kind == "Go" {
+			if strings.HasPrefix(kind, "Go") {
 				o.mustAttach(func() {
 					c, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", r.tlsPort), r.certificate.ClientConfig())
 					require.NoError(t, err)
@@ -82,6 +91,9 @@ func TestEncryptedKilledWriting(t *testing.T) {
 				use = func() {
 					victim := exec.Command(os.Args[0])
 					victim.Env = append(os.Environ(), fmt.Sprintf("%s=127.0.0.1:%d", victimVariable, r.tlsPort))
+					if kind != "Go" {
+						victim.Env = append(victim.Env, partVariable+"=1")
+					}
 					require.EqualError(t, victim.Run(), "signal: killed")
 				}
 			} else {
@@ -102,22 +114,18 @@ func TestEncryptedKilledWriting(t *testing.T) {
 			r.mustResetStats()
 			use()
 			ran := r.mustStats()["incr"]
-			unseen := func(s snapshot) int {
-				return s.sum("redis_observer_gaps_total", "reason=unseen", "effect=broken") -
-					before.sum("redis_observer_gaps_total", "reason=unseen", "effect=broken")
-			}
-			if kind == "memory" {
-				time.Sleep(time.Second)
-				assert.Zero(t, ran, "what was not sent")
-				now := o.mustScrape()
-				assert.Equal(t, counts{"ping": 1}, now.commands("default").since(before.commands("default")))
-				assert.Zero(t, unseen(now))
-			} else {
+			want := counts{"ping": 1}
+			if kind == "Go" || kind == "tls" {
 				assert.Equal(t, 50, ran, "what was sent")
-				now := o.mustSee("the loss", func(s snapshot) bool { return unseen(s) > 0 })
-				assert.Equal(t, 1, unseen(now))
-				assert.Equal(t, counts{"ping": 1}, now.commands("default").since(before.commands("default")))
+				want["incr"] = 50
+			} else {
+				assert.Zero(t, ran, "what was not sent")
+				time.Sleep(time.Second)
 			}
+			o.assertSince(before, want)
+			now := o.mustScrape()
+			assert.Equal(t, want["incr"], now.sum("redis_observer_unanswered_commands_total", "reason=client_closed"))
+			assert.Zero(t, now.sum("redis_observer_gaps_total")-before.sum("redis_observer_gaps_total"))
 			o.mustSeePool("default", 0, 0)
 		})
 	}

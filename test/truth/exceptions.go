@@ -38,8 +38,6 @@ var (
 		"DEBUG ERROR answers an error that no counter of the server counts, neither `failed_calls` nor `total_error_replies`; the caller saw one")
 	neverRead = except("never-read",
 		"the client closed or was killed before the server had read or run what it had sent")
-	killedWriting = except("killed-writing",
-		"over TLS the client was killed after its library had sent the requests and before its call returned, where the probes find the plaintext: a gap of the reason `unseen` says so")
 	quitUncounted = except("quit-uncounted",
 		"Redis 6 answers QUIT before it looks commands up, and does not count it")
 	unknownSubcommand = except("unknown-subcommand",
@@ -57,9 +55,6 @@ var (
 	scriptErrors = except("script-errors",
 		"errors within scripts are counted among the error replies once, twice or not at all, by version")
 )
-
-// unseenGaps is the counter of what no probe saw of the plaintext.
-const unseenGaps = "redis_observer_gaps_total{effect=broken,reason=unseen}"
 
 // span is how much more than the observer the server may count.
 type span struct{ low, high int }

@@ -40,8 +40,6 @@ type round struct {
 
 	mu      sync.Mutex
 	allowed []allowance
-	// killedSending are the commands that clients sent when they were killed, one each, if their library encrypted them.
-	killedSending []string
 }
 
 // result is what one observer made of a round.
@@ -214,12 +212,6 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 	seen := now.less(before)
 	result.commands = seen.commands.sum()
 	allowed := append(standing(r.server, seen), r.allowed...)
-	if n := seen.losses[unseenGaps]; n > 0 && n <= len(r.killedSending) { // each is one client
-		delete(seen.losses, unseenGaps)
-		for _, label := range r.killedSending {
-			allowed = append(allowed, allowance{killedWriting, label, span{0, n * lruPipeline}, exactly(0)})
-		}
-	}
 	result.differences = nil
 	for _, d := range compare(server, seen.commands, allowed, r.server.countsErrors()) {
 		result.differences = append(result.differences, d)

@@ -89,9 +89,6 @@ func cliFinite(ctx context.Context, r *round) error {
 	return nil
 }
 
-// lruPipeline is how many commands redis-cli --lru-test sends at once, which is the most that a client sends here while it is killed.
-const lruPipeline = 250
-
 // cliEndless runs the modes that go on until they are killed. The command that they are killed in has been counted by the
 // server, or never reached it.
 func cliEndless(r *round) error {
@@ -110,9 +107,6 @@ func cliEndless(r *round) error {
 	}
 	for _, label := range []string{"ping", "info", "get", "set"} {
 		r.allow(neverRead, label, span{-2, 0}, exactly(0))
-		if r.transport.name == "tls" {
-			r.killedSending = append(r.killedSending, label)
-		}
 	}
 	return nil
 }

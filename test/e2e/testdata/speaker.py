@@ -1,6 +1,6 @@
 """Speaks on connections of its own, from one thread, as it is told on stdin, one order a line; answers each by a line.
 
-open NAME tls|memory|plain PORT [1.2]   memory: moves the ciphertext itself
+open NAME tls|memory|narrow|plain PORT [1.2]   memory: moves the ciphertext itself; narrow: the socket takes parts of records
 resume NAME PORT [1.2]: with the session of the latest connection; answers whether the server took it
 ask NAME TIMES COMMAND...           in one write; reads all replies
 send NAME TIMES COMMAND...          reads nothing
@@ -66,8 +66,13 @@ class Memory:
 
 
 def open_connection(name, kind, port, version="", session=None):
-    c = socket.create_connection(("127.0.0.1", int(port)))
-    if kind == "tls":
+    c = socket.socket()
+    if kind == "narrow":
+        c.settimeout(60)  # does not block
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            c.setsockopt(socket.SOL_SOCKET, buffer, 4096)
+    c.connect(("127.0.0.1", int(port)))
+    if kind in ("tls", "narrow"):
         c = contexts[version == "1.2"].wrap_socket(c, session=session)
     if kind == "memory":
         c = Memory(c, version)

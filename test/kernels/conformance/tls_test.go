@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"testing"
@@ -71,6 +72,7 @@ func testTLS(t *testing.T, binary, backend string) (limit string) {
 					exchange(t, c, many, 200)
 					require.NoError(t, c.Close())
 				}
+				exchangeLate(t, server.tlsPort, certificate.ClientConfig())
 			})
 		})
 	}
@@ -79,12 +81,44 @@ func testTLS(t *testing.T, binary, backend string) (limit string) {
 	return ""
 }
 
+// late is a connection whose Write returns long after it has sent.
+type late struct{ net.Conn }
+
+func (l late) Write(data []byte) (int, error) {
+	n, err := l.Conn.Write(data)
+	time.Sleep(100 * time.Millisecond)
+	return n, err
+}
+
+// exchangeLate sends requests in several records, and reads the replies while the library's call is still in progress.
+func exchangeLate(t *testing.T, port int, config *tls.Config) {
+	t.Helper()
+	plain, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port))
+	require.NoError(t, err)
+	config.ServerName = "127.0.0.1"
+	c := tls.Client(late{plain}, config)
+	require.NoError(t, c.Handshake())
+	written := make(chan error)
+	go func() {
+		_, err := c.Write(resp.Repeat(500, "INCR", "n"))
+		written <- err
+	}()
+	readReplies(t, c, 500)
+	require.NoError(t, <-written)
+	require.NoError(t, c.Close())
+}
+
 // exchange sends requests and reads their replies.
 func exchange(t *testing.T, c *tls.Conn, requests []byte, replies int) {
 	t.Helper()
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
 	_, err := c.Write(requests)
 	require.NoError(t, err)
+	readReplies(t, c, replies)
+}
+
+func readReplies(t *testing.T, c *tls.Conn, replies int) {
+	t.Helper()
 	from := bufio.NewReader(c)
 	for range replies {
 		_, err := resp.Read(from)
