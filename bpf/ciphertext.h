@@ -224,10 +224,10 @@ static __always_inline void find_alert(struct tls_conn *conn, __s32 n)
 }
 
 /*
- * n bytes were sent outside of the calls of the library. They may have no plaintext. If they are an alert, a server sends
- * no more; a client that sends one may still wait for replies.
+ * n bytes were sent outside of the calls of the library. They may have no plaintext. If they are an alert, this end sends
+ * no more. A client has given up then, because a server closes when it gets one.
  */
-static __always_inline void sent_outside(struct tls_conn *conn, struct sock *sk, __u8 role, __s32 n, bool direct)
+static __always_inline void sent_outside(struct tls_conn *conn, struct sock *sk, __s32 n, bool direct)
 {
 	__u64 address = syscall_memory(true);
 	__u32 end = ciphertext_offset(sk, true, direct);
@@ -237,7 +237,7 @@ static __always_inline void sent_outside(struct tls_conn *conn, struct sock *sk,
 		return;
 	if (!record.plaintext && conn->edge[TLS_SENT] == end - n)
 		conn->edge[TLS_SENT] = end;
-	if (record.alert && role == ROLE_SERVER)
+	if (record.alert)
 		submit_ending(conn, FLAG_LEFT);
 }
 
@@ -421,7 +421,7 @@ static __always_inline void ciphertext_moved(struct sock *sk, __u32 direction, _
 	if (!sending && conn && conn->ssl)
 		find_alert(conn, n);
 	if (sending && !call && conn && conn->ssl)
-		sent_outside(conn, sk, role, n, direct);
+		sent_outside(conn, sk, n, direct);
 	if (conn && conn->ssl && conn->bio) {
 		moved_by_application(conn, sk, role, direction, n, call, direct);
 		return;

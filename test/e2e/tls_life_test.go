@@ -429,6 +429,42 @@ func TestEncryptedEndedByAlert(t *testing.T) {
 	}
 }
 
+// A client that closes sends its alert first, at which a server closes too. The client gave up, although the FIN of the server came first.
+func TestEncryptedGivenUpByAlert(t *testing.T) {
+	t.Parallel()
+	RequireProbes(t, "packets are encrypted")
+	r := mustTLSRedis(t)
+	o := mustObserver(t, observing(r.tlsPort))
+	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
+		dial := func() *tls.Conn {
+			c, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", r.tlsPort), &tls.Config{InsecureSkipVerify: true, MaxVersion: version}) //nolint:gosec // a test
+			require.NoError(t, err)
+			return c
+		}
+		o.mustAttach(func() {
+			c := dial()
+			defer c.Close()
+			_, err := c.Write(request("PING"))
+			require.NoError(t, err)
+			_, err = c.Read(make([]byte, 100))
+			require.NoError(t, err)
+		})
+		before := o.mustScrape()
+		c := dial()
+		_, err := c.Write(request("BLPOP", "nothing", "0"))
+		require.NoError(t, err)
+		time.Sleep(100 * time.Millisecond)
+		require.NoError(t, c.CloseWrite())
+		_, err = io.Copy(io.Discard, c.NetConn()) // up to the FIN
+		require.NoError(t, err)
+		require.NoError(t, c.NetConn().Close())
+		now := o.mustSee("the end", func(s snapshot) bool { return s.commands("default")["blpop"] == before.commands("default")["blpop"]+1 })
+		count := func(metric, label string) int { return now.sum(metric, label) - before.sum(metric, label) }
+		assert.Equal(t, 1, count("redis_observer_unanswered_commands_total", "reason=client_closed"), version)
+		assert.Zero(t, count("redis_commands_total", "status=error"), version)
+	}
+}
+
 // Plaintext that no probe saw is a loss, and never shifts what is counted behind it.
 func TestEncryptedUnseen(t *testing.T) {
 	t.Parallel()
