@@ -113,7 +113,7 @@ static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *
 		if (!payload)
 			return;
 	}
-	submit_call(sk, role, EVENT_SENT, call->time, call->seq, &call->cursor, payload, call->early, 0, direct);
+	submit_call(sk, role, EVENT_SENT, call->time, call->seq, &call->cursor, payload, call->early, 0, 0, direct);
 }
 
 /*
@@ -218,7 +218,8 @@ static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struc
 		if (!result)
 			return;
 	}
-	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), seq, cursor, result, false, 0, direct);
+	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), seq, cursor, result, false,
+		    tcp ? received_arrivals(sk, direct) : (void *)0, 0, direct);
 }
 
 /* The end of a receive that began in receive_started(); sk and direct as for send_ended(). */

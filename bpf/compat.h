@@ -185,6 +185,12 @@ struct sk_buff {
 	char cb[48];
 };
 
+/* The cb of a segment between the reception of its packet and that of its bytes. */
+struct tcp_skb_cb {
+	__u32 seq;
+	__u32 end_seq;
+};
+
 struct sk_buff_head {
 	struct sk_buff *next;
 	__u32 qlen;
@@ -650,6 +656,27 @@ static __always_inline __u32 syscall_send_flags(const struct pt_regs *regs)
 		return syscall_argument_4(regs);
 	}
 	return 0;
+}
+
+/* Reads a word of the cb of a segment. */
+static __always_inline __u32 read_segment_word(struct sk_buff *skb, __u32 offset)
+{
+	__u32 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (const char *)skb + bpf_core_field_offset(skb->cb) + offset);
+	return value;
+}
+
+/* The offset of the first byte of a segment that TCP takes. */
+static __always_inline __u32 segment_start(struct sk_buff *skb)
+{
+	return read_segment_word(skb, bpf_core_field_offset(struct tcp_skb_cb, seq));
+}
+
+/* The offset behind a segment that TCP takes; a FIN counts as a byte. */
+static __always_inline __u32 segment_end(struct sk_buff *skb)
+{
+	return read_segment_word(skb, bpf_core_field_offset(struct tcp_skb_cb, end_seq));
 }
 
 static __always_inline const struct pt_regs *task_registers(struct task_struct *task)

@@ -380,19 +380,25 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
  * Submits the payload of a call: n bytes at the cursor, from offset seq on of the stream given by
  * kind. early: the call began before its connection was established. Its payload goes to the ring
  * buffer, behind the event of the establishment, because its time alone would place it before that
- * event. state is that of a Unix socket, a constant NULL for others.
+ * event. arrived is what is known of when the bytes became readable, a constant NULL for others than
+ * those received by TCP. state is that of a Unix socket, a constant NULL for others.
  */
 static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
-					struct cursor *cursor, __u32 n, bool early, struct unix_state *state,
-					bool direct)
+					struct cursor *cursor, __u32 n, bool early, struct arrivals *arrived,
+					struct unix_state *state, bool direct)
 {
 	__u32 which = SCRATCH_COUNT * duplicate + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
+	__u64 arrival = arrived ? arrival_of(arrived, seq, n) : 0;
 	struct scratch *s;
 
 	if (state)
 		which += unix_scratch;
-	if (!early && submit_to_percpu_ring(sk, role, kind, time, seq, cursor, n, state, direct))
+	if (arrived && !arrival)
+		submit_arrivals(sk, role, arrived, time - 1, seq, n, direct);
+	if (!early && submit_to_percpu_ring(sk, role, kind, time, arrival, seq, cursor, n, state, direct))
 		return;
+	if (arrival)
+		submit_arrivals(sk, role, arrived, time - 1, seq, n, direct);
 	s = scratch_for(which, kind, sk, role, state, direct);
 	if (!s)
 		return;

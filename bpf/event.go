@@ -23,6 +23,7 @@ const (
 	Cgroup      = uint8(observerEventKindEVENT_CGROUP)
 	Ending      = uint8(observerEventKindEVENT_ENDING)
 	Failed      = uint8(observerEventKindEVENT_CONNECT_FAILED)
+	Arrivals    = uint8(observerEventKindEVENT_ARRIVALS)
 )
 
 // RoleServer is the role of the end that listens.
@@ -101,6 +102,42 @@ func (e *Event) Took() uint64 {
 		return 0
 	}
 	return *(*uint64)(unsafe.Add(unsafe.Pointer(e), eventSize+wordSize))
+}
+
+// Arrived returns the further word of a Received event: when all of its bytes became readable, in
+// nanoseconds of CLOCK_MONOTONIC, 0 if that is not known or not so simple. The event must be where
+// Next returned it, not a copy.
+func (e *Event) Arrived() uint64 {
+	if e.Kind != Received {
+		return 0
+	}
+	return e.Cgroup() // they share a place
+}
+
+// Arrival is when bytes became readable: those from offset From on up to End, but those behind the
+// start of a later one are of that one. Time is in nanoseconds of CLOCK_MONOTONIC.
+type Arrival struct {
+	From, End uint32
+	Time      uint64
+}
+
+// ArrivalsOf appends the latest arrivals of a socket to a list, the oldest first: those in the
+// payload of an Arrivals event.
+func ArrivalsOf(payload []byte, list []Arrival) []Arrival {
+	if len(payload) < int(unsafe.Sizeof(observerArrivalsCopy{})) {
+		return list
+	}
+	c := (*observerArrivalsCopy)(unsafe.Pointer(&payload[0]))
+	const places = uint64(len(c.Arrivals.Latest))
+	oldest := uint64(0)
+	if c.CountBehind >= places { // one place may be written anew, before it counts
+		oldest = c.CountBehind - places + 1
+	}
+	for i := oldest; i < c.Arrivals.Count; i++ {
+		a := &c.Arrivals.Latest[i%places]
+		list = append(list, Arrival{From: a.From, End: a.End, Time: a.Time})
+	}
+	return list
 }
 
 // payloadStart returns the offset of an event's payload, in bytes from its head: behind its further

@@ -27,6 +27,7 @@ enum event_kind {
 	EVENT_CGROUP,	    /* of no connection: the payload is the names of a cgroup and of those around it */
 	EVENT_ENDING,	    /* an end of a TLS connection said by an alert that it sends no more */
 	EVENT_CONNECT_FAILED, /* enum connect_failure in reason; the payload is the name of the process's executable */
+	EVENT_ARRIVALS, /* of the bytes of the next EVENT_RECEIVED of the connection: the payload is struct arrivals_copy */
 };
 
 /* The end of the connection that is observed. */
@@ -56,7 +57,8 @@ enum event_flag {
 	 * (flags & FLAG_WORDS) / FLAG_WORD. Each kind of event defines its own words. A reader
 	 * skips the words that it does not use. EVENT_OPEN, EVENT_EXISTING, EVENT_OWNER,
 	 * EVENT_CGROUP, EVENT_CONNECT_FAILED: the first word identifies a cgroup (owner.h).
-	 * EVENT_OPEN: the second word is how long it took to connect, in ns.
+	 * EVENT_OPEN: the second word is how long it took to connect, in ns. EVENT_RECEIVED: the word is
+	 * when all of its bytes became readable, CLOCK_MONOTONIC in ns.
 	 */
 	FLAG_WORD = 32,
 	FLAG_WORDS = 96,
@@ -175,6 +177,35 @@ struct cgroup_event {
 	struct event event;
 	__u64 cgroup;
 	char names[CGROUP_LEVELS][CGROUP_NAME];
+};
+
+/*
+ * The bytes from offset from on up to end became readable at a time. Where a later arrival begins
+ * before its end, those behind are of that one.
+ */
+struct arrival {
+	__u32 from;
+	__u32 end;
+	__u64 time; /* CLOCK_MONOTONIC in ns */
+};
+
+/* The latest arrivals of a socket: the n-th since the first is in latest[n % ARRIVALS]. */
+enum arrival_count { ARRIVALS = 16 };
+struct arrivals {
+	__u64 count; /* of all arrivals */
+	__u32 ahead; /* the offset behind all segments that came */
+	__u32 pad;
+	struct arrival latest[ARRIVALS];
+};
+
+/* The payload of EVENT_ARRIVALS. While it was copied, arrivals may have come in place of the oldest. */
+struct arrivals_copy {
+	struct arrivals arrivals;
+	__u64 count_behind; /* of all arrivals, after the copy */
+};
+struct arrivals_event {
+	struct event event;
+	struct arrivals_copy copy;
 };
 
 /*

@@ -49,3 +49,39 @@ func TestFurtherWordsInBothQueues(t *testing.T) {
 	}
 	assert.Empty(t, m.rest())
 }
+
+func TestArrivalsOf(t *testing.T) {
+	const places = 16
+	payload := func(count, behind uint64) []byte {
+		c := observerArrivalsCopy{CountBehind: behind}
+		c.Arrivals.Count = count
+		for i := range count { // the later ones overwrite the earlier ones
+			at := &c.Arrivals.Latest[i%places]
+			at.From, at.End, at.Time = uint32(10*i), uint32(10*i+10), i
+		}
+		return unsafe.Slice((*byte)(unsafe.Pointer(&c)), unsafe.Sizeof(c))
+	}
+	for _, test := range []struct {
+		name           string
+		count, behind  uint64
+		oldest, newest int
+	}{
+		{"one", 1, 1, 0, 0},
+		{"all places", places - 1, places - 1, 0, places - 2},
+		{"one place may be written anew", places, places, 1, places - 1},
+		{"many", 100, 100, 85, 99},
+		{"some came meanwhile", 100, 103, 88, 99},
+		{"too many came meanwhile", 100, 115, 100, 99},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			list := ArrivalsOf(payload(test.count, test.behind), nil)
+			require.Len(t, list, test.newest-test.oldest+1)
+			for i, a := range list {
+				n := test.oldest + i
+				assert.Equal(t, Arrival{From: uint32(10 * n), End: uint32(10*n + 10), Time: uint64(n)}, a)
+			}
+		})
+	}
+	whole := payload(1, 1)
+	assert.Empty(t, ArrivalsOf(whole[:len(whole)-1], nil), "a payload that ends early")
+}

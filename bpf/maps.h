@@ -237,8 +237,9 @@ const volatile bool unix_listed_by_network = true; /* the kernel has iter/unix (
  * where other programs can preempt them.
  */
 const volatile __u32 unix_scratch = 0;
-const volatile bool report_owners = false; /* report cgroups and executables (owner.h) */
-const volatile bool reads_mptcp = false;   /* backend and kernel can read MPTCP streams */
+const volatile bool report_owners = false;   /* report cgroups and executables (owner.h) */
+const volatile bool report_arrivals = false; /* note and report when bytes became readable (phases.h) */
+const volatile bool reads_mptcp = false;     /* backend and kernel can read MPTCP streams */
 /*
  * Duplicate attachments. While a program is preempted, the kernel skips it for the other tasks of
  * that CPU. On such kernels the loader attaches duplicates of each program: the first one that the

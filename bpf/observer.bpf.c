@@ -28,6 +28,8 @@ const enum tls_role *unused_tls_role __attribute__((unused));
 const enum owner_size *unused_owner_size __attribute__((unused));
 const struct owner_event *unused_owner_event __attribute__((unused));
 const struct cgroup_event *unused_cgroup_event __attribute__((unused));
+const enum arrival_count *unused_arrival_count __attribute__((unused));
+const struct arrivals_copy *unused_arrivals_copy __attribute__((unused));
 const struct percpu_ring *unused_percpu_ring __attribute__((unused));
 
 /* -- fentry: trampolines around the functions themselves -- */
@@ -295,6 +297,15 @@ int BPF_PROG(connection_end, struct sock *sk)
 		return 0;
 	begin_generation(sk);
 	submit_tcp_closed(sk, role);
+	return 0;
+}
+
+/* -- when bytes became readable, with metrics.phases; all backends -- */
+
+SEC("tp_btf/tcp_probe")
+int BPF_PROG(segment_arrival, struct sock *sk, struct sk_buff *skb)
+{
+	segment_arrived(sk, skb);
 	return 0;
 }
 

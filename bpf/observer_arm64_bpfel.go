@@ -13,6 +13,31 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type observerArrivalCount uint32
+
+const (
+	observerArrivalCountARRIVALS observerArrivalCount = 16
+)
+
+type observerArrivals struct {
+	_      structs.HostLayout
+	Count  uint64
+	Ahead  uint32
+	Pad    uint32
+	Latest [16]struct {
+		_    structs.HostLayout
+		From uint32
+		End  uint32
+		Time uint64
+	}
+}
+
+type observerArrivalsCopy struct {
+	_           structs.HostLayout
+	Arrivals    observerArrivals
+	CountBehind uint64
+}
+
 type observerCgroupEvent struct {
 	_      structs.HostLayout
 	Event  observerEvent
@@ -98,6 +123,7 @@ const (
 	observerEventKindEVENT_CGROUP         observerEventKind = 14
 	observerEventKindEVENT_ENDING         observerEventKind = 15
 	observerEventKindEVENT_CONNECT_FAILED observerEventKind = 16
+	observerEventKindEVENT_ARRIVALS       observerEventKind = 17
 )
 
 type observerEventRole uint32
@@ -461,6 +487,7 @@ type observerUnixState struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	observerMapArrivals                = "arrivals"
 	observerMapCalls                   = "calls"
 	observerMapCallsByThread           = "calls_by_thread"
 	observerMapCgroupsTold             = "cgroups_told"
@@ -537,6 +564,7 @@ const (
 	observerProgKprobeUnixShutdown     = "kprobe_unix_shutdown"
 	observerProgKprobeUnixSplice       = "kprobe_unix_splice"
 	observerProgKprobeUnixSpliced      = "kprobe_unix_spliced"
+	observerProgSegmentArrival         = "segment_arrival"
 	observerProgTlsEnd                 = "tls_end"
 	observerProgTlsPoint               = "tls_point"
 	observerProgTlsState               = "tls_state"
@@ -562,6 +590,7 @@ const (
 	observerVarPercpuRingSize          = "percpu_ring_size"
 	observerVarReadsMptcp              = "reads_mptcp"
 	observerVarRecvmsgParameters       = "recvmsg_parameters"
+	observerVarReportArrivals          = "report_arrivals"
 	observerVarReportOwners            = "report_owners"
 	observerVarServerPorts             = "server_ports"
 	observerVarTlsScratches            = "tls_scratches"
@@ -570,6 +599,8 @@ const (
 	observerVarUnixListedByNetwork     = "unix_listed_by_network"
 	observerVarUnixScratch             = "unix_scratch"
 	observerVarUnixVersion             = "unix_version"
+	observerVarUnusedArrivalCount      = "unused_arrival_count"
+	observerVarUnusedArrivalsCopy      = "unused_arrivals_copy"
 	observerVarUnusedCgroupEvent       = "unused_cgroup_event"
 	observerVarUnusedConsumer          = "unused_consumer"
 	observerVarUnusedFailure           = "unused_failure"
@@ -677,6 +708,7 @@ type observerProgramSpecs struct {
 	KprobeUnixShutdown     *ebpf.ProgramSpec `ebpf:"kprobe_unix_shutdown"`
 	KprobeUnixSplice       *ebpf.ProgramSpec `ebpf:"kprobe_unix_splice"`
 	KprobeUnixSpliced      *ebpf.ProgramSpec `ebpf:"kprobe_unix_spliced"`
+	SegmentArrival         *ebpf.ProgramSpec `ebpf:"segment_arrival"`
 	TlsEnd                 *ebpf.ProgramSpec `ebpf:"tls_end"`
 	TlsPoint               *ebpf.ProgramSpec `ebpf:"tls_point"`
 	TlsState               *ebpf.ProgramSpec `ebpf:"tls_state"`
@@ -696,6 +728,7 @@ type observerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type observerMapSpecs struct {
+	Arrivals      *ebpf.MapSpec `ebpf:"arrivals"`
 	Calls         *ebpf.MapSpec `ebpf:"calls"`
 	CallsByThread *ebpf.MapSpec `ebpf:"calls_by_thread"`
 	CgroupsTold   *ebpf.MapSpec `ebpf:"cgroups_told"`
@@ -742,6 +775,7 @@ type observerVariableSpecs struct {
 	PercpuRingSize        *ebpf.VariableSpec `ebpf:"percpu_ring_size"`
 	ReadsMptcp            *ebpf.VariableSpec `ebpf:"reads_mptcp"`
 	RecvmsgParameters     *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
+	ReportArrivals        *ebpf.VariableSpec `ebpf:"report_arrivals"`
 	ReportOwners          *ebpf.VariableSpec `ebpf:"report_owners"`
 	ServerPorts           *ebpf.VariableSpec `ebpf:"server_ports"`
 	TlsScratches          *ebpf.VariableSpec `ebpf:"tls_scratches"`
@@ -750,6 +784,8 @@ type observerVariableSpecs struct {
 	UnixListedByNetwork   *ebpf.VariableSpec `ebpf:"unix_listed_by_network"`
 	UnixScratch           *ebpf.VariableSpec `ebpf:"unix_scratch"`
 	UnixVersion           *ebpf.VariableSpec `ebpf:"unix_version"`
+	UnusedArrivalCount    *ebpf.VariableSpec `ebpf:"unused_arrival_count"`
+	UnusedArrivalsCopy    *ebpf.VariableSpec `ebpf:"unused_arrivals_copy"`
 	UnusedCgroupEvent     *ebpf.VariableSpec `ebpf:"unused_cgroup_event"`
 	UnusedConsumer        *ebpf.VariableSpec `ebpf:"unused_consumer"`
 	UnusedFailure         *ebpf.VariableSpec `ebpf:"unused_failure"`
@@ -787,6 +823,7 @@ func (o *observerObjects) Close() error {
 //
 // It can be passed to loadObserverObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observerMaps struct {
+	Arrivals      *ebpf.Map `ebpf:"arrivals"`
 	Calls         *ebpf.Map `ebpf:"calls"`
 	CallsByThread *ebpf.Map `ebpf:"calls_by_thread"`
 	CgroupsTold   *ebpf.Map `ebpf:"cgroups_told"`
@@ -819,6 +856,7 @@ type observerMaps struct {
 
 func (m *observerMaps) Close() error {
 	return _ObserverClose(
+		m.Arrivals,
 		m.Calls,
 		m.CallsByThread,
 		m.CgroupsTold,
@@ -866,6 +904,7 @@ type observerVariables struct {
 	PercpuRingSize        *ebpf.Variable `ebpf:"percpu_ring_size"`
 	ReadsMptcp            *ebpf.Variable `ebpf:"reads_mptcp"`
 	RecvmsgParameters     *ebpf.Variable `ebpf:"recvmsg_parameters"`
+	ReportArrivals        *ebpf.Variable `ebpf:"report_arrivals"`
 	ReportOwners          *ebpf.Variable `ebpf:"report_owners"`
 	ServerPorts           *ebpf.Variable `ebpf:"server_ports"`
 	TlsScratches          *ebpf.Variable `ebpf:"tls_scratches"`
@@ -874,6 +913,8 @@ type observerVariables struct {
 	UnixListedByNetwork   *ebpf.Variable `ebpf:"unix_listed_by_network"`
 	UnixScratch           *ebpf.Variable `ebpf:"unix_scratch"`
 	UnixVersion           *ebpf.Variable `ebpf:"unix_version"`
+	UnusedArrivalCount    *ebpf.Variable `ebpf:"unused_arrival_count"`
+	UnusedArrivalsCopy    *ebpf.Variable `ebpf:"unused_arrivals_copy"`
 	UnusedCgroupEvent     *ebpf.Variable `ebpf:"unused_cgroup_event"`
 	UnusedConsumer        *ebpf.Variable `ebpf:"unused_consumer"`
 	UnusedFailure         *ebpf.Variable `ebpf:"unused_failure"`
@@ -943,6 +984,7 @@ type observerPrograms struct {
 	KprobeUnixShutdown     *ebpf.Program `ebpf:"kprobe_unix_shutdown"`
 	KprobeUnixSplice       *ebpf.Program `ebpf:"kprobe_unix_splice"`
 	KprobeUnixSpliced      *ebpf.Program `ebpf:"kprobe_unix_spliced"`
+	SegmentArrival         *ebpf.Program `ebpf:"segment_arrival"`
 	TlsEnd                 *ebpf.Program `ebpf:"tls_end"`
 	TlsPoint               *ebpf.Program `ebpf:"tls_point"`
 	TlsState               *ebpf.Program `ebpf:"tls_state"`
@@ -1008,6 +1050,7 @@ func (p *observerPrograms) Close() error {
 		p.KprobeUnixShutdown,
 		p.KprobeUnixSplice,
 		p.KprobeUnixSpliced,
+		p.SegmentArrival,
 		p.TlsEnd,
 		p.TlsPoint,
 		p.TlsState,

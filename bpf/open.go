@@ -25,6 +25,7 @@ type Options struct {
 	Paths                    []Path        // of the Unix sockets to observe; may be empty
 	TLS                      bool          // read TLS connections, once WatchTLS is called
 	Owners                   bool          // report cgroups and executables
+	Arrivals                 bool          // report when received bytes became readable
 }
 
 // Open loads all taps, with the socket calls by the named backend, and attaches those of the socket
@@ -55,7 +56,7 @@ func Open(name string, options Options) (probes *Probes, err error) {
 		return nil, err
 	}
 	removeStaleEvents()
-	for _, t := range []*tap{o.life, o.socket} {
+	for _, t := range o.first() {
 		if _, err := p.attach(t); err != nil {
 			return nil, err
 		}
@@ -79,6 +80,12 @@ func (o *owned) load(b *backend, options Options) error {
 		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w: %w", errMemlock, err)
 	}
 	o.socket, o.life, o.listing = b.socketTap(), lifeTap(), listingTap()
+	if options.Arrivals {
+		if err := missingTracepoints(arrivalTracepoint); err != nil {
+			return err
+		}
+		o.arrivals = arrivalTap()
+	}
 	if err := o.loadTaps(b, options); err != nil {
 		return err
 	}
@@ -115,7 +122,7 @@ func (o *owned) loadTaps(b *backend, options Options) error {
 	if o.shared, err = ebpf.NewCollectionWithOptions(withoutPrograms, ebpf.CollectionOptions{Cache: types}); err != nil {
 		return fmt.Errorf("create maps: %w", err)
 	}
-	if err := o.taps().load(object, o.shared.Maps, types); err != nil {
+	if err := append(o.taps(), o.arrivals...).load(object, o.shared.Maps, types); err != nil {
 		return err
 	}
 	o.unix.load(b, object, o.shared.Maps, types)
@@ -158,7 +165,7 @@ func (b *backend) mostDescriptors() int {
 		calls += len(f.hooks)
 	}
 	life := len(lifeHooks) + len(tlsLifeHooks)
-	return 2*(int(b.duplicates())*(calls+len(b.tls))+int(lifeDuplicates())*life+len(listingHooks)+len(unixListing)+1) + spareDescriptors
+	return 2*(int(b.duplicates())*(calls+len(b.tls))+int(lifeDuplicates())*life+len(arrivalHooks)+len(listingHooks)+len(unixListing)+1) + spareDescriptors
 }
 
 // constants is the name of the map with the variables that are set before loading.
@@ -184,6 +191,9 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 		states.MaxEntries *= 4
 		states.Flags |= unix.BPF_F_NO_PREALLOC
 		spec.Maps[observerMapUnixForeign].MaxEntries = 1
+	}
+	if !options.Arrivals {
+		spec.Maps[observerMapArrivals].MaxEntries = 1
 	}
 	if !options.Owners {
 		spec.Maps[observerMapOwners].MaxEntries = 1
@@ -223,6 +233,7 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 		observerVarPercpuRingSize:      uint64(ringSize),
 		observerVarOwnNetwork:          network,
 		observerVarReportOwners:        options.Owners,
+		observerVarReportArrivals:      options.Arrivals,
 		observerVarUnixScratch:         unixScratch,
 		observerVarUnixByAddress:       b.unixByAddress,
 		observerVarUnixListedByNetwork: streamsHere().listsUnix,

@@ -15,6 +15,7 @@ import (
 type owned struct {
 	shared                *ebpf.Collection // the maps and the variables, without programs
 	socket, life, listing *tap
+	arrivals              taps // one if they are reported, else none
 	unix                  unixTaps
 	tls                   tlsTaps
 	ring                  *ring
@@ -26,6 +27,9 @@ type owned struct {
 
 // taps returns the taps that every backend needs.
 func (o *owned) taps() taps { return taps{o.socket, o.life, o.listing} }
+
+// first returns the taps to attach when the probes are opened, in this order.
+func (o *owned) first() taps { return append(taps{o.life}, append(o.arrivals, o.socket)...) }
 
 // shares count the users of owned. Each user takes a share first and gives it back afterwards; the
 // last one to give back frees everything. So nothing is freed while it is used, in whatever order
@@ -75,7 +79,7 @@ func (o *owned) free() {
 	if o.stops != nil {
 		o.stops.close()
 	}
-	for _, group := range []taps{o.taps(), o.unix.loaded(), o.tls.loaded()} {
+	for _, group := range []taps{o.taps(), o.arrivals, o.unix.loaded(), o.tls.loaded()} {
 		group.close()
 	}
 	if o.shared != nil {

@@ -18,11 +18,13 @@ struct percpu_slot {
 };
 
 /*
- * Copies n bytes at the cursor to the ring of a direction. Returns false, without any effect, if the
- * call is not for a per-CPU ring or the ring has no room. An event that begins near the end of the
- * ring continues in the slack behind it; the next event begins as far behind the start of the ring.
+ * Copies n bytes at the cursor to the ring of a direction, behind room for some further words. Returns
+ * false, without any effect, if the call is not for a per-CPU ring or the ring has no room. An event
+ * that begins near the end of the ring continues in the slack behind it; the next event begins as far
+ * behind the start of the ring.
  */
-static __always_inline bool take_percpu_slot(struct percpu_slot *slot, __u8 kind, struct cursor *cursor, __u32 n)
+static __always_inline bool take_percpu_slot(struct percpu_slot *slot, __u8 kind, struct cursor *cursor, __u32 n,
+					     __u32 words)
 {
 	__u32 which =
 	    SCRATCH_COUNT * bpf_get_smp_processor_id() + (kind == EVENT_SENT ? SCRATCH_SEND : SCRATCH_RECEIVE);
@@ -37,14 +39,14 @@ static __always_inline bool take_percpu_slot(struct percpu_slot *slot, __u8 kind
 	if (!ring)
 		return false;
 	at = ring->produced;
-	size = sizeof(*e) + ((wanted + 7) & ~7ULL);
+	size = sizeof(*e) + 8 * words + ((wanted + 7) & ~7ULL);
 	if (at + size - ring->consumed > percpu_ring_size)
 		return false;
 	e = (void *)(ring + 1) + (at & (percpu_ring_size - 1));
 	barrier_var(wanted);
 	if (wanted >= LONG_CALL)
 		return false; /* never true; the verifier of 5.10 loses the bound of a spilled register */
-	if (bpf_probe_read_user(e + 1, wanted, (void *)cursor->base))
+	if (bpf_probe_read_user((char *)(e + 1) + 8 * words, wanted, (void *)cursor->base))
 		return false;
 	slot->ring = ring;
 	slot->event = e;
@@ -70,20 +72,23 @@ static __always_inline void submit_percpu_slot(struct percpu_slot *slot, __u8 ki
 
 /*
  * Submits n bytes at the cursor, from offset seq of a stream on. Returns false, without any effect,
- * as take_percpu_slot() does.
+ * as take_percpu_slot() does. arrived is when all of them became readable, 0 if that is not known.
  */
-static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,
-						  struct cursor *cursor, __u32 n, struct unix_state *state, bool direct)
+static __always_inline bool submit_to_percpu_ring(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u64 arrived,
+						  __u32 seq, struct cursor *cursor, __u32 n, struct unix_state *state,
+						  bool direct)
 {
 	struct percpu_slot slot;
 
 	/* Where these programs can be preempted, those of TCP write here. */
 	if (state && duplicates > 1)
 		return false;
-	if (!take_percpu_slot(&slot, kind, cursor, n))
+	if (!take_percpu_slot(&slot, kind, cursor, n, arrived ? 1 : 0))
 		return false;
 	put_endpoints(slot.event, sk, role, state, direct);
-	submit_percpu_slot(&slot, kind, time, seq, n, 0);
+	if (arrived)
+		*(__u64 *)(slot.event + 1) = arrived;
+	submit_percpu_slot(&slot, kind, time, seq, n, arrived ? FLAG_WORD : 0);
 	return true;
 }
 

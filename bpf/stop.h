@@ -21,6 +21,7 @@
 #define OBSERVER_STOP_H
 
 #include "owner.h"
+#include "phases.h"
 
 /*
  * A stop: the tag of the socket in the upper half, then the generation, and the directions in the
@@ -82,6 +83,7 @@ static __always_inline void begin_generation(struct sock *sk)
 
 	clear_elisions(sk);
 	forget_owner(sk);
+	forget_arrivals(sk);
 	if (generation)
 		__sync_fetch_and_add(generation, 1);
 	if (stop)

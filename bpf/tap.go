@@ -181,6 +181,15 @@ var lifeHooks = []hook{
 	{observerProgConnectionEnd, attachTracing},
 }
 
+// arrivalTap returns the tap of arrivals. Where the kernel skips its program, the arrival of some
+// bytes is not known, and nothing else is lost: so it has no duplicates, and missedRuns does not
+// count it.
+func arrivalTap() taps { return taps{{hooks: arrivalHooks, duplicates: 1}} }
+
+const arrivalTracepoint = "tcp_probe"
+
+var arrivalHooks = []hook{{observerProgSegmentArrival, attachTracing}}
+
 // listingTap returns the tap of the listing. Its programs are iterators, attached during a listing
 // (list.go).
 func listingTap() *tap {

@@ -412,7 +412,7 @@ static __always_inline void submit_plaintext(struct tls_conn *conn, __u32 direct
 		submit_hole(conn, direction, time);
 	seq = conn->offset[direction & 1];
 	conn->offset[direction & 1] += n;
-	if (!tls_scratches && take_percpu_slot(&slot, kind, &cursor, n)) {
+	if (!tls_scratches && take_percpu_slot(&slot, kind, &cursor, n, 0)) {
 		*slot.event = conn->head;
 		submit_percpu_slot(&slot, kind, time, seq, n, conn->head.flags);
 		return;

@@ -399,7 +399,7 @@ static __always_inline void submit_unix_call(struct sock *sk, struct unix_state 
 					     __u32 seq, struct cursor *cursor, __u32 n, bool first)
 {
 	if (cursor && cursor->memory != MEMORY_NONE)
-		submit_call(sk, state->role, kind, time, seq, cursor, n, first, state, true);
+		submit_call(sk, state->role, kind, time, seq, cursor, n, first, 0, state, true);
 	else
 		submit_unix_gap(sk, state, kind == EVENT_SENT ? EVENT_SENT_GAP : EVENT_RECEIVED_GAP, time, seq, n,
 				GAP_NOT_IN_MEMORY);
