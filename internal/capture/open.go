@@ -41,6 +41,7 @@ type Options struct {
 	Paths                    []event.Path                            // Unix sockets to observe
 	TLS                      bool                                    // read TLS connections where that is possible; not by packets
 	Owners                   bool                                    // look for the owners of connections; not by packets
+	Arrivals                 bool                                    // look for when received bytes became readable; not by packets
 	Interfaces               []string                                // capture packets only on these; all interfaces if empty
 	Resolve                  func(event.Role, *event.Endpoints) bool // whether an end of a connection has a name; used for packets
 	HasName                  func(event.Role, *event.Endpoints) bool // whether that is a name of its own; used for packets
@@ -86,6 +87,7 @@ func openSockets(name string, o Options) (Source, error) {
 		Paths:           o.Paths,
 		TLS:             o.TLS,
 		Owners:          o.Owners,
+		Arrivals:        o.Arrivals,
 		Logger:          o.Logger,
 	})
 	if err != nil {

@@ -44,13 +44,13 @@ func (c *conn) event(e *event.Event) {
 		if c.closing.announced != session.NoReason {
 			c.reconsiderEnd(e)
 		}
-		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: uint32(len(e.Data)), Data: e.Data, Time: e.Time, Reason: e.Reason})
+		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: uint32(len(e.Data)), Data: e.Data, Time: e.Time, Reason: e.Reason, Arrivals: e.Arrivals})
 	case event.Gap:
 		if e.Plaintext != c.plaintext && !c.decides(e) {
 			return
 		}
 		c.sift(e)
-		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: e.Len, Reason: e.Reason, Time: e.Time})
+		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: e.Len, Reason: e.Reason, Time: e.Time, Arrivals: e.Arrivals})
 	case event.Open:
 		if !c.belong(e) {
 			return
@@ -191,6 +191,15 @@ func (c *conn) AddPlaces(n int) { c.tracker.slots.add(c, n) }
 
 // Pass implements session.Places.
 func (c *conn) Pass(d event.Direction, n uint64) { c.pool.unassigned[d].Add(n) }
+
+// PassWait implements session.Places.
+func (c *conn) PassWait(wait int64, n uint32) {
+	w := Wait{Identity: c.pool.identity, Role: c.role, Time: wait, Count: n}
+	if wait == session.NoDuration {
+		w.Unknown = c.unknownWait()
+	}
+	c.tracker.options.Wait(w)
+}
 
 // PassSlow implements session.Places.
 func (c *conn) PassSlow(x *session.Slow) { c.tracker.options.Slow(x, c.role, &c.endpoints, c.owner) }

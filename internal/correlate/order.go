@@ -181,7 +181,7 @@ func (c *conn) deliver(d event.Direction, p *reorder.Segment, how session.How) (
 		c.letGo(p.Time)
 	}
 	taken = true
-	switch a := (session.Arrival{Time: p.Time, End: c.buffers[d].Next(), How: how | c.beside(d, p.Time)}); {
+	switch a := (session.Arrival{Time: p.Time, End: c.buffers[d].Next(), How: how | c.beside(d, p.Time), Readable: p.Arrivals}); {
 	case p.Data == nil || p.Reason == event.Urgent && c.session.StandsApart(d, p.Data[0]):
 		c.session.Gap(d, p.Len, p.Reason, a)
 	case d == event.Request:
@@ -208,7 +208,7 @@ func (c *conn) letGo(time int64) {
 func (c *conn) putBack(p *reorder.Segment, rest []byte) {
 	n := uint32(len(rest))
 	c.buffers[event.Reply].PutBack(n)
-	c.hold(event.Reply, reorder.Segment{Seq: p.Seq + p.Len - n, Len: n, Data: rest, Time: p.Time})
+	c.hold(event.Reply, reorder.Segment{Seq: p.Seq + p.Len - n, Len: n, Data: rest, Time: p.Time, Arrivals: p.Arrivals})
 }
 
 // arrival returns how bytes come to be read that end at the next offset.

@@ -37,6 +37,9 @@ type Options struct {
 	SlowFrom time.Duration
 	// Life takes each step in the life of a connection. Nil: nobody does.
 	Life func(Life)
+	// Wait takes how long requests or replies lay in the socket before they were read. Nil: nobody
+	// does.
+	Wait func(Wait)
 	// Sockets: the events are those of sockets, which deliver no byte twice. Bytes at an offset
 	// that has passed, and was not given up as missing, count as a gap (event.Repeated) and desync
 	// the connection. Packets are sent again.
@@ -188,6 +191,7 @@ func New(options Options) *Tracker {
 			MaxOutstanding: options.MaxOutstanding,
 			Quiet:          int64(options.Quiet),
 			SlowFrom:       int64(options.SlowFrom),
+			Waits:          options.Wait != nil,
 			Now:            math.MinInt64,
 			Out:            session.Exchanges{Spill: options.Spill},
 		},

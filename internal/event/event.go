@@ -207,6 +207,10 @@ type Event struct {
 	// the answer; 0 where that is not known, and at an end that accepted.
 	Took    int64
 	Failure Failure // of ConnectFailed
+	// Arrivals of Data and Gap are when the bytes became readable in the socket, as far as it is
+	// known; nil where the source does not look for it, and for bytes that the observed end sent.
+	// Owned by the source, valid until the next Read.
+	Arrivals *Arrivals
 }
 
 // Owner is who has a connection at the observed end. It does not change.

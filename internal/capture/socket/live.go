@@ -27,6 +27,7 @@ type Options struct {
 	Paths                    []event.Path  // Unix sockets to observe; may be empty
 	TLS                      bool          // read TLS connections where that is possible
 	Owners                   bool          // look for the owners of connections
+	Arrivals                 bool          // look for when received bytes became readable
 	Logger                   *slog.Logger
 }
 
@@ -46,6 +47,7 @@ type Live struct {
 	reach    event.Reach // the lower bound for a connection in another network namespace
 	tls      tls
 	owners   *owners             // nil if they are not looked for
+	arrivals *arrivals           // likewise
 	foreign  map[uint64]struct{} // connections whose ephemeral port has the number of an observed port
 	bytes    uint64
 	events   uint64
@@ -96,6 +98,7 @@ func Open(backend string, options Options) (*Live, error) {
 		Paths:         pathsOf(options.Paths),
 		TLS:           options.TLS,
 		Owners:        options.Owners,
+		Arrivals:      options.Arrivals,
 	})
 	if err != nil {
 		if output, found := bpf.VerifierOutput(err); found {
@@ -109,6 +112,9 @@ func Open(backend string, options Options) (*Live, error) {
 	live := newLive(probes, options.Logger)
 	if options.Owners {
 		live.owners = newOwners()
+	}
+	if options.Arrivals {
+		live.arrivals = new(arrivals)
 	}
 	live.tls.prepare(probes, options)
 	live.observePaths(options.Paths, probes.UnixLimit())

@@ -114,6 +114,9 @@ func (l *Live) translate(e *event.Event, head *bpf.Event, payload []byte) bool {
 		return true
 	}
 	e.Seq, e.Len = head.Seq, head.Len
+	if l.arrivals != nil {
+		e.Arrivals = l.arrivals.of(head)
+	}
 	e.Plaintext = plaintexts[head.Flags&(bpf.Plaintext|bpf.Whole)]
 	e.Reason = 0
 	if int(head.Reason) < len(reasons) { // nearly always 0
@@ -137,6 +140,10 @@ func (l *Live) take(head *bpf.Event, payload []byte) {
 	case bpf.TLSUser:
 		if l.tls.attacher != nil && !l.ignore(head) {
 			l.tls.attacher.Look(head.Seq, head.Len != 0)
+		}
+	case bpf.Arrivals:
+		if l.arrivals != nil {
+			l.arrivals.learn(head, payload)
 		}
 	case bpf.Cgroup:
 		l.owners.learn(head.Cgroup(), payload)

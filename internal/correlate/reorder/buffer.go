@@ -127,6 +127,10 @@ func (b *Buffer) Hold(s Segment) {
 	if s.Data != nil {
 		s.Data = slices.Clone(s.Data)
 	}
+	if s.Arrivals != nil {
+		arrivals := slices.Clone(*s.Arrivals)
+		s.Arrivals = &arrivals
+	}
 	at := b.Distance(s.Seq)
 	i := len(b.segments)
 	for i > 0 && b.Distance(b.segments[i-1].Seq) > at {

@@ -5,10 +5,11 @@ import "github.com/redis-observer/redis-observer/internal/event"
 // Segment is bytes of a stream at their offset, or a gap of known length in it.
 type Segment struct {
 	Seq, Len uint32
-	Reason   event.Reason // of a gap, or of an urgent byte that was read
-	Data     []byte       // nil for a gap
-	Time     int64        // of its event
-	Until    int64        // of a segment in a Buffer: when it waits no longer
+	Reason   event.Reason    // of a gap, or of an urgent byte that was read
+	Data     []byte          // nil for a gap
+	Time     int64           // of its event
+	Arrivals *event.Arrivals // of its event; a Buffer keeps a copy
+	Until    int64           // of a segment in a Buffer: when it waits no longer
 }
 
 // cut removes the first n bytes.

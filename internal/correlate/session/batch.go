@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"strings"
 
 	"github.com/redis-observer/redis-observer/internal/command"
@@ -36,7 +37,7 @@ func (t *template) learn(p *pending) {
 // takeEqualRequests takes the requests of a chunk that come next and are equal to the last one that
 // was taken.
 func (s *Session) takeEqualRequests(time int64) {
-	if !s.template.valid {
+	if !s.template.valid || s.shared.read.Readable.Several() {
 		return
 	}
 	n := uint32(s.requests.Repeats())
@@ -50,6 +51,9 @@ func (s *Session) takeEqualRequests(time int64) {
 	}
 	*p = s.template.pending
 	p.time, p.bytes = time, s.measured(event.Request, s.requests.Remain())
+	if s.shared.Waits && s.role == event.Server {
+		s.passWait(n, s.requests.Remain(), math.MaxInt64)
+	}
 	if n > 1 {
 		if surplus := s.pending.repeat(n - 1); surplus > 0 {
 			s.overflow(time, surplus)
@@ -66,7 +70,7 @@ func (s *Session) takeEqualRequests(time int64) {
 // beginFrame has been called for the first frame, and would decide the same for each. It reports
 // false if there is no such frame.
 func (s *Session) takeSuccesses(f *frame) bool {
-	if !f.awaited || s.transaction.running || s.replyMode != answering || s.subscriptions.any() {
+	if !f.awaited || s.transaction.running || s.replyMode != answering || s.subscriptions.any() || s.shared.read.Readable.Several() {
 		return false
 	}
 	before := s.pending.count

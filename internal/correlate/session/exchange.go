@@ -2,6 +2,7 @@ package session
 
 import (
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/event"
 	"github.com/redis-observer/redis-observer/internal/identity"
 )
 
@@ -116,6 +117,9 @@ func (s *Session) emit(p *pending, n uint32, outcome Outcome, prefix command.Pre
 	if outcome <= Error {
 		x.ResponseBytes, x.Nils, x.NilElements = uint64(s.shared.weight.bytes), s.shared.weight.nils, s.shared.weight.nilElements
 		s.shared.weight = weight{}
+	}
+	if s.shared.Waits && s.role == event.Client && outcome <= Error {
+		s.passWait(n, s.replies.Remain(), x.Duration)
 	}
 	if s.probation.stage != passed {
 		s.probation.paired += n

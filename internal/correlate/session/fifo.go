@@ -47,6 +47,9 @@ type Places interface {
 	AddPlaces(n int)
 	// Pass notes n bytes of a direction that belong to no command.
 	Pass(d event.Direction, n uint64)
+	// PassWait takes how long n replies or requests lay in the socket before the observed end read
+	// them, in nanoseconds; NoDuration if that is not known.
+	PassWait(wait int64, n uint32)
 	// PassSlow takes an exchange of Shared.SlowFrom or more. It must not keep the pointer.
 	PassSlow(x *Slow)
 }

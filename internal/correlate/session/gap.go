@@ -61,7 +61,7 @@ func (s *Session) Elide(d event.Direction, n uint32, reason event.Reason, a Arri
 		s.requests.Gap(n)
 		s.receive(d, n)
 		s.shared.Counters.gap(reason, n, true)
-		a.Time = s.requestTime
+		a.Time, a.Readable = s.requestTime, nil
 		s.Request(nil, a)
 		return true
 	}
@@ -72,7 +72,7 @@ func (s *Session) Elide(d event.Direction, n uint32, reason event.Reason, a Arri
 	s.receive(d, n)
 	s.shared.Counters.gap(reason, n, true)
 	if reason == 0 {
-		a.Time = min(a.Time, s.replyTime) // when missing bytes passed is not known: no latency is longer than it was
+		a.Time, a.Readable = min(a.Time, s.replyTime), nil // when missing bytes passed is not known: no latency is longer than it was
 	}
 	s.Reply(nil, a)
 	return true

@@ -27,7 +27,11 @@ type begun struct {
 // and are to be read again with it, nil if there are none.
 func (s *Session) Reply(data []byte, a Arrival) (rest []byte) {
 	s.receive(event.Reply, uint32(len(data)))
+	if s.shared.Waits {
+		s.shared.read = a
+	}
 	rest = s.reply(data, a)
+	s.shared.read.Readable = nil
 	s.unread[event.Reply] -= uint32(len(rest))
 	if s.state != Paired {
 		s.passUnread(event.Reply)

@@ -11,7 +11,11 @@ import (
 // Request reads a chunk of the request stream.
 func (s *Session) Request(data []byte, a Arrival) {
 	s.receive(event.Request, uint32(len(data)))
+	if s.shared.Waits {
+		s.shared.read = a
+	}
 	s.request(data, a)
+	s.shared.read.Readable = nil
 	if s.state != Paired || s.requestsClosed {
 		s.passUnread(event.Request)
 	}
@@ -144,6 +148,9 @@ func (s *Session) take(r *parser.Request) {
 		p.flags |= noReply
 	}
 	s.template.learn(p)
+	if s.shared.Waits && s.role == event.Server {
+		s.passWait(1, s.requests.Remain(), math.MaxInt64)
+	}
 	if s.pending.count == 1 {
 		s.completeSuppressed()
 	}

@@ -17,11 +17,13 @@ type Shared struct {
 	MaxOutstanding int   // commands of one session, at most
 	Quiet          int64 // how long a drained connection must have been silent for its next request to be a boundary, in nanoseconds
 	SlowFrom       int64 // exchanges that took so long, in nanoseconds, are passed to Places as well; 0: none
+	Waits          bool  // pass to Places how long what the observed end received lay in its socket
 	Now            int64 // the latest time of any event
 	Stalled        bool  // set where a client went on asking though its oldest request is unanswered for long (stalledAfter)
 	Counters       Counters
 	Out            Exchanges
 	weight         weight             // of the frame that is being read
+	read           Arrival            // the chunk that is being read, if Waits
 	Trace          func(State, Cause) // is called at every change of state, before it, unless nil; for tests
 }
 
@@ -98,6 +100,8 @@ type Arrival struct {
 	Time int64  // of their event
 	End  uint32 // offset behind them
 	How  How
+	// Readable is when they became readable in the socket; nil if nothing is known.
+	Readable *event.Arrivals
 }
 
 // How is what else matters about an Arrival, as bits.

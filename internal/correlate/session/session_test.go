@@ -20,6 +20,8 @@ type granted struct {
 func (g *granted) GrantPlaces(n int) bool { return g.limit == 0 || g.used+n <= g.limit }
 func (g *granted) AddPlaces(n int)        { g.used += n }
 
+func (g *granted) PassWait(int64, uint32) {}
+
 func (g *granted) PassSlow(x *Slow) { g.slow = append(g.slow, *x) }
 
 func (g *granted) Pass(d event.Direction, n uint64) { g.passed[d] += n }
