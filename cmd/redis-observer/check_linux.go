@@ -138,7 +138,7 @@ func (p program) check(ctx context.Context, load config.Loader) verdict {
 		v.Backend = v.Kernel.Auto
 	}
 	if u := v.Configuration.understood; u != nil && v.Backend == packet.Backend {
-		v.Configuration.Notes = append(v.Configuration.Notes, ownerlessNotes(u.config)...)
+		v.Configuration.Notes = append(v.Configuration.Notes, packetNotes(u.config)...)
 	}
 	v.OK = v.Configuration.Valid && v.Backend != ""
 	return v

@@ -121,8 +121,8 @@ func (p program) start(ctx context.Context, load config.Loader, log *logWriter) 
 	}
 	o.noteUnixSockets()
 	if o.source.Backend() == packet.Backend {
-		for _, note := range ownerlessNotes(c) {
-			o.logger.Warn("packet capture does not see who has a connection", "note", note)
+		for _, note := range packetNotes(c) {
+			o.logger.Warn("packet capture does not see all that is configured", "note", note)
 		}
 	}
 	o.keepSlow(c, false)
@@ -180,6 +180,7 @@ func captureOptions(c *config.Config, names *naming.Names, logger *slog.Logger) 
 		MaxBytesPerCall: int(c.Capture.MaxBytesPerCall),
 		TLS:             c.Capture.TLS == config.Auto,
 		Owners:          ownersWanted(c),
+		Arrivals:        c.Metrics.Phases,
 		Interfaces:      c.Capture.Interfaces,
 		Resolve:         names.Counts,
 		HasName:         names.HasName, // a reload may add some

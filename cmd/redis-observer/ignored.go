@@ -35,15 +35,17 @@ func (i *ignored) write(w io.Writer) {
 	}
 }
 
-// ownerlessNotes says what of a configuration has no effect where the owners of connections are not
-// seen.
-func ownerlessNotes(c *config.Config) []string {
+// packetNotes says what of a configuration has no effect where packets are all that is seen.
+func packetNotes(c *config.Config) []string {
 	var notes []string
 	if owner.Wanted(c.Metrics.Labels) {
 		notes = append(notes, "metrics.labels: labels of the owner are unknown, because packets do not show it")
 	}
 	if !owner.Ignore(c.Ignore).Empty() {
 		notes = append(notes, "ignore: nobody is left out, because packets do not show who has a connection (leave out addresses, by role: ignore)")
+	}
+	if c.Metrics.Phases {
+		notes = append(notes, "metrics.phases: there are no such metrics, because packets do not show when a program reads them")
 	}
 	if c.Capture.UserNamespaces == config.Unnamed {
 		notes = append(notes, "capture.user_namespaces: all addresses have their names, because packets do not show user namespaces")

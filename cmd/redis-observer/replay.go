@@ -94,8 +94,8 @@ func (p program) openReplay(ctx context.Context, load config.Loader, options rep
 	if err != nil {
 		return nil, err
 	}
-	for _, note := range ownerlessNotes(c) {
-		logger.Warn("captures do not show who has a connection", "note", note)
+	for _, note := range packetNotes(c) {
+		logger.Warn("captures do not show all that is configured", "note", note)
 	}
 	clientPorts, serverPorts := stages.names.ClientPorts(), stages.names.ServerPorts()
 	if options.discover {

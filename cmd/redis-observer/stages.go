@@ -42,6 +42,7 @@ type stages struct {
 	clock    func() int64       // wall time less that of the events, in nanoseconds; nil if they are the same
 	offset   int64              // what clock returned
 	memory   int64              // memory limit of the process, in bytes
+	phases   bool               // observe how long bytes lay in sockets
 	untimed  bool               // the event that is tracked has no time
 	looked   int64              // time of the last look at sets
 	changes  uint64             // of the pods at that time
@@ -58,7 +59,7 @@ func (p program) newStages(ctx context.Context, c *config.Config, ringSize int64
 	}
 	memory := limitMemory(os.DirFS("/"), ringSize)
 	names := naming.New(ctx, rulesOf(c), p.resolver, logger)
-	s := &stages{commands: commands, names: names, counted: names, ignore: owner.Ignore(c.Ignore), unnamed: c.Capture.UserNamespaces == config.Unnamed, memory: memory}
+	s := &stages{commands: commands, names: names, counted: names, ignore: owner.Ignore(c.Ignore), unnamed: c.Capture.UserNamespaces == config.Unnamed, memory: memory, phases: c.Metrics.Phases}
 	if podsWanted(c) {
 		s.pods = kube.NewPods()
 	}
@@ -154,6 +155,9 @@ func (s *stages) follow(packets bool, sources metrics.Sources) {
 	}
 	options.Fit(s.memory)
 	options.Sockets = !packets
+	if s.phases && !packets {
+		options.Wait = s.recorder.Waited
+	}
 	if packets {
 		options.HoldFor = packet.ReorderTimeout
 		options.MaxHeld, options.MaxSegments = packetBytesHeld, packetsHeld

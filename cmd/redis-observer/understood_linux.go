@@ -128,7 +128,7 @@ func (r *configuration) understand(ctx context.Context, u understanding) {
 		r.Notes = append(r.Notes, runtimeNotes(owner.NewRuntimes(os.DirFS("/")))...)
 	}
 	if table, err := command.New(c.ExtraCommands, c.RenamedCommands); err == nil {
-		series := metrics.NewBound(c.Identities(), table.Labels(c.Metrics.Style()), len(c.Metrics.Buckets))
+		series := metrics.NewBound(c.Identities(), table.Labels(c.Metrics.Style()), len(c.Metrics.Buckets), c.Metrics.Phases)
 		r.Series = &series
 	}
 }

@@ -92,6 +92,16 @@
           p.instant(query.commands(['name', 'command'], all + [query.notBlocking], range)),
         ]
       ),
+      p.lines(
+        'Time in sockets by name',
+        's',
+        'Means, only with metrics.phases. Client: a reply lay in the socket before the application read it. Server: a request, before the server read it. The rest of the duration is the network and the work of the server.',
+        [
+          p.query(query.mean('redis_command_client_wait_seconds', ['name'], named + node, interval), '{{name}} client'),
+          p.query(query.mean('redis_command_server_queue_seconds', ['name'], named + node, interval), '{{name}} server'),
+        ],
+        24
+      ),
     ],
   },
   local blocking = {

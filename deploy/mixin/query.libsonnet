@@ -32,6 +32,11 @@ function(config) {
       '(rate(redis_command_duration_seconds%s%s[%s]%s))' % [family, braces(matchers), range, shift];
     '(histogram_quantile(%g, %s) or histogram_quantile(%g, %s))' % [q, of('_bucket', ['le'] + by), q, of('', by)],
 
+  // mean works for both forms of a histogram, as quantile does.
+  mean(histogram, by, matchers, range)::
+    local of(suffix) = self.rate(histogram + suffix, by, matchers, range);
+    '(%s / %s or histogram_sum(%s) / histogram_count(%s))' % [of('_sum'), of('_count'), of(''), of('')],
+
   // recordedQuantile is the same of what the recording rules have summed over all nodes.
   recordedQuantile(q, by, matchers)::
     local of(family, by) = (if by == [] then 'sum' else 'sum by (%s) ' % list(by)) + '(%s%s)' % [family, braces(matchers)];

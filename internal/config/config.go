@@ -48,6 +48,7 @@ type Endpoint struct {
 type Metrics struct {
 	Buckets          []float64 `mapstructure:"buckets"`
 	NativeHistograms bool      `mapstructure:"native_histograms"`
+	Phases           bool      `mapstructure:"phases"` // histograms of the parts of a duration that bytes lay in the socket
 	CommandNames     string    `mapstructure:"command_names"`
 	// Labels are those of the owner of a connection (owner.Labels).
 	Labels       []string      `mapstructure:"labels"`

@@ -133,7 +133,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"CAPTURE_FLUSH_INTERVAL": "7ms", "CAPTURE_MAX_BYTES_PER_CALL": "4096", "CAPTURE_INTERFACES": "eth0, lo", "CAPTURE_TLS": "off", "CAPTURE_USER_NAMESPACES": "unnamed",
 		"PORTS": "1,2", "DEFAULT_NAME": "123", "ENDPOINTS": `[{name: a, addresses: ["h:1"], role: server}]`,
 		"IGNORE_PROCESSES": "envoy, '*_exporter'", "IGNORE_UNITS": "a.service", "IGNORE_NAMESPACES": "kube-system",
-		"RESOLVE_INTERVAL": "5s", "METRICS_BUCKETS": "0.5,1", "METRICS_NATIVE_HISTOGRAMS": "true", "METRICS_COMMAND_NAMES": "redis-py",
+		"RESOLVE_INTERVAL": "5s", "METRICS_BUCKETS": "0.5,1", "METRICS_NATIVE_HISTOGRAMS": "true", "METRICS_PHASES": "true", "METRICS_COMMAND_NAMES": "redis-py",
 		"METRICS_LABELS": "container_id, systemd_unit", "METRICS_MAX_LABEL_SETS": "7", "METRICS_LABEL_TTL": "2h",
 		"EXTRA_COMMANDS": "a.b", "RENAMED_COMMANDS": "{XGET: get}", "LOG_LEVEL": "error", "LOG_FORMAT": "json",
 		"SLOW_COMMANDS_SIZE": "9", "SLOW_COMMANDS_THRESHOLD": "1s",
@@ -155,7 +155,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		Endpoints:       []Endpoint{{Name: "a", Addresses: []address.Address{{Host: "h", Ports: address.Port(1)}}, Role: address.Server}},
 		Ignore:          Ignore{Processes: []string{"envoy", "*_exporter"}, Units: []string{"a.service"}, Namespaces: []string{"kube-system"}},
 		ResolveInterval: 5 * time.Second,
-		Metrics:         Metrics{Buckets: []float64{0.5, 1}, NativeHistograms: true, CommandNames: RedisPyNames, Labels: []string{"container_id", "systemd_unit"}, MaxLabelSets: 7, LabelTTL: 2 * time.Hour},
+		Metrics:         Metrics{Buckets: []float64{0.5, 1}, NativeHistograms: true, Phases: true, CommandNames: RedisPyNames, Labels: []string{"container_id", "systemd_unit"}, MaxLabelSets: 7, LabelTTL: 2 * time.Hour},
 		ExtraCommands:   []string{"a.b"}, RenamedCommands: map[string]string{"XGET": "get"},
 		SlowCommands: SlowCommands{Size: 9, Threshold: time.Second},
 		OTLP: OTLP{

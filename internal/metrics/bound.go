@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/redis-observer/redis-observer/internal/command"
+	"github.com/redis-observer/redis-observer/internal/correlate"
 )
 
 // Bound is the maximum number of series of the Redis families. Only observed pairs of identity
@@ -15,8 +16,9 @@ type Bound struct {
 	Total    int `json:"total"`
 }
 
-// NewBound returns the bound for numbers of names, command labels and classic buckets.
-func NewBound(names, commands, buckets int) Bound {
+// NewBound returns the bound for numbers of names, command labels and classic buckets, with phases or
+// without.
+func NewBound(names, commands, buckets int, phases bool) Bound {
 	const (
 		counters  = 3                   // redis_commands_total by two statuses, redis_command_errors_total
 		prefixes  = command.PrefixCount // redis_command_error_replies_total
@@ -30,6 +32,9 @@ func NewBound(names, commands, buckets int) Bound {
 	b := Bound{Names: names, Commands: commands, PerPair: counters + prefixes + bytes + nils + histogram + buckets}
 	connects := len(connectFailures) + histogram + buckets // redis_connect_failures_total, redis_connect_duration_seconds
 	b.Total = b.Names * (b.Commands*b.PerPair + pool + spare + lives + connects)
+	if phases { // redis_command_client_wait_seconds, redis_command_server_queue_seconds, redis_observer_unknown_phases_total
+		b.Total += b.Names * (2*(histogram+buckets) + int(correlate.UnknownWaits) - 1)
+	}
 	return b
 }
 

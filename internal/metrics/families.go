@@ -2,6 +2,8 @@ package metrics
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redis-observer/redis-observer/internal/event"
 )
 
 // families are the metric families that Record updates.
@@ -16,8 +18,10 @@ type families struct {
 	opened       *prometheus.CounterVec
 	closed       *prometheus.CounterVec
 	failed       *prometheus.CounterVec
+	unknownWaits *prometheus.CounterVec
 	durations    durations
 	connects     durations
+	waits        [2]durations // by event.Role
 	sums         *sums
 
 	counters []*prometheus.CounterVec // all such above
@@ -26,7 +30,7 @@ type families struct {
 // newFamilies returns the families of a Recorder. A further counter is a field and a row here.
 func newFamilies(options Options) *families {
 	labels := options.Identities.Labels()
-	f := &families{durations: newDurations(options), connects: newConnects(options), sums: newSums(labels)}
+	f := &families{durations: newDurations(options), connects: newConnects(options), waits: newWaits(options), sums: newSums(labels)}
 	for _, row := range []struct {
 		vec        **prometheus.CounterVec
 		name, help string
@@ -42,11 +46,19 @@ func newFamilies(options Options) *families {
 		{&f.opened, "redis_connections_opened_total", "Connections that were opened, or accepted, since the observer began.", nil},
 		{&f.closed, "redis_connections_closed_total", "Connections that were closed, by whose FIN or reset came first; by the network if the other end was silent for too long.", []string{"by"}},
 		{&f.failed, "redis_connect_failures_total", "Attempts to connect that failed, by reason.", []string{"reason"}},
+		{&f.unknownWaits, "redis_observer_unknown_phases_total", "Replies at a client, or requests at a server, of which it is not known how long they lay in the socket, by reason.", []string{"reason"}},
 	} {
 		*row.vec = prometheus.NewCounterVec(prometheus.CounterOpts{Name: row.name, Help: row.help}, with(labels, row.labels...))
 		f.counters = append(f.counters, *row.vec)
 	}
 	return f
+}
+
+// newWaits returns the parts of durations that bytes lay in the socket of the observed end, by role.
+func newWaits(options Options) (waits [2]durations) {
+	waits[event.Client] = newIdentityDurations(options, "redis_command_client_wait_seconds", "Time that a reply lay in the client's socket before the application read it. It is the last part of the command duration.")
+	waits[event.Server] = newIdentityDurations(options, "redis_command_server_queue_seconds", "Time that a request lay in the server's socket before the server read it. The command duration at the server begins behind it.")
+	return waits
 }
 
 func newDurations(options Options) durations {
@@ -59,10 +71,12 @@ func newDurations(options Options) durations {
 	return newClassic(name, help, labels, options.Buckets)
 }
 
-// newConnects returns the durations of connects, which are by identity only.
 func newConnects(options Options) durations {
-	const name = "redis_connect_duration_seconds"
-	const help = "Time that it took to connect, from the SYN to the answer of the other end."
+	return newIdentityDurations(options, "redis_connect_duration_seconds", "Time that it took to connect, from the SYN to the answer of the other end.")
+}
+
+// newIdentityDurations returns durations that are by identity only.
+func newIdentityDurations(options Options, name, help string) durations {
 	if options.NativeHistograms {
 		return newNative(name, help, options.Identities.Labels(), options.Buckets, false)
 	}
@@ -72,6 +86,9 @@ func newConnects(options Options) durations {
 // register registers all families.
 func (f *families) register(registry *prometheus.Registry) {
 	registry.MustRegister(f.durations, f.connects, f.sums)
+	for _, waits := range f.waits {
+		registry.MustRegister(waits)
+	}
 	for _, vec := range f.counters {
 		registry.MustRegister(vec)
 	}
@@ -88,5 +105,8 @@ func (f *families) end(s *identitySeries) {
 	}
 	f.durations.end(s, of)
 	f.connects.end(s, of)
+	for _, waits := range f.waits {
+		waits.end(s, of)
+	}
 	f.sums.end(s)
 }

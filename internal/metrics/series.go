@@ -25,6 +25,7 @@ type identitySeries struct {
 	unpaired   reasonSeries
 	lives      atomic.Pointer[lifeSeries]
 	connects   atomic.Pointer[connectSeries]
+	waits      [2]atomic.Pointer[waitSeries] // by event.Role
 }
 
 func newIdentitySeries(r *Recorder, id identity.ID, values []string) *identitySeries {

@@ -99,6 +99,7 @@ func testBackend(t *testing.T, binary, backend string) {
 	t.Run("late receive", func(t *testing.T) { testLateReceive(t, o, servers[0]) })
 	t.Run("kill leaves nothing", func(t *testing.T) { testKill(t, o) })
 	t.Run("stop leaves nothing", func(t *testing.T) { testStop(t, mustStartObserver(t, binary, backend, servers)) })
+	t.Run("phases", func(t *testing.T) { testPhases(t, binary, backend, servers) })
 	t.Run("few privileges", func(t *testing.T) { testPrivileges(t, binary, backend, servers) })
 	if backend == "kprobe" {
 		t.Run("no tracefs", func(t *testing.T) { testWithoutTracefs(t, binary, backend, servers) })
