@@ -21,6 +21,10 @@ const (
 	accountFolder = "/var/run/secrets/kubernetes.io/serviceaccount"
 	// answerTime is how long the API server may take to begin an answer.
 	answerTime = 10 * time.Second
+	// pingAfter and pingTime bound how long a server that has stopped without a word keeps its watches: it is asked
+	// for a sign of life when it was silent for the one, and has the other to give it.
+	pingAfter = 20 * time.Second
+	pingTime  = 10 * time.Second
 	// maxMessage limits a list, and an event of a watch, in bytes.
 	maxMessage = 8 << 20
 )
@@ -58,6 +62,8 @@ func NewClient(base string, authority []byte, token string) (*Client, error) {
 			TLSHandshakeTimeout:   answerTime,
 			ResponseHeaderTimeout: answerTime,
 			DialContext:           (&net.Dialer{Timeout: answerTime}).DialContext,
+			ForceAttemptHTTP2:     true, // watches share connections
+			HTTP2:                 &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime},
 		},
 		// The token is for this server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -167,7 +167,7 @@ func (c *Client) WatchPods(ctx context.Context, node string, pods *Pods, failed 
 
 func (c *Client) pods(node string, changed func(map[string]pod), failed func(error)) *watch[pod] {
 	selector := url.Values{"fieldSelector": {"spec.nodeName=" + node + ",status.phase!=Succeeded,status.phase!=Failed"}}
-	return &watch[pod]{c, "/api/v1/pods", selector, true, changed, failed}
+	return &watch[pod]{c, "/api/v1/pods", selector, changed, failed}
 }
 
 // ListPods takes the pods that a node has now.

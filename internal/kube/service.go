@@ -65,10 +65,10 @@ func (c *Client) Watch(ctx context.Context, namespace, name string, changed func
 	space := "/namespaces/" + url.PathEscape(namespace)
 	var both sync.WaitGroup
 	both.Go(func() {
-		(&watch[service]{c, "/api/v1" + space + "/services", url.Values{"fieldSelector": {"metadata.name=" + name}}, false, f.setServices, failed}).run(ctx)
+		(&watch[service]{c, "/api/v1" + space + "/services", url.Values{"fieldSelector": {"metadata.name=" + name}}, f.setServices, failed}).run(ctx)
 	})
 	both.Go(func() {
-		(&watch[slice]{c, "/apis/discovery.k8s.io/v1" + space + "/endpointslices", url.Values{"labelSelector": {"kubernetes.io/service-name=" + name}}, false, f.setSlices, failed}).run(ctx)
+		(&watch[slice]{c, "/apis/discovery.k8s.io/v1" + space + "/endpointslices", url.Values{"labelSelector": {"kubernetes.io/service-name=" + name}}, f.setSlices, failed}).run(ctx)
 	})
 	both.Wait()
 }

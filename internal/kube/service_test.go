@@ -95,6 +95,7 @@ func TestWatch(t *testing.T) {
 		assert.True(t, strings.HasPrefix(request, "/api/v1/namespaces/shop/services?") && strings.Contains(request, "fieldSelector=metadata.name%3Dcache") ||
 			strings.HasPrefix(request, "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?") && strings.Contains(request, "labelSelector=kubernetes.io%2Fservice-name%3Dcache"), request)
 		assert.True(t, strings.HasSuffix(request, " Bearer secret"))
+		assert.True(t, strings.Contains(request, "watch=1") || strings.Contains(request, "resourceVersion=0"), "%s: not from the storage of the API server", request)
 	}
 }
 

@@ -38,7 +38,6 @@ type watch[T object] struct {
 	client   *Client
 	path     string
 	selector url.Values
-	cached   bool               // list from the memory of the API server, which may be a little behind, not from its storage
 	changed  func(map[string]T) // gets all objects, by key; must not keep the map
 	failed   func(error)        // nil for a success after a failure
 }
@@ -85,9 +84,8 @@ func (w *watch[T]) list(ctx context.Context) (map[string]T, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*answerTime)
 	defer cancel()
 	query := maps.Clone(w.selector)
-	if w.cached {
-		query.Set("resourceVersion", "0")
-	}
+	// From the memory of the API server, not from its storage: it may be a little behind, which the watch makes good.
+	query.Set("resourceVersion", "0")
 	body, err := w.client.get(ctx, w.path, query)
 	if err != nil {
 		return nil, "", err

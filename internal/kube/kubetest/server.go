@@ -45,7 +45,9 @@ func Serve(tb testing.TB) *Server {
 	for _, kind := range []string{Services, EndpointSlices, Pods} {
 		s.lists[kind], s.events[kind] = "[]", make(chan string, 8)
 	}
-	s.Server = httptest.NewTLSServer(http.HandlerFunc(s.answer))
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.answer))
+	s.EnableHTTP2 = true
+	s.StartTLS()
 	tb.Cleanup(func() {
 		s.CloseClientConnections() // ends the watches
 		s.Close()
