@@ -100,7 +100,7 @@ func (s *services) watch(ctx context.Context, name string) {
 	}).note)
 }
 
-// outage logs when a watch begins to fail and when it works again, and counts each failure.
+// outage logs when a watch begins to fail, when it begins to be refused, and when it works again, and counts each failure.
 type outage struct {
 	logger       *slog.Logger
 	began, ended string
@@ -108,6 +108,7 @@ type outage struct {
 
 	mu      sync.Mutex
 	failing bool
+	refused bool
 }
 
 // note notes a failure, or nil for a success after one.
@@ -115,11 +116,12 @@ func (o *outage) note(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case err != nil && !o.failing:
+	case err != nil && (!o.failing || kube.Refused(err) && !o.refused):
 		o.logger.Warn(o.began, "error", err)
 	case err == nil && o.failing:
 		o.logger.Info(o.ended)
 	}
+	o.refused = kube.Refused(err) || err != nil && o.refused
 	if o.failing = err != nil; o.failing {
 		o.count()
 	}

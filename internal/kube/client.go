@@ -105,6 +105,12 @@ type statusError struct {
 	path   string
 }
 
+// Refused reports whether the API server answered that it does not allow what was asked for, which time does not mend.
+func Refused(err error) bool {
+	var status *statusError
+	return errors.As(err, &status) && (status.status == http.StatusForbidden || status.status == http.StatusUnauthorized)
+}
+
 func (e *statusError) Error() string {
 	text := fmt.Sprintf("get %s: %d %s", e.path, e.status, http.StatusText(e.status))
 	switch e.status {
