@@ -21,13 +21,13 @@ const statsSwitch = "/proc/sys/kernel/bpf_stats_enabled"
 // A call at the observed end is followed by one at the other end, which is rejected; the time of that one, half of what the second
 // run took, is not the observed call's. Beside the second run goes a program that does nothing: what it is measured to take is the measuring,
 // which is as much as a rejection and not part of it.
-func (p paired) probes(ctx context.Context, b *bench, build string, n int, r *result) (err error) {
+func (p paired) probes(ctx context.Context, b *bench, of observing, n int, r *result) (err error) {
 	restore, err := enableStats()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, restore()) }()
-	observed, calls, err := p.probed(ctx, build, n, p.address(b))
+	observed, calls, err := p.probed(ctx, of, n, p.address(b))
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (p paired) probes(ctx context.Context, b *bench, build string, n int, r *re
 	if err != nil {
 		return fmt.Errorf("measure the probes: %w", err)
 	}
-	rejected, _, err := p.probed(ctx, build, n, p.other())
+	rejected, _, err := p.probed(ctx, of, n, p.other())
 	empty, err2 := nothing.end()
 	if err := errors.Join(err, err2); err != nil {
 		return err
@@ -80,8 +80,8 @@ func (n nothing) end() (work, error) {
 }
 
 // probed returns what the probes took during one run of the load, and the calls that were observed.
-func (p paired) probed(ctx context.Context, build string, n int, address string) (took work, calls float64, err error) {
-	o, err := attach(build, p.role, address)
+func (p paired) probed(ctx context.Context, of observing, n int, address string) (took work, calls float64, err error) {
+	o, err := attach(of.build, p.role, address, of.more)
 	if err != nil {
 		return took, 0, err
 	}

@@ -22,6 +22,7 @@ const (
 type options struct {
 	observer string
 	against  string // another build of it, "" for none
+	with     string // configuration of the other build, or of another observer of this one
 	cases    *regexp.Regexp
 	pairs    int
 	json     string
@@ -88,6 +89,7 @@ func parse(args []string) (options, error) {
 	cases := flags.String("cases", "", "run only the cases that this `regexp` matches")
 	flags.IntVar(&o.pairs, "pairs", defaultPairs, "pairs of runs of each case")
 	flags.StringVar(&o.against, "against", "", "measure another build of the observer in the same rounds, from this `file`")
+	flags.StringVar(&o.with, "with", "", "measure an observer with this `YAML` besides in its configuration in the same rounds, of the build -against if that is given")
 	flags.StringVar(&o.json, "json", "", "write the results to this `file` too")
 	flags.BoolVar(&o.quick, "quick", false, "one short pair of each case: only counts and losses mean anything")
 	if err := flags.Parse(args); err != nil {
@@ -112,7 +114,7 @@ func parse(args []string) (options, error) {
 
 // preheat attaches the observer once, so that what is wrong with it shows before anything is measured.
 func (b *bench) preheat() error {
-	o, err := attach(b.observer, "client", tcpAddress(redisPort))
+	o, err := attach(b.observer, "client", tcpAddress(redisPort), b.with)
 	if err != nil {
 		return err
 	}

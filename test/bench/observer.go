@@ -10,11 +10,12 @@ import (
 	"github.com/redis-observer/redis-observer/test/kit"
 )
 
-// attach starts a build of the observer for one end of the connections to an address. It has counted nothing yet.
-func attach(build, role, address string) (*kit.Observer, error) {
+// attach starts a build of the observer for one end of the connections to an address, with more lines of configuration. It has
+// counted nothing yet.
+func attach(build, role, address, more string) (*kit.Observer, error) {
 	o, err := kit.StartObserver(kit.ObserverOptions{
 		Program: build, Port: metricsPort,
-		Configuration: fmt.Sprintf("ports: []\nendpoints: [{name: bench, addresses: ['%s'], role: %s}]\nlog: {level: warn}\n", address, role),
+		Configuration: fmt.Sprintf("ports: []\nendpoints: [{name: bench, addresses: ['%s'], role: %s}]\nlog: {level: warn}\n%s\n", address, role, more),
 		Prepare:       func(command *exec.Cmd) { command.SysProcAttr = diesWithBench() },
 	})
 	if err != nil {

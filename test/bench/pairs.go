@@ -60,10 +60,7 @@ func (p paired) measure(ctx context.Context, b *bench, name string) ([]result, e
 	if err != nil {
 		return nil, err
 	}
-	watchers := []watcher{none{}, observing{theObserver, b.observer, p.role, p.address(b)}}
-	if b.against != "" {
-		watchers = append(watchers, observing{theOther, b.against, p.role, p.address(b)})
-	}
+	watchers := b.observers(p.role, p.address(b))
 	if p.peers && b.peers {
 		watchers = append(watchers, installed(peers)...)
 	}
@@ -77,7 +74,7 @@ func (p paired) measure(ctx context.Context, b *bench, name string) ([]result, e
 	}
 	for i, w := range watchers[1:] {
 		if o, is := w.(observing); is && p.kernel {
-			err = errors.Join(err, p.probes(ctx, b, o.build, n, &results[i]))
+			err = errors.Join(err, p.probes(ctx, b, o, n, &results[i]))
 		}
 	}
 	return results, err

@@ -61,10 +61,7 @@ func (m steady) measure(ctx context.Context, b *bench, name string) ([]result, e
 		return nil, fmt.Errorf("set the key that is read: %w", err)
 	}
 	address := tcpAddress(redisPort)
-	watchers := []watcher{none{}, observing{theObserver, b.observer, m.role, address}}
-	if b.against != "" {
-		watchers = append(watchers, observing{theOther, b.against, m.role, address})
-	}
+	watchers := b.observers(m.role, address)
 	// The yardsticks that hold from one machine to the next.
 	watchers = append(watchers, emptyPrograms{})
 	watchers = append(watchers, installed(peers[:1])...)

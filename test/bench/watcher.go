@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/redis-observer/redis-observer/test/kit"
@@ -30,15 +31,26 @@ func (none) name() string                                  { return "" }
 func (none) start(context.Context) (process, error)        { return nil, nil }
 func (none) account(_ *outcome, _ process, _ ledger) error { return nil }
 
-// The names of the two builds of the observer.
+// The names of the observers.
 const (
 	theObserver = "observer"
-	theOther    = "other build"
+	theOther    = "other" // another build, or more configuration
 )
 
-// observing is a build of the observer at one end of the connections. Each run has a new one, whose counters begin at 0.
-type observing struct{ label, build, role, address string }
+// observing is an observer at one end of the connections. Each run has a new one, whose counters begin at 0.
+type observing struct{ label, build, role, address, more string }
+
+// observers returns the watchers that every case has: none, the observer, and the one it is compared with.
+func (b *bench) observers(role, address string) []watcher {
+	all := []watcher{none{}, observing{label: theObserver, build: b.observer, role: role, address: address}}
+	if b.against != "" || b.with != "" {
+		all = append(all, observing{theOther, cmp.Or(b.against, b.observer), role, address, b.with})
+	}
+	return all
+}
 
 func (w observing) name() string { return w.label }
 
-func (w observing) start(context.Context) (process, error) { return attach(w.build, w.role, w.address) }
+func (w observing) start(context.Context) (process, error) {
+	return attach(w.build, w.role, w.address, w.more)
+}
