@@ -96,53 +96,64 @@ func mustProgramNamed(t *testing.T, name string) string {
 
 const withLabels = "metrics: {labels: [process_executable_name, systemd_unit, container_id]}\n"
 
-// Short-lived processes of two programs in two cgroups, of which each has a command of its own: none
-// counts under the other, and the sum over the labels is what the server counted.
+// Short-lived processes of three programs in three cgroups, several at once, each of which sends a few commands of its own: none
+// counts under another one, and the sum over the labels is what was sent.
 func TestLabelsOfShortLivedProcesses(t *testing.T) {
 	t.Parallel()
 	RequireProbes(t, "packets do not show who has a connection")
 	id := strings.Repeat("0123456789abcdef", 4)
 	pod := mustCgroup(t, podCgroup("01234567_89ab_cdef_0123_456789abcdef", id))
-	unit := mustCgroup(t, "system.slice/shop.service")
-	first, second := mustProgramNamed(t, "shop-web"), mustProgramNamed(t, "shop-worker")
+	unit, outside := mustCgroup(t, "system.slice/shop.service"), mustCgroup(t, "shortlived")
 	r := mustRedis(t)
-	o := mustObserver(t, observing(r.Port)+withLabels)
+	o := mustObserver(t, roomy+observing(r.Port)+withLabels)
+	kinds := []struct {
+		cgroup                   int
+		program, command, labels string
+	}{
+		{pod, "shop-web", "INCR", "container_id=" + id + " systemd_unit="},
+		{unit, "shop-worker", "LLEN", "container_id= systemd_unit=shop.service"},
+		{outside, "shop-cron", "TTL", "container_id= systemd_unit="},
+	}
+	const times = 3
 	processes := shortLived(t)
 	var group sync.WaitGroup
-	for _, side := range []struct {
-		cgroup           int
-		program, command string
-	}{{pod, first, "INCR"}, {unit, second, "LLEN"}} {
-		group.Go(func() {
-			for range processes {
-				out, err := inCgroup(side.cgroup, side.program, "-p", strconv.Itoa(r.Port), side.command, "key-"+side.command).CombinedOutput()
-				assert.NoError(t, err, "%s", out)
-			}
-		})
+	for _, kind := range kinds {
+		path := mustProgramNamed(t, kind.program)
+		for side := range 2 {
+			group.Go(func() {
+				for i := side; i < processes; i += 2 {
+					out, err := inCgroup(kind.cgroup, path, "-p", strconv.Itoa(r.Port), "-r", strconv.Itoa(times), kind.command, "key-"+kind.command).CombinedOutput()
+					assert.NoError(t, err, "%s", out)
+				}
+			})
+		}
 	}
 	group.Wait()
-	s := o.mustSee("the commands of all processes", func(s snapshot) bool {
-		return s.commands("default")["incr"]+s.commands("default")["llen"] >= 2*processes
-	})
-	count := func(labels ...string) int { return s.sum("redis_commands_total", append(labels, "name=default")...) }
-	assert.Equal(t, processes, count("command=incr", "process_executable_name=shop-web", "container_id="+id, "systemd_unit="))
-	assert.Equal(t, processes, count("command=llen", "process_executable_name=shop-worker", "container_id=", "systemd_unit=shop.service"))
-	assert.Equal(t, processes, count("command=incr"), "the sum over all labels")
-	assert.Equal(t, processes, count("command=llen"), "the sum over all labels")
+	count := func(s snapshot, labels string) int {
+		return s.sum("redis_commands_total", append(strings.Fields(labels), "name=default")...)
+	}
+	s := o.mustSee("the commands of all processes", func(s snapshot) bool { return count(s, "") >= len(kinds)*processes*times })
+	for _, kind := range kinds {
+		command := "command=" + strings.ToLower(kind.command)
+		assert.Equal(t, processes*times, count(s, command), "the sum over all labels")
+		assert.Equal(t, processes*times, count(s, command+" process_executable_name="+kind.program+" "+kind.labels))
+	}
+	assert.Equal(t, len(kinds)*processes, s.sum("redis_connections_opened_total", "name=default"))
 	assert.Zero(t, s.sum("redis_observer_label_unknown_total"))
 	assert.Zero(t, s.sum("redis_observer_label_overflow_total"))
-	assert.LessOrEqual(t, s.sum("redis_observer_label_sets"), 4)
+	assert.LessOrEqual(t, s.sum("redis_observer_label_sets"), 2*len(kinds))
+	assertExact(t, s)
 }
 
-// shortLived returns how many processes of each program a test starts.
+// shortLived returns how many processes of each program a test starts: of all three together, REDIS_OBSERVER_TEST_PROCESSES.
 func shortLived(t *testing.T) int {
 	text := os.Getenv("REDIS_OBSERVER_TEST_PROCESSES")
 	if text == "" {
-		return 100
+		return 1000 / 3
 	}
 	n, err := strconv.Atoi(text)
 	require.NoError(t, err)
-	return n
+	return (n + 2) / 3
 }
 
 // The server's end counts under the server's own cgroup and executable, although the kernel opens an
