@@ -71,6 +71,13 @@ test-lifetimes: ## send signals at random moments of the listing beside 20,000 o
 	./test/install.sh redis
 	REDIS_OBSERVER_TEST_REQUIRE=1 REDIS_OBSERVER_TEST_SIGNALS=$(SIGNALS) $(GO) test -pgo=off -count=1 -timeout 60m -run TestSignalsAtAnyMoment ./test/e2e
 
+# PROCESSES=1000 as in make test.
+PROCESSES ?= 10000
+.PHONY: test-shortlived
+test-shortlived: ## attribute the commands of 10,000 short-lived processes of three programs in three cgroups (as root)
+	./test/install.sh redis
+	REDIS_OBSERVER_TEST_REQUIRE=1 REDIS_OBSERVER_TEST_PROCESSES=$(PROCESSES) $(GO) test -pgo=off -count=1 -timeout 30m -run TestLabelsOfShortLivedProcesses ./test/e2e
+
 # Choose rows by TRUTH='-servers redis-7.0,valkey-9 -transports unix -clients go-redis,raw -count 5'; see docs/accuracy.md.
 .PHONY: test-truth
 test-truth: build ## compare the counts with the servers' own: every server, every client, over TCP, Unix sockets and TLS (as root, about 40 minutes)
@@ -80,11 +87,14 @@ test-truth: build ## compare the counts with the servers' own: every server, eve
 TRUTH_UNIX := ioredis,node-redis,hiredis,redis-py,phpredis,raw-pipelines,raw-endings,raw-left,raw-crowd,raw-threads,raw-behind,raw-full
 # The rows of the short form over TLS: OpenSSL 3.0 at the server; libraries of all kinds, threads, and a cluster.
 TRUTH_TLS := go-redis,ioredis,hiredis-ssl,redis-py,raw-requests,raw-transactions,raw-left,raw-threads,cluster
+# The rows with all labels: processes, threads, connections that end in every way.
+TRUTH_LABELS := redis-cli,go-redis,redis-py,hiredis,raw-pipelines,raw-endings,raw-left,raw-crowd,raw-threads,raw-resets
 .PHONY: test-truth-short
 test-truth-short: ## compare for one server with threads and one without
 	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io -transports tcp'
 	$(MAKE) test-truth TRUTH='-servers redis-7.0,redis-7.0-io -transports unix -clients $(TRUTH_UNIX)'
 	$(MAKE) test-truth TRUTH='-servers redis-7.0 -transports tls -clients $(TRUTH_TLS)'
+	$(MAKE) test-truth TRUTH='-labels -servers redis-7.0 -transports tcp -clients $(TRUTH_LABELS)'
 
 # MATRIX=-unix tests Unix sockets with every backend of every kernel.
 KERNELS ?= 5.10,6.1,6.12,7.2,7.2-arm64,native
@@ -125,6 +135,7 @@ lint: ## run the linters
 	shellcheck -S warning .ci/run $$(git ls-files '*.sh')
 	shellcheck -S warning -s sh test/kernels/init test/kernels/*.job
 	$(GO) vet -pgo=off ./...
+	$(GO) vet -pgo=off -tags kube ./test/e2e
 	cd release && $(GO) vet ./...
 	cd deploy/mixin && $(GO) vet ./...
 	$(GO) run $(ACTIONLINT)
@@ -152,6 +163,13 @@ deploy-check: ## check container, manifests, chart, unit, dashboard, alerts and 
 .PHONY: fleet
 fleet: ## measure what a Prometheus needs for 200 nodes, and compare what it has with what was counted (about 9 minutes)
 	cd test/deploy && $(GO) run ./fleet $(FLEET)
+
+.PHONY: kube-check
+kube-check: ## compare labels and service:// addresses with a real kube-apiserver and etcd, built from Go modules (as root)
+	./test/install.sh redis
+	./test/install.sh nat
+	./test/kube/build.sh
+	REDIS_OBSERVER_TEST_REQUIRE=$(CI) $(GO) test -pgo=off -tags kube -count=1 -timeout 15m -run TestKube ./test/e2e
 
 .PHONY: otlp-check
 otlp-check: ## compare what arrives by OTLP at the Collector's receiver and at a Prometheus with /metrics (as root)

@@ -8,9 +8,7 @@ import (
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chart/loader"
-	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/lint"
 	"helm.sh/helm/v3/pkg/lint/support"
 	apps "k8s.io/api/apps/v1"
@@ -18,6 +16,8 @@ import (
 	networking "k8s.io/api/networking/v1"
 	rbac "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/redis-observer/redis-observer/test/deploy/chart"
 )
 
 const chartRoot = deployRoot + "/helm/redis-observer"
@@ -25,19 +25,7 @@ const chartRoot = deployRoot + "/helm/redis-observer"
 // template renders the chart as `helm template` does, with values on top of its own.
 func template(tb testing.TB, values string) (string, error) {
 	tb.Helper()
-	chart, err := loader.Load(chartRoot)
-	require.NoError(tb, err)
-	install := action.NewInstall(new(action.Configuration))
-	install.DryRun, install.ClientOnly = true, true
-	install.KubeVersion = &chartutil.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"}
-	install.ReleaseName, install.Namespace = "test", "monitoring"
-	var given map[string]any
-	require.NoError(tb, yaml.Unmarshal([]byte(values), &given))
-	release, err := install.Run(chart, given)
-	if err != nil {
-		return "", err
-	}
-	return release.Manifest, nil
+	return chart.Render(chartRoot, chart.Release{Name: "test", Namespace: "monitoring"}, []byte(values))
 }
 
 func mustTemplate(tb testing.TB, values string) objects {
@@ -180,10 +168,10 @@ func TestChartDashboard(t *testing.T) {
 // mustChartVersion returns the version of the chart, which is that of the observer.
 func mustChartVersion(tb testing.TB) string {
 	tb.Helper()
-	chart, err := loader.Load(chartRoot)
+	loaded, err := loader.Load(chartRoot)
 	require.NoError(tb, err)
-	require.Equal(tb, chart.Metadata.Version, chart.Metadata.AppVersion)
-	return chart.Metadata.Version
+	require.Equal(tb, loaded.Metadata.Version, loaded.Metadata.AppVersion)
+	return loaded.Metadata.Version
 }
 
 // The chart and the manifests give the memory for which docs/security.md gives the bounds.

@@ -19,9 +19,14 @@ import (
 // namespace of its own.
 func inPod(tb testing.TB, api *kubetest.Server) func(*exec.Cmd) {
 	tb.Helper()
-	at, err := url.Parse(api.URL)
+	return inPodOf(tb, api.URL, api.Account(tb))
+}
+
+// inPodOf is inPod for any API server, with the files of a service account in a folder.
+func inPodOf(tb testing.TB, api, account string) func(*exec.Cmd) {
+	tb.Helper()
+	at, err := url.Parse(api)
 	require.NoError(tb, err)
-	account := api.Account(tb)
 	return func(c *exec.Cmd) {
 		const script = `mount -t tmpfs none /run && mkdir -p /run/secrets/kubernetes.io && cp -r "$0" /run/secrets/kubernetes.io/serviceaccount &&
 			chmod 755 /run /run/secrets/kubernetes.io/serviceaccount && exec "$@"`
