@@ -3,6 +3,7 @@
 //	go run ./test/truth                                            every server × every transport × every client, about 40 minutes
 //	go run ./test/truth -transports unix                           over Unix sockets only
 //	go run ./test/truth -servers redis-7.0,valkey-9 -clients go-redis,raw
+//	go run ./test/truth -labels                                    with all labels of owners: sums over them must be the same
 //	go run ./test/truth -count 5                                   the whole, five times
 //
 // Servers and clients are fetched as packages into .cache/truth (fetch.sh, npm) and never installed. For every pair of a server

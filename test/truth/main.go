@@ -33,7 +33,7 @@ type options struct {
 
 	cache, observer string
 	count, port     int
-	verbose         bool
+	labels, verbose bool
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -47,6 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.observer, "observer", "", "the observer's binary; built from the sources if empty")
 	flags.IntVar(&o.count, "count", 1, "how many times everything is run")
 	flags.IntVar(&o.port, "port", 23900, "port of the first observer's metrics; the second takes the next")
+	flags.BoolVar(&o.labels, "labels", false, "observe with all labels of owners: the sums over them must be right")
 	flags.BoolVar(&o.verbose, "v", false, "show the output of the clients")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -91,7 +92,7 @@ func isServer(name string) bool { return slices.Contains(names(servers, serverNa
 
 // prepare fetches what is needed, builds the observer and starts it in both roles.
 func prepare(ctx context.Context, o options, servers []server, clients []client, stderr io.Writer) (_ *suite, err error) {
-	s := &suite{verbose: o.verbose}
+	s := &suite{labels: o.labels, verbose: o.verbose}
 	if s.cache, err = filepath.Abs(o.cache); err != nil {
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func prepare(ctx context.Context, o options, servers []server, clients []client,
 	}
 	s.binary = o.observer
 	for i, role := range []string{"client", "server"} {
-		observer, err := startObserver(o.observer, role, "1MiB", o.port+i)
+		observer, err := startObserver(o.observer, role, "1MiB", o.labels, o.port+i)
 		if err != nil {
 			return nil, err
 		}

@@ -64,7 +64,7 @@ func (r *round) lateObservers(workers []worker) ([]*lateObserver, error) {
 		}
 		for _, role := range []string{"client", "server"} {
 			for _, limit := range []string{allCopied, littleCopied} {
-				o, err := startObserver(r.binary, role, limit, r.Port+100+len(late))
+				o, err := startObserver(r.binary, role, limit, r.labels, r.Port+100+len(late))
 				if err != nil {
 					return err
 				}

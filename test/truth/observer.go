@@ -13,7 +13,8 @@ import (
 // observer is a running redis-observer.
 type observer struct {
 	*kit.Observer
-	role string
+	role   string
+	labels bool // of the owners of connections
 }
 
 // sighting is what an observer counted under a name.
@@ -34,16 +35,23 @@ var lossFamilies = []string{
 }
 
 // startObserver starts an observer of all the servers, at one end of their connections, that copies up to limit of a call.
-func startObserver(binary, role, limit string, port int) (*observer, error) {
+func startObserver(binary, role, limit string, labels bool, port int) (*observer, error) {
 	started, err := kit.StartObserver(kit.ObserverOptions{
-		Program: binary, Port: port, Configuration: configuration(role, limit),
+		Program: binary, Port: port, Configuration: configuration(role, limit, labels),
 		Prepare: func(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} },
 	})
-	return &observer{started, role}, err
+	return &observer{started, role, labels}, err
 }
 
-func configuration(role, limit string) string {
+// allLabels are those of metrics.labels. Sums over them must be what is counted without them.
+const allLabels = "process_executable_name, systemd_unit, container_id, container_name, client_address, k8s_namespace_name, k8s_pod_name, " +
+	"k8s_container_name, k8s_owner_kind, k8s_owner_name"
+
+func configuration(role, limit string, labels bool) string {
 	var b strings.Builder
+	if labels {
+		fmt.Fprintf(&b, "metrics: {labels: [%s]}\n", allLabels)
+	}
 	fmt.Fprintf(&b, "ports: []\nrenamed_commands: {XGET: get}\ncapture: {max_bytes_per_call: %s, ring_size: 64MiB}\nendpoints:\n", limit)
 	for _, s := range servers {
 		fmt.Fprintf(&b, "  - {name: %s, role: %s, addresses: [%s]}\n", s.name, role, s.observedAddresses())
@@ -83,7 +91,26 @@ func (o *observer) see(name string) (sighting, error) {
 	for _, loss := range samples.Nonzero(lossFamilies...) {
 		s.losses[loss] = int(samples[loss])
 	}
+	if o.labels {
+		s.addUnlabelled(samples, name)
+	}
 	return s, nil
+}
+
+// addUnlabelled adds, as losses, what counts under no executable, one that is not known, or one that found no room.
+func (s sighting) addUnlabelled(samples kit.Samples, name string) {
+	labelled := samples.By("process_executable_name", "redis_commands_total", "name="+name)
+	rest := samples.Sum("redis_commands_total", "name="+name)
+	for executable, n := range labelled {
+		switch executable {
+		case "", "unknown", "other":
+			s.losses["commands of the executable '"+executable+"'"] = int(n)
+		}
+		rest -= n
+	}
+	if rest != 0 {
+		s.losses["commands without the label of the executable"] = int(rest)
+	}
 }
 
 // still reports whether nothing was counted between two sightings, and no connection is left.

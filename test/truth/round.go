@@ -27,6 +27,7 @@ type suite struct {
 	binary    string // the observer's
 	work      string
 	observers []*observer
+	labels    bool // all of them, of all observers
 	verbose   bool
 }
 
