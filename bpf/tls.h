@@ -553,6 +553,17 @@ static __always_inline __u64 time_of_write(struct tls_conn *conn, struct tls_cal
 	return conn->retried ? conn->retried : call->time;
 }
 
+/*
+ * A record begins behind another one of the same call. It has the time of a write of its own: user space merges the events
+ * of all CPUs by their times, which must not be much older than the events.
+ */
+static __always_inline void write_goes_on(struct tls_conn *conn, struct tls_call *call)
+{
+	call->time = bpf_ktime_get_ns();
+	if (conn->retried)
+		conn->retried = call->time;
+}
+
 /* Adds to what a call has submitted what the one had that it repeats or continues. */
 static __always_inline void take_ahead(struct tls_conn *conn, struct tls_call *call)
 {
@@ -564,7 +575,8 @@ static __always_inline void take_ahead(struct tls_conn *conn, struct tls_call *c
  * A call that writes has sent a whole record, of length bytes behind its header. Submits its plaintext now, as a send of
  * plain TCP does: the call may end much later, or never, and another thread may read the reply before. Records have the
  * plaintext in its order, so only how much is in one has to be known: it is at least TLS_TAG bytes shorter. Where it is
- * still shorter, the first bytes of the next record are submitted a little too early.
+ * still shorter, the first bytes of the next record are submitted a little too early. Of a call that is longer
+ * than what is copied of one, only the first bytes are submitted here: its middle may be left out at its end.
  */
 static __always_inline void record_sent(struct tls_conn *conn, struct tls_call *call, __u32 length)
 {
@@ -575,9 +587,15 @@ static __always_inline void record_sent(struct tls_conn *conn, struct tls_call *
 		return;
 	if (n > call->length - call->ahead)
 		n = call->length - call->ahead;
+	if (call->length > max_bytes && call->ahead + n > max_bytes / 2) {
+		note_unfinished(conn, call, TLS_RECORD_HEADER + length);
+		return;
+	}
 	if (n)
 		submit_plaintext(conn, TLS_SENT, time_of_write(conn, call), call->buffer + call->ahead, n);
 	call->ahead += n;
+	if (call->ahead < call->length)
+		write_goes_on(conn, call);
 }
 
 /* Submits what is left of the n bytes of plaintext that a call has sent. */

@@ -69,6 +69,7 @@ func TestEncryptedWriteReturnsLate(t *testing.T) {
 		{name: "one record", requests: []string{"INCR", "n"}, times: 20},
 		{name: "more segments of replies than are held", requests: []string{"INCR", "n"}, times: 1000},
 		{name: "several records", requests: []string{"LPUSH", "list", strings.Repeat("x", 3000)}, times: 20},
+		{name: "many records", requests: []string{"INCR", "n"}, times: 20_000},
 	} {
 		t.Log(test.name)
 		before := o.mustScrape()
