@@ -34,7 +34,7 @@ newest() {
 }
 
 # The modules of kTLS with AES-GCM, SMC and SCTP, each behind those that it needs. No kernel has all of them.
-modules='gf128mul crypto_null ctr ghash-generic gcm tls ib_core smc libcrc32c udp_tunnel ip6_udp_tunnel sctp'
+modules='gf128mul libgf128hash crypto_null ctr ghash-generic gcm tls ib_core smc libcrc32c udp_tunnel ip6_udp_tunnel sctp'
 
 # unpack_modules FOLDER PACKAGE... packs the modules of packages into FOLDER/modules.cpio, to be appended to a root file system.
 unpack_modules() {
