@@ -1,11 +1,12 @@
 // Program summary reads what `go test -json` writes. It prints the result of each package and the whole output of tests that failed,
-// and at the end which tests were skipped and why: a run that skips tests must not look like a complete one. It fails if a test or a build failed.
+// and at the end which tests took longest, and which were skipped and why: a run that skips tests must not look like a complete one. It fails if a test or a build failed.
 //
 //	go test -json ./... | summary
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,7 +19,11 @@ import (
 // event is a line of test2json.
 type event struct {
 	Action, Package, Test, Output string
+	Elapsed                       float64 // seconds, of a test that ended
 }
+
+// name returns the name of the test behind that of its package.
+func (e *event) name() string { return e.Package[strings.LastIndex(e.Package, "/")+1:] + "." + e.Test }
 
 func main() {
 	s := &summary{out: os.Stdout, output: make(map[string]*strings.Builder), skipped: make(map[string][]string)}
@@ -37,9 +42,19 @@ type summary struct {
 	out     io.Writer
 	output  map[string]*strings.Builder // of tests that have not ended, by package and name
 	skipped map[string][]string         // tests by reason
+	took    []took                      // whole tests, without those that they have inside
 	tests   int
 	failed  bool
 }
+
+// took is how long a test took.
+type took struct {
+	test    string
+	seconds float64
+}
+
+// slowest is how many tests are named that took longest, and shortest what is not worth a line, in seconds.
+const slowest, shortest = 10, 5
 
 func (s *summary) read(in io.Reader) error {
 	lines := bufio.NewReader(in)
@@ -94,7 +109,10 @@ func (s *summary) take(e *event) {
 		}
 		if e.Action == "skip" {
 			reason := reasonOf(text)
-			s.skipped[reason] = append(s.skipped[reason], e.Package[strings.LastIndex(e.Package, "/")+1:]+"."+e.Test)
+			s.skipped[reason] = append(s.skipped[reason], e.name())
+		}
+		if !strings.Contains(e.Test, "/") && e.Elapsed >= shortest {
+			s.took = append(s.took, took{e.name(), e.Elapsed})
 		}
 	}
 }
@@ -122,6 +140,13 @@ func (s *summary) end() {
 	for test, output := range s.output {
 		fmt.Fprintf(s.out, "%s did not end:\n%s", test, output)
 		s.failed = true
+	}
+	slices.SortStableFunc(s.took, func(a, b took) int { return cmp.Compare(b.seconds, a.seconds) })
+	for i, t := range s.took[:min(len(s.took), slowest)] {
+		if i == 0 {
+			fmt.Fprint(s.out, "\nthe slowest, with what waited for others that run at the same time:\n")
+		}
+		fmt.Fprintf(s.out, "%6.0f s  %s\n", t.seconds, t.test)
 	}
 	skipped := 0
 	var reasons []string

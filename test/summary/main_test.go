@@ -52,3 +52,13 @@ func TestFailures(t *testing.T) {
 		assert.Contains(t, out, "wrong\n", name)
 	}
 }
+
+func TestSlowest(t *testing.T) {
+	out, _ := mustSummarize(t,
+		`{"Action":"pass","Package":"a/b","Test":"TestA/inside","Elapsed":30}`,
+		`{"Action":"pass","Package":"a/b","Test":"TestA","Elapsed":31.2}`,
+		`{"Action":"pass","Package":"a/b","Test":"TestB","Elapsed":4.9}`,
+		`{"Action":"fail","Package":"a/c","Test":"TestC","Elapsed":60}`,
+	)
+	assert.Contains(t, out, "at the same time:\n    60 s  c.TestC\n    31 s  b.TestA\n\n4 tests, 0 skipped\n")
+}
