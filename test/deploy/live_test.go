@@ -61,9 +61,9 @@ endpoints:
   - {name: errors, addresses: ["127.0.0.1:24111"]}
   - {name: slow, addresses: ["127.0.0.1:24112"]}
   - {name: exhausted, addresses: ["127.0.0.1:24113"]}
-  - {name: healthy, addresses: ["127.0.0.1:24114"]}
+  - {name: healthy, addresses: ["127.0.0.1:24114"], role: server}
   - {name: unused, addresses: ["127.0.0.1:24115"]}
-metrics: {native_histograms: true}
+metrics: {native_histograms: true, phases: true}
 `)
 	serveExporter(t, "127.0.0.1:24119")
 	mustStart(t, mustBuild(t), "--config", config).awaitLog(t, "redis-observer started")
