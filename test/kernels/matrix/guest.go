@@ -16,9 +16,9 @@ import (
 const native = "native"
 
 const (
-	attempts = 5                // emulation is not perfect
-	bootTime = 2 * time.Minute  // normally some seconds
-	testTime = 40 * time.Minute // normally four to twelve, on a busy machine more than twice as much
+	attempts = 5               // emulation is not perfect
+	bootTime = 2 * time.Minute // normally some seconds
+	testTime = time.Hour       // normally four to fifteen minutes, on a busy machine a multiple
 )
 
 // runGuest boots a kernel and runs the test in it, again if the guest crashed: a test that failed is a result and stands.
