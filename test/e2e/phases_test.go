@@ -114,6 +114,7 @@ func mustPing(t *testing.T, listener net.Listener, n int, lateServer, slowServer
 // Where the time of a command went is told apart: what lay in the socket of the server, what the server took, and what lay in the
 // socket of the client. The rest, the way, is next to nothing here, so that the parts add up to the duration.
 func TestPhases(t *testing.T) {
+	t.Parallel()
 	RequireProbes(t, "packets do not show when a program reads them")
 	const late = 5 * time.Millisecond
 	for _, test := range []struct {
@@ -126,6 +127,7 @@ func TestPhases(t *testing.T) {
 		{"the client reads late", 0, 0, late},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			require.NoError(t, err)
 			defer listener.Close()
@@ -190,6 +192,7 @@ func (s snapshot) only(family string) (keys []string) {
 
 // Each command of a pipeline has the time of its own bytes, however they came and however they are read.
 func TestPhasesOfPipelines(t *testing.T) {
+	t.Parallel()
 	RequireProbes(t, "packets do not show when a program reads them")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -251,8 +254,10 @@ func TestPhasesOfPipelines(t *testing.T) {
 
 // What is not known is left out and counted: more segments than are remembered, plaintext, and Unix sockets.
 func TestUnknownPhases(t *testing.T) {
+	t.Parallel()
 	RequireProbes(t, "packets do not show when a program reads them")
 	t.Run("more segments than are remembered", func(t *testing.T) {
+		t.Parallel()
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		defer listener.Close()
@@ -284,6 +289,7 @@ func TestUnknownPhases(t *testing.T) {
 		assert.Equal(t, n, atClient.value("redis_command_client_wait_seconds", "name=default"))
 	})
 	t.Run("tls", func(t *testing.T) {
+		t.Parallel()
 		r := mustTLSRedis(t)
 		o := mustObserver(t, serving(r.tlsPort)+phased)
 		client := goredis.NewClient(&goredis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", r.tlsPort), TLSConfig: r.certificate.ClientConfig(), DisableIdentity: true, Protocol: 2, PoolSize: 1})
@@ -296,6 +302,7 @@ func TestUnknownPhases(t *testing.T) {
 		assert.Zero(t, s.sum("redis_command_server_queue_seconds"))
 	})
 	t.Run("unix", func(t *testing.T) {
+		t.Parallel()
 		path := filepath.Join(t.TempDir(), "redis.sock")
 		mustRedisOn(t, path)
 		o := mustObserver(t, fmt.Sprintf("metrics:\n  phases: true\nports: []\nendpoints:\n  - {name: at-server, addresses: [\"unix:%s\"], role: server}\n", path))
@@ -307,6 +314,7 @@ func TestUnknownPhases(t *testing.T) {
 		assert.Zero(t, s.sum("redis_command_server_queue_seconds"))
 	})
 	t.Run("off", func(t *testing.T) {
+		t.Parallel()
 		r := mustRedis(t)
 		o := mustObserver(t, observing(r.Port))
 		c := mustDial(t, r.Address())
@@ -319,6 +327,7 @@ func TestUnknownPhases(t *testing.T) {
 
 // Packets say that they do not show it, and there are no families.
 func TestPhasesByPackets(t *testing.T) {
+	t.Parallel()
 	r := mustRedis(t)
 	o := mustObserver(t, observing(r.Port)+"metrics:\n  phases: true\ncapture:\n  backend: packet\n")
 	mustDial(t, r.Address()).mustDo("PING")
