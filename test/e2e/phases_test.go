@@ -56,18 +56,26 @@ func during(do func()) (c call) {
 	return c
 }
 
+// mustJoin connects to a listener, and returns both ends.
+func mustJoin(t *testing.T, listener net.Listener) (client, server net.Conn) {
+	t.Helper()
+	client, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { client.Close() })
+	server, err = listener.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { server.Close() })
+	return client, server
+}
+
 // pings are the socket calls of one command.
 type pings struct{ ask, take, answer, get call }
 
 // mustPing sends n commands over one connection, between a client and a server that are late in three ways.
 func mustPing(t *testing.T, listener net.Listener, n int, lateServer, slowServer, lateClient time.Duration) []pings {
 	t.Helper()
-	client, err := net.Dial("tcp", listener.Addr().String())
-	require.NoError(t, err)
-	defer client.Close()
-	server, err := listener.Accept()
-	require.NoError(t, err)
-	defer server.Close()
+	client, server := mustJoin(t, listener)
+	var err error
 
 	request, reply := resp.Request("PING"), []byte("+PONG\r\n")
 	done, asked, answered := make([]pings, n), make(chan struct{}), make(chan struct{})
@@ -128,8 +136,7 @@ func TestPhases(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			listener, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
+			listener := mustListener(t)
 			defer listener.Close()
 			o := mustObserveEnds(t, listener.Addr().(*net.TCPAddr).Port)
 			const n = 200
@@ -194,16 +201,11 @@ func (s snapshot) only(family string) (keys []string) {
 func TestPhasesOfPipelines(t *testing.T) {
 	t.Parallel()
 	RequireProbes(t, "packets do not show when a program reads them")
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	listener := mustListener(t)
 	defer listener.Close()
 	o := mustObserveEnds(t, listener.Addr().(*net.TCPAddr).Port)
-	client, err := net.Dial("tcp", listener.Addr().String())
-	require.NoError(t, err)
-	defer client.Close()
-	server, err := listener.Accept()
-	require.NoError(t, err)
-	defer server.Close()
+	client, server := mustJoin(t, listener)
+	var err error
 
 	// Ten segments, a step apart, each with the end of a request and the start of the next; all are read at once.
 	const n, step = 10, 20 * time.Millisecond
@@ -258,20 +260,15 @@ func TestUnknownPhases(t *testing.T) {
 	RequireProbes(t, "packets do not show when a program reads them")
 	t.Run("more segments than are remembered", func(t *testing.T) {
 		t.Parallel()
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
+		listener := mustListener(t)
 		defer listener.Close()
 		o := mustObserveEnds(t, listener.Addr().(*net.TCPAddr).Port)
-		client, err := net.Dial("tcp", listener.Addr().String())
-		require.NoError(t, err)
-		defer client.Close()
-		server, err := listener.Accept()
-		require.NoError(t, err)
-		defer server.Close()
+		client, server := mustJoin(t, listener)
+		var err error
 		const n = 40
 		request := resp.Request("PING")
 		for range n {
-			_, err := client.Write(request)
+			_, err = client.Write(request)
 			require.NoError(t, err)
 			time.Sleep(time.Millisecond)
 		}
@@ -349,17 +346,12 @@ func TestPhasesBehindALoss(t *testing.T) {
 		return
 	}
 	mustRaiseLoopback(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	listener := mustListener(t)
 	defer listener.Close()
 	port := listener.Addr().(*net.TCPAddr).Port
 	o := mustObserver(t, serving(port)+phased)
-	client, err := net.Dial("tcp", listener.Addr().String())
-	require.NoError(t, err)
-	defer client.Close()
-	server, err := listener.Accept()
-	require.NoError(t, err)
-	defer server.Close()
+	client, server := mustJoin(t, listener)
+	var err error
 
 	mustNFT(t, fmt.Sprintf("table ip lossy { chain in { type filter hook input priority 0; tcp dport %d meta length 300-600 drop; }; }", port))
 	short, long := resp.Request("PING", "a"), resp.Request("PING", strings.Repeat("a", 300))
@@ -368,7 +360,7 @@ func TestPhasesBehindALoss(t *testing.T) {
 	var ends []int
 	sending := time.Now()
 	for _, request := range requests {
-		_, err := client.Write(request)
+		_, err = client.Write(request)
 		require.NoError(t, err)
 		end += len(request)
 		ends = append(ends, end)
