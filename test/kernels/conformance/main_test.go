@@ -98,8 +98,11 @@ func testBackend(t *testing.T, binary, backend string) {
 	t.Run("gaps", func(t *testing.T) { testGaps(t, o, servers[0]) })
 	t.Run("late receive", func(t *testing.T) { testLateReceive(t, o, servers[0]) })
 	t.Run("kill leaves nothing", func(t *testing.T) { testKill(t, o) })
-	t.Run("stop leaves nothing", func(t *testing.T) { testStop(t, mustStartObserver(t, binary, backend, servers)) })
-	t.Run("phases", func(t *testing.T) { testPhases(t, binary, backend, servers) })
+	t.Run("phases", func(t *testing.T) { // to start takes an emulated CPU a minute
+		o := mustStartObserver(t, binary, backend, servers, "env", "REDIS_OBSERVER_METRICS_PHASES=true")
+		testPhases(t, o, servers)
+		t.Run("stop leaves nothing", func(t *testing.T) { testStop(t, o) })
+	})
 	t.Run("few privileges", func(t *testing.T) { testPrivileges(t, binary, backend, servers) })
 	if backend == "kprobe" {
 		t.Run("no tracefs", func(t *testing.T) { testWithoutTracefs(t, binary, backend, servers) })

@@ -12,9 +12,8 @@ import (
 )
 
 // testPhases lets replies lie in the socket of the client, and requests in that of the server.
-func testPhases(t *testing.T, binary, backend string, servers []*redisServer) {
+func testPhases(t *testing.T, o *observer, servers []*redisServer) {
 	const late = 300 * time.Millisecond
-	o := mustStartObserver(t, binary, backend, servers, "env", "REDIS_OBSERVER_METRICS_PHASES=true")
 	for _, server := range servers {
 		c, other := mustConnect(t, server.Port, "127.0.0.1", plain), mustConnect(t, server.Port, "127.0.0.1", plain)
 		c.mustCall(t, "PING")
