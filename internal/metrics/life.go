@@ -40,10 +40,7 @@ type connectSeries struct {
 
 // Live counts a step in the life of a connection. Concurrent calls are safe.
 func (r *Recorder) Live(l correlate.Life) {
-	who := r.find(l.Identity)
-	if who == nil {
-		who = r.add(l.Identity)
-	}
+	who := r.of(l.Identity)
 	switch l.Step {
 	case correlate.Opened:
 		who.life().opened.Inc()

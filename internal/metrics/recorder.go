@@ -149,6 +149,15 @@ func (r *Recorder) find(id identity.ID) *identitySeries {
 // Recorded reports whether anything was recorded under an identity.
 func (r *Recorder) Recorded(id identity.ID) bool { return r.find(id) != nil }
 
+// of returns the series of an identity, new ones if there are none yet. Record, which is called for
+// each command, does the same in place: this is no function that the compiler inlines.
+func (r *Recorder) of(id identity.ID) *identitySeries {
+	if found := r.find(id); found != nil {
+		return found
+	}
+	return r.add(id)
+}
+
 // add creates the series of an identity.
 func (r *Recorder) add(id identity.ID) *identitySeries {
 	r.mu.Lock()

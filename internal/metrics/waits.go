@@ -22,10 +22,7 @@ type waitSeries struct {
 
 // Waited counts how long requests or replies lay in a socket. Concurrent calls are safe.
 func (r *Recorder) Waited(w correlate.Wait) {
-	who := r.find(w.Identity)
-	if who == nil {
-		who = r.add(w.Identity)
-	}
+	who := r.of(w.Identity)
 	series := who.waitsOf(w.Role)
 	if w.Unknown != correlate.KnownWait {
 		series.unknown[w.Unknown].Add(float64(w.Count))
