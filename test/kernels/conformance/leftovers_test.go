@@ -29,15 +29,9 @@ var kinds = map[string]uintptr{
 // mustOwn returns the objects that a process holds.
 func mustOwn(t *testing.T, pid int) []object {
 	t.Helper()
-	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
-	require.NoError(t, err)
 	var objects []object
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // closed meanwhile
-		}
-		for line := range strings.Lines(string(text)) {
+	for _, text := range mustDescribe(t, pid) {
+		for line := range strings.Lines(text) {
 			var o object
 			if n, _ := fmt.Sscanf(strings.Replace(line, ":", " ", 1), "%s %d", &o.kind, &o.id); n == 2 && kinds[o.kind] != 0 {
 				objects = append(objects, o)
@@ -46,6 +40,19 @@ func mustOwn(t *testing.T, pid int) []object {
 	}
 	require.NotEmpty(t, objects, "the observer holds no program")
 	return objects
+}
+
+// mustDescribe returns what the kernel tells of each open file of a process.
+func mustDescribe(t *testing.T, pid int) (texts []string) {
+	t.Helper()
+	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	require.NoError(t, err)
+	for _, path := range paths {
+		if text, err := os.ReadFile(path); err == nil { // else it was closed meanwhile
+			texts = append(texts, string(text))
+		}
+	}
+	return texts
 }
 
 // exists says whether the kernel still knows the object.
