@@ -46,7 +46,7 @@ func mustCluster(t *testing.T) *cluster {
 	t.Helper()
 	for _, name := range []string{"etcd", "kube-apiserver"} {
 		if _, err := os.Stat(filepath.Join(servers, name)); err != nil {
-			skip(t, "needs etcd and kube-apiserver, which make test-kube builds: "+err.Error())
+			skip(t, "needs etcd and kube-apiserver, which make kube-check builds: "+err.Error())
 		}
 	}
 	c := &cluster{t: t, folder: t.TempDir()}

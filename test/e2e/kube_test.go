@@ -122,14 +122,6 @@ func mustKube(t *testing.T) *kubeTest {
 	return k
 }
 
-func mustRunAll(t *testing.T, commands [][]string) {
-	t.Helper()
-	for _, command := range commands {
-		output, err := exec.Command(command[0], command[1:]...).CombinedOutput()
-		require.NoError(t, err, "%v: %s", command, output)
-	}
-}
-
 func mustRemoveLabels(t *testing.T, config string) string {
 	t.Helper()
 	var all object

@@ -3,7 +3,6 @@ package e2e
 import (
 	"net/netip"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -45,10 +44,7 @@ func mustFar(tb testing.TB) {
 	require.NoError(tb, unix.SetNonblock(fd, true))
 	f := &far{tb, os.NewFile(uintptr(fd), "/dev/net/tun")}
 	tb.Cleanup(func() { _ = f.device.Close() })
-	for _, arguments := range [][]string{{"address", "add", ownAddress + "/24", "dev", "far"}, {"link", "set", "far", "up"}} {
-		output, err := exec.Command("ip", arguments...).CombinedOutput()
-		require.NoError(tb, err, "%s", output)
-	}
+	mustRunAll(tb, [][]string{{"ip", "address", "add", ownAddress + "/24", "dev", "far"}, {"ip", "link", "set", "far", "up"}})
 	go f.run()
 }
 

@@ -353,7 +353,7 @@ func TestPhasesBehindALoss(t *testing.T) {
 	client, server := mustJoin(t, listener)
 	var err error
 
-	mustNFT(t, fmt.Sprintf("table ip lossy { chain in { type filter hook input priority 0; tcp dport %d meta length 300-600 drop; }; }", port))
+	mustRunAll(t, [][]string{{"nft", fmt.Sprintf("table ip lossy { chain in { type filter hook input priority 0; tcp dport %d meta length 300-600 drop; }; }", port)}})
 	short, long := resp.Request("PING", "a"), resp.Request("PING", strings.Repeat("a", 300))
 	requests := [][]byte{short, short, long, short, short}
 	end := 0
@@ -370,7 +370,7 @@ func TestPhasesBehindALoss(t *testing.T) {
 	go func() {
 		defer close(flushed)
 		time.Sleep(30 * time.Millisecond)
-		mustNFT(t, "delete table ip lossy")
+		mustRunAll(t, [][]string{{"nft", "delete table ip lossy"}})
 	}()
 	// readable is when each request became so: after it was not yet, and before it was.
 	readable := make([]call, len(ends))
@@ -420,11 +420,4 @@ func mustReadable(t *testing.T, c net.Conn) (n int) {
 	require.NoError(t, raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }))
 	require.NoError(t, err)
 	return n
-}
-
-// mustNFT runs a command of nft in the network namespace of the test.
-func mustNFT(t *testing.T, command string) {
-	t.Helper()
-	output, err := exec.Command("nft", command).CombinedOutput()
-	require.NoError(t, err, "%s", output)
 }

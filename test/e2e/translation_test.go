@@ -104,15 +104,21 @@ func runElsewhere(t *testing.T, name string) {
 // mustTranslate has the kernel translate the addresses of the Services to that of a server.
 func mustTranslate(t *testing.T, port int) {
 	t.Helper()
-	for _, arguments := range [][]string{
+	mustRunAll(t, [][]string{
 		{"ip", "address", "add", "10.244.2.1/32", "dev", "lo"},
 		{"ip", "route", "add", "10.96.0.0/16", "dev", "lo", "src", "10.244.2.1"},
 		{"nft", "add table ip nat"},
 		{"nft", "add chain ip nat output { type nat hook output priority -100; }"},
 		{"nft", fmt.Sprintf("add rule ip nat output ip daddr %s tcp dport %d dnat to 127.0.0.1:%d", cacheAt, cachePort, port)},
 		{"nft", fmt.Sprintf("add rule ip nat output ip daddr %s tcp dport %d dnat to 127.0.0.1:%d", queueAt, queuePort, port)},
-	} {
-		output, err := exec.Command(arguments[0], arguments[1:]...).CombinedOutput()
-		require.NoError(t, err, "%v: %s", arguments, output)
+	})
+}
+
+// mustRunAll runs commands one after the other.
+func mustRunAll(tb testing.TB, commands [][]string) {
+	tb.Helper()
+	for _, command := range commands {
+		output, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+		require.NoError(tb, err, "%v: %s", command, output)
 	}
 }
