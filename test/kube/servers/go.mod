@@ -1,4 +1,4 @@
-// The servers that make test-kube builds. A module of its own, so that their requirements are not the project's.
+// The servers that make kube-check builds. A module of its own, so that their requirements are not the project's.
 module github.com/redis-observer/redis-observer/test/kube/servers
 
 go 1.26.0
