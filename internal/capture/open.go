@@ -25,7 +25,9 @@ type Source interface {
 	// SetPaths replaces the observed paths of Unix sockets. Any goroutine may call it.
 	SetPaths(paths []event.Path) error
 	Backend() string
-	// Listed is closed when the events of all connections that existed at the start have been read.
+	// Listed is closed when the events of all connections that existed at the start have been read,
+	// and a Tick or Listed behind them: not before the Read after that one, so that whoever reads has
+	// handled it.
 	Listed() <-chan struct{}
 	// Needed returns the capabilities that the source still needs.
 	Needed() privilege.Set

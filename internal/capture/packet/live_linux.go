@@ -52,6 +52,7 @@ type Live struct {
 	segment       frame.Segment
 	ticked        bool // a Tick was delivered since the last packet
 	unticked      int  // packets since the last Tick
+	listingRead   bool // a Tick was delivered behind all events of the listing
 	discarded     uint64
 	events, bytes uint64
 	dropped       uint64 // packets lost to a full ring before the last listing
@@ -63,7 +64,7 @@ type Live struct {
 	readEvents, readBytes atomic.Uint64
 	stopped               atomic.Bool
 	listDue               atomic.Bool
-	listed                chan struct{} // closed when the first listing has been read
+	listed                chan struct{} // closed when the first listing has been read, and counted by who reads
 
 	statsLock sync.Mutex
 	released  bool
@@ -207,6 +208,11 @@ func (p *Live) tick(e *event.Event, now int64) {
 	p.packet.Time = now
 	*e = event.Event{Kind: event.Tick, Time: p.packet.Time}
 	if p.conversations.listing != nil || p.listDue.Load() {
+		p.listingRead = false
+		return
+	}
+	if !p.listingRead {
+		p.listingRead, p.ticked = true, false // this Tick has its events counted; another one follows
 		return
 	}
 	select {

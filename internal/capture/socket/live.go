@@ -35,7 +35,7 @@ type Options struct {
 type Live struct {
 	probes *bpf.Probes
 	log    *slog.Logger
-	listed chan struct{} // closed when the first listing has been read
+	listed chan struct{} // closed when the first listing has been read, and counted by who reads
 
 	// For the goroutine that calls Read only.
 	busy     bool        // there were events since the last wait
@@ -52,8 +52,9 @@ type Live struct {
 	bytes    uint64
 	events   uint64
 
-	lister  *lister
-	pending *listing // complete, but its events have not been read yet
+	lister      *lister
+	pending     *listing // complete, but its events have not been read yet
+	listingRead bool     // the event that ends a listing was delivered, but perhaps not handled yet
 
 	readEvents, readBytes atomic.Uint64
 
@@ -245,6 +246,14 @@ func (l *Live) tick(e *event.Event) {
 		l.checked, l.judged = now, position
 		l.checkLoss()
 	}
+	if l.listingRead { // handled by now
+		l.listingRead = false
+		select {
+		case <-l.listed:
+		default:
+			close(l.listed)
+		}
+	}
 	*e = event.Event{Kind: event.Tick, Time: now}
 	if l.pending == nil {
 		select {
@@ -256,14 +265,9 @@ func (l *Live) tick(e *event.Event) {
 	if l.pending != nil && l.probes.Position() >= l.pending.position {
 		if l.pending.complete {
 			*e = event.Event{Kind: event.Listed, Time: l.pending.started}
-			l.ticked = false
 		}
 		l.pending = nil
-		select {
-		case <-l.listed:
-		default:
-			close(l.listed)
-		}
+		l.listingRead, l.ticked = true, false
 	}
 }
 
