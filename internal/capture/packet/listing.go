@@ -1,6 +1,8 @@
 package packet
 
 import (
+	"slices"
+
 	"github.com/redis-observer/redis-observer/internal/capture/packet/sockets"
 	"github.com/redis-observer/redis-observer/internal/event"
 )
@@ -16,6 +18,7 @@ type listing struct {
 	sockets        []sockets.Socket             // not handled yet
 	present        map[event.Endpoints]bool     // connections with a socket here: whether the client awaits a reply
 	endedMeanwhile map[event.Endpoints]struct{} // connections whose end was read since the listing began
+	held           []*conversation              // shown by segments that all wait, so that no event has shown them
 	compared       bool
 	missing        []*conversation // had a socket here, but no longer
 	moved          []*conversation // count at their other end after a change of the configuration
@@ -23,7 +26,7 @@ type listing struct {
 
 // reportListed queues the events of the next connection that the listing added or removed. It
 // returns false if there is none left, or if packets from before the end of the listing remain to
-// be read.
+// be read. The listing is over when an event has shown each of its connections.
 func (t *conversations) reportListed(now int64) bool {
 	l := t.listing
 	if now < l.ended {
@@ -32,8 +35,15 @@ func (t *conversations) reportListed(now int64) bool {
 	if t.reportNew(l) || t.reportGone(l) || t.reportMoved(l) {
 		return true
 	}
-	t.listing = nil
+	if l.held = slices.DeleteFunc(l.held, (*conversation).shown); len(l.held) == 0 {
+		t.listing = nil
+	}
 	return false
+}
+
+// shown reports whether no event is to be awaited that shows a conversation which packets have shown.
+func (c *conversation) shown() bool {
+	return c.opened || c.delivered || c.foreign || c.closed || c.gone || c.twin != nil
 }
 
 // reportNew queues the event of the next connection that is not in the table.
@@ -57,6 +67,9 @@ func (t *conversations) reportNew(l *listing) bool {
 		}
 		l.present[key] = awaited
 		if c := t.table[key]; c != nil {
+			if !c.listed && !c.shown() {
+				l.held = append(l.held, c)
+			}
 			c.listed = true
 			continue
 		}

@@ -109,6 +109,36 @@ func TestListing(t *testing.T) {
 	assert.Len(t, c.table, 2, "one that is there, and one that passes through")
 }
 
+// TestListingOfHeldSegments: the listing is not over before the segments that wait for a name have
+// shown their connection, so that it counts at the first scrape.
+func TestListingOfHeldSegments(t *testing.T) {
+	pairs, port := mustPairs(t, 2)
+	var lost losses
+	c := newConversations([]uint16{port}, nil, func(event.Role, *event.Endpoints) bool { return true }, &lost)
+	c.hasName = func(event.Role, *event.Endpoints) bool { return false }
+	now := int64(1000)
+	for _, p := range pairs {
+		segment := frame.Segment{
+			Source: p.key.Local, Destination: p.key.Remote, SourcePort: p.key.LocalPort, DestinationPort: port,
+			Seq: 1 + uint32(p.key.LocalPort), Flags: frame.ACK, Payload: []byte("PING\r\n"),
+		}
+		c.segment(&segment, now)
+		require.False(t, c.events.filled, "it waits for a name")
+	}
+	require.NoError(t, c.startListing(func() int64 { return now }))
+	assert.Empty(t, c.readListing(now))
+	require.NotNil(t, c.listing, "neither has been shown")
+	now += nameWithin
+	var e event.Event
+	for _, left := range []bool{true, false} {
+		c.events.begin(&e)
+		require.True(t, c.release(now))
+		require.Equal(t, event.Data, e.Kind)
+		assert.Empty(t, c.readListing(now))
+		assert.Equal(t, left, c.listing != nil)
+	}
+}
+
 // TestListingOfAccidents: a client's ephemeral port may have the number of an observed port; that
 // end is not a server.
 func TestListingOfAccidents(t *testing.T) {
