@@ -100,6 +100,12 @@
             'redis-observer on {{ $labels.instance }} cannot resolve {{ $labels.host }}',
             'Commands to this host may be counted under the wrong name.'
           ),
+          alert(
+            'RedisObserverCollectorAway',
+            'time() - (redis_observer_otlp_last_success_timestamp_seconds > 0 or process_start_time_seconds and redis_observer_otlp_last_success_timestamp_seconds) > %d' % c.exportAge,
+            'redis-observer on {{ $labels.instance }} cannot export to its collector',
+            'No export by OTLP has succeeded for {{ $value | humanizeDuration }}. Nothing is lost: all numbers go with the next one that succeeds.'
+          ),
         ],
       },
     ],

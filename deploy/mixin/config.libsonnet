@@ -9,6 +9,8 @@
     wait: '5m',
     errorsPerSecond: 0.1,
     slowGet: 0.05,
+    // Seconds without a successful export by OTLP; more than otlp.interval.
+    exportAge: 600,
     // A name with fewer commands per second is at rest: its quantiles are those of a few commands.
     atRest: 0.1,
 
