@@ -42,7 +42,8 @@ func (p program) checkCommand() *cobra.Command {
 		Short: "Validate the configuration, show its meaning, and report which backends work on this host",
 		Long: `check verifies all that the daemon would use: the configuration with its file, variables and flags, the
 web configuration, the listen address, and the backends that this host allows. It shows the meaning of
-the configuration: names, resolved addresses, observed ports and the number of series.
+the configuration: names, resolved addresses, observed ports, the number of series, and whether the
+collector can be reached.
 
 The exit status is 0 if the daemon would observe with this configuration on this host, otherwise 1.`,
 		Example: `  redis-observer check --config observer.yaml

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -94,6 +95,26 @@ func TestCheckShowsNoOtherSockets(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(stdout), &v))
 	assert.Equal(t, []string{"/run/redis/redis.sock"}, v.Kernel.UnixListeners)
 	assert.NotContains(t, stdout, "X11")
+}
+
+// A collector that is away is said, and is no fault: it may come later.
+func TestCheckTriesTheCollector(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	endpoint := "http://" + listener.Addr().String()
+	check := func(output string) string {
+		status, stdout, _ := runCheck(t, usable, "--otlp-endpoint", endpoint, "--output", output)
+		assert.Equal(t, 0, status)
+		return stdout
+	}
+	assert.Contains(t, check("text"), endpoint+" can be reached\n")
+	assert.Contains(t, check("json"), `"reached": true`)
+	require.NoError(t, listener.Close())
+	assert.Contains(t, check("text"), endpoint+" cannot be reached from here: dial tcp ")
+	assert.Contains(t, check("text"), "connection refused (start the collector")
+	assert.Contains(t, check("json"), `"reached": false`)
+	_, stdout, _ := runCheck(t, usable)
+	assert.NotContains(t, stdout, "exports to")
 }
 
 func TestCheckRefusesUnknownVariables(t *testing.T) {

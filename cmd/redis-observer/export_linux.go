@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis-observer/redis-observer/internal/address"
 	"github.com/redis-observer/redis-observer/internal/command"
@@ -14,12 +15,8 @@ import (
 	"github.com/redis-observer/redis-observer/internal/metrics"
 )
 
-// newExport returns the exporter of the configuration, nil if there is none. It does not export yet.
-func newExport(ctx context.Context, c *config.Config, s *stages, servers *servers, logger *slog.Logger) (*otlp.Exporter, error) {
-	o := &c.OTLP
-	if o.Endpoint == "" {
-		return nil, nil
-	}
+// exportOptions returns what the configuration says of the export, without what is exported.
+func exportOptions(o *config.OTLP) (otlp.Options, error) {
 	options := otlp.Options{
 		Endpoint: o.Endpoint,
 		GRPC:     o.Protocol == config.GRPC,
@@ -28,16 +25,25 @@ func newExport(ctx context.Context, c *config.Config, s *stages, servers *server
 		Timeout:  min(o.Timeout, o.Interval),
 		Gzip:     o.Compression == config.Gzip,
 		Version:  version,
-		Gather:   s.recorder.Gather,
-		Logger:   logger,
 	}
 	if endpoint, err := url.Parse(o.Endpoint); err == nil && strings.EqualFold(endpoint.Scheme, "https") {
-		secure, err := o.TLS.Config()
-		if err != nil {
-			return nil, err
+		if options.TLS, err = o.TLS.Config(); err != nil {
+			return options, err
 		}
-		options.TLS = secure
 	}
+	return options, nil
+}
+
+// newExport returns the exporter of the configuration, nil if there is none. It does not export yet.
+func newExport(ctx context.Context, c *config.Config, s *stages, servers *servers, logger *slog.Logger) (*otlp.Exporter, error) {
+	if c.OTLP.Endpoint == "" {
+		return nil, nil
+	}
+	options, err := exportOptions(&c.OTLP)
+	if err != nil {
+		return nil, err
+	}
+	options.Gather, options.Logger = s.recorder.Gather, logger
 	if semantic(c) {
 		options.Semconv = &otlp.Semconv{
 			GatherByError: s.recorder.GatherByError,
@@ -46,6 +52,42 @@ func newExport(ctx context.Context, c *config.Config, s *stages, servers *server
 		}
 	}
 	return otlp.New(ctx, options)
+}
+
+// reachTime is how long check waits for the collector.
+const reachTime = 2 * time.Second
+
+// collectorAccess is whether the collector of the export can be reached from here, now.
+type collectorAccess struct {
+	Endpoint string `json:"endpoint"`
+	Reached  bool   `json:"reached"`
+	Error    string `json:"error,omitempty"` // with the remedy
+}
+
+// checkCollector connects to the collector, if there is to be an export; otherwise it returns nil.
+func checkCollector(ctx context.Context, c *config.Config) *collectorAccess {
+	if c.OTLP.Endpoint == "" {
+		return nil
+	}
+	options, err := exportOptions(&c.OTLP)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, reachTime)
+		defer cancel()
+		err = otlp.Reach(ctx, &options)
+	}
+	access := &collectorAccess{Endpoint: c.OTLP.Endpoint, Reached: err == nil}
+	if err != nil {
+		access.Error = err.Error()
+	}
+	return access
+}
+
+// String returns the endpoint, and whether somebody listens there.
+func (a collectorAccess) String() string {
+	if !a.Reached {
+		return a.Endpoint + " cannot be reached from here: " + a.Error
+	}
+	return a.Endpoint + " can be reached"
 }
 
 // exportStats returns the counters of the exports, nil if there are none.

@@ -36,6 +36,7 @@ type configuration struct {
 	Ignore      *ignored         `json:"ignore,omitempty"`       // nil if nobody is left out
 	Notes       []string         `json:"notes,omitempty"`        // valid, but perhaps not intended
 	Pods        *podAccess       `json:"pods,omitempty"`         // nil unless a label needs the pods of the node
+	Collector   *collectorAccess `json:"collector,omitempty"`    // nil without an export
 	Series      *metrics.Bound   `json:"series,omitempty"`
 	understood  *understanding   // nil unless valid
 }
@@ -124,6 +125,7 @@ func (r *configuration) understand(ctx context.Context, u understanding) {
 		}
 	}
 	r.Pods = checkPods(ctx, c)
+	r.Collector = checkCollector(ctx, c)
 	if owner.RuntimesWanted(c.Metrics.Labels) {
 		r.Notes = append(r.Notes, runtimeNotes(owner.NewRuntimes(os.DirFS("/")))...)
 	}
@@ -228,6 +230,9 @@ func (r *configuration) write(w io.Writer) {
 		fmt.Fprintf(w, "pods\t%s\n", r.Pods)
 	}
 	fmt.Fprintf(w, "listens on\t%s\n", r.Listen)
+	if r.Collector != nil {
+		fmt.Fprintf(w, "exports to\t%s\n", r.Collector)
+	}
 	if r.Series != nil {
 		fmt.Fprintf(w, "series\t%s\n", r.Series)
 	}
