@@ -45,11 +45,8 @@ func newExport(ctx context.Context, c *config.Config, s *stages, servers *server
 	}
 	options.Gather, options.Logger = s.recorder.Gather, logger
 	if semantic(c) {
-		options.Semconv = &otlp.Semconv{
-			GatherByError: s.recorder.GatherByError,
-			Operation:     operations(s.commands, c.Metrics.Style()),
-			Server:        servers.of,
-		}
+		options.Gather = s.recorder.GatherByError
+		options.Semconv = &otlp.Semconv{Operation: operations(s.commands, c.Metrics.Style()), Server: servers.of}
 	}
 	return otlp.New(ctx, options)
 }

@@ -83,15 +83,16 @@ func newIdentityDurations(options Options, name, help string) durations {
 	return newClassic(name, help, options.Identities.Labels(), options.Buckets)
 }
 
-// register registers all families.
-func (f *families) register(registry *prometheus.Registry) {
-	registry.MustRegister(f.durations, f.connects, f.sums)
+// others returns all families but the durations.
+func (f *families) others() []prometheus.Collector {
+	all := []prometheus.Collector{f.connects, f.sums}
 	for _, waits := range f.waits {
-		registry.MustRegister(waits)
+		all = append(all, waits)
 	}
 	for _, vec := range f.counters {
-		registry.MustRegister(vec)
+		all = append(all, vec)
 	}
+	return all
 }
 
 // end removes the series of an identity from all families.

@@ -30,8 +30,8 @@ func (r *Recorder) Gather() ([]*dto.MetricFamily, error) {
 	return r.registry.Gather()
 }
 
-// GatherByError returns the family of the durations with a further label, error: the prefix of the
-// error reply, why there was no reply, or nothing. It needs Options.DurationsByError.
+// GatherByError returns what Gather does, but the durations with a further label, error: the prefix of
+// the error reply, why there was no reply, or nothing. It needs Options.DurationsByError.
 func (r *Recorder) GatherByError() ([]*dto.MetricFamily, error) {
 	r.catchUp()
 	return r.byError.Gather()

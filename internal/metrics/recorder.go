@@ -37,7 +37,7 @@ type Options struct {
 type Recorder struct {
 	options  Options
 	registry *prometheus.Registry
-	byError  *prometheus.Registry // nil unless options.DurationsByError
+	byError  *prometheus.Registry // the same with the durations by failure; nil unless options.DurationsByError
 	families *families
 
 	// series are indexed by the slot of the identity, nil before its first Exchange. The slice is
@@ -79,14 +79,23 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 		ConstLabels: prometheus.Labels{"version": options.Version, "revision": options.Revision, "goversion": runtime.Version()},
 	})
 	info.Set(1)
-	r.registry.MustRegister(info, r.configReloaded, r.configTime,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	r.families.register(r.registry)
+	r.registry.MustRegister(r.families.durations)
 	if options.DurationsByError {
 		r.byError = prometheus.NewRegistry()
 		r.byError.MustRegister(r.families.durations.byFailure())
 	}
+	r.register(info, r.configReloaded, r.configTime,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.register(r.families.others()...)
 	return r
+}
+
+// register registers what Gather and GatherByError return alike.
+func (r *Recorder) register(alike ...prometheus.Collector) {
+	r.registry.MustRegister(alike...)
+	if r.byError != nil {
+		r.byError.MustRegister(alike...)
+	}
 }
 
 // Record counts one command, or several equal ones.

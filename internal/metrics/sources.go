@@ -34,7 +34,7 @@ func (r *Recorder) Watch(sources Sources) {
 		r.behind.Store(&sources.CatchUp)
 	}
 	identities := r.options.Identities
-	r.registry.MustRegister(&watched{
+	r.register(&watched{
 		Sources:    sources,
 		identities: identities,
 		pools: prometheus.NewDesc("redis_pool_connections", "Established connections: in_use while a command is outstanding, otherwise available. Absent for a name without connections.",

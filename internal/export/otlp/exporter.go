@@ -25,7 +25,8 @@ type Options struct {
 	TLS      *tls.Config // nil for http
 	Version  string      // of the program
 
-	Gather func() ([]*dto.MetricFamily, error) // all families of /metrics
+	// Gather returns all families of /metrics; with Semconv, those of metrics.Recorder.GatherByError.
+	Gather func() ([]*dto.MetricFamily, error)
 	// Semconv converts to the semantic conventions; nil: the families keep their names.
 	Semconv *Semconv
 	Logger  *slog.Logger

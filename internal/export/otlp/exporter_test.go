@@ -172,9 +172,11 @@ func TestManySeries(t *testing.T) {
 		}
 		c := otlptest.Start(t, grpc, "", nil)
 		options := testOptions(r, "http://"+c.Address, grpc)
-		options.Interval, options.Timeout, options.Semconv = time.Second, 20*time.Second, testSemconv(r)
+		options.Interval, options.Timeout, options.Gather, options.Semconv = time.Second, 20*time.Second, r.GatherByError, testSemconv()
 		mustStart(t, options)
-		c.Within(t, soon, func() bool { return c.Sum("db.client.operation.duration_count") == 10*60 }, "all series arrive")
+		c.Within(t, soon, func() bool {
+			return c.Sum("db.client.operation.duration_count") == 10*60 && c.Sum("redis_observer_build_info") == 1 // the last one
+		}, "all series arrive")
 		t.Logf("greatest request: %d bytes", c.MaxSize())
 		assert.Less(t, c.MaxSize(), 1<<20)
 		assert.Greater(t, c.Requests(), 3)

@@ -2,7 +2,6 @@ package otlp
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -39,11 +38,12 @@ func newProducer(options *Options) *producer {
 // Produce implements metric.Producer. A family that cannot be gathered does not keep the others from
 // being exported.
 func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
-	families := p.gather(p.options.Gather)
-	name := func(family *dto.MetricFamily) named { return plain(family) }
+	families, err := p.options.Gather()
+	if err != nil {
+		p.options.Logger.Warn("some metrics cannot be exported", "error", err)
+	}
+	name := plain
 	if s := p.options.Semconv; s != nil {
-		families = slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == durations })
-		families = append(families, p.gather(s.GatherByError)...)
 		name = s.name
 	}
 	metrics := make([]metricdata.Metrics, 0, len(families))
@@ -53,14 +53,6 @@ func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 		}
 	}
 	return []metricdata.ScopeMetrics{{Scope: p.scope, Metrics: metrics}}, nil
-}
-
-func (p *producer) gather(from func() ([]*dto.MetricFamily, error)) []*dto.MetricFamily {
-	families, err := from()
-	if err != nil {
-		p.options.Logger.Warn("some metrics cannot be exported", "error", err)
-	}
-	return families
 }
 
 // named is how a family is exported.

@@ -55,9 +55,8 @@ func mustRecord(byError, native bool) *metrics.Recorder {
 	return r
 }
 
-func testSemconv(r *metrics.Recorder) *Semconv {
+func testSemconv() *Semconv {
 	return &Semconv{
-		GatherByError: r.GatherByError,
 		Operation: func(label string) string {
 			if label == "other" {
 				return "_OTHER"
@@ -193,7 +192,7 @@ func TestDurationsByErrorAddUp(t *testing.T) {
 
 func TestSemconv(t *testing.T) {
 	r := mustRecord(true, false)
-	produced := mustProduce(t, Options{Gather: r.Gather, Semconv: testSemconv(r)})
+	produced := mustProduce(t, Options{Gather: r.GatherByError, Semconv: testSemconv()})
 	got := flatten(produced)
 	count := func(labels string) float64 { return got["db.client.operation.duration_count{"+labels+"}"] }
 	const get = ",db.operation.name=GET,"
@@ -230,10 +229,35 @@ func TestSemconv(t *testing.T) {
 	assert.Equal(t, "{connection}", produced["db.client.connection.count"].Unit)
 }
 
+// An export reads what has happened until then once, and so all of its numbers are of one moment: there
+// are as many durations as commands that have one.
+func TestReadsOnce(t *testing.T) {
+	identities := identity.NewRegistry("name")
+	identities.Intern("cache")
+	r := metrics.New(metrics.Options{
+		Buckets: []float64{0.1}, DurationsByError: true, Commands: command.Builtin(), Identities: identities, Logger: slog.New(slog.DiscardHandler),
+	})
+	reads := 0
+	r.Watch(metrics.Sources{CatchUp: func() {
+		reads++
+		r.Record(&session.Exchange{Command: command.Get, Count: 1, Duration: 1})
+	}})
+	got := flatten(mustProduce(t, Options{Gather: r.GatherByError, Semconv: testSemconv()}))
+	assert.Equal(t, 1, reads)
+	commands := 0.0
+	for series, n := range got {
+		if strings.HasPrefix(series, "redis_commands_total{") {
+			commands += n
+		}
+	}
+	assert.Equal(t, 1.0, commands)
+	assert.Equal(t, commands, got["db.client.operation.duration_count{db.operation.name=GET,db.system.name=redis,redis_observer.name=cache,server.address=10.0.0.1,server.port=6379}"])
+}
+
 // Native histograms are exported as exponential ones, whose buckets hold the same durations.
 func TestExponential(t *testing.T) {
 	r := mustRecord(true, true)
-	produced := mustProduce(t, Options{Gather: r.Gather, Semconv: testSemconv(r)})
+	produced := mustProduce(t, Options{Gather: r.GatherByError, Semconv: testSemconv()})
 	points := produced["db.client.operation.duration"].Data.(metricdata.ExponentialHistogram[float64]).DataPoints
 	total := uint64(0)
 	for _, p := range points {

@@ -7,10 +7,9 @@ import (
 )
 
 // Semconv converts to the semantic conventions of database clients. Families that they do not know
-// keep their names, but have the attributes.
+// keep their names, but have the attributes. Those that it converts have the durations with the label
+// error.
 type Semconv struct {
-	// GatherByError returns the family of the durations with the label error.
-	GatherByError func() ([]*dto.MetricFamily, error)
 	// Operation returns the command of a label, as it is written in commands: "CONFIG GET".
 	Operation func(label string) string
 	// Server returns the address of a logical name and its port, "" if there is not just one, and 0
