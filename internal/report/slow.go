@@ -94,6 +94,9 @@ func (v *Slow) Sentence() string {
 	}
 	if shown < v.Seen {
 		text += fmt.Sprintf("; the slowest %d are shown", shown)
+		if rows := len(v.Commands); uint64(rows) < shown {
+			text += fmt.Sprintf(", in %s: equal commands of a pipeline that were answered at once are one row", plural(rows, "row", "rows"))
+		}
 	}
 	return text
 }
@@ -102,7 +105,7 @@ func (v *Slow) since() string {
 	if v.Since.IsZero() {
 		return ""
 	}
-	return " since " + v.Since.Local().Format("15:04")
+	return " since " + Clock(v.Since)
 }
 
 // slowJSON is the form of a Slow.

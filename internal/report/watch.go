@@ -99,14 +99,15 @@ func (v *View) sentence() string {
 	case v.Since.IsZero():
 		return "no observer has answered yet"
 	case !v.Exact:
-		return fmt.Sprintf("not exact at %s: %s", clock(v.Time), join(v.Losses))
+		return fmt.Sprintf("not exact at %s: %s", Clock(v.Time), join(v.Losses))
 	case len(v.Losses) > 0:
-		return fmt.Sprintf("every number since %s is exact; before: %s", clock(v.Since), join(v.Losses))
+		return fmt.Sprintf("every number since %s is exact; before: %s", Clock(v.Since), join(v.Losses))
 	}
-	return fmt.Sprintf("every number since %s is exact", clock(v.Since))
+	return fmt.Sprintf("every number since %s is exact", Clock(v.Since))
 }
 
-func clock(t time.Time) string { return t.Format("15:04:05") }
+// Clock returns a time of day of the local zone: "15:04:05".
+func Clock(t time.Time) string { return t.Local().Format("15:04:05") }
 
 func join(losses []Loss) string {
 	text := losses[0].String()

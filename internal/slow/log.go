@@ -30,6 +30,7 @@ type Options struct {
 	Size      int                                              // exchanges of a minute that are kept, and of all that are shown
 	Threshold time.Duration                                    // of the exchanges that are added; for View
 	Labels    []string                                         // of the Values; the first is the name
+	Start     time.Time                                        // of the log: nothing is known of the time before
 	Endless   bool                                             // the whole time is one minute, as for a replay
 	Address   func(e *event.Endpoints, role event.Role) string // of the server's end of a connection over a Unix socket
 }
@@ -111,7 +112,9 @@ func (l *Log) View(now time.Time) report.Slow {
 	last := l.number(now)
 	v := report.Slow{Threshold: l.options.Threshold, Size: l.options.Size, Commands: []report.SlowCommand{}}
 	if !l.options.Endless {
-		v.Since = time.Unix((last-Window)*60, 0)
+		if v.Since = time.Unix((last-Window)*60, 0); v.Since.Before(l.options.Start) {
+			v.Since = l.options.Start
+		}
 	}
 	var entries []Entry
 	l.mu.Lock()

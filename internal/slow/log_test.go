@@ -49,7 +49,27 @@ func TestSlowest(t *testing.T) {
 	v := l.View(noon)
 	assert.Equal(t, all[:size], durations(v))
 	assert.EqualValues(t, len(all), v.Seen)
-	assert.Equal(t, "500 commands took 10ms or longer since "+v.Since.Local().Format("15:04")+"; the slowest 7 are shown", v.Sentence())
+	assert.Equal(t, "500 commands took 10ms or longer since "+v.Since.Local().Format("15:04:05")+"; the slowest 7 are shown", v.Sentence())
+}
+
+// A row of equal commands is one of the rows, and several of the commands.
+func TestRowsOfSeveral(t *testing.T) {
+	l := newLog(2)
+	for i := range 3 {
+		e := took(time.Duration(20+i)*time.Millisecond, noon)
+		e.Count = 64
+		l.Add(e)
+	}
+	v := l.View(noon)
+	assert.Contains(t, v.Sentence(), "192 commands took 10ms or longer")
+	assert.Contains(t, v.Sentence(), "; the slowest 128 are shown, in 2 rows: equal commands of a pipeline that were answered at once are one row")
+}
+
+// Nothing is said of the time before the log began.
+func TestSince(t *testing.T) {
+	l := New(Options{Size: 1, Threshold: 10 * time.Millisecond, Labels: []string{"name"}, Start: noon})
+	assert.Equal(t, noon, l.View(noon.Add(5*time.Minute)).Since)
+	assert.Equal(t, noon.Add(2*time.Minute), l.View(noon.Add((Window+2)*time.Minute+30*time.Second)).Since.UTC())
 }
 
 // Old ones go, and those that were less slow than they come to light.

@@ -255,7 +255,7 @@ func (m *Model) foot() string {
 	case m.filtering:
 		return bold.Styled(m.screen.cut("filter: " + m.screen.Filter + "▏"))
 	case m.paused:
-		return bold.Styled(m.screen.cut("paused at " + m.view.Time.Format("15:04:05") + "; space goes on"))
+		return bold.Styled(m.screen.cut("paused at " + report.Clock(m.view.Time) + "; space goes on"))
 	}
 	text := "? help  ← → order  / filter  n c l a rows  s slow  u unnamed  space pause  q end"
 	if m.screen.Filter != "" {

@@ -160,7 +160,7 @@ func (s *Screen) Head(v report.View) string {
 		sum = "waiting for the end of the first interval"
 	}
 	lines := []string{
-		s.cut(fmt.Sprintf("redis-observer %s  %s  %s (%s)", v.Time.Format("15:04:05"), sum, plural(running, "node"), printable(strings.Join(backends, ", ")))),
+		s.cut(fmt.Sprintf("redis-observer %s  %s  %s (%s)", report.Clock(v.Time), sum, plural(running, "node"), printable(strings.Join(backends, ", ")))),
 	}
 	exact := plainText
 	if !v.Exact {

@@ -23,7 +23,7 @@ func (s *Slow) sort() {
 
 // slowFields are the columns of slow commands, in their order.
 var slowFields = []field[report.SlowCommand]{
-	{title: "WHEN", text: func(c *report.SlowCommand) string { return c.Time.Local().Format("15:04:05") }},
+	{title: "WHEN", text: func(c *report.SlowCommand) string { return report.Clock(c.Time) }},
 	{title: "NODE", rank: 1, text: func(c *report.SlowCommand) string { return c.Node }},
 	{title: "NAME", text: func(c *report.SlowCommand) string { return c.Name }},
 	{title: "COMMAND", text: func(c *report.SlowCommand) string { return c.Command }},
