@@ -16,6 +16,23 @@ type Slow struct {
 	Since     time.Time     // the commands ended since then; zero for all
 	Seen      uint64        // commands that reached the threshold since then, with those that are not shown
 	Commands  []SlowCommand // the slowest first
+	Groups    []SlowGroup   // of all of them, and of those of the last hour; the likely cause first
+}
+
+// SlowGroup sums up the slow commands of one name, command, labels and process, since the first one
+// behind ten minutes in which none was slow.
+type SlowGroup struct {
+	Node    string    `json:"node,omitempty"` // address of the observer; set by who asks several
+	Name    string    `json:"name"`
+	Labels  string    `json:"labels,omitempty"` // further labels of the identity: "k=v, k=v"
+	Command string    `json:"command"`
+	Process string    `json:"process,omitempty"` // executable of the observed end, where a label needs it
+	Count   uint64    `json:"count"`
+	First   time.Time `json:"first"` // when the request was sent; at the server's end, received
+	Last    time.Time `json:"last"`
+	Mean    float64   `json:"mean"` // duration of the slow ones, in seconds
+	Longest float64   `json:"longest"`
+	Share   float64   `json:"share"` // of the time in which servers had slow commands, 0 to 1, in the minutes since Slow.Since; what waited behind another has none of it
 }
 
 // SlowCommand is one exchange: a command, or several equal ones of one call that were answered at once.
@@ -117,6 +134,7 @@ type slowJSON struct {
 	Since     time.Time     `json:"since,omitzero"`
 	Seen      uint64        `json:"seen"`
 	Commands  []SlowCommand `json:"commands"`
+	Groups    []SlowGroup   `json:"groups"`
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -124,7 +142,10 @@ func (v Slow) MarshalJSON() ([]byte, error) {
 	if v.Commands == nil {
 		v.Commands = []SlowCommand{}
 	}
-	return json.Marshal(slowJSON{v.Reason, v.Sentence(), v.Threshold.Seconds(), v.Size, v.Since, v.Seen, v.Commands})
+	if v.Groups == nil {
+		v.Groups = []SlowGroup{}
+	}
+	return json.Marshal(slowJSON{v.Reason, v.Sentence(), v.Threshold.Seconds(), v.Size, v.Since, v.Seen, v.Commands, v.Groups})
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -133,6 +154,6 @@ func (v *Slow) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &form); err != nil {
 		return err
 	}
-	*v = Slow{form.Reason, time.Duration(form.Threshold * float64(time.Second)), form.Size, form.Since, form.Seen, form.Commands}
+	*v = Slow{form.Reason, time.Duration(form.Threshold * float64(time.Second)), form.Size, form.Since, form.Seen, form.Commands, form.Groups}
 	return nil
 }

@@ -41,6 +41,9 @@ type Log struct {
 
 	mu      sync.Mutex
 	minutes [Window + 1]minute
+	groups  map[string]*group
+	key     []byte // of the last one
+	spans   map[server]*span
 }
 
 // minute holds the slowest exchanges that ended in a minute.
@@ -51,7 +54,13 @@ type minute struct {
 }
 
 // New returns an empty Log.
-func New(options Options) *Log { return &Log{options: options} }
+func New(options Options) *Log {
+	return &Log{options: options, groups: map[string]*group{}, spans: map[server]*span{}}
+}
+
+// shown reports whether a minute is shown when the current one is last. A clock that went back may
+// have left minutes of the future.
+func shown(number, last int64) bool { return last-number <= Window && number-last <= 1 }
 
 // number returns the minute of a time.
 func (l *Log) number(t time.Time) int64 {
@@ -71,6 +80,7 @@ func (l *Log) Add(e *Entry) {
 		*m = minute{number: number, entries: m.entries[:0]}
 	}
 	m.seen += uint64(e.Count)
+	l.sum(e, number)
 	switch {
 	case len(m.entries) < l.options.Size:
 		m.entries = append(m.entries, *e)
@@ -107,7 +117,7 @@ func (m *minute) down() {
 	}
 }
 
-// View returns the slowest exchanges as of a time, the slowest first.
+// View returns the slowest exchanges as of a time, the slowest first, and the groups of all.
 func (l *Log) View(now time.Time) report.Slow {
 	last := l.number(now)
 	v := report.Slow{Threshold: l.options.Threshold, Size: l.options.Size, Commands: []report.SlowCommand{}}
@@ -119,10 +129,11 @@ func (l *Log) View(now time.Time) report.Slow {
 	var entries []Entry
 	l.mu.Lock()
 	for i := range l.minutes {
-		if m := &l.minutes[i]; last-m.number <= Window && m.number-last <= 1 { // not those of a clock that went back
+		if m := &l.minutes[i]; shown(m.number, last) {
 			entries, v.Seen = append(entries, m.entries...), v.Seen+m.seen
 		}
 	}
+	v.Groups = l.view(now, last)
 	l.mu.Unlock()
 	slices.SortFunc(entries, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(b.Duration, a.Duration), a.When.Compare(b.When), cmp.Compare(a.Position, b.Position))

@@ -126,7 +126,7 @@ func TestCommand(t *testing.T) {
 	assert.Equal(t, v.Commands, read.Commands)
 	text, err = json.Marshal(report.Slow{Reason: "off"})
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"reason": "off", "sentence": "off", "threshold": 0, "size": 0, "seen": 0, "commands": []}`, string(text))
+	assert.JSONEq(t, `{"reason": "off", "sentence": "off", "threshold": 0, "size": 0, "seen": 0, "commands": [], "groups": []}`, string(text))
 }
 
 func BenchmarkAdd(b *testing.B) {

@@ -28,15 +28,7 @@ func (l *Log) command(e *Entry) report.SlowCommand {
 	case session.Unanswered:
 		c.Reason = e.Reason.String()
 	}
-	var further []string
-	for i, value := range e.Values {
-		if i == 0 {
-			c.Name = value
-		} else {
-			further = append(further, l.options.Labels[i]+"="+value)
-		}
-	}
-	c.Labels = strings.Join(further, ", ")
+	c.Name, c.Labels = l.identity(e.Values)
 	c.Local, c.Peer = e.Endpoints.LocalAddrPort().String(), e.Endpoints.RemoteAddrPort().String()
 	if _, unix := e.Endpoints.Path(e.Role); unix {
 		c.Local, c.Peer = "unix", l.options.Address(&e.Endpoints, e.Role)
@@ -45,4 +37,17 @@ func (l *Log) command(e *Entry) report.SlowCommand {
 		}
 	}
 	return c
+}
+
+// identity returns the name of the values of an identity, and its further labels.
+func (l *Log) identity(values []string) (name, labels string) {
+	var further []string
+	for i, value := range values {
+		if i == 0 {
+			name = value
+		} else {
+			further = append(further, l.options.Labels[i]+"="+value)
+		}
+	}
+	return name, strings.Join(further, ", ")
 }
