@@ -78,6 +78,19 @@ type Line struct {
 	Pool          *Pool         // connections; nil if the row is not of one name
 }
 
+// SlowFrom is the median duration from which on a row is slow.
+const SlowFrom = 10 * time.Millisecond
+
+// FewCommands is the number of commands below which quantiles say little.
+const FewCommands = 20
+
+// Slow reports whether most of the commands of a row were slow. One slow command among many makes
+// others slow that wait behind it, but not most of them.
+func (l *Line) Slow() bool { return l.Command != "" && !l.Waits && l.P50 >= SlowFrom }
+
+// Few reports whether the quantiles of a row are those of few commands.
+func (l *Line) Few() bool { return l.Count < FewCommands }
+
 // MarshalJSON returns the row with durations in seconds, and null for a maximum above all bounds.
 func (l Line) MarshalJSON() ([]byte, error) {
 	var highest *float64
@@ -98,8 +111,9 @@ func (l Line) MarshalJSON() ([]byte, error) {
 		P90     float64  `json:"p90"`
 		P99     float64  `json:"p99"`
 		Max     *float64 `json:"max"`
+		Slow    bool     `json:"slow,omitempty"`
 		Pool    *Pool    `json:"pool,omitempty"`
-	}{l.Node, l.Name, l.Labels, l.Command, l.Count, l.Rate, l.Errors, l.Share, l.Waits, l.P50.Seconds(), l.P90.Seconds(), l.P99.Seconds(), highest, l.Pool})
+	}{l.Node, l.Name, l.Labels, l.Command, l.Count, l.Rate, l.Errors, l.Share, l.Waits, l.P50.Seconds(), l.P90.Seconds(), l.P99.Seconds(), highest, l.Slow(), l.Pool})
 }
 
 // lines returns the rows of the interval, ordered by key: one for each command that completed, and

@@ -1,8 +1,10 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -57,6 +59,31 @@ type SlowCommand struct {
 	Peer          string    `json:"peer"`                  // address of the other end
 	Process       string    `json:"process,omitempty"`     // executable of the observed end, where a label needs it
 }
+
+// Who returns the further labels and the executable of the observed end: "k=v, k=v".
+func (g *SlowGroup) Who() string { return who(g.Labels, g.Process) }
+
+// Since returns the time of the first of them, with its day if that is not the day of the last.
+func (g *SlowGroup) Since() string { return clockOf(g.First, g.Last) }
+
+// Typical returns the mean duration.
+func (g *SlowGroup) Typical() time.Duration { return seconds(g.Mean) }
+
+// Most returns the longest duration.
+func (g *SlowGroup) Most() time.Duration { return seconds(g.Longest) }
+
+// Percent returns the share of the time in which servers had slow commands.
+func (g *SlowGroup) Percent() string { return fmt.Sprintf("%.0f%%", 100*g.Share) }
+
+// SortGroups orders groups of several observers as each of them does.
+func SortGroups(groups []SlowGroup) {
+	slices.SortStableFunc(groups, func(a, b SlowGroup) int {
+		return cmp.Or(cmp.Compare(b.Share, a.Share), b.Last.Compare(a.Last), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Command, b.Command), cmp.Compare(a.Labels, b.Labels))
+	})
+}
+
+// Who returns the further labels and the executable of the observed end: "k=v, k=v".
+func (c *SlowCommand) Who() string { return who(c.Labels, c.Process) }
 
 // Duration returns the duration.
 func (c *SlowCommand) Duration() time.Duration {

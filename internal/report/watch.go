@@ -106,9 +106,6 @@ func (v *View) sentence() string {
 	return fmt.Sprintf("every number since %s is exact", Clock(v.Since))
 }
 
-// Clock returns a time of day of the local zone: "15:04:05".
-func Clock(t time.Time) string { return t.Local().Format("15:04:05") }
-
 func join(losses []Loss) string {
 	text := losses[0].String()
 	switch more := len(losses) - 1; more {

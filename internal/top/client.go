@@ -118,8 +118,7 @@ func (c *Client) Scrape(ctx context.Context) (samples []*report.Sample, failures
 	return samples, failures
 }
 
-// Slow returns the slow commands of each observer, the slowest first, and for each that has none
-// why, by its name.
+// Slow returns the slow commands of each observer, and for each that has none why, by its name.
 func (c *Client) Slow(ctx context.Context) Slow {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTime)
 	defer cancel()
@@ -128,11 +127,7 @@ func (c *Client) Slow(ctx context.Context) Slow {
 		if err != nil {
 			v = report.Slow{Reason: err.Error()}
 		}
-		all.Sentences[node] = v.Sentence()
-		for _, command := range v.Commands {
-			command.Node = node
-			all.Commands = append(all.Commands, command)
-		}
+		all.add(node, v)
 	})
 	all.sort()
 	return all

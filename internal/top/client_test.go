@@ -54,7 +54,7 @@ func TestPrintOnce(t *testing.T) {
 	defer node.Close()
 	var out bytes.Buffer
 	require.NoError(t, PrintOnce(context.Background(), &out, mustClient(t, "", strings.TrimPrefix(node.URL, "http://")), 50*time.Millisecond, NewScreen()))
-	assert.Regexp(t, `(?m)^session-cache +pod=web-1 +get +\d+ `, out.String())
+	assert.Regexp(t, `(?m)^session-cache +web-1 +get +\d+ `, out.String())
 	assert.Contains(t, out.String(), "214 events were lost: the ring was full")
 
 	node.Config.Handler = serve(mustText(t, "before.prom"), mustText(t, "after.prom"))

@@ -178,7 +178,7 @@ func (m *Model) press(pressed string) tea.Cmd {
 
 // order moves to another shown column.
 func (m *Model) order(by int) tea.Cmd {
-	_, shown := m.screen.cells(m.screen.Rows(m.view))
+	_, _, shown := m.screen.cells(m.screen.Rows(m.view))
 	at := 0
 	for i, column := range shown {
 		if column == m.screen.Order {
@@ -196,7 +196,7 @@ func (m *Model) group(by report.By) tea.Cmd {
 	}
 	m.screen.By, m.screen.Offset = by, 0
 	m.view = m.watch.View(by)
-	if _, shown := m.screen.cells(nil); !contains(shown, m.screen.Order) {
+	if _, _, shown := m.screen.cells(nil); !contains(shown, m.screen.Order) {
 		m.screen.Order = columnOf("TIME")
 	}
 	return nil

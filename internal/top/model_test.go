@@ -68,6 +68,10 @@ func mustModel(tb testing.TB, width, height int) *Model {
 	m.Update(scraped{noon(20), []*report.Sample{mustSample(tb, "node-1:9479", "after.prom", 20), mustSample(tb, "node-2:9479", "lossy.prom", 20)}, down})
 	m.Update(Slow{
 		Sentences: map[string]string{"node-1:9479": "5 commands took 10ms or longer since 11:50; the slowest 4 are shown", "node-2:9479": "slow commands are not kept (set slow_commands.size, to 128 for example)"},
+		Groups: []report.SlowGroup{
+			{Node: "node-1:9479", Name: "session-cache", Labels: "process_executable_name=report", Process: "report", Command: "keys", Count: 281, First: noon(-3600), Last: noon(19), Mean: 0.021, Longest: 0.43, Share: 0.97},
+			{Node: "node-1:9479", Name: "session-cache", Labels: "process_executable_name=web\x1b[2J", Command: "lpush", Count: 12, First: noon(-86400), Last: noon(3), Mean: 0.012, Longest: 0.24, Share: 0.03},
+		},
 		Commands: []report.SlowCommand{
 			{Node: "node-1:9479", Time: noon(3), Name: "session-cache", Command: "keys", Seconds: 0.25, Outcome: "success", Count: 1, RequestBytes: 30, ResponseBytes: 250000, Position: 1, Length: 4, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379"},
 			{Node: "node-1:9479", Time: noon(3), Name: "session-cache", Command: "lpush", Seconds: 0.24, Outcome: "error", Prefix: "WRONGTYPE", Count: 3, Position: 2, Length: 4, ResponseBytes: 90, Transaction: true, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379", Process: "web\x1b[2J"},
@@ -161,6 +165,44 @@ func TestFrames(t *testing.T) {
 			assert.Equal(t, string(want), frame)
 		})
 	}
+}
+
+// What orders the rows is never left out, nor whose they are on a terminal of 80 columns.
+func TestColumnsThatStay(t *testing.T) {
+	for _, c := range columns {
+		m := mustModel(t, 80, 20)
+		m.screen.Order, m.screen.By.Node = columnOf(c.title), c.title == "NODE"
+		want := map[bool]string{true: "POD", false: c.title}[c.title == whose] + "↓"
+		assert.Contains(t, ansi.Strip(m.text()), want)
+		assert.Regexp(t, `NAME.* POD.* COMMAND`, ansi.Strip(m.text()))
+	}
+}
+
+// A row of which most commands are slow is marked, and said above the table; one that waits is not.
+func TestSlowRows(t *testing.T) {
+	row := func(command string, p50 time.Duration, share float64) report.Line {
+		return report.Line{Key: report.Key{Name: "orders-db", Labels: "process_executable_name=report", Command: command}, Count: 100, Share: share, P50: p50, P99: 50 * time.Millisecond}
+	}
+	v := report.View{Seconds: 2, Sentence: "x", Lines: []report.Line{row("get", time.Millisecond, 0.9), row("keys", 11*time.Millisecond, 0.01), row("eval", 20*time.Millisecond, 0.09)}}
+	s := NewScreen()
+	assert.Contains(t, s.Head(v), "Slow: orders-db eval report, half of them 20.00ms or longer, and 1 other row; s shows since when.")
+	assert.Contains(t, s.Table(v), "\x1b[1;33m20.00ms")
+	assert.NotContains(t, s.Table(v), "\x1b[1;33m1.00ms")
+	v.Lines = v.Lines[:1]
+	assert.NotContains(t, s.Head(v), "Slow:")
+	waits := row("blpop", time.Second, 0)
+	waits.Waits = true
+	v.Lines = []report.Line{waits}
+	assert.NotContains(t, s.Head(v), "Slow:")
+}
+
+// Quantiles of few commands are marked.
+func TestFewCommands(t *testing.T) {
+	s := NewScreen()
+	line := report.Line{Key: report.Key{Name: "a", Command: "get"}, Count: report.FewCommands, P50: time.Millisecond}
+	assert.NotContains(t, s.Table(report.View{Lines: []report.Line{line}}), "~")
+	line.Count--
+	assert.Contains(t, s.Table(report.View{Lines: []report.Line{line}}), "~1.00ms")
 }
 
 // Losses, errors, an exhausted pool and a silent node are red, also an address without a name and a failed lookup.

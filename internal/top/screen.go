@@ -21,12 +21,16 @@ type column struct {
 	text    func(report.Line) string
 	compare func(a, b report.Line) int // ascending
 	bad     func(report.Line) bool     // shown in red
+	slow    bool                       // shown in yellow in slow rows
 }
 
 func duration(of func(report.Line) time.Duration) func(report.Line) string {
 	return func(l report.Line) string {
-		if of(l) == 0 {
+		switch {
+		case of(l) == 0:
 			return "-"
+		case l.Few():
+			return "~" + report.Short(of(l))
 		}
 		return report.Short(of(l))
 	}
@@ -36,23 +40,24 @@ func compareBy[T cmp.Ordered](of func(report.Line) T) func(a, b report.Line) int
 	return func(a, b report.Line) int { return cmp.Compare(of(a), of(b)) }
 }
 
-// columns are all columns, in their order. A label column is shown only if a row has labels.
+// columns are all columns, in their order. A label column is shown only if a row has labels. The one
+// that orders the rows is never left out.
 var columns = []column{
-	{title: "NODE", left: true, rank: 1, text: func(l report.Line) string { return l.Node }, compare: compareBy(func(l report.Line) string { return l.Node })},
+	{title: "NODE", left: true, rank: 2, text: func(l report.Line) string { return l.Node }, compare: compareBy(func(l report.Line) string { return l.Node })},
 	{title: "NAME", left: true, text: func(l report.Line) string { return l.Name }, compare: compareBy(func(l report.Line) string { return l.Name })},
-	{title: "LABELS", left: true, rank: 3, text: func(l report.Line) string { return l.Labels }, compare: compareBy(func(l report.Line) string { return l.Labels })},
+	{title: whose, left: true, rank: 1, text: func(l report.Line) string { return l.Labels }, compare: compareBy(func(l report.Line) string { return l.Labels })},
 	{title: "COMMAND", left: true, text: func(l report.Line) string { return l.Command }, compare: compareBy(func(l report.Line) string { return l.Command })},
 	{title: "RATE/s", text: func(l report.Line) string { return number(l.Rate) }, compare: compareBy(func(l report.Line) float64 { return l.Rate })},
 	{
-		title: "ERR/s", text: func(l report.Line) string { return number(l.Errors) }, compare: compareBy(func(l report.Line) float64 { return l.Errors }),
+		title: "ERR/s", rank: 1, text: func(l report.Line) string { return number(l.Errors) }, compare: compareBy(func(l report.Line) float64 { return l.Errors }),
 		bad: func(l report.Line) bool { return l.Errors > 0 },
 	},
 	{title: "TIME", rank: 4, text: share, compare: compareBy(func(l report.Line) float64 { return l.Share })},
-	{title: "P50", rank: 5, text: duration(func(l report.Line) time.Duration { return l.P50 }), compare: compareBy(func(l report.Line) time.Duration { return l.P50 })},
-	{title: "P90", rank: 7, text: duration(func(l report.Line) time.Duration { return l.P90 }), compare: compareBy(func(l report.Line) time.Duration { return l.P90 })},
-	{title: "P99", text: duration(func(l report.Line) time.Duration { return l.P99 }), compare: compareBy(func(l report.Line) time.Duration { return l.P99 })},
+	{title: "P50", slow: true, rank: 5, text: duration(func(l report.Line) time.Duration { return l.P50 }), compare: compareBy(func(l report.Line) time.Duration { return l.P50 })},
+	{title: "P90", slow: true, rank: 7, text: duration(func(l report.Line) time.Duration { return l.P90 }), compare: compareBy(func(l report.Line) time.Duration { return l.P90 })},
+	{title: "P99", slow: true, text: duration(func(l report.Line) time.Duration { return l.P99 }), compare: compareBy(func(l report.Line) time.Duration { return l.P99 })},
 	{title: "MAX", rank: 6, text: highest, compare: compareBy(func(l report.Line) time.Duration { return time.Duration(uint64(l.Max) >> 1) })}, // -1 is above all
-	{title: "IN USE/AVAIL", rank: 2, text: pool, compare: compareBy(inUse), bad: func(l report.Line) bool { return l.Pool != nil && l.Pool.InUse > 0 && l.Pool.Available == 0 }},
+	{title: "IN USE/AVAIL", rank: 3, text: pool, compare: compareBy(inUse), bad: func(l report.Line) bool { return l.Pool != nil && l.Pool.InUse > 0 && l.Pool.Available == 0 }},
 }
 
 func share(l report.Line) string {
@@ -126,6 +131,7 @@ const (
 // Styles of text. The writer of a terminal without colours removes them.
 var (
 	plainText = ansi.NewStyle()
+	yellow    = ansi.NewStyle().Bold().ForegroundColor(ansi.Yellow)
 	red       = ansi.NewStyle().Bold().ForegroundColor(ansi.BrightRed)
 	faint     = ansi.NewStyle().Faint()
 	bold      = ansi.NewStyle().Bold()
@@ -167,7 +173,33 @@ func (s *Screen) Head(v report.View) string {
 		exact = red
 	}
 	lines = append(lines, exact.Styled(s.wrap(printable(strings.ToUpper(v.Sentence[:1])+v.Sentence[1:]+"."))))
+	if slow := slowest(v.Lines); slow != "" {
+		lines = append(lines, yellow.Styled(s.cut(printable(slow))))
+	}
 	return strings.Join(append(lines, failed...), "\n")
+}
+
+// slowest says which of the slow rows takes the most time, "" if there is none.
+func slowest(lines []report.Line) string {
+	var worst *report.Line
+	slow := 0
+	for i := range lines {
+		if l := &lines[i]; l.Slow() {
+			if slow++; worst == nil || l.Share > worst.Share {
+				worst = l
+			}
+		}
+	}
+	if worst == nil {
+		return ""
+	}
+	_, of := report.Whose([]string{worst.Labels})
+	text := "Slow: " + strings.Join(slices.DeleteFunc([]string{worst.Node, worst.Name, worst.Command, of[0]}, func(s string) bool { return s == "" }), " ")
+	text += fmt.Sprintf(", half of them %s or longer", report.Short(worst.P50))
+	if slow > 1 {
+		text += fmt.Sprintf(", and %s", plural(slow-1, "other row"))
+	}
+	return text + "; s shows since when."
 }
 
 // Rows returns the rows of a view that pass the filter, in order.
@@ -190,19 +222,21 @@ func (s *Screen) Rows(v report.View) []report.Line {
 // Table returns the table of a view.
 func (s *Screen) Table(v report.View) string {
 	rows := s.Rows(v)
-	cells, shown := s.cells(rows)
-	widths := s.widths(cells, &shown)
+	titles, cells, shown := s.cells(rows)
+	widths := s.widths(titles, cells, &shown)
 	first := min(max(s.Offset, 0), len(rows))
 	last := len(rows)
 	if s.Height > 0 {
 		last = min(last, first+max(s.Height-1, 0))
 	}
-	lines := []string{s.line(shown, widths, func(i int) (string, ansi.Style) { return s.title(i), bold })}
+	lines := []string{s.line(shown, widths, func(i int) (string, ansi.Style) { return titles[i], bold })}
 	for r := first; r < last; r++ {
 		lines = append(lines, s.line(shown, widths, func(i int) (string, ansi.Style) {
 			style := plainText
 			if bad := columns[i].bad; bad != nil && bad(rows[r]) {
 				style = red
+			} else if columns[i].slow && rows[r].Slow() {
+				style = yellow
 			}
 			return cells[r][i], style
 		}))
@@ -223,19 +257,9 @@ func (s *Screen) nothing(v report.View) string {
 	return "no command completed in this interval"
 }
 
-// title returns the title of a column, marked if it is the order.
-func (s *Screen) title(i int) string {
-	switch {
-	case i != s.Order:
-		return columns[i].title
-	case s.Up:
-		return columns[i].title + "↑"
-	}
-	return columns[i].title + "↓"
-}
-
-// cells returns the texts of all columns, and the columns that are shown.
-func (s *Screen) cells(rows []report.Line) (cells [][]string, shown []int) {
+// cells returns the titles and texts of all columns, and the columns that are shown. The title of the
+// order is marked.
+func (s *Screen) cells(rows []report.Line) (titles []string, cells [][]string, shown []int) {
 	labels := false
 	for _, row := range rows {
 		var texts []string
@@ -246,6 +270,14 @@ func (s *Screen) cells(rows []report.Line) (cells [][]string, shown []int) {
 		labels = labels || row.Labels != ""
 	}
 	for i, c := range columns {
+		title := c.title
+		if title == whose {
+			title = shorten(cells, i)
+		}
+		if i == s.Order {
+			title += map[bool]string{true: "↑", false: "↓"}[s.Up]
+		}
+		titles = append(titles, title)
 		switch c.title {
 		case "NODE":
 			if !s.By.Node {
@@ -255,7 +287,7 @@ func (s *Screen) cells(rows []report.Line) (cells [][]string, shown []int) {
 			if !s.By.Name {
 				continue
 			}
-		case "LABELS":
+		case whose:
 			if !labels {
 				continue
 			}
@@ -270,7 +302,7 @@ func (s *Screen) cells(rows []report.Line) (cells [][]string, shown []int) {
 		}
 		shown = append(shown, i)
 	}
-	return cells, shown
+	return titles, cells, shown
 }
 
 // Limits of the columns of text.
@@ -283,10 +315,16 @@ const (
 
 // widths returns the width of each shown column. On a narrow terminal it leaves columns out, and
 // then shortens those of text.
-func (s *Screen) widths(cells [][]string, shown *[]int) map[int]int {
+func (s *Screen) widths(titles []string, cells [][]string, shown *[]int) map[int]int {
+	rank := func(i int) int {
+		if i == s.Order {
+			return 0
+		}
+		return columns[i].rank
+	}
 	widths := map[int]int{}
 	for _, i := range *shown {
-		widths[i] = max(minWidth, ansi.StringWidth(s.title(i)))
+		widths[i] = max(minWidth, ansi.StringWidth(titles[i]))
 		for _, row := range cells {
 			widths[i] = max(widths[i], ansi.StringWidth(row[i]))
 		}
@@ -295,15 +333,15 @@ func (s *Screen) widths(cells [][]string, shown *[]int) map[int]int {
 		}
 	}
 	for s.Width > 0 && s.over(*shown, widths) > 0 {
-		worst := slices.MaxFunc(*shown, func(a, b int) int { return cmp.Compare(columns[a].rank, columns[b].rank) })
-		if columns[worst].rank == 0 {
+		worst := slices.MaxFunc(*shown, func(a, b int) int { return cmp.Compare(rank(a), rank(b)) })
+		if rank(worst) == 0 {
 			break
 		}
 		*shown = slices.DeleteFunc(slices.Clone(*shown), func(i int) bool { return i == worst })
 	}
 	for _, i := range *shown {
 		if over := s.over(*shown, widths); s.Width > 0 && over > 0 && columns[i].left {
-			widths[i] = max(minText, widths[i]-over)
+			widths[i] = max(min(minText, widths[i]), widths[i]-over)
 		}
 	}
 	return widths

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"github.com/redis-observer/redis-observer/internal/report"
 )
 
 // field is a column of a sheet.
@@ -19,23 +21,41 @@ type field[T any] struct {
 	bad   func(*T) bool // shown in red; nil for never
 }
 
-// sheet is a table whose rows have an order of their own, below what each observer says of it.
+// whose is the title of the field of further labels. If they are all of one label, its name is shown
+// instead, and their cells have only its values.
+const whose = "LABELS"
+
+// sheet is a table whose rows have an order of their own.
 type sheet[T any] struct {
-	fields    []field[T]
-	sentences map[string]string // by observer
-	items     []T
+	fields []field[T]
+	nodes  bool // there is more than one observer
+	items  []T
 }
 
-// draw returns the text of a sheet.
-func (h *sheet[T]) draw(s *Screen) string {
+// sentences returns what each observer says, by its name, and a blank line. On a low terminal it
+// leaves room for some lines.
+func (s *Screen) sentences(all map[string]string, room int) []string {
 	var lines []string
-	for _, node := range slices.Sorted(maps.Keys(h.sentences)) {
-		lines = append(lines, s.cut(printable(fmt.Sprintf("%s: %s.", node, h.sentences[node]))))
+	for _, node := range slices.Sorted(maps.Keys(all)) {
+		lines = append(lines, s.cut(printable(fmt.Sprintf("%s: %s.", node, all[node]))))
 	}
-	if most := max(s.Height-4, 1); s.Height > 0 && len(lines) > most { // room for a row at least
+	if most := max(s.Height-room, 1); s.Height > 0 && len(lines) > most {
 		lines = lines[:most]
 	}
-	lines = append(lines, "")
+	return append(lines, "")
+}
+
+// left returns how many lines are left below some, 0 without limit.
+func (s *Screen) left(lines []string) int {
+	if s.Height == 0 {
+		return 0
+	}
+	return max(s.Height-len(lines), 2)
+}
+
+// draw returns the lines of a sheet from a row on, most at most with its head; 0 without limit.
+func (h *sheet[T]) draw(s *Screen, first, most int) []string {
+	titles := make([]string, len(h.fields))
 	var rows [][]string
 	var bad [][]bool
 	for i := range h.items {
@@ -47,12 +67,17 @@ func (h *sheet[T]) draw(s *Screen) string {
 			rows, bad = append(rows, row), append(bad, marks)
 		}
 	}
-	shown, widths := h.widths(s, rows)
-	lines = append(lines, h.line(s, shown, widths, func(i int) (string, ansi.Style) { return h.fields[i].title, bold }))
-	first := min(max(s.Offset, 0), len(rows))
+	for f, of := range h.fields {
+		if titles[f] = of.title; of.title == whose {
+			titles[f] = shorten(rows, f)
+		}
+	}
+	shown, widths := h.widths(s, titles, rows)
+	lines := []string{h.line(s, shown, widths, func(i int) (string, ansi.Style) { return titles[i], bold })}
+	first = min(max(first, 0), len(rows))
 	last := len(rows)
-	if s.Height > 0 {
-		last = min(last, first+max(s.Height-len(lines), 1))
+	if most > 0 {
+		last = min(last, first+max(most-1, 1))
 	}
 	for r := first; r < last; r++ {
 		lines = append(lines, h.line(s, shown, widths, func(i int) (string, ansi.Style) {
@@ -62,19 +87,32 @@ func (h *sheet[T]) draw(s *Screen) string {
 			return rows[r][i], plainText
 		}))
 	}
-	return strings.Join(lines, "\n")
+	return lines
+}
+
+// shorten leaves the name of the one label out of a column, and returns its title.
+func shorten(rows [][]string, column int) string {
+	cells := make([]string, len(rows))
+	for r := range rows {
+		cells[r] = rows[r][column]
+	}
+	title, cells := report.Whose(cells)
+	for r := range rows {
+		rows[r][column] = cells[r]
+	}
+	return strings.ToUpper(title)
 }
 
 // widths returns the fields that are shown, and the widths of all.
-func (h *sheet[T]) widths(s *Screen, rows [][]string) (shown, widths []int) {
+func (h *sheet[T]) widths(s *Screen, titles []string, rows [][]string) (shown, widths []int) {
 	sum := -gap
 	for i, of := range h.fields {
-		width, used := ansi.StringWidth(of.title), len(rows) == 0
+		width, used := ansi.StringWidth(titles[i]), len(rows) == 0
 		for _, row := range rows {
 			width, used = max(width, min(ansi.StringWidth(row[i]), maxText)), used || row[i] != ""
 		}
 		widths = append(widths, width)
-		if used && (len(h.sentences) > 1 || of.title != "NODE") {
+		if used && (h.nodes || of.title != "NODE") {
 			shown, sum = append(shown, i), sum+width+gap
 		}
 	}
