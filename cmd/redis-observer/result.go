@@ -68,7 +68,7 @@ func writeTable(w io.Writer, r result) error {
 		return err
 	}
 	screen := top.NewScreen()
-	_, err := fmt.Fprintf(w, "\n%s\n", ansi.Strip(screen.Slow(top.Slow{Sentences: map[string]string{"slow": r.slow.Sentence()}, Commands: r.slow.Commands})))
+	_, err := fmt.Fprintf(w, "\n%s\n", ansi.Strip(screen.Slow(top.Slow{Sentences: map[string]string{"slow": r.slow.Sentence()}, Groups: r.slow.Groups, Commands: r.slow.Commands})))
 	return err
 }
 

@@ -41,7 +41,7 @@ func (i *interval) between(before, after *Sample) {
 	}
 	for c, count := range after.losses {
 		if more := count - before.losses[c]; more > 0 {
-			i.losses = append(i.losses, c.loss(more, after.At))
+			i.losses = append(i.losses, c.loss(more, before.At, after.At))
 		}
 	}
 	sortLosses(i.losses)
@@ -52,7 +52,7 @@ func (s *Sample) lossesSinceStart() []Loss {
 	var list []Loss
 	for c, count := range s.losses {
 		if count > 0 {
-			list = append(list, c.loss(count, s.At))
+			list = append(list, c.loss(count, s.Started, s.At))
 		}
 	}
 	sortLosses(list)

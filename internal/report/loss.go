@@ -10,8 +10,12 @@ import (
 type Loss struct {
 	At     time.Time `json:"at"` // of the sample that first showed it
 	Count  float64   `json:"count"`
+	From   time.Time `json:"from,omitzero"`    // of the sample before, or the start of the observer: it was lost between From and At
 	Text   string    `json:"text"`             // "214 events were lost: the ring was full"
+	Effect string    `json:"effect,omitempty"` // on the numbers: "counts are too low by …"
 	Remedy string    `json:"remedy,omitempty"` // "raise capture.ring_size"
+
+	short string // effect
 }
 
 // String returns the text with the remedy.
@@ -44,20 +48,26 @@ func causeOf(family string, labels map[string]string) (cause, bool) {
 	return c, true
 }
 
-// nouns are the things that the loss counters count.
-var nouns = map[string]struct{ one, many, verb string }{
-	"capture_lost_events": {"event", "events", "lost"},
-	"gaps":                {"gap", "gaps", "found in the streams, whose commands are missing"},
-	"unpaired_commands":   {"command", "commands", "not paired with a reply"},
-	"unanswered_commands": {"command", "commands", "given up by the client; their outcome is unknown"},
-	"evicted_connections": {"connection", "connections", "evicted to make room for others"},
-	"lost_connections":    {"connection", "connections", "lost: their end was not observed"},
-	"held_overflow":       {"segment", "segments", "dropped because the reorder buffers were full"},
+// low is what most losses mean for the numbers.
+const low = "counts are too low"
+
+// nouns are the things that the loss counters count, and what their loss means for the numbers, in
+// short and in full.
+var nouns = map[string]struct{ one, many, verb, short, effect string }{
+	"capture_lost_events": {"event", "events", "lost", low, low + " by the commands in them; durations are of the commands that were seen whole, and right"},
+	"gaps":                {"gap", "gaps", "found in the data of connections", low, low + " by the commands in them; durations are of the commands that were seen whole, and right"},
+	"unpaired_commands":   {"request or reply", "requests or replies", "left without the other", low, low + " by the commands among them; durations are of the commands that were paired, and right"},
+	"unanswered_commands": {"command", "commands", "given up by the client", "", "they count as successes without a duration; nobody knows their outcome"},
+	"evicted_connections": {"connection", "connections", "dropped to make room for others", low, low + " by the commands that were outstanding on them"},
+	"lost_connections":    {"connection", "connections", "found to have ended unseen", "", "they counted as connections until then"},
+	"held_overflow":       {"segment", "segments", "dropped because the reorder buffers were full", "", "data is missing because of it: see the gaps"},
 }
+
+const moreRing = "double capture.ring_size in its configuration and restart it, or give it more CPU"
 
 // words explain a cause and its remedy.
 var words = map[cause]struct{ why, remedy string }{
-	{"capture_lost_events", "ring_full"}:  {"the ring was full", "raise capture.ring_size, or give the observer more CPU"},
+	{"capture_lost_events", "ring_full"}:  {"the observer's ring buffer was full", moreRing},
 	{"capture_lost_events", "no_storage"}: {"the kernel had no memory for a call", "give the host more memory"},
 	{"capture_lost_events", "missed_run"}: {"the kernel skipped a probe", "set capture.backend to another backend if it recurs"},
 
@@ -70,9 +80,9 @@ var words = map[cause]struct{ why, remedy string }{
 	{"capture_lost_events", "handshake"}:          {"too many handshakes were incomplete", ""},
 	{"capture_lost_events", "conversation"}:       {"too many connections were open", ""},
 
-	{"gaps", "missing"}:                  {"no event reported the bytes", "see docs/kernels.md for the calls that this backend does not see"},
-	{"gaps", "truncated"}:                {"a call was longer than capture.max_bytes_per_call", "raise capture.max_bytes_per_call"},
-	{"gaps", "crowded"}:                  {"the ring was more than half full", "raise capture.ring_size, or give the observer more CPU"},
+	{"gaps", "missing"}:                  {"nothing told the observer of the bytes", "see docs/kernels.md for the calls that this backend does not see"},
+	{"gaps", "truncated"}:                {"a call was longer than capture.max_bytes_per_call", "raise capture.max_bytes_per_call in the observer's configuration and restart it"},
+	{"gaps", "crowded"}:                  {"long calls were left out, because the observer's ring buffer was more than half full", moreRing},
 	{"gaps", "unreadable"}:               {"the memory of a call could not be read", ""},
 	{"gaps", "not_in_memory"}:            {"the bytes were never in a program's memory (sendfile, splice)", "see docs/sockets.md"},
 	{"gaps", "snapped"}:                  {"the capture cut packets off", "capture whole packets (tcpdump -s 0)"},
@@ -80,7 +90,7 @@ var words = map[cause]struct{ why, remedy string }{
 	{"gaps", "unseen"}:                   {"plaintext of a TLS connection passed outside of the probed calls", ""},
 	{"gaps", "urgent"}:                   {"urgent data (MSG_OOB) stood in a message", ""},
 	{"unpaired_commands", "mid_stream"}:  {"the connection is older than the observer", "its commands count from its first idle moment on"},
-	{"unpaired_commands", "gap"}:         {"bytes of the connection are missing", ""},
+	{"unpaired_commands", "gap"}:         {"the observer did not get all bytes of the connection", "the lost events and the gaps say why"},
 	{"unpaired_commands", "unsolicited"}: {"a reply came that answers no request", ""},
 	{"unpaired_commands", "malformed"}:   {"the bytes are not RESP", ""},
 	{"unpaired_commands", "transaction"}: {"the replies to a transaction do not match it", ""},
@@ -94,7 +104,8 @@ var words = map[cause]struct{ why, remedy string }{
 	{"held_overflow", ""}:            {"", "give the observer more CPU"},
 }
 
-func (c cause) loss(count float64, at time.Time) Loss {
+// loss returns the loss of a number of things between two times.
+func (c cause) loss(count float64, from, at time.Time) Loss {
 	noun := nouns[c.family]
 	things, were := noun.many, "were"
 	if count == 1 {
@@ -108,5 +119,5 @@ func (c cause) loss(count float64, at time.Time) Loss {
 	if known.why != "" && c.family != "unanswered_commands" {
 		text += ": " + known.why
 	}
-	return Loss{At: at, Count: count, Text: text, Remedy: known.remedy}
+	return Loss{From: from, At: at, Count: count, Text: text, Effect: noun.effect, Remedy: known.remedy, short: noun.short}
 }

@@ -15,20 +15,25 @@ type Watch struct {
 	at       time.Time
 	seconds  float64
 
-	since time.Time // every number since then is exact; zero before the first sample
-	lost  []Loss    // what was lost before since, at the last time
+	since time.Time      // every number since then is exact; zero before the first sample
+	lost  []Loss         // what was lost before since, at the last time
+	times map[cause]Loss // when each was lost last
 }
+
+// Recent is for how long a loss is in the foreground.
+const Recent = 5 * time.Minute
 
 // Update begins the next interval, which ends at a time with the samples of all observers, and the
 // errors of those that have none.
 func (w *Watch) Update(at time.Time, samples []*Sample, failures map[string]error) {
 	if w.last == nil {
-		w.last = map[string]*Sample{}
+		w.last, w.times = map[string]*Sample{}, map[cause]Loss{}
 	}
 	w.current, w.failures, w.seconds = interval{}, failures, 0
 	var lost []Loss
 	for _, sample := range samples {
 		before := w.last[sample.Node]
+		w.note(before, sample)
 		w.current.between(before, sample)
 		if before == nil || sample.restarted(before) {
 			w.begin(sample, &lost)
@@ -42,6 +47,38 @@ func (w *Watch) Update(at time.Time, samples []*Sample, failures map[string]erro
 		w.lost, w.since = lost, at
 	}
 	w.at = at
+}
+
+// note records when an observer lost what a sample has more than the one before.
+func (w *Watch) note(before, sample *Sample) {
+	from := sample.Started
+	if before != nil && !sample.restarted(before) {
+		from = before.At
+	} else {
+		before = &Sample{}
+	}
+	for c, count := range sample.losses {
+		if count > before.losses[c] {
+			w.times[c] = Loss{From: from, At: sample.At}
+		}
+	}
+}
+
+// all returns what all observers have lost since their start.
+func (w *Watch) all() []Loss {
+	sum, list := map[cause]float64{}, []Loss{}
+	for _, sample := range w.last {
+		for c, count := range sample.losses {
+			sum[c] += count
+		}
+	}
+	for c, count := range sum {
+		if at := w.times[c]; count > 0 {
+			list = append(list, c.loss(count, at.From, at.At))
+		}
+	}
+	sortLosses(list)
+	return list
 }
 
 // begin records the first sample of an observer.
@@ -63,8 +100,10 @@ type View struct {
 	Seconds   float64   `json:"seconds"` // length of the interval; 0 before its end
 	Exact     bool      `json:"exact"`   // nothing was lost in the interval
 	Since     time.Time `json:"exact_since"`
-	Sentence  string    `json:"sentence"` // whether the numbers are exact, and why not
-	Losses    []Loss    `json:"losses"`   // those of the interval, otherwise the last ones
+	Sentence  string    `json:"sentence"`   // whether the numbers are exact, and why not
+	Recent    bool      `json:"recent"`     // something was lost in the last minutes, or before the first sample
+	Losses    []Loss    `json:"losses"`     // those of the interval, otherwise the last ones
+	All       []Loss    `json:"all_losses"` // of the observers since their start
 	Observers []Node    `json:"nodes"`
 	Lines     []Line    `json:"rows"`
 }
@@ -81,7 +120,8 @@ type Node struct {
 // View returns the state with the rows that by separates.
 func (w *Watch) View(by By) View {
 	v := View{
-		Time: w.at, Seconds: w.seconds, Exact: len(w.lost) == 0 || w.since.Before(w.at), Since: w.since, Losses: w.lost,
+		Time: w.at, Seconds: w.seconds, Exact: len(w.lost) == 0 || w.since.Before(w.at), Since: w.since, Losses: w.lost, All: w.all(),
+		Recent:    len(w.lost) > 0 && w.at.Sub(w.since) < Recent,
 		Observers: w.nodes(), Lines: w.current.lines(by),
 	}
 	if v.Losses == nil {
@@ -90,20 +130,40 @@ func (w *Watch) View(by By) View {
 	if v.Lines == nil {
 		v.Lines = []Line{}
 	}
-	v.Sentence = v.sentence()
+	v.Sentence = v.sentence(Clock)
 	return v
 }
 
-func (v *View) sentence() string {
+// sentence says whether the numbers are exact. A clock prints the times.
+func (v *View) sentence(clock func(time.Time) string) string {
 	switch {
 	case v.Since.IsZero():
 		return "no observer has answered yet"
+	case len(v.Losses) == 0:
+		return fmt.Sprintf("every number since %s is exact", clock(v.Since))
 	case !v.Exact:
-		return fmt.Sprintf("not exact at %s: %s", Clock(v.Time), join(v.Losses))
-	case len(v.Losses) > 0:
-		return fmt.Sprintf("every number since %s is exact; before: %s", Clock(v.Since), join(v.Losses))
+		return "not exact " + v.lost(clock)
+	case v.Recent:
+		return fmt.Sprintf("exact again since %s (%s), not exact %s", clock(v.Since), v.Time.Sub(v.Since).Round(time.Second), v.lost(clock))
 	}
-	return fmt.Sprintf("every number since %s is exact", Clock(v.Since))
+	return fmt.Sprintf("every number since %s is exact; not exact %s", clock(v.Since), v.lost(clock))
+}
+
+// lost says what was lost last, and when.
+func (v *View) lost(clock func(time.Time) string) string {
+	from, short := v.Losses[0].From, ""
+	for _, loss := range v.Losses {
+		if loss.From.Before(from) {
+			from = loss.From
+		}
+		if loss.short != "" {
+			short = ", " + loss.short
+		}
+	}
+	if from.IsZero() { // where the system does not say when an observer started
+		return fmt.Sprintf("before %s%s: %s", clock(v.Since), short, join(v.Losses))
+	}
+	return fmt.Sprintf("between %s and %s%s: %s", clock(from), clock(v.Since), short, join(v.Losses))
 }
 
 func join(losses []Loss) string {

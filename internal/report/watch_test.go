@@ -186,18 +186,38 @@ func TestLosses(t *testing.T) {
 	w.Update(at(20), []*Sample{mustSample(t, "n", 20, lossy)}, nil)
 	v = w.View(all)
 	assert.False(t, v.Exact)
-	assert.Equal(t, "not exact at 12:00:20: 214 events were lost: the ring was full; raise capture.ring_size, or give the observer more CPU (and 1 other reason)", v.Sentence)
-	assert.Equal(t, "1 command was not paired with a reply: bytes of the connection are missing", v.Losses[1].String())
+	const why = "214 events were lost: the observer's ring buffer was full; double capture.ring_size in its configuration and restart it, or give it more CPU (and 1 other reason)"
+	assert.Equal(t, "not exact between 12:00:10 and 12:00:20, counts are too low: "+why, v.Sentence)
+	unpaired := "1 request or reply was left without the other: the observer did not get all bytes of the connection; the lost events and the gaps say why"
+	assert.Equal(t, unpaired, v.Losses[1].String())
 	w.Update(at(30), []*Sample{mustSample(t, "n", 30, lossy)}, nil)
 	v = w.View(all)
 	assert.True(t, v.Exact)
-	assert.True(t, strings.HasPrefix(v.Sentence, "every number since 12:00:20 is exact; before: 214 events were lost"), v.Sentence)
+	assert.True(t, v.Recent)
+	assert.Equal(t, "exact again since 12:00:20 (10s), not exact between 12:00:10 and 12:00:20, counts are too low: "+why, v.Sentence)
+	w.Update(at(20+Recent.Seconds()), []*Sample{mustSample(t, "n", 20+Recent.Seconds(), lossy)}, nil)
+	v = w.View(all)
+	assert.False(t, v.Recent)
+	assert.Equal(t, "every number since 12:00:20 is exact; not exact between 12:00:10 and 12:00:20, counts are too low: "+why, v.Sentence)
+	require.Len(t, v.All, 2)
+	assert.Equal(t, unpaired, v.All[1].String())
+	assert.Equal(t, []time.Time{at(10), at(20)}, []time.Time{v.All[0].From, v.All[0].At})
+	assert.Contains(t, v.All[0].Effect, "counts are too low by the commands in them")
 
-	// What was lost before the first scrape is said too.
+	// Another reason is the last one; the list has both.
+	more := lossy + `redis_observer_unanswered_commands_total{name="a",reason="client_closed"} 2` + "\n"
+	w.Update(at(400), []*Sample{mustSample(t, "n", 400, more)}, nil)
+	v = w.View(all)
+	assert.Equal(t, "not exact between 12:05:20 and 12:06:40: 2 commands were given up by the client", v.Sentence, "no count is too low")
+	require.Len(t, v.All, 3)
+	assert.Equal(t, 214.0, v.All[0].Count)
+	assert.Equal(t, []time.Time{at(320), at(400)}, []time.Time{v.All[1].From, v.All[1].At})
+
+	// What was lost before the first scrape is said too: nobody knows when it was.
 	var second Watch
 	second.Update(at(30), []*Sample{mustSample(t, "n", 30, lossy)}, nil)
 	second.Update(at(40), []*Sample{mustSample(t, "n", 40, lossy)}, nil)
-	assert.True(t, strings.HasPrefix(second.View(all).Sentence, "every number since 12:00:30 is exact; before: 214 events were lost"), second.View(all).Sentence)
+	assert.Equal(t, "exact again since 12:00:30 (10s), not exact between 12:00:00 and 12:00:30, counts are too low: "+why, second.View(all).Sentence)
 }
 
 // The time of commands that wait says nothing about the server.

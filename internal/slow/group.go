@@ -1,7 +1,6 @@
 package slow
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -186,8 +185,6 @@ func (l *Log) view(now time.Time, last int64) []report.SlowGroup {
 			list[i].Share /= total
 		}
 	}
-	slices.SortFunc(list, func(a, b report.SlowGroup) int {
-		return cmp.Or(cmp.Compare(b.Share, a.Share), b.Last.Compare(a.Last), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Command, b.Command), cmp.Compare(a.Labels, b.Labels))
-	})
+	report.SortGroups(list)
 	return list
 }

@@ -122,7 +122,7 @@ func (c *Client) Scrape(ctx context.Context) (samples []*report.Sample, failures
 func (c *Client) Slow(ctx context.Context) Slow {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTime)
 	defer cancel()
-	all := Slow{Sentences: map[string]string{}}
+	all := Slow{Sentences: map[string]string{}, Groups: []report.SlowGroup{}, Commands: []report.SlowCommand{}}
 	details(ctx, c, "slow", func(node string, v report.Slow, err error) {
 		if err != nil {
 			v = report.Slow{Reason: err.Error()}

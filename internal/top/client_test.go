@@ -55,7 +55,7 @@ func TestPrintOnce(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, PrintOnce(context.Background(), &out, mustClient(t, "", strings.TrimPrefix(node.URL, "http://")), 50*time.Millisecond, NewScreen()))
 	assert.Regexp(t, `(?m)^session-cache +web-1 +get +\d+ `, out.String())
-	assert.Contains(t, out.String(), "214 events were lost: the ring was full")
+	assert.Contains(t, out.String(), "214 events were lost: the observer's ring buffer was full")
 
 	node.Config.Handler = serve(mustText(t, "before.prom"), mustText(t, "after.prom"))
 	out.Reset()
@@ -104,10 +104,10 @@ func TestSlow(t *testing.T) {
 	}
 	answers := []http.HandlerFunc{
 		func(w http.ResponseWriter, _ *http.Request) {
-			assert.NoError(t, json.NewEncoder(w).Encode(report.Slow{Threshold: time.Millisecond, Size: 2, Seen: 1, Commands: []report.SlowCommand{{Name: "a", Command: "get", Seconds: 0.1, Count: 1}}}))
+			assert.NoError(t, json.NewEncoder(w).Encode(report.Slow{Threshold: time.Millisecond, Size: 2, Seen: 1, Commands: []report.SlowCommand{{Name: "a", Command: "get", Seconds: 0.1, Count: 1}}, Groups: []report.SlowGroup{{Name: "a", Command: "get", Count: 3, Share: 0.1}}}))
 		},
 		func(w http.ResponseWriter, _ *http.Request) {
-			assert.NoError(t, json.NewEncoder(w).Encode(report.Slow{Threshold: time.Millisecond, Size: 2, Seen: 1, Commands: []report.SlowCommand{{Name: "b", Command: "set", Seconds: 0.2, Count: 1}}}))
+			assert.NoError(t, json.NewEncoder(w).Encode(report.Slow{Threshold: time.Millisecond, Size: 2, Seen: 1, Commands: []report.SlowCommand{{Name: "b", Command: "set", Seconds: 0.2, Count: 1}}, Groups: []report.SlowGroup{{Name: "b", Command: "set", Count: 9, Share: 0.9}}}))
 		},
 		func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "slow commands are not kept (set slow_commands.size)", http.StatusNotFound)
@@ -131,6 +131,9 @@ func TestSlow(t *testing.T) {
 	require.Len(t, all.Commands, 2)
 	assert.Equal(t, []string{"b", "a"}, []string{all.Commands[0].Name, all.Commands[1].Name}, "the slowest first")
 	assert.Equal(t, strings.TrimPrefix(addresses[1], "http://"), all.Commands[0].Node)
+
+	require.Len(t, all.Groups, 2)
+	assert.Equal(t, report.SlowGroup{Node: strings.TrimPrefix(addresses[1], "http://"), Name: "b", Command: "set", Count: 9, Share: 0.9}, all.Groups[0], "the likely cause first")
 
 	screen := NewScreen()
 	screen.Shows = SlowCommands

@@ -45,7 +45,7 @@ func NewModel(scraper Scraper, interval time.Duration, screen Screen) *Model {
 // ask asks for the details that are shown.
 func (m *Model) ask() tea.Cmd {
 	shows := m.screen.Shows
-	if shows == Commands || m.asking[shows] {
+	if shows == Commands || shows == Exactness || m.asking[shows] {
 		return nil
 	}
 	m.asking[shows] = true
@@ -154,6 +154,7 @@ var keys = []struct {
 	}},
 	{[]string{"s"}, "slow commands, and back", func(m *Model) tea.Cmd { return m.show(SlowCommands) }},
 	{[]string{"u"}, "addresses without a name, names with their addresses, and back", func(m *Model) tea.Cmd { return m.show(AllAddresses) }},
+	{[]string{"x"}, "whether numbers are exact: all that was lost, what it means, what to do; and back", func(m *Model) tea.Cmd { return m.show(Exactness) }},
 	{[]string{"space", "p"}, "pause and go on", func(m *Model) tea.Cmd { m.paused = !m.paused; return m.group(m.screen.By) }},
 	{[]string{"up", "k"}, "scroll up; down, j and the page keys scroll too", func(m *Model) tea.Cmd { return m.scroll(-1) }},
 	{[]string{"down", "j"}, "", func(m *Model) tea.Cmd { return m.scroll(1) }},
@@ -220,6 +221,8 @@ func (m *Model) scroll(by int) tea.Cmd {
 		rows = len(m.slow.Commands)
 	case AllAddresses:
 		rows = len(m.addresses.rows())
+	case Exactness:
+		rows = strings.Count(m.screen.Exactness(m.view), "\n") + m.screen.Offset + 1
 	}
 	m.screen.Offset = min(max(m.screen.Offset+by, 0), max(rows-1, 0))
 	return nil
@@ -246,6 +249,8 @@ func (m *Model) text() string {
 		table = m.screen.Slow(m.slow)
 	case AllAddresses:
 		table = m.screen.Addresses(m.addresses)
+	case Exactness:
+		table = m.screen.Exactness(m.view)
 	}
 	return head + "\n\n" + table + "\n" + foot
 }
@@ -257,7 +262,7 @@ func (m *Model) foot() string {
 	case m.paused:
 		return bold.Styled(m.screen.cut("paused at " + report.Clock(m.view.Time) + "; space goes on"))
 	}
-	text := "? help  ← → order  / filter  n c l a rows  s slow  u unnamed  space pause  q end"
+	text := "? help  ← → order  / filter  n c l a rows  s slow  x exact  u unnamed  q end"
 	if m.screen.Filter != "" {
 		text = "filter: " + m.screen.Filter + " (Esc removes it)  " + text
 	}
@@ -271,8 +276,13 @@ func (m *Model) helpText() string {
 			lines = append(lines, m.screen.cut(pad(strings.Join(k.keys, " "), 12)+k.text))
 		}
 	}
-	lines = append(lines, "", m.screen.cut("TIME is the share of the time of all commands but those that wait (BLPOP); MAX is the bound of the highest bucket in use."),
-		m.screen.cut("Quantiles are those of the last interval, estimated within their buckets."))
+	for _, text := range []string{
+		"TIME: share of the time of all commands but those that wait (BLPOP). P50, P90, P99: so many percent",
+		"took at most so long, estimated; ~ of fewer than 20 commands. MAX: all took at most so long. Yellow:",
+		"P50 of 10 ms or more. IN USE/AVAIL: open connections with a command under way/without one.",
+	} {
+		lines = append(lines, m.screen.cut(text))
+	}
 	return strings.Join(lines, "\n")
 }
 

@@ -125,6 +125,7 @@ const (
 	Commands Kind = iota // the table
 	SlowCommands
 	AllAddresses
+	Exactness
 	kinds
 )
 
@@ -141,6 +142,9 @@ var (
 func NewScreen() Screen {
 	return Screen{By: report.By{Name: true, Labels: true, Command: true}, Order: columnOf("TIME")}
 }
+
+// maxTold is how many lines say whether the numbers are exact.
+const maxTold = 3
 
 // Head returns the lines above the table: the sum, whether it is exact, and the observers that do
 // not answer.
@@ -169,10 +173,22 @@ func (s *Screen) Head(v report.View) string {
 		s.cut(fmt.Sprintf("redis-observer %s  %s  %s (%s)", report.Clock(v.Time), sum, plural(running, "node"), printable(strings.Join(backends, ", ")))),
 	}
 	exact := plainText
-	if !v.Exact {
+	switch {
+	case !v.Exact:
 		exact = red
+	case v.Recent:
+		exact = yellow
 	}
-	lines = append(lines, exact.Styled(s.wrap(printable(strings.ToUpper(v.Sentence[:1])+v.Sentence[1:]+"."))))
+	sentence := strings.ToUpper(v.Sentence[:1]) + v.Sentence[1:] + "."
+	if len(v.Losses) > 0 {
+		sentence += " x shows all."
+	}
+	told := strings.Split(s.wrap(printable(sentence)), "\n")
+	if len(told) > maxTold {
+		told = told[:maxTold]
+		told[maxTold-1] = ansi.Truncate(told[maxTold-1], max(s.Width-1, 0), "") + "…"
+	}
+	lines = append(lines, exact.Styled(strings.Join(told, "\n")))
 	if slow := slowest(v.Lines); slow != "" {
 		lines = append(lines, yellow.Styled(s.cut(printable(slow))))
 	}
@@ -200,6 +216,41 @@ func slowest(lines []report.Line) string {
 		text += fmt.Sprintf(", and %s", plural(slow-1, "other row"))
 	}
 	return text + "; s shows since when."
+}
+
+// Exactness returns all that was lost since the start, with what it means and what to do.
+func (s *Screen) Exactness(v report.View) string {
+	if len(v.All) == 0 {
+		return s.cut("Nothing was lost since the start: every number is exact.")
+	}
+	lines := []string{bold.Styled(s.cut("What was lost since the start"))}
+	for _, loss := range v.All {
+		text := loss.Text
+		if !loss.From.IsZero() {
+			text += fmt.Sprintf(" (last between %s and %s)", report.Clock(loss.From), report.Clock(loss.At))
+		}
+		lines = append(lines, strings.Split(s.wrap(printable(text)), "\n")...)
+		lines = append(lines, s.indented("means: "+loss.Effect)...)
+		if loss.Remedy != "" {
+			lines = append(lines, s.indented("to do: "+loss.Remedy)...)
+		}
+	}
+	first := min(max(s.Offset, 0), len(lines)-1)
+	last := len(lines)
+	if s.Height > 0 {
+		last = min(last, first+s.Height)
+	}
+	return strings.Join(lines[first:last], "\n")
+}
+
+// indented breaks a text into lines that begin with spaces.
+func (s *Screen) indented(text string) []string {
+	inner := Screen{Width: max(s.Width-2, 0)}
+	lines := strings.Split(inner.wrap(printable(text)), "\n")
+	for i := range lines {
+		lines[i] = "  " + lines[i]
+	}
+	return lines
 }
 
 // Rows returns the rows of a view that pass the filter, in order.
