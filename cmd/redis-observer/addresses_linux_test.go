@@ -48,7 +48,7 @@ func TestAddresses(t *testing.T) {
 	want := []report.Unnamed{{Address: "10.9.0.1:6379", Role: "client", Connections: 3}, {Address: "[fd00::1]:6379", Role: "client", Connections: 1, Executables: []string{"web"}}}
 	r.await(func() bool { return assert.ObjectsAreEqual(want, read().Unnamed) }, "the addresses without a name")
 	_, page := r.get("/")
-	assert.Contains(t, page, "no endpoint has 4 connections on observed ports, to 2 addresses")
+	assert.Contains(t, page, "4 connections to 2 addresses on observed ports have no name; an endpoint with the address gives one")
 
 	r.source.events <- event.Event{Kind: event.Closed, Conn: c.id, Endpoints: c.endpoints, Time: c.now}
 	r.await(func() bool { return assert.ObjectsAreEqual(want[:1], read().Unnamed) }, "the end of one")

@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +22,10 @@ import (
 )
 
 const (
-	minInterval = 2 * time.Second // people who look at the same time share an interval
-	maxRows     = 500             // on the page
+	minInterval = 2 * time.Second  // people who look at the same time share what is gathered
+	step        = 5 * time.Second  // between the beginnings of two intervals, each of which is one to three steps long
+	idle        = 15 * time.Second // without anybody who looks, after which there is no beginning any more
+	maxRows     = 500              // on the page
 	self        = "this observer"
 )
 
@@ -29,7 +33,7 @@ const (
 var text string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"rate": rate, "duration": duration, "percent": percent, "most": most, "iso": iso,
+	"rate": rate, "duration": duration, "quantile": quantile, "percent": percent, "most": most, "stamp": stamp, "told": told, "title": title, "clock": report.Clock,
 }).Parse(text))
 
 // Handler serves the page and its data.
@@ -42,6 +46,8 @@ type Handler struct {
 	mu    sync.Mutex // held while the metrics are gathered, so that many people cost as little as one
 	watch report.Watch
 	view  report.View
+	begun [2]*report.Sample // beginnings of this interval and of the next one, whoever looked then
+	whole bool              // the view is since the start, because nobody has looked for a while
 }
 
 // New returns a Handler of the metrics that gather returns, of the slow commands, and of the addresses.
@@ -68,30 +74,70 @@ func hashOf(page []byte, tag string) string {
 type shown struct {
 	report.View
 	Lines     []report.Line
-	Hidden    int  // rows that are left out
-	Labeled   bool // a row has labels
+	Hidden    int // rows that are left out
 	Rate      float64
 	Errors    float64
 	Node      report.Node
 	Slow      report.Slow
 	Addresses report.Addresses
+	Whole     bool // since the start
+	Whose     whose
 }
 
-// MarshalJSON returns the view, with the rows that the page shows.
+// whose is the column of further labels.
+type whose struct {
+	Heading  string   `json:"heading"`
+	Rows     []string `json:"rows"`
+	Groups   []string `json:"groups"`
+	Commands []string `json:"commands"`
+}
+
+// whoseOf returns the cells of further labels, which are those of one column in three tables.
+func whoseOf(rows []report.Line, slow *report.Slow) whose {
+	all := make([]string, 0, len(rows)+len(slow.Groups)+len(slow.Commands))
+	for i := range rows {
+		all = append(all, rows[i].Labels)
+	}
+	for i := range slow.Groups {
+		all = append(all, slow.Groups[i].Who())
+	}
+	for i := range slow.Commands {
+		all = append(all, slow.Commands[i].Who())
+	}
+	heading, cells := report.Whose(all)
+	first, second := len(rows), len(rows)+len(slow.Groups)
+	return whose{heading, cells[:first:first], cells[first:second:second], cells[second:]}
+}
+
+// Told says whether the numbers are exact, with the marks of times.
+func (s *shown) Told() string { return s.Tell(mark) }
+
+// SlowTold says what the slow commands are, with the marks of times.
+func (s *shown) SlowTold() string { return s.Slow.Tell(mark) }
+
+// Labeled reports whether there are further labels.
+func (w *whose) Labeled() bool {
+	return slices.ContainsFunc(slices.Concat(w.Rows, w.Groups, w.Commands), func(cell string) bool { return cell != "" })
+}
+
+// MarshalJSON returns the view, with the rows that the page shows. Its sentences have marks of times.
 func (s *shown) MarshalJSON() ([]byte, error) {
 	v := s.View
-	v.Lines = s.Lines
+	v.Lines, v.Sentence = s.Lines, s.Told()
 	return json.Marshal(struct {
 		report.View
 		Hidden    int              `json:"hidden"`
 		Rate      float64          `json:"rate"`
 		Errors    float64          `json:"errors"`
+		Whole     bool             `json:"whole"`
+		SlowTold  string           `json:"slow_told"`
 		Slow      report.Slow      `json:"slow"`
 		Addresses report.Addresses `json:"addresses"`
-	}{v, s.Hidden, s.Rate, s.Errors, s.Slow, s.Addresses})
+		Whose     whose            `json:"whose"`
+	}{v, s.Hidden, s.Rate, s.Errors, s.Whole, s.SlowTold(), s.Slow, s.Addresses, s.Whose})
 }
 
-// look returns what there is to show. It begins a new interval if the last one is old enough.
+// look returns what there is to show. It ends the interval anew if the view is old enough.
 func (h *Handler) look(now time.Time) (*shown, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -100,19 +146,37 @@ func (h *Handler) look(now time.Time) (*shown, error) {
 		if err != nil {
 			return nil, fmt.Errorf("gather metrics: %w", err)
 		}
-		h.watch.Update(now, []*report.Sample{report.NewSample(self, now, families)}, nil)
-		h.view = h.watch.View(report.By{Name: true, Labels: true, Command: true})
+		by := report.By{Name: true, Labels: true, Command: true}
+		sample := report.NewSample(self, now, families)
+		begin := h.begin(sample)
+		h.watch.Update(now, []*report.Sample{sample}, nil)
+		h.view, h.whole = h.watch.View(by), begin == nil
+		h.view.Lines, h.view.Seconds = report.Between(begin, sample, by)
 	}
 	s := show(h.view)
-	s.Slow, s.Addresses = h.slow(), h.addresses()
+	s.Slow, s.Addresses, s.Whole = h.slow(), h.addresses(), h.whole
+	s.Whose = whoseOf(s.Lines, &s.Slow)
 	return s, nil
+}
+
+// begin returns the sample at which the interval begins that ends with another one; nil for the start.
+// It is the same for all who look, and does not depend on how often they do.
+func (h *Handler) begin(end *report.Sample) *report.Sample {
+	if h.begun[1] == nil || end.At.Sub(h.view.Time) > idle {
+		h.begun = [2]*report.Sample{end, end}
+		return nil
+	}
+	begin := h.begun[0]
+	if end.At.Sub(h.begun[1].At) >= step {
+		h.begun = [2]*report.Sample{h.begun[1], end}
+	}
+	return begin
 }
 
 func show(v report.View) *shown {
 	s := &shown{View: v, Lines: slices.Clone(v.Lines)}
 	for _, line := range v.Lines {
 		s.Rate, s.Errors = s.Rate+line.Rate, s.Errors+line.Errors
-		s.Labeled = s.Labeled || line.Labels != ""
 	}
 	slices.SortStableFunc(s.Lines, func(a, b report.Line) int { return cmp.Compare(b.Share, a.Share) })
 	s.Hidden = max(len(s.Lines)-maxRows, 0)
@@ -204,6 +268,14 @@ func duration(d time.Duration) string {
 	return report.Short(d)
 }
 
+// quantile prints a quantile of a row, marked if it is one of few commands.
+func quantile(l report.Line, d time.Duration) string {
+	if d > 0 && l.Few() {
+		return "~" + duration(d)
+	}
+	return duration(d)
+}
+
 func most(d time.Duration) string {
 	if d == 0 {
 		return "–"
@@ -218,4 +290,32 @@ func percent(l report.Line) string {
 	return fmt.Sprintf("%.1f%%", 100*l.Share)
 }
 
-func iso(t time.Time) string { return t.Format(time.RFC3339) }
+// title begins a text with a capital letter.
+func title(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// marks are the times in sentences: the script shows them in the zone of the browser.
+var marks = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
+
+// mark prints a time as told finds it.
+func mark(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// told prints a sentence with the times of day that are marked in it.
+func told(sentence string) template.HTML {
+	return template.HTML(marks.ReplaceAllStringFunc(template.HTMLEscapeString(sentence), func(text string) string {
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return text // not of ours
+		}
+		return string(stamp(report.Clock(t), t))
+	}))
+}
+
+// stamp prints an element for a time that is shown as a text.
+func stamp(text string, t time.Time) template.HTML {
+	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time>`, mark(t), template.HTMLEscapeString(text)))
+}

@@ -85,9 +85,13 @@ func (a *Addresses) Sentence() string {
 	case a.Uncounted:
 		text = "connections that no endpoint has are not counted (default_name is empty); check --for 5s shows them"
 	case connections == 0:
-		text = "an endpoint has each connection on the observed ports"
+		text = "every connection on the observed ports has a name"
 	default:
-		text = fmt.Sprintf("no endpoint has %s on observed ports, to %s", plural(connections, "connection", "connections"), plural(len(a.Unnamed)+a.OtherUnnamed, "address", "addresses"))
+		has := "have"
+		if connections == 1 {
+			has = "has"
+		}
+		text = fmt.Sprintf("%s to %s on observed ports %s no name; an endpoint with the address gives one", plural(connections, "connection", "connections"), plural(len(a.Unnamed)+a.OtherUnnamed, "address", "addresses"), has)
 		if a.OtherUnnamed > 0 {
 			text += fmt.Sprintf("; the %d with the most are shown", len(a.Unnamed))
 		}

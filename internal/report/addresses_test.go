@@ -12,11 +12,11 @@ func TestAddressesSentence(t *testing.T) {
 	one := []Unnamed{{Address: "10.0.0.9:6379", Role: "client", Connections: 1}}
 	for want, a := range map[string]Addresses{
 		"because": {Reason: "because", Unnamed: one},
-		"connections that no endpoint has are not counted (default_name is empty); check --for 5s shows them":          {Uncounted: true},
-		"an endpoint has each connection on the observed ports":                                                        {},
-		"no endpoint has 1 connection on observed ports, to 1 address":                                                 {Unnamed: one},
-		"no endpoint has 4 connections on observed ports, to 2 addresses; the 1 with the most are shown":               {Unnamed: one, OtherUnnamed: 1, OtherConnections: 3},
-		"no endpoint has 1 connection on observed ports, to 1 address; 2 addresses of the configuration are not shown": {Unnamed: one, OtherNamed: 2},
+		"connections that no endpoint has are not counted (default_name is empty); check --for 5s shows them":                                             {Uncounted: true},
+		"every connection on the observed ports has a name":                                                                                               {},
+		"1 connection to 1 address on observed ports has no name; an endpoint with the address gives one":                                                 {Unnamed: one},
+		"4 connections to 2 addresses on observed ports have no name; an endpoint with the address gives one; the 1 with the most are shown":              {Unnamed: one, OtherUnnamed: 1, OtherConnections: 3},
+		"1 connection to 1 address on observed ports has no name; an endpoint with the address gives one; 2 addresses of the configuration are not shown": {Unnamed: one, OtherNamed: 2},
 	} {
 		assert.Equal(t, want, a.Sentence())
 	}
@@ -38,7 +38,7 @@ func TestAddressesSort(t *testing.T) {
 func TestAddressesJSON(t *testing.T) {
 	text, err := json.Marshal(Addresses{})
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"sentence": "an endpoint has each connection on the observed ports", "unnamed": [], "named": []}`, string(text))
+	assert.JSONEq(t, `{"sentence": "every connection on the observed ports has a name", "unnamed": [], "named": []}`, string(text))
 }
 
 func TestTarget(t *testing.T) {

@@ -47,6 +47,23 @@ func (i *interval) between(before, after *Sample) {
 	sortLosses(i.losses)
 }
 
+// Between returns the rows of the time between two samples of one observer, and how many seconds that
+// is. Without the earlier one they are those since its start; 0 seconds if that is not known.
+func Between(before, after *Sample, by By) (lines []Line, seconds float64) {
+	if before == nil && !after.Started.IsZero() {
+		before = &Sample{At: after.Started, Started: after.Started}
+	}
+	var i interval
+	i.between(before, after)
+	if before != nil {
+		seconds = after.At.Sub(before.At).Seconds()
+	}
+	if lines = i.lines(by); lines == nil {
+		lines = []Line{}
+	}
+	return lines, seconds
+}
+
 // lossesSinceStart returns what an observer lost before a sample.
 func (s *Sample) lossesSinceStart() []Loss {
 	var list []Loss

@@ -120,18 +120,21 @@ func (c *SlowCommand) Bytes() string {
 }
 
 // Sentence says what the commands are, or why there are none.
-func (v *Slow) Sentence() string {
+func (v *Slow) Sentence() string { return v.Tell(Clock) }
+
+// Tell is Sentence with times that a clock prints.
+func (v *Slow) Tell(clock func(time.Time) string) string {
 	switch {
 	case v.Reason != "":
 		return v.Reason
 	case v.Seen == 0:
-		return fmt.Sprintf("no command took %s or longer%s", v.Threshold, v.since())
+		return fmt.Sprintf("no command took %s or longer%s", v.Threshold, v.since(clock))
 	}
 	noun := "commands"
 	if v.Seen == 1 {
 		noun = "command"
 	}
-	text := fmt.Sprintf("%d %s took %s or longer%s", v.Seen, noun, v.Threshold, v.since())
+	text := fmt.Sprintf("%d %s took %s or longer%s", v.Seen, noun, v.Threshold, v.since(clock))
 	shown := uint64(0)
 	for i := range v.Commands {
 		shown += uint64(v.Commands[i].Count)
@@ -145,11 +148,11 @@ func (v *Slow) Sentence() string {
 	return text
 }
 
-func (v *Slow) since() string {
+func (v *Slow) since(clock func(time.Time) string) string {
 	if v.Since.IsZero() {
 		return ""
 	}
-	return " since " + Clock(v.Since)
+	return " since " + clock(v.Since)
 }
 
 // slowJSON is the form of a Slow.

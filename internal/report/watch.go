@@ -130,12 +130,12 @@ func (w *Watch) View(by By) View {
 	if v.Lines == nil {
 		v.Lines = []Line{}
 	}
-	v.Sentence = v.sentence(Clock)
+	v.Sentence = v.Tell(Clock)
 	return v
 }
 
-// sentence says whether the numbers are exact. A clock prints the times.
-func (v *View) sentence(clock func(time.Time) string) string {
+// Tell says whether the numbers are exact, and why not. A clock prints the times.
+func (v *View) Tell(clock func(time.Time) string) string {
 	switch {
 	case v.Since.IsZero():
 		return "no observer has answered yet"
@@ -144,7 +144,7 @@ func (v *View) sentence(clock func(time.Time) string) string {
 	case !v.Exact:
 		return "not exact " + v.lost(clock)
 	case v.Recent:
-		return fmt.Sprintf("exact again since %s (%s), not exact %s", clock(v.Since), v.Time.Sub(v.Since).Round(time.Second), v.lost(clock))
+		return fmt.Sprintf("exact again since %s, not exact %s", clock(v.Since), v.lost(clock))
 	}
 	return fmt.Sprintf("every number since %s is exact; not exact %s", clock(v.Since), v.lost(clock))
 }

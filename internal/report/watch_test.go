@@ -194,7 +194,7 @@ func TestLosses(t *testing.T) {
 	v = w.View(all)
 	assert.True(t, v.Exact)
 	assert.True(t, v.Recent)
-	assert.Equal(t, "exact again since 12:00:20 (10s), not exact between 12:00:10 and 12:00:20, counts are too low: "+why, v.Sentence)
+	assert.Equal(t, "exact again since 12:00:20, not exact between 12:00:10 and 12:00:20, counts are too low: "+why, v.Sentence)
 	w.Update(at(20+Recent.Seconds()), []*Sample{mustSample(t, "n", 20+Recent.Seconds(), lossy)}, nil)
 	v = w.View(all)
 	assert.False(t, v.Recent)
@@ -217,7 +217,7 @@ func TestLosses(t *testing.T) {
 	var second Watch
 	second.Update(at(30), []*Sample{mustSample(t, "n", 30, lossy)}, nil)
 	second.Update(at(40), []*Sample{mustSample(t, "n", 40, lossy)}, nil)
-	assert.Equal(t, "exact again since 12:00:30 (10s), not exact between 12:00:00 and 12:00:30, counts are too low: "+why, second.View(all).Sentence)
+	assert.Equal(t, "exact again since 12:00:30, not exact between 12:00:00 and 12:00:30, counts are too low: "+why, second.View(all).Sentence)
 }
 
 // The time of commands that wait says nothing about the server.

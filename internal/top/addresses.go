@@ -69,7 +69,7 @@ var placeFields = []field[place]{
 		}
 		return ""
 	}},
-	{title: "STANDS FOR", rank: 5, text: func(p *place) string { return p.target }, bad: func(p *place) bool { return p.failed }},
+	{title: "RESOLVES TO", rank: 5, text: func(p *place) string { return p.target }, bad: func(p *place) bool { return p.failed }},
 	{title: "PROCESSES", rank: 3, text: func(p *place) string { return p.Processes() }},
 }
 

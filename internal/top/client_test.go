@@ -165,7 +165,7 @@ func TestObservedAddresses(t *testing.T) {
 		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
 		nil,
 	}
-	wants := []string{"no endpoint has 1 connection on observed ports", "no endpoint has 5 connections on observed ports", "addresses are not served: anybody could read them", "read /addresses: invalid character", "404 not found"}
+	wants := []string{"1 connection to 1 address on observed ports has", "5 connections to ", "addresses are not served: anybody could read them", "read /addresses: invalid character", "404 not found"}
 	var addresses []string
 	for _, answer := range answers {
 		mux := http.NewServeMux()

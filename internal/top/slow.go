@@ -67,6 +67,9 @@ var slowFields = []field[report.SlowCommand]{
 	{title: "OWN END", rank: 7, text: func(c *report.SlowCommand) string { return c.Local }},
 }
 
+// remedy says what to do about slow commands.
+const remedy = "First: the likely cause. Send it less often or with less to do (SLOWLOG GET shows its arguments)."
+
 // Slow returns the tables of slow commands, below what each observer says of them: their sums, which
 // take up to half of the room, and the single ones, for which a low terminal has none.
 func (s *Screen) Slow(all Slow) string {
@@ -75,10 +78,10 @@ func (s *Screen) Slow(all Slow) string {
 	lines := s.sentences(all.Sentences, 4)
 	if len(all.Groups) > 0 {
 		room := s.left(lines)
-		if room > 0 && room < 7 {
+		if room > 0 && room < 8 {
 			return strings.Join(append(lines, sums.draw(s, s.Offset, room)...), "\n")
 		}
-		lines = append(append(lines, sums.draw(s, 0, room/2)...), "")
+		lines = append(append(lines, sums.draw(s, 0, room/2)...), faint.Styled(s.cut(remedy)), "")
 	}
 	return strings.Join(append(lines, single.draw(s, s.Offset, s.left(lines))...), "\n")
 }
