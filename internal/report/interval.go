@@ -76,8 +76,11 @@ func (s *Sample) lossesSinceStart() []Loss {
 	return list
 }
 
+// sortLosses orders losses: what caused others first, then the largest.
 func sortLosses(list []Loss) {
-	slices.SortFunc(list, func(a, b Loss) int { return cmp.Or(-cmp.Compare(a.Count, b.Count), cmp.Compare(a.Text, b.Text)) })
+	slices.SortFunc(list, func(a, b Loss) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), -cmp.Compare(a.Count, b.Count), cmp.Compare(a.Text, b.Text))
+	})
 }
 
 // By selects the fields of Key that separate rows.

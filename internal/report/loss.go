@@ -16,6 +16,7 @@ type Loss struct {
 	Remedy string    `json:"remedy,omitempty"` // "raise capture.ring_size"
 
 	short string // effect
+	rank  int    // in the order of what causes what
 }
 
 // String returns the text with the remedy.
@@ -52,15 +53,18 @@ func causeOf(family string, labels map[string]string) (cause, bool) {
 const low = "counts are too low"
 
 // nouns are the things that the loss counters count, and what their loss means for the numbers, in
-// short and in full.
-var nouns = map[string]struct{ one, many, verb, short, effect string }{
-	"capture_lost_events": {"event", "events", "lost", low, low + " by the commands in them; durations are of the commands that were seen whole, and right"},
-	"gaps":                {"gap", "gaps", "found in the data of connections", low, low + " by the commands in them; durations are of the commands that were seen whole, and right"},
-	"unpaired_commands":   {"request or reply", "requests or replies", "left without the other", low, low + " by the commands among them; durations are of the commands that were paired, and right"},
-	"unanswered_commands": {"command", "commands", "given up by the client", "", "they count as successes without a duration; nobody knows their outcome"},
-	"evicted_connections": {"connection", "connections", "dropped to make room for others", low, low + " by the commands that were outstanding on them"},
-	"lost_connections":    {"connection", "connections", "found to have ended unseen", "", "they counted as connections until then"},
-	"held_overflow":       {"segment", "segments", "dropped because the reorder buffers were full", "", "data is missing because of it: see the gaps"},
+// short and in full. What follows from another loss has a higher rank.
+var nouns = map[string]struct {
+	one, many, verb, short, effect string
+	rank                           int
+}{
+	"capture_lost_events": {"event", "events", "lost", low, low + " by the commands in them; durations are of the commands that were seen whole, and right", 0},
+	"gaps":                {"gap", "gaps", "found in the data of connections", low, low + " by the commands in them; durations are of the commands that were seen whole, and right", 2},
+	"unpaired_commands":   {"request or reply", "requests or replies", "left without the other", low, low + " by the commands among them; durations are of the commands that were paired, and right", 3},
+	"unanswered_commands": {"command", "commands", "given up by the client", "", "they count as successes without a duration; nobody knows their outcome", 1},
+	"evicted_connections": {"connection", "connections", "dropped to make room for others", low, low + " by the commands that were outstanding on them", 0},
+	"lost_connections":    {"connection", "connections", "found to have ended unseen", "", "they counted as connections until then", 1},
+	"held_overflow":       {"segment", "segments", "dropped because the reorder buffers were full", "", "data is missing because of it: see the gaps", 0},
 }
 
 const moreRing = "double capture.ring_size in its configuration and restart it, or give it more CPU"
@@ -80,7 +84,7 @@ var words = map[cause]struct{ why, remedy string }{
 	{"capture_lost_events", "handshake"}:          {"too many handshakes were incomplete", ""},
 	{"capture_lost_events", "conversation"}:       {"too many connections were open", ""},
 
-	{"gaps", "missing"}:                  {"nothing told the observer of the bytes", "see docs/kernels.md for the calls that this backend does not see"},
+	{"gaps", "missing"}:                  {"nothing told the observer of the bytes", "if no events were lost meanwhile: docs/kernels.md has the calls that this backend does not see"},
 	{"gaps", "truncated"}:                {"a call was longer than capture.max_bytes_per_call", "raise capture.max_bytes_per_call in the observer's configuration and restart it"},
 	{"gaps", "crowded"}:                  {"long calls were left out, because the observer's ring buffer was more than half full", moreRing},
 	{"gaps", "unreadable"}:               {"the memory of a call could not be read", ""},
@@ -119,5 +123,5 @@ func (c cause) loss(count float64, from, at time.Time) Loss {
 	if known.why != "" && c.family != "unanswered_commands" {
 		text += ": " + known.why
 	}
-	return Loss{From: from, At: at, Count: count, Text: text, Effect: noun.effect, Remedy: known.remedy, short: noun.short}
+	return Loss{From: from, At: at, Count: count, Text: text, Effect: noun.effect, Remedy: known.remedy, short: noun.short, rank: noun.rank}
 }

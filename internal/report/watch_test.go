@@ -211,6 +211,14 @@ func TestLosses(t *testing.T) {
 	assert.Equal(t, "not exact between 12:05:20 and 12:06:40: 2 commands were given up by the client", v.Sentence, "no count is too low")
 	require.Len(t, v.All, 3)
 	assert.Equal(t, 214.0, v.All[0].Count)
+
+	// The reason comes first, and what follows from it after it, however much it is.
+	much := strings.Replace(more, `reason="gap"} 1`, `reason="gap"} 5000`, 1)
+	much = strings.Replace(much, `reason="ring_full"} 214`, `reason="ring_full"} 220`, 1)
+	w.Update(at(410), []*Sample{mustSample(t, "n", 410, much)}, nil)
+	assert.Contains(t, w.View(all).Sentence, "6 events were lost: the observer's ring buffer was full; double")
+	v = w.View(all)
+	assert.Equal(t, []float64{220, 2, 5000}, []float64{v.All[0].Count, v.All[1].Count, v.All[2].Count})
 	assert.Equal(t, []time.Time{at(320), at(400)}, []time.Time{v.All[1].From, v.All[1].At})
 
 	// What was lost before the first scrape is said too: nobody knows when it was.

@@ -139,8 +139,8 @@ var keys = []struct {
 	text   string // "" is not in the help
 	effect func(*Model) tea.Cmd
 }{
-	{[]string{"left", "<"}, "order by the column to the left", func(m *Model) tea.Cmd { return m.order(-1) }},
-	{[]string{"right", ">"}, "order by the column to the right", func(m *Model) tea.Cmd { return m.order(1) }},
+	{[]string{"left", "<"}, "order by the column to the left; right and > by the one to the right", func(m *Model) tea.Cmd { return m.order(-1) }},
+	{[]string{"right", ">"}, "", func(m *Model) tea.Cmd { return m.order(1) }},
 	{[]string{"r"}, "reverse the order", func(m *Model) tea.Cmd { m.screen.Up = !m.screen.Up; return nil }},
 	{[]string{"/"}, "show only rows that contain a text: type it, end with Enter, remove it with Esc", func(m *Model) tea.Cmd { m.filtering = true; return nil }},
 	{[]string{"a"}, "rows by name, label and command", func(m *Model) tea.Cmd { return m.group(report.By{Name: true, Labels: true, Command: true}) }},

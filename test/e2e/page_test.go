@@ -4,12 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
+
+// zone is that of the browser, which is not that of the observer.
+const zone = "Asia/Kolkata"
 
 // mustBrowse opens a page in a browser, lets its script run for some seconds, and returns the
 // document and the log of the browser.
@@ -20,6 +26,7 @@ func mustBrowse(t *testing.T, url string) (document, log string) {
 	}
 	browser := exec.Command("timeout", "60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(),
 		"--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=5000", "--dump-dom", url)
+	browser.Env = append(kit.Environment(), "TZ="+zone)
 	var out, stderr bytes.Buffer
 	browser.Stdout, browser.Stderr = &out, &stderr
 	require.NoError(t, browser.Run(), "%s", &stderr)
@@ -39,9 +46,17 @@ func TestPage(t *testing.T) {
 		}
 	}
 	assert.Contains(t, document, `<button type="button">Name</button>`, "the script has run")
-	assert.Regexp(t, `<td class="text">sessions</td><td class="text labels wide"></td><td class="text">get</td><td class="">[1-9]`, document)
-	assert.Regexp(t, `<td class="text">lpush</td><td class="">[1-9][\d.]*</td><td class="bad">[1-9]`, document, "its errors are marked")
+	assert.Regexp(t, `<td class="text">sessions</td><td class="text">get</td><td class="text whose"></td><td class="">[1-9]`, document)
+	assert.Regexp(t, `<td class="text">lpush</td><td class="text whose"></td><td class="">[1-9][\d.]*</td><td class="bad">[1-9]`, document, "its errors are marked")
 	assert.Regexp(t, `class="exact">every number since \d\d:\d\d:\d\d is exact`, document)
+	until := regexp.MustCompile(`<caption id="caption">(?:The last|Since the start of the observer,) \d+ seconds, until (\d\d:\d\d:\d\d)\.`).FindStringSubmatch(document)
+	require.NotNil(t, until, document)
+	there, err := time.LoadLocation(zone)
+	require.NoError(t, err)
+	shown, err := time.ParseInLocation(time.DateTime, time.Now().In(there).Format(time.DateOnly)+" "+until[1], there)
+	require.NoError(t, err)
+	apart := time.Since(shown).Abs() % (24 * time.Hour) // of another day, at midnight
+	assert.Less(t, min(apart, 24*time.Hour-apart), time.Minute, "in the zone of the browser")
 	assert.NotContains(t, document, "secret")
 	assert.Contains(t, document, `role="alert"></span>`, "each request was answered")
 	assert.NotContains(t, log, "Content Security Policy")

@@ -126,7 +126,18 @@ func TestSlowCommands(t *testing.T) {
 			process := filepath.Base(executable)
 			began := time.Now()
 			clients := beSlow(t, server.Port)
-			_, commands, text := mustSlow(t, o, role, 4)
+			view, commands, text := mustSlow(t, o, role, 4)
+			seen := uint64(0)
+			for _, g := range view.Groups {
+				seen += g.Count
+				assert.Equal(t, "sessions", g.Name)
+				assert.WithinRange(t, g.First, began.Add(-time.Second), g.Last)
+				assert.GreaterOrEqual(t, g.Typical(), slowFrom)
+				if theMachine().backend != "packet" {
+					assert.Equal(t, process, g.Process)
+				}
+			}
+			assert.Equal(t, view.Seen, seen, "each is in one sum")
 			want := map[string]string{
 				"alone":    "debug success 1/1",
 				"error":    "eval error WRONGTYPE 1/1",
@@ -171,17 +182,19 @@ func TestSlowCommandsAreShown(t *testing.T) {
 	o := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: sessions, addresses: ['127.0.0.1:%d']}]\nslow_commands: {size: 128, threshold: %s}\n", server.Port, slowFrom))
 	clients := beSlow(t, server.Port)
 	mustSlow(t, o, "client", 4)
-	w := mustTerminal(t, 150, 24, raceBinary, "top", o.URL(""), "--interval", "500ms")
+	w := mustTerminal(t, 150, 45, raceBinary, "top", o.URL(""), "--interval", "500ms")
 	w.mustShow(`(?m)^\? help`)
 	w.must("send-keys", "s")
 	screen := w.mustShow(`(?m)^\d\d:\d\d:\d\d +sessions +incr +\S+s +error ERR +4/4 `)
 	assert.Contains(t, screen, " commands took 250ms or longer since ")
+	assert.Regexp(t, `(?m)^sessions +debug\S* +[1-9]\d* +\d\d:\d\d:\d\d +\d\d:\d\d:\d\d +\S+s +\S+s +\d+%`, screen, "the sums")
 	assert.NotContains(t, screen, secret)
 	w.must("send-keys", "q")
 
 	document, log := mustBrowse(t, o.URL("/"))
-	assert.Regexp(t, `<td class="text">incr</td><td class="">\S+s</td><td class="text bad">error ERR</td><td class="">4/4</td>`, document)
+	assert.Regexp(t, `<td class="text">incr</td><td class="text whose"></td><td class="">\S+s</td><td class="text bad">error ERR</td><td class="wide">4/4</td>`, document)
 	assert.Contains(t, document, clients["pipeline"])
+	assert.Regexp(t, `<td class="text">sessions</td><td class="text">debug\S*</td><td class="text whose"></td><td class="">[1-9]\d*</td><td class="">\d\d:\d\d:\d\d</td>`, document, "the sums")
 	assert.NotContains(t, document, secret)
 	assert.NotContains(t, log, "Content Security Policy")
 	assert.NotContains(t, log, "Uncaught")
