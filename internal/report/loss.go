@@ -58,9 +58,9 @@ var nouns = map[string]struct {
 	one, many, verb, short, effect string
 	rank                           int
 }{
-	"capture_lost_events": {"event", "events", "lost", low, low + " by the commands in them; durations are of the commands that were seen whole, and right", 0},
-	"gaps":                {"gap", "gaps", "found in the data of connections", low, low + " by the commands in them; durations are of the commands that were seen whole, and right", 2},
-	"unpaired_commands":   {"request or reply", "requests or replies", "left without the other", low, low + " by the commands among them; durations are of the commands that were paired, and right", 3},
+	"capture_lost_events": {"event", "events", "lost", low, low + " by the commands in them; durations are those of the commands that were seen whole", 0},
+	"gaps":                {"gap", "gaps", "found in the data of connections", low, low + " by the commands in them; durations are those of the commands that were seen whole", 2},
+	"unpaired_commands":   {"request or reply", "requests or replies", "left without the other", low, low + " by the commands among them; durations are those of the commands that were paired", 3},
 	"unanswered_commands": {"command", "commands", "given up by the client", "", "they count as successes without a duration; nobody knows their outcome", 1},
 	"evicted_connections": {"connection", "connections", "dropped to make room for others", low, low + " by the commands that were outstanding on them", 0},
 	"lost_connections":    {"connection", "connections", "found to have ended unseen", "", "they counted as connections until then", 1},
