@@ -115,9 +115,16 @@ func (s *shown) Told() string { return s.Tell(mark) }
 // SlowTold says what the slow commands are, with the marks of times.
 func (s *shown) SlowTold() string { return s.Slow.Tell(mark) }
 
-// Labeled reports whether there are further labels.
-func (w *whose) Labeled() bool {
-	return slices.ContainsFunc(slices.Concat(w.Rows, w.Groups, w.Commands), func(cell string) bool { return cell != "" })
+// Class is that of a page with this column: hidden if no cell has anything, and broken into lines if
+// the cells have several labels.
+func (w *whose) Class() string {
+	switch {
+	case !slices.ContainsFunc(slices.Concat(w.Rows, w.Groups, w.Commands), func(cell string) bool { return cell != "" }):
+		return "unlabeled"
+	case w.Heading == "labels":
+		return "many"
+	}
+	return ""
 }
 
 // MarshalJSON returns the view, with the rows that the page shows. Its sentences have marks of times.
@@ -255,7 +262,10 @@ func writeJSON(w http.ResponseWriter, text []byte) {
 }
 
 func rate(f float64) string {
-	if f > 0 && f < 10 {
+	switch {
+	case f > 0 && f < 0.05:
+		return "<0.1"
+	case f > 0 && f < 10:
 		return fmt.Sprintf("%.1f", f)
 	}
 	return fmt.Sprintf("%.0f", f)

@@ -222,6 +222,20 @@ func TestRowsAreLimited(t *testing.T) {
 	assert.Less(t, len(body), 1<<20)
 }
 
+func TestRates(t *testing.T) {
+	for want, f := range map[string]float64{"0": 0, "<0.1": 0.02, "0.1": 0.1, "9.9": 9.9, "12": 12.3} {
+		assert.Equal(t, want, rate(f))
+	}
+}
+
+func TestWhoseClass(t *testing.T) {
+	row := func(labels string) []report.Line { return []report.Line{{Key: report.Key{Labels: labels}}} }
+	for labels, want := range map[string]string{"": "unlabeled", "pod=a": "", "pod=a, app=b": "many"} {
+		w := whoseOf(row(labels), &report.Slow{})
+		assert.Equal(t, want, w.Class(), labels)
+	}
+}
+
 func TestFault(t *testing.T) {
 	h := New(func() ([]*dto.MetricFamily, error) { return nil, errors.New("broken") }, noSlow, noAddresses)
 	recorder := httptest.NewRecorder()
@@ -256,7 +270,7 @@ func TestSlow(t *testing.T) {
 	assert.Contains(t, body, `<td class="text">cache</td><td class="text">keys</td><td class="text whose"></td><td>250.00ms</td><td class="text">success</td><td class="wide">1/4</td><td class="wide">-/-</td><td class="text wide">10.0.0.2:6379</td><td class="text wide">10.0.0.1:40000</td>`)
 	assert.Contains(t, body, `<td class="text">&lt;b&gt;</td><td class="text">get</td><td class="text whose">web</td><td>240.00ms</td><td class="text bad">error WRONGTYPE</td><td class="wide">2-4/4</td><td class="wide">60/15</td>`)
 	assert.Regexp(t, `5 commands took 10ms or longer since <time datetime="\S+Z">12:00:00</time>; the slowest 4 are shown, in 2 rows`, body)
-	assert.Regexp(t, `<td class="text">cache</td><td class="text">keys</td><td class="text whose">report</td><td>281</td><td><time datetime="\S+Z">12:00:00</time></td><td class="wide"><time datetime="\S+Z">12:01:00</time></td><td>430.00ms</td><td class="wide">20.00ms</td><td class="wide">97%</td>`, body)
+	assert.Regexp(t, `<td class="text">cache</td><td class="text">keys</td><td class="text whose">report</td><td>281</td><td><time datetime="\S+Z">12:00:00</time></td><td class="wide"><time datetime="\S+Z">12:01:00</time></td><td class="wide">430.00ms</td><td class="wide">20.00ms</td><td class="wide">97%</td>`, body)
 	assert.Regexp(t, `<td class="text">&lt;b&gt;</td><td class="text">get</td><td class="text whose">web</td><td>4</td><td><time datetime="\S+Z">2026-02-28 12:00:00</time></td>`, body)
 	assert.Contains(t, body, `<th scope="col" class="text whose">Process</th>`, "the name of the only label")
 	assert.Less(t, strings.Index(body, ">281<"), strings.Index(body, `id="commands"`), "at first look")

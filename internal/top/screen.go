@@ -93,6 +93,8 @@ func number(f float64) string {
 	switch {
 	case f == 0:
 		return "0"
+	case f < 0.05:
+		return "<0.1"
 	case f < 10:
 		return fmt.Sprintf("%.1f", f)
 	}
