@@ -166,7 +166,7 @@ func attachLate(kind ebpf.AttachType) func(*ebpf.Program) (io.Closer, error) {
 
 // kernelTypes returns the types of the running kernel, which all programs need.
 func kernelTypes() (*btf.Spec, error) {
-	kernel, err := btf.LoadKernelSpec()
+	kernel, err := decoded().kernel.Kernel()
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, btf.ErrNotSupported) || errors.Is(err, btf.ErrNotFound) {
 		return nil, errNoBTF
 	}

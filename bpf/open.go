@@ -3,13 +3,13 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
 
@@ -37,6 +37,7 @@ func Open(name string, options Options) (probes *Probes, err error) {
 		return nil, fmt.Errorf("open backend %s: unknown", name)
 	}
 	b := &backends[i]
+	defer runtime.KeepAlive(decoded()) // for one decoding by all that is called
 	if err := b.enoughDescriptors(); err != nil {
 		return nil, fmt.Errorf("use backend %s: %w", name, err)
 	}
@@ -116,9 +117,8 @@ func (o *owned) loadTaps(b *backend, options Options) error {
 	if err != nil {
 		return err
 	}
-	types := btf.NewCache() // for one decoding of the kernel's types
-	withoutPrograms := object.Copy()
-	clear(withoutPrograms.Programs)
+	types := decoded().kernel
+	withoutPrograms := withPrograms(object, func(string) bool { return false })
 	if o.shared, err = ebpf.NewCollectionWithOptions(withoutPrograms, ebpf.CollectionOptions{Cache: types}); err != nil {
 		return fmt.Errorf("create maps: %w", err)
 	}
@@ -174,10 +174,11 @@ const constants = ".rodata"
 // object returns the specification of the object for this kernel. socketDuplicates is how often the
 // programs of the socket calls are attached.
 func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.CollectionSpec, error) {
-	spec, err := loadObserver()
+	shared, err := decoded().object()
 	if err != nil {
 		return nil, fmt.Errorf("read programs: %w", err)
 	}
+	spec := shared.Copy()
 	spec.Maps[observerMapEvents].MaxEntries = options.RingSize
 	scratches := spec.Maps[observerMapScratches]
 	unixScratch := uint32(0) // where the programs of one CPU run one after the other, all share a scratch

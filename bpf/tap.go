@@ -41,8 +41,7 @@ func (t *tap) load(object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, typ
 	shared = maps.Clone(shared)
 	delete(shared, constants)
 	for duplicate := range t.duplicates {
-		spec := object.Copy()
-		maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !t.has(name) })
+		spec := withPrograms(object, t.has)
 		if err := setConstants(spec, map[string]any{observerVarDuplicates: t.duplicates, observerVarDuplicate: duplicate}); err != nil {
 			return err
 		}
@@ -63,8 +62,7 @@ func (t *tap) load(object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, typ
 // err. The library loads programs in a random order, and the reason must not change with each run.
 func (t *tap) first(err error, spec *ebpf.CollectionSpec, options ebpf.CollectionOptions) error {
 	for _, h := range t.hooks {
-		alone := spec.Copy()
-		maps.DeleteFunc(alone.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return name != h.program })
+		alone := withPrograms(spec, func(name string) bool { return name == h.program })
 		loaded, fault := ebpf.NewCollectionWithOptions(alone, options)
 		if fault != nil {
 			return fault
