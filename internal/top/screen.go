@@ -213,11 +213,11 @@ func slowest(lines []report.Line) string {
 	}
 	_, of := report.Whose([]string{worst.Labels})
 	text := "Slow: " + strings.Join(slices.DeleteFunc([]string{worst.Node, worst.Name, worst.Command, of[0]}, func(s string) bool { return s == "" }), " ")
-	text += fmt.Sprintf(", half of them %s or longer", report.Short(worst.P50))
+	text += fmt.Sprintf(", half take %s or more", report.Short(worst.P50))
 	if slow > 1 {
 		text += fmt.Sprintf(", and %s", plural(slow-1, "other row"))
 	}
-	return text + "; s shows since when."
+	return text + " (s: since when)."
 }
 
 // Exactness returns all that was lost since the start, with what it means and what to do.

@@ -68,7 +68,7 @@ var slowFields = []field[report.SlowCommand]{
 }
 
 // remedy says what to do about slow commands.
-const remedy = "First: the likely cause. Send it less often or with less to do (SLOWLOG GET shows its arguments)."
+const remedy = "First row: the likely cause. Send it less often, or with less to do each time."
 
 // Slow returns the tables of slow commands, below what each observer says of them: their sums, which
 // take up to half of the room, and the single ones, for which a low terminal has none.
