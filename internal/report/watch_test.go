@@ -188,7 +188,7 @@ func TestLosses(t *testing.T) {
 	assert.False(t, v.Exact)
 	const why = "214 events were lost: the observer's ring buffer was full; double capture.ring_size in its configuration and restart it, or give it more CPU (and 1 other reason)"
 	assert.Equal(t, "not exact between 12:00:10 and 12:00:20, counts are too low: "+why, v.Sentence)
-	unpaired := "1 request or reply was left without the other: the observer did not get all bytes of the connection; the lost events and the gaps say why"
+	unpaired := "1 request or reply was left without the other: the observer did not get all bytes of the connection; see the lost events and the gaps"
 	assert.Equal(t, unpaired, v.Losses[1].String())
 	w.Update(at(30), []*Sample{mustSample(t, "n", 30, lossy)}, nil)
 	v = w.View(all)
