@@ -153,7 +153,7 @@ observed ports      client end: 6379; server end: 6400
 other addresses     default
 note                queue:6379 of jobs is 10.0.0.10:6379, which counts as cache at the client end: sessions:6379 is an address of this host name (FILE:4:17 endpoints[0].addresses[0])
 listens on          :9479
-series              at most 154892 (4 names × `
+series              at most 154972 (4 names × `
 	assert.True(t, strings.HasPrefix(strings.ReplaceAll(stdout, file, "FILE"), want), stdout)
 	_, again, _ := runCheck(t, usable, "--config", file)
 	assert.Equal(t, stdout, again, "the same order each run")

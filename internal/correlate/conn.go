@@ -25,6 +25,7 @@ type conn struct {
 	opening   bool            // its streams have begun before it was established (TCP Fast Open)
 	gone      bool            // it is established no more
 	uncounted bool            // it was opened, which has not been counted yet
+	shaking   bool            // its TLS handshake is measured
 	unread    bool            // the source could not read anything of it, from its beginning on: it does not count
 	unwanted  uint64          // bytes of requests since the session's requests are closed
 }
@@ -44,7 +45,11 @@ func (c *conn) event(e *event.Event) {
 		if c.closing.announced != session.NoReason {
 			c.reconsiderEnd(e)
 		}
+		read := !c.session.Closed()
 		c.arrive(e.Direction, &reorder.Segment{Seq: e.Seq, Len: uint32(len(e.Data)), Data: e.Data, Time: e.Time, Reason: e.Reason, Arrivals: e.Arrivals})
+		if read && c.session.Closed() {
+			c.beginHandshake(e)
+		}
 	case event.Gap:
 		if e.Plaintext != c.plaintext && !c.decides(e) {
 			return

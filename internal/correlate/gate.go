@@ -31,7 +31,9 @@ func (t *Tracker) readmit(id uint64) {
 func (c *conn) sift(e *event.Event) {
 	switch {
 	case c.session.Closed(), c.session.Ignores(e.Direction):
-		c.tracker.turnAway(e)
+		if !c.shakes(e) {
+			c.tracker.turnAway(e)
+		}
 	case e.Direction == event.Request && c.session.RequestsClosed():
 		n := uint64(len(e.Data))
 		if e.Kind == event.Gap {

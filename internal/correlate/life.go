@@ -10,7 +10,7 @@ import (
 type Life struct {
 	Identity identity.ID
 	Step     Step
-	Took     int64         // of Opened: how long it took to connect, in nanoseconds; 0 where that is not known
+	Took     int64         // of Opened: how long it took to connect, in nanoseconds; 0 where that is not known. Of Secured: how long the handshake took
 	By       Closer        // of Closed
 	Failure  event.Failure // of Failed
 }
@@ -21,9 +21,10 @@ type Step uint8
 // The steps. Connections that are older than the observer have no Opened, those whose end is not
 // seen no Closed.
 const (
-	Opened Step = iota // by the observed end, or accepted by it
-	Closed             // an end began to close it
-	Failed             // the observed end tried to connect
+	Opened  Step = iota // by the observed end, or accepted by it
+	Closed              // an end began to close it
+	Failed              // the observed end tried to connect
+	Secured             // the observed end, a client, is done with its TLS handshake
 )
 
 // Closer is who began to close a connection: whose FIN or reset came first.

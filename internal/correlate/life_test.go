@@ -11,7 +11,7 @@ import (
 )
 
 // living returns a player of the connection of a role, and the steps of its life: "opened 5", "closed
-// client", "failed 1", each behind the identity if that is not 0.
+// client", "failed 1", "secured 7", each behind the identity if that is not 0.
 func living(t *testing.T, role event.Role, sockets bool) (*player, *[]string) {
 	p, steps := newPlayer(t), new([]string)
 	p.role = role
@@ -34,6 +34,8 @@ func living(t *testing.T, role event.Role, sockets bool) (*player, *[]string) {
 			step += "closed " + [...]string{ByClient: "client", ByServer: "server", ByNetwork: "network"}[l.By]
 		case Failed:
 			step += fmt.Sprintf("failed %d", l.Failure)
+		case Secured:
+			step += fmt.Sprintf("secured %d", l.Took)
 		}
 		*steps = append(*steps, step)
 	}

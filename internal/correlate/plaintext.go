@@ -15,6 +15,7 @@ func (c *conn) decides(e *event.Event) bool {
 		c.tracker.turnAway(e)
 		return false
 	}
+	c.endHandshake()
 	c.clearHeld()
 	for i := range c.buffers {
 		c.buffers[i] = reorder.Buffer{}

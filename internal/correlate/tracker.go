@@ -101,6 +101,7 @@ type Tracker struct {
 	endings endings
 	suspect suspicion
 	took    map[*conn]int64 // how long it took to connect, of those that are uncounted
+	shaking map[*conn]*handshake
 	stats   counters
 	shared  session.Shared // what the sessions have in common; its Now is the tracker's clock
 	errands [errands]*errand
@@ -180,6 +181,7 @@ func New(options Options) *Tracker {
 		waiting: heap[conn]{place: func(c *conn) *int32 { return &c.share.waitRank }},
 		ignored: make(map[uint64]origin),
 		took:    make(map[*conn]int64),
+		shaking: make(map[*conn]*handshake),
 		endings: endings{period: 1},
 		wake:    math.MaxInt64,
 		slots:   newSlots(options.MaxOutstandingTotal),
@@ -354,6 +356,7 @@ func (t *Tracker) remove(c *conn) {
 	c.gone = true
 	t.endings.end(c)
 	c.setUse(notPooled)
+	c.endHandshake()
 	if t.conns[c.id] == c {
 		delete(t.conns, c.id)
 		c.pool.carriers--

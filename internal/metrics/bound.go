@@ -31,7 +31,8 @@ func NewBound(names, commands, buckets int, phases bool) Bound {
 	)
 	b := Bound{Names: names, Commands: commands, PerPair: counters + prefixes + bytes + nils + histogram + buckets}
 	connects := len(connectFailures) + histogram + buckets // redis_connect_failures_total, redis_connect_duration_seconds
-	b.Total = b.Names * (b.Commands*b.PerPair + pool + spare + lives + connects)
+	handshakes := histogram + buckets                      // redis_tls_handshake_duration_seconds
+	b.Total = b.Names * (b.Commands*b.PerPair + pool + spare + lives + connects + handshakes)
 	if phases { // redis_command_client_wait_seconds, redis_command_server_queue_seconds, redis_observer_unknown_phases_total
 		b.Total += b.Names * (2*(histogram+buckets) + int(correlate.UnknownWaits) - 1)
 	}

@@ -26,6 +26,7 @@ func TestBound(t *testing.T) {
 	}
 	for name := range testNames {
 		r.Live(correlate.Life{Identity: identity.ID(name), Step: correlate.Opened, Took: 1})
+		r.Live(correlate.Life{Identity: identity.ID(name), Step: correlate.Secured, Took: 1})
 	}
 	for name := range testNames {
 		for role := event.Client; role <= event.Server; role++ {
@@ -42,7 +43,7 @@ func TestBound(t *testing.T) {
 			"redis_command_request_bytes_total", "redis_command_response_bytes_total", "redis_command_nil_replies_total", "redis_command_nil_elements_total",
 			"redis_observer_unassigned_bytes_total", "redis_connections_opened_total", "redis_connections_closed_total", "redis_connect_failures_total", "redis_observer_unknown_phases_total":
 			series += len(family.GetMetric())
-		case "redis_command_duration_seconds", "redis_connect_duration_seconds", "redis_command_client_wait_seconds", "redis_command_server_queue_seconds":
+		case "redis_command_duration_seconds", "redis_connect_duration_seconds", "redis_tls_handshake_duration_seconds", "redis_command_client_wait_seconds", "redis_command_server_queue_seconds":
 			for _, metric := range family.GetMetric() {
 				series += len(metric.GetHistogram().GetBucket()) + 3
 			}

@@ -21,6 +21,7 @@ type families struct {
 	unknownWaits *prometheus.CounterVec
 	durations    durations
 	connects     durations
+	handshakes   durations
 	waits        [2]durations // by event.Role
 	sums         *sums
 
@@ -30,7 +31,7 @@ type families struct {
 // newFamilies returns the families of a Recorder. A further counter is a field and a row here.
 func newFamilies(options Options) *families {
 	labels := options.Identities.Labels()
-	f := &families{durations: newDurations(options), connects: newConnects(options), waits: newWaits(options), sums: newSums(labels)}
+	f := &families{durations: newDurations(options), connects: newConnects(options), handshakes: newHandshakes(options), waits: newWaits(options), sums: newSums(labels)}
 	for _, row := range []struct {
 		vec        **prometheus.CounterVec
 		name, help string
@@ -75,6 +76,10 @@ func newConnects(options Options) durations {
 	return newIdentityDurations(options, "redis_connect_duration_seconds", "Time that it took to connect, from the SYN to the answer of the other end.")
 }
 
+func newHandshakes(options Options) durations {
+	return newIdentityDurations(options, "redis_tls_handshake_duration_seconds", "Time that a client's TLS handshake took, from its ClientHello to its Finished, or to the server's if that is the last one.")
+}
+
 // newIdentityDurations returns durations that are by identity only.
 func newIdentityDurations(options Options, name, help string) durations {
 	if options.NativeHistograms {
@@ -85,7 +90,7 @@ func newIdentityDurations(options Options, name, help string) durations {
 
 // others returns all families but the durations.
 func (f *families) others() []prometheus.Collector {
-	all := []prometheus.Collector{f.connects, f.sums}
+	all := []prometheus.Collector{f.connects, f.handshakes, f.sums}
 	for _, waits := range f.waits {
 		all = append(all, waits)
 	}
@@ -106,6 +111,7 @@ func (f *families) end(s *identitySeries) {
 	}
 	f.durations.end(s, of)
 	f.connects.end(s, of)
+	f.handshakes.end(s, of)
 	for _, waits := range f.waits {
 		waits.end(s, of)
 	}

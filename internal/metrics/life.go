@@ -49,6 +49,8 @@ func (r *Recorder) Live(l correlate.Life) {
 		}
 	case correlate.Closed:
 		who.life().closed[l.By].Inc()
+	case correlate.Secured:
+		who.handshake().observe(l.Took, 1)
 	case correlate.Failed:
 		who.connect().failed[l.Failure].Inc()
 	}
@@ -66,6 +68,16 @@ func (s *identitySeries) life() *lifeSeries {
 		added.closed[by] = f.closed.WithLabelValues(with(s.values, closers[by])...)
 	}
 	s.lives.Store(added)
+	return added
+}
+
+// handshake returns the series of TLS handshakes, which connections without TLS do not have.
+func (s *identitySeries) handshake() observer {
+	if found := s.handshakes.Load(); found != nil {
+		return *found
+	}
+	added := s.recorder.families.handshakes.of(s, "", "")
+	s.handshakes.Store(&added)
 	return added
 }
 

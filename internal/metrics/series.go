@@ -25,6 +25,7 @@ type identitySeries struct {
 	unpaired   reasonSeries
 	lives      atomic.Pointer[lifeSeries]
 	connects   atomic.Pointer[connectSeries]
+	handshakes atomic.Pointer[observer]
 	waits      [2]atomic.Pointer[waitSeries] // by event.Role
 }
 
