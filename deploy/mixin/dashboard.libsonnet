@@ -183,6 +183,16 @@
       p.lines('Closed connections by name and end', 'cps', 'By whose FIN or reset came first. network: the other end was silent for too long.', [
         p.query('%s > 0' % query.rate('redis_connections_closed_total', ['name', 'by'], named + node, interval), '{{name}} {{by}}'),
       ]),
+      p.lines(
+        'Connecting by name',
+        's',
+        'Means, as clients wait. TCP: from the SYN to the answer. TLS: the handshake, from the ClientHello to its end, with the work of both ends.',
+        [
+          p.query(query.mean('redis_connect_duration_seconds', ['name'], named + node, interval), '{{name}} TCP'),
+          p.query(query.mean('redis_tls_handshake_duration_seconds', ['name'], named + node, interval), '{{name}} TLS'),
+        ],
+        24
+      ),
     ],
   },
   local observer = {

@@ -1,7 +1,9 @@
 package deploy
 
 import (
+	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 const plainScrape = `  - job_name: redis-observer
@@ -49,6 +53,30 @@ redis_start_time_seconds %[2]d
 	tb.Cleanup(func() { _ = server.Close() })
 }
 
+// serveTLS shakes hands, and waits for the end of each connection.
+func serveTLS(tb testing.TB, address string) {
+	tb.Helper()
+	certificate, err := kit.NewCertificate(tb.TempDir())
+	require.NoError(tb, err)
+	pair, err := tls.LoadX509KeyPair(certificate.File, certificate.Key)
+	require.NoError(tb, err)
+	listener, err := tls.Listen("tcp", address, &tls.Config{Certificates: []tls.Certificate{pair}})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = io.Copy(io.Discard, conn) // however it ends
+				_ = conn.Close()
+			}()
+		}
+	}()
+}
+
 // The alerts fire on real traffic in a real Prometheus, and only where there is a reason; the panels of the dashboard show it.
 func TestLive(t *testing.T) {
 	requireRoot(t)
@@ -63,9 +91,11 @@ endpoints:
   - {name: exhausted, addresses: ["127.0.0.1:24113"]}
   - {name: healthy, addresses: ["127.0.0.1:24114"], role: server}
   - {name: unused, addresses: ["127.0.0.1:24115"]}
+  - {name: secure, addresses: ["127.0.0.1:24118"]}
 metrics: {native_histograms: true, phases: true}
 `)
 	serveExporter(t, "127.0.0.1:24119")
+	serveTLS(t, "127.0.0.1:24118")
 	mustStart(t, mustBuild(t), "--config", config).awaitLog(t, "redis-observer started")
 	// The first asks for text, which has no native histograms; the second stores native histograms only.
 	both := []prometheus{mustPrometheus(t, 24116, plainScrape), mustPrometheus(t, 24117, plainScrape, "--enable-feature=native-histograms")}
@@ -101,6 +131,9 @@ metrics: {native_histograms: true, phases: true}
 			clients[0].do(t, "GET list") // the rate of a counter needs two scrapes that differ
 			_, err := net.Dial("tcp", "127.0.0.1:24115")
 			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			secure, err := tls.Dial("tcp", "127.0.0.1:24118", &tls.Config{InsecureSkipVerify: true})
+			require.NoError(t, err)
+			require.NoError(t, secure.Close())
 			return both[0].firing(alert, "name", name) && both[1].firing(alert, "name", name)
 		}, alertTime, 200*time.Millisecond, "%s of %s", alert, name)
 		t.Logf("%s fired %s after its cause began", alert, time.Since(begin).Round(100*time.Millisecond))
