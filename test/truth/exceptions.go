@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // exception names a reason for which a server's count and the observer's may differ.
 type exception struct {
 	name   string
@@ -54,19 +56,40 @@ var (
 		"the server that imports slots asks the exporting one over the link that this one opened: it counts there, and is no reply to anything")
 	scriptErrors = except("script-errors",
 		"errors within scripts are counted among the error replies once, twice or not at all, by version")
+	nullWithin = except("null-within",
+		"null of something else than a key: a field, member, index or entry that is not there, each of those asked of one missing key, a key of another type in MGET")
+	nullUncounted = except("null-uncounted",
+		"null of a command that looks its key up without counting (all that write, MEMORY USAGE, OBJECT of Redis 6.0), of a condition that did not hold, of a wait in vain")
+	missWithoutNull = except("miss-without-null",
+		"a command that reads a missing key answers a number, an empty collection or string, or an error, and not null")
+	missTwice = except("miss-twice",
+		"XREAD looks each key up twice")
+	silentMiss = except("silent-miss",
+		"a key is missed by a command whose reply CLIENT REPLY withheld")
 )
+
+// exceptionOf returns the exception of a name.
+func exceptionOf(name string) (exception, error) {
+	for _, e := range exceptions {
+		if e.name == name {
+			return e, nil
+		}
+	}
+	return exception{}, fmt.Errorf("there is no exception %q", name)
+}
 
 // span is how much more than the observer the server may count.
 type span struct{ low, high int }
 
 func (s span) holds(n int) bool { return s.low <= n && n <= s.high }
 
-// allowance is one use of an exception: the command, and by how much the server's count may exceed the observer's.
+// allowance is one use of an exception: the command, and by how much the server's counts may exceed the observer's.
 type allowance struct {
 	exception exception
 	label     string
 	total     span
 	errors    span
+	misses    span // of keys, more than there are nulls
 }
 
 // spans adds up the allowances of a command.
@@ -86,19 +109,19 @@ func spans(allowed []allowance, label string) (total, errors span) {
 func standing(s *server, seen sighting) (allowed []allowance) {
 	for label := range seen.commands {
 		if seen.broken > 0 {
-			allowed = append(allowed, allowance{unanswered, label, exactly(0), span{-seen.broken, 0}})
+			allowed = append(allowed, allowance{exception: unanswered, label: label, errors: span{-seen.broken, 0}})
 		}
 		if seen.givenUp > 0 {
-			allowed = append(allowed, allowance{unread, label, exactly(0), span{0, seen.givenUp}})
+			allowed = append(allowed, allowance{exception: unread, label: label, errors: span{0, seen.givenUp}})
 		}
 	}
 	if s.countsErrors() {
 		return allowed
 	}
 	quits := seen.commands["quit"].total
-	allowed = append(allowed, allowance{quitUncounted, "quit", exactly(-quits), exactly(0)})
+	allowed = append(allowed, allowance{exception: quitUncounted, label: "quit", total: exactly(-quits)})
 	for _, container := range containers {
-		allowed = append(allowed, allowance{unknownSubcommand, container, span{0, seen.commands[other].total}, exactly(0)})
+		allowed = append(allowed, allowance{exception: unknownSubcommand, label: container, total: span{0, seen.commands[other].total}})
 	}
 	return allowed
 }

@@ -183,6 +183,14 @@ func (r *round) script(ctx context.Context, c *exec.Cmd) error {
 		if _, err := fmt.Sscanf(line, "inner %s %d %d", &label, &calls, &failures); err == nil {
 			r.allow(scriptInner, label, exactly(calls), exactly(failures))
 		}
+		var because string
+		if _, err := fmt.Sscanf(line, "misses %s %d %s", &label, &calls, &because); err == nil {
+			e, err := exceptionOf(because)
+			if err != nil {
+				return err
+			}
+			r.allowMisses(e, label, exactly(calls))
+		}
 	}
 	return nil
 }

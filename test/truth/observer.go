@@ -22,6 +22,7 @@ type sighting struct {
 	commands ledger
 	classes  classes
 	traffic  traffic
+	nulls    map[string]int // null replies and null elements, by command
 	losses   map[string]int // the loss counters that are not zero; of all names
 	pool     int            // connections of its gauge
 	broken   int            // commands left unanswered by the server or the network
@@ -68,13 +69,18 @@ func (o *observer) see(name string) (sighting, error) {
 	if err != nil {
 		return sighting{}, err
 	}
-	s := sighting{commands: ledger{}, classes: classes{}, losses: map[string]int{}, pool: int(samples.Sum("redis_pool_connections", "name="+name))}
+	s := sighting{commands: ledger{}, classes: classes{}, nulls: map[string]int{}, losses: map[string]int{}, pool: int(samples.Sum("redis_pool_connections", "name="+name))}
 	for prefix, n := range samples.By("prefix", "redis_command_error_replies_total", "name="+name) {
 		s.classes[prefix] = int(n)
 	}
 	s.traffic = traffic{
 		int(samples.Sum("redis_command_request_bytes_total", "name="+name) + samples.Sum("redis_observer_unassigned_bytes_total", "name="+name, "direction=request")),
 		int(samples.Sum("redis_command_response_bytes_total", "name="+name) + samples.Sum("redis_observer_unassigned_bytes_total", "name="+name, "direction=response")),
+	}
+	for _, family := range []string{"redis_command_nil_replies_total", "redis_command_nil_elements_total"} {
+		for command, n := range samples.By("command", family, "name="+name) {
+			s.nulls[command] += int(n)
+		}
 	}
 	errors := samples.By("command", "redis_commands_total", "name="+name, "status=error")
 	for command, n := range samples.By("command", "redis_commands_total", "name="+name) {
@@ -121,13 +127,18 @@ func (s sighting) still(later sighting) bool {
 // less returns what was counted since an earlier sighting.
 func (s sighting) less(before sighting) sighting {
 	d := sighting{
-		commands: ledger{}, classes: s.classes.less(before.classes), losses: map[string]int{},
+		commands: ledger{}, classes: s.classes.less(before.classes), nulls: map[string]int{}, losses: map[string]int{},
 		traffic: s.traffic.less(before.traffic), broken: s.broken - before.broken, givenUp: s.givenUp - before.givenUp,
 	}
 	for label, c := range s.commands {
 		b := before.commands[label]
 		if c != b {
 			d.commands[label] = count{c.total - b.total, c.errors - b.errors}
+		}
+	}
+	for label, n := range s.nulls {
+		if n != before.nulls[label] {
+			d.nulls[label] = n - before.nulls[label]
 		}
 	}
 	for loss, n := range s.losses {

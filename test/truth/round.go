@@ -37,7 +37,8 @@ type round struct {
 	*instance // that the client talks to
 	client    client
 	folder    string
-	more      []*instance // others that are observed too
+	more      []*instance        // others that are observed too
+	found     map[string]lookups // by command; nil where only their sum is known
 
 	mu      sync.Mutex
 	allowed []allowance
@@ -178,7 +179,7 @@ func (r *round) settle(before []sighting, failure error) []result {
 
 // judge compares one observer with the servers of the round.
 func (r *round) judge(result *result, o *observer, before sighting) error {
-	server, failed, passed := ledger{}, classes{}, traffic{}
+	server, failed, passed, found := ledger{}, classes{}, traffic{}, lookups{}
 	result.connected = 0
 	for _, i := range append([]*instance{r.instance}, r.more...) {
 		counted, err := i.admin.read()
@@ -200,6 +201,11 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 			return fmt.Errorf("read the server's traffic: %w", err)
 		}
 		passed = passed.plus(carried)
+		read, err := i.admin.lookups()
+		if err != nil {
+			return fmt.Errorf("read what the server looked up: %w", err)
+		}
+		found = found.plus(read)
 		connected, err := i.admin.connected()
 		if err != nil {
 			return fmt.Errorf("read the server's connections: %w", err)
@@ -220,6 +226,9 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 	if r.client.bytes && r.server.countsBytes() && r.transport.name == "tcp" {
 		result.differences = append(result.differences, compareBytes(passed, seen.traffic)...)
 	}
+	if r.client.nulls {
+		result.differences = append(result.differences, compareNulls(found, r.found, seen, allowed)...)
+	}
 	if !r.server.countsErrors() {
 		return nil
 	}
@@ -235,7 +244,7 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 func (r *round) allow(e exception, label string, total, errors span) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.allowed = append(r.allowed, allowance{e, label, total, errors})
+	r.allowed = append(r.allowed, allowance{exception: e, label: label, total: total, errors: errors})
 }
 
 // exactly is the span of one number.

@@ -13,6 +13,7 @@ import (
 type Reply struct {
 	Kind     byte    // the first byte of its header, as '+'
 	Text     string  // the rest of the line, or a bulk string's content; "nil" for a bulk string that is absent
+	Null     bool    // $-1, *-1 or _
 	Elements []Reply // of an aggregate; keys and values of a map alternate
 }
 
@@ -37,7 +38,9 @@ func Read(r *bufio.Reader) (Reply, error) {
 	case bulk >= 0:
 		reply.Text, err = readBulk(r, bulk)
 	case reply.Kind == '$' || reply.Kind == '=' || reply.Kind == '!':
-		reply.Text = "nil"
+		reply.Text, reply.Null = "nil", true
+	case reply.Kind == '_' || reply.Kind == '*' && reply.Text == "-1":
+		reply.Null = true
 	case elements > 0:
 		reply.Elements, err = readAll(r, elements)
 	}

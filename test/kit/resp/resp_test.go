@@ -32,13 +32,13 @@ func TestReply(t *testing.T) {
 		{"number", ":-12\r\n", text(':', "-12")},
 		{"bulk", "$4\r\na\r\nb\r\n", text('$', "a\r\nb")},
 		{"empty bulk", "$0\r\n\r\n", text('$', "")},
-		{"absent bulk", "$-1\r\n", text('$', "nil")},
+		{"absent bulk", "$-1\r\n", resp.Reply{Kind: '$', Text: "nil", Null: true}},
 		{"bulk error", "!3\r\nERR\r\n", text('!', "ERR")},
-		{"absent array", "*-1\r\n", text('*', "-1")},
+		{"absent array", "*-1\r\n", resp.Reply{Kind: '*', Text: "-1", Null: true}},
 		{"array", "*2\r\n$1\r\na\r\n*1\r\n:1\r\n", resp.Reply{Kind: '*', Text: "2", Elements: []resp.Reply{
 			text('$', "a"), {Kind: '*', Text: "1", Elements: []resp.Reply{text(':', "1")}},
 		}}},
-		{"map", "%1\r\n+k\r\n_\r\n", resp.Reply{Kind: '%', Text: "1", Elements: []resp.Reply{text('+', "k"), text('_', "")}}},
+		{"map", "%1\r\n+k\r\n_\r\n", resp.Reply{Kind: '%', Text: "1", Elements: []resp.Reply{text('+', "k"), {Kind: '_', Null: true}}}},
 		{"attribute", "|1\r\n+ttl\r\n:1\r\n+OK\r\n", text('+', "OK")},
 	}
 	for _, test := range tests {

@@ -1,5 +1,6 @@
 // Uses ioredis: automatic pipelining, transactions, pub/sub, blocking commands, scripts, cursors, errors.
-// usage: ioredis.mjs URL VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
+// usage: ioredis.mjs URL VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command;
+// "misses COMMAND N EXCEPTION" of reads that miss N keys more than they have nulls.
 import Redis from 'ioredis';
 
 const url = process.argv[2];
@@ -49,6 +50,7 @@ db.defineCommand('both', { numberOfKeys: 1, lua: "redis.call('setnx', KEYS[1], 1
 for (let i = 0; i < 20; i++) await db.both('scripted');
 console.log('inner setnx 20 0');
 console.log('inner get 20 0');
+console.log('misses xread 1 miss-twice');
 
 for await (const _ of db.scanStream({ match: 'key:*', count: 50 }));
 for await (const _ of db.hscanStream('hash:1'));

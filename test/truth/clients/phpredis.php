@@ -1,6 +1,7 @@
 <?php
 // Uses phpredis: pipelines, transactions, persistent connections, blocking commands, pub/sub, scripts, cursors, errors.
-// usage: phpredis.php URL VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
+// usage: phpredis.php URL VERSION. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command;
+// "misses COMMAND N EXCEPTION" of reads that miss N keys more than they have nulls.
 
 [$scheme, $place] = explode('://', $argv[1]);
 $version = (float) $argv[2];
@@ -53,6 +54,7 @@ $db->rPush('queue', 'x');
 $db->blPop(['queue'], 1);
 $db->blPop(['empty'], 1);
 $db->xRead(['stream' => '$'], 1, 20);
+echo "misses xread 1 miss-twice\n";
 
 $db->lPush('a', 'x');
 $db->rawCommand('NOSUCH', 'command');

@@ -1,6 +1,7 @@
 """Uses redis-py: pool, pipelines, transactions, pub/sub, MONITOR, blocking commands, scripts, locks, cursors, errors, asyncio.
 
-usage: redis_py.py URL VERSION sync|asyncio. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command.
+usage: redis_py.py URL VERSION sync|asyncio. What it has scripts do is told on stdout, one "inner COMMAND CALLS ERRORS" for each command;
+"misses COMMAND N EXCEPTION" of reads that miss N keys more than they have nulls.
 """
 
 import asyncio
@@ -17,6 +18,10 @@ OPTIONS = {"ssl_ca_certs": os.environ["SSL_CERT_FILE"]} if URL.startswith("redis
 
 def inner(command, calls, errors=0):
     print("inner", command, calls, errors)
+
+
+def misses(command, n, exception):
+    print("misses", command, n, exception)
 
 
 def failing(function, *args, **kwargs):
@@ -37,10 +42,24 @@ def basics(db):
     list(db.scan_iter("key:*"))
     list(db.hscan_iter("hash"))
     db.sort("nothing")
+    misses("sort", 1, "miss-without-null")
     db.object("encoding", "big")
     db.config_get("maxmemory")
     db.client_list()
     db.info("server")
+
+
+def cache(db):
+    for i in range(50):
+        db.set(f"cached:{i}", i)
+        assert db.get(f"missing:{i}") is None
+        assert db.mget(f"missing:{i}", f"cached:{i}", "missing") == [None, str(i).encode(), None]
+        assert db.hmget("missing", "field", "other") == [None, None]
+        misses("hmget", -1, "null-within")
+    with db.pipeline() as p:
+        for i in range(50):
+            p.get(f"missing:{i}").get(f"cached:{i}")
+        assert p.execute().count(None) == 50
 
 
 def pipelines(db):
@@ -100,6 +119,7 @@ def blocking(db):
     assert db.blpop("queue", 5)
     db.blpop("empty", 1)
     db.xread({"stream": "$"}, block=20)
+    misses("xread", 1, "miss-twice")
     db.xadd("stream", {"a": 1})
     db.xgroup_create("stream", "group", id="0")
     db.xreadgroup("group", "me", {"stream": ">"}, block=20)
@@ -150,7 +170,7 @@ async def asynchronous():
 
 def synchronous():
     db = redis.Redis.from_url(URL, **OPTIONS)
-    for part in (basics, pipelines, pubsub, monitored, blocking, scripts, errors):
+    for part in (basics, cache, pipelines, pubsub, monitored, blocking, scripts, errors):
         part(db)
     with redis.Redis(connection_pool=redis.ConnectionPool.from_url(URL, **OPTIONS), single_connection_client=True) as single:
         basics(single)
