@@ -47,8 +47,8 @@ func TestHeapOrders(t *testing.T) {
 
 // The pool of a client that once sent a large pipeline on each of its connections keeps nothing that others need.
 func TestIdlePoolKeepsNoPlaces(t *testing.T) {
-	const pool, deep, fresh = 2100, 600, 20
-	w := newCrowd(t, Options{})
+	const limit, pool, deep, fresh = 1 << 18, 263, 600, 20 // an eighth of the default; 600 commands take 1,024
+	w := newCrowd(t, Options{MaxOutstandingTotal: limit})
 	for conn := range uint64(pool) {
 		w.open(conn)
 		w.send(conn, event.Request, setGet(deep))

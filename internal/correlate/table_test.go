@@ -118,7 +118,7 @@ func TestFit(t *testing.T) {
 
 // The worst state of a tracker takes no more than four fifths of the memory for which it was made, as counted by the runtime.
 func TestWorstStateFits(t *testing.T) {
-	const memory = 24 << 20 // an eighth of what is shipped
+	const memory = 12 << 20 // a 16th of what is shipped
 	options := Options{HoldFor: time.Hour}
 	options.Fit(memory)
 	var before, after runtime.MemStats
