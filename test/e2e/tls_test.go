@@ -62,17 +62,6 @@ func child(t *testing.T, parent int) (pid int, status string) {
 	return pid, status
 }
 
-// mustStatic builds the observer as it is shipped: one built with cgo cannot drop its privileges.
-func mustStatic(tb testing.TB) string {
-	tb.Helper()
-	static := filepath.Join(tb.TempDir(), "redis-observer")
-	build := exec.Command("go", "build", "-trimpath", "-o", static, "../../cmd/redis-observer")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	output, err := build.CombinedOutput()
-	require.NoError(tb, err, "%s", output)
-	return static
-}
-
 // TLS connections are observed at both ends like plain ones, once the library is attached; also
 // after the end of the process that attaches. That process keeps what it needs, and no more.
 func TestEncrypted(t *testing.T) {
