@@ -51,9 +51,11 @@ for wanted in "$@"; do
 	[ -d "$target" ] && continue
 	# shellcheck disable=SC2046 # a list of words
 	set -- $(source_of "$wanted")
-	apt_for "$1" update >&2
+	apt_for "$1" -o APT::Update::Error-Mode=any update >&2 # old lists, or none, would give what the machine has
+	addresses=$(archives "$@")
+	[ -n "$addresses" ] || { echo "fetch.sh: $1 has no packages for $wanted" >&2 && exit 1; }
 	rm -rf "$target.new" && mkdir -p "$target.new"
-	for address in $(archives "$@"); do
+	for address in $addresses; do
 		echo "fetching ${address##*/}" >&2
 		/usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$address" "$target.new/package.deb" >/dev/null
 		dpkg-deb -x "$target.new/package.deb" "$target.new"
