@@ -33,7 +33,7 @@ func (s *stages) observe(source event.Source, alive *heartbeat) error {
 		s.record(s.tracker.Track(&e))
 		if e.Kind == event.Tick {
 			alive.beat()
-			s.lookAtOwners(e.Time)
+			s.look(e.Time)
 			s.answer()
 			if !encrypted && s.tracker.Encrypted() {
 				encrypted = true

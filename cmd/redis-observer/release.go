@@ -20,13 +20,19 @@ func (s *stages) releaseUnused() {
 	}
 }
 
-// lookAtOwners takes what became known of pods, and releases the sets of labels that had no connection
-// for long, once a second.
-func (s *stages) lookAtOwners(now int64) {
-	if s.sets == nil && s.pods == nil || now-s.looked < int64(time.Second) {
+// look notes when something was lost, and looks at the owners of connections, once a second.
+func (s *stages) look(now int64) {
+	if now-s.looked < int64(time.Second) {
 		return
 	}
 	s.looked = now
+	s.recorder.NoteLosses()
+	s.lookAtOwners(now)
+}
+
+// lookAtOwners takes what became known of pods, and releases the sets of labels that had no connection
+// for long.
+func (s *stages) lookAtOwners(now int64) {
 	if s.pods != nil {
 		if changes := s.pods.Changes(); changes != s.changes {
 			s.changes = changes

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/redis-observer/redis-observer/internal/metrics"
+import (
+	"time"
+
+	"github.com/redis-observer/redis-observer/internal/metrics"
+)
 
 // sources returns the counters that scrapes read besides those of the tracker.
 func (o *observer) sources() metrics.Sources {
@@ -13,6 +17,7 @@ func (o *observer) sources() metrics.Sources {
 		WatchFailures:  o.names.ServiceFailures,
 		LogDropped:     o.log.dropped,
 		Exports:        o.exportStats(),
+		Now:            time.Now,
 	}
 	if o.podWatch != nil {
 		sources.PodWatchFailures = o.podWatch.failures.Load

@@ -44,7 +44,7 @@ type stages struct {
 	memory   int64              // memory limit of the process, in bytes
 	phases   bool               // observe how long bytes lay in sockets
 	untimed  bool               // the event that is tracked has no time
-	looked   int64              // time of the last look at sets
+	looked   int64              // time of the last look
 	changes  uint64             // of the pods at that time
 	// questions are run by the loop at a Tick: they may use the tracker. Nil where nobody asks.
 	questions chan func()

@@ -48,7 +48,9 @@ type Recorder struct {
 	configReloaded prometheus.Gauge
 	configTime     prometheus.Gauge
 	scrape         http.Handler
-	behind         atomic.Pointer[func()] // Sources.CatchUp; nil without one
+	behind         atomic.Pointer[func()]  // Sources.CatchUp; nil without one
+	watched        atomic.Pointer[watched] // nil before Watch
+	losses         losses
 }
 
 // New returns an empty Recorder.
@@ -71,6 +73,7 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 			Help: "Time of the last successful read of the configuration.",
 		}),
 	}
+	r.losses.noted = map[lossCounter]*lossTimes{}
 	r.series.Store(&[]*identitySeries{})
 	r.scrape = r.newScrape()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -106,6 +109,7 @@ func (r *Recorder) Record(e *session.Exchange) {
 	}
 	if e.Outcome == session.Unpaired {
 		who.unpaired.at(uint8(e.Reason)).Add(n)
+		r.losses.unpaired[e.Reason].Add(uint64(e.Count))
 		return
 	}
 	series := who.commands[e.Command].Load()
@@ -127,6 +131,7 @@ func (r *Recorder) Record(e *session.Exchange) {
 	case session.Unanswered:
 		who.unanswered.at(uint8(e.Reason)).Add(n)
 		if e.Reason == session.ClientClosed {
+			r.losses.givenUp.Add(uint64(e.Count))
 			series.success.Add(n)
 			return // the client did not wait, so there is no duration
 		}

@@ -26,6 +26,7 @@ type Sources struct {
 	LogDropped       func() uint64            // dropped log lines
 	Labels           func() LabelStats        // sets of label values, if there are further labels
 	Exports          func() ExportStats       // exports by OTLP, if there are any
+	Now              func() time.Time         // clock of the losses; needs Capture and Tracker. Nil: it is not noted when something was lost
 }
 
 // Watch adds sources to the metrics. Call it once.
@@ -34,14 +35,17 @@ func (r *Recorder) Watch(sources Sources) {
 		r.behind.Store(&sources.CatchUp)
 	}
 	identities := r.options.Identities
-	r.register(&watched{
+	w := &watched{
 		Sources:    sources,
+		losses:     &r.losses,
 		identities: identities,
 		pools: prometheus.NewDesc("redis_pool_connections", "Established connections: in_use while a command is outstanding, otherwise available. Absent for a name without connections.",
 			with(identities.Labels(), "state"), nil),
 		unassigned: prometheus.NewDesc("redis_observer_unassigned_bytes_total", "Bytes of Redis connections that belong to no command: pushes, messages, replication, what could not be paired.",
 			with(identities.Labels(), "direction"), nil),
-	})
+	}
+	r.watched.Store(w)
+	r.register(w)
 }
 
 var (
@@ -80,6 +84,7 @@ var watchedDescs = []*prometheus.Desc{
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
 	tlsSearchingDesc, tlsLibrariesDesc, tlsLooksDesc, tlsPassedOverDesc,
 	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, ignoredDesc, lookupFailuresDesc, watchFailuresDesc, podWatchFailuresDesc, logDroppedDesc,
+	lastLossDesc,
 	labelSetsDesc, labelOverflowDesc, labelUnknownDesc,
 	exportsDesc, lastExportDesc,
 }
@@ -91,6 +96,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // watched collects Sources.
 type watched struct {
 	Sources
+	losses     *losses
 	identities *identity.Registry
 	pools      *prometheus.Desc // with the labels of an identity, like
 	unassigned *prometheus.Desc
@@ -111,11 +117,18 @@ func (w *watched) Collect(out chan<- prometheus.Metric) {
 	if w.Pools != nil {
 		w.collectPools(out)
 	}
+	var tracker correlate.Stats
 	if w.Tracker != nil {
-		collectTracker(out, w.Tracker())
+		tracker = w.Tracker()
+		collectTracker(out, &tracker)
 	}
 	if w.Capture != nil {
-		collectCapture(out, w.Capture())
+		stats := w.Capture()
+		collectCapture(out, stats)
+		if w.Now != nil {
+			w.losses.note(w.Now(), stats.Lost, &tracker)
+			w.losses.collect(out)
+		}
 	}
 	if w.LastRead != nil {
 		if at := w.LastRead(); !at.IsZero() {
@@ -164,7 +177,7 @@ func (w *watched) collectPools(out chan<- prometheus.Metric) {
 	}
 }
 
-func collectTracker(out chan<- prometheus.Metric, stats correlate.Stats) {
+func collectTracker(out chan<- prometheus.Metric, stats *correlate.Stats) {
 	for kind, n := range stats.Connections {
 		counter(out, connectionsDesc, n, session.Kind(kind).String())
 	}
