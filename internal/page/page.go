@@ -33,7 +33,7 @@ const (
 var text string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"rate": rate, "duration": duration, "quantile": quantile, "percent": percent, "most": most, "stamp": stamp, "told": told, "title": title, "clock": report.Clock,
+	"rate": rate, "duration": duration, "quantile": quantile, "percent": percent, "most": most, "stamp": stamp, "told": told, "when": func(l report.Loss) template.HTML { return told(l.When(mark)) }, "title": title, "clock": report.Clock,
 }).Parse(text))
 
 // Handler serves the page and its data.

@@ -13,7 +13,6 @@ import (
 type interval struct {
 	commands map[Key]*rated
 	pools    map[Key]Pool
-	losses   []Loss // of the interval, the largest first
 }
 
 // rated is a tally of an interval.
@@ -39,12 +38,6 @@ func (i *interval) between(before, after *Sample) {
 			i.commands[key] = &rated{*d, d.count / seconds, d.errors / seconds, 0}
 		}
 	}
-	for c, count := range after.losses {
-		if more := count - before.losses[c]; more > 0 {
-			i.losses = append(i.losses, c.loss(more, before.At, after.At))
-		}
-	}
-	sortLosses(i.losses)
 }
 
 // Between returns the rows of the time between two samples of one observer, and how many seconds that
@@ -64,22 +57,10 @@ func Between(before, after *Sample, by By) (lines []Line, seconds float64) {
 	return lines, seconds
 }
 
-// lossesSinceStart returns what an observer lost before a sample.
-func (s *Sample) lossesSinceStart() []Loss {
-	var list []Loss
-	for c, count := range s.losses {
-		if count > 0 {
-			list = append(list, c.loss(count, s.Started, s.At))
-		}
-	}
-	sortLosses(list)
-	return list
-}
-
-// sortLosses orders losses: what caused others first, then the largest.
+// sortLosses orders losses: what caused others first, of these the largest; what is harmless last.
 func sortLosses(list []Loss) {
 	slices.SortFunc(list, func(a, b Loss) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), -cmp.Compare(a.Count, b.Count), cmp.Compare(a.Text, b.Text))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(b.Share, a.Share), cmp.Compare(b.Count, a.Count), cmp.Compare(a.Text, b.Text))
 	})
 }
 

@@ -8,15 +8,31 @@ import (
 
 // Loss is a number of commands or other things that were missed, so that numbers are not exact.
 type Loss struct {
-	At     time.Time `json:"at"` // of the sample that first showed it
-	Count  float64   `json:"count"`
-	From   time.Time `json:"from,omitzero"`    // of the sample before, or the start of the observer: it was lost between From and At
-	Text   string    `json:"text"`             // "214 events were lost: the ring was full"
-	Effect string    `json:"effect,omitempty"` // on the numbers: "counts are too low by …"
-	Remedy string    `json:"remedy,omitempty"` // "raise capture.ring_size"
+	At       time.Time `json:"at"`               // when something was lost last
+	Count    float64   `json:"count"`            // since the start of the observers
+	Share    float64   `json:"share,omitempty"`  // of the events, or of the commands, 0 to 1; 0 if it is not known
+	From     time.Time `json:"from,omitzero"`    // when that began, after ten minutes without; of an observer that does not say it, its last sample before
+	Text     string    `json:"text"`             // "214 events (about 0.2 % of all) were lost: the ring was full"
+	Effect   string    `json:"effect,omitempty"` // on the numbers: "counts are too low by …"
+	Remedy   string    `json:"remedy,omitempty"` // "raise capture.ring_size"
+	Harmless bool      `json:"harmless,omitempty"`
 
 	short string // effect
 	rank  int    // in the order of what causes what
+}
+
+// When says when it was lost last, "" if that is not known. A clock prints the times.
+func (l *Loss) When(clock func(time.Time) string) string { return between(l.From, l.At, clock) }
+
+func between(from, to time.Time, clock func(time.Time) string) string {
+	switch first, last := clock(from), clock(to); {
+	case from.IsZero(): // where the system does not say when an observer started
+		return "before " + last
+	case first == last:
+		return "at " + last
+	default:
+		return "between " + first + " and " + last
+	}
 }
 
 // String returns the text with the remedy.
@@ -49,6 +65,9 @@ func causeOf(family string, labels map[string]string) (cause, bool) {
 	return c, true
 }
 
+// harmlessRank is behind all others.
+const harmlessRank = 9
+
 // low is what most losses mean for the numbers.
 const low = "counts are too low"
 
@@ -63,11 +82,20 @@ var nouns = map[string]struct {
 	"unpaired_commands":   {"request or reply", "requests or replies", "left without the other", low, low + " by the commands among them; durations are those of the commands that were paired", 3},
 	"unanswered_commands": {"command", "commands", "given up by the client", "", "they count as successes without a duration; nobody knows their outcome", 1},
 	"evicted_connections": {"connection", "connections", "dropped to make room for others", low, low + " by the commands that were outstanding on them", 0},
-	"lost_connections":    {"connection", "connections", "found to have ended unseen", "", "they counted as connections until then", 1},
+	"lost_connections":    {"connection", "connections", "found to have ended unseen", "", "they counted as connections until then", 4},
 	"held_overflow":       {"segment", "segments", "dropped because the reorder buffers were full", "", "data is missing because of it: see the gaps", 0},
 }
 
 const moreRing = "double capture.ring_size in its configuration and restart it, or give it more CPU"
+
+// harmless reports whether no command is missing by a cause alone, after the first idle moment of a
+// connection.
+func (c cause) harmless() bool {
+	return c.family == "lost_connections" || c.family == "unpaired_commands" && c.reason == "mid_stream"
+}
+
+// wholes are the things of which a loss is a share.
+var wholes = map[string]string{"capture_lost_events": "all", "unpaired_commands": "the commands", "unanswered_commands": "the commands"}
 
 // words explain a cause and its remedy.
 var words = map[cause]struct{ why, remedy string }{
@@ -108,8 +136,8 @@ var words = map[cause]struct{ why, remedy string }{
 	{"held_overflow", ""}:            {"", "give the observer more CPU"},
 }
 
-// loss returns the loss of a number of things between two times.
-func (c cause) loss(count float64, from, at time.Time) Loss {
+// loss returns the loss of a number of things, a share of all or 0, in a span.
+func (c cause) loss(count, share float64, in span) Loss {
 	noun := nouns[c.family]
 	things, were := noun.many, "were"
 	if count == 1 {
@@ -119,9 +147,28 @@ func (c cause) loss(count float64, from, at time.Time) Loss {
 	if !found {
 		known.why = strings.ReplaceAll(c.reason, "_", " ")
 	}
-	text := fmt.Sprintf("%.0f %s %s %s", count, things, were, noun.verb)
+	text := fmt.Sprintf("%.0f %s", count, things)
+	if share > 0 {
+		text += fmt.Sprintf(" (%s of %s)", percent(share), wholes[c.family])
+	}
+	text += fmt.Sprintf(" %s %s", were, noun.verb)
 	if known.why != "" && c.family != "unanswered_commands" {
 		text += ": " + known.why
 	}
-	return Loss{From: from, At: at, Count: count, Text: text, Effect: noun.effect, Remedy: known.remedy, short: noun.short, rank: noun.rank}
+	l := Loss{From: in.from, At: in.to, Count: count, Share: share, Text: text, Effect: noun.effect, Remedy: known.remedy, Harmless: c.harmless(), short: noun.short, rank: noun.rank}
+	if l.Harmless {
+		l.rank = harmlessRank
+	}
+	return l
+}
+
+// percent prints a share.
+func percent(share float64) string {
+	switch {
+	case share < 0.001:
+		return "less than 0.1 %"
+	case share < 0.1:
+		return fmt.Sprintf("about %.1f %%", 100*share)
+	}
+	return fmt.Sprintf("about %.0f %%", 100*share)
 }

@@ -34,7 +34,13 @@ type Sample struct {
 	commands map[Key]*tally
 	pools    map[Key]Pool
 	losses   map[cause]float64
+	spans    map[cause]span // when each was lost last, if the observer says it
+	events   float64        // read by the backend
+	total    float64        // commands
 }
+
+// span is a time in which something was lost.
+type span struct{ from, to time.Time }
 
 // tally holds the counters of one command.
 type tally struct {
@@ -48,7 +54,7 @@ type bucket struct{ bound, count float64 }
 
 // NewSample returns the sample of a scrape of an observer that finished at a time.
 func NewSample(node string, at time.Time, families []*dto.MetricFamily) *Sample {
-	s := &Sample{Node: node, At: at, commands: map[Key]*tally{}, pools: map[Key]Pool{}, losses: map[cause]float64{}}
+	s := &Sample{Node: node, At: at, commands: map[Key]*tally{}, pools: map[Key]Pool{}, losses: map[cause]float64{}, spans: map[cause]span{}}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
 			s.add(family.GetName(), metric)
@@ -62,6 +68,7 @@ func (s *Sample) add(family string, metric *dto.Metric) {
 	switch family {
 	case "redis_commands_total":
 		s.tally(key).count += metric.GetCounter().GetValue()
+		s.total += metric.GetCounter().GetValue()
 	case "redis_command_errors_total":
 		s.tally(key).errors += metric.GetCounter().GetValue()
 	case "redis_command_duration_seconds":
@@ -75,6 +82,17 @@ func (s *Sample) add(family string, metric *dto.Metric) {
 			pool.Available = metric.GetGauge().GetValue()
 		}
 		s.pools[key] = pool
+	case "redis_observer_capture_events_total":
+		s.events = metric.GetCounter().GetValue()
+	case "redis_observer_last_loss_timestamp_seconds":
+		c, at := cause{other["counter"], other["reason"]}, time.Unix(int64(metric.GetGauge().GetValue()), 0)
+		in := s.spans[c]
+		if other["edge"] == "begin" {
+			in.from = at
+		} else {
+			in.to = at
+		}
+		s.spans[c] = in
 	case "redis_observer_capture_info":
 		s.Backend = other["backend"]
 	case "redis_observer_build_info":
@@ -89,7 +107,7 @@ func (s *Sample) add(family string, metric *dto.Metric) {
 }
 
 // apart are the labels that are no part of an identity.
-var apart = []string{"status", "state", "reason", "effect", "prefix", "backend", "version", "kind", "revision", "goversion"}
+var apart = []string{"status", "state", "reason", "effect", "prefix", "backend", "version", "kind", "revision", "goversion", "counter", "edge"}
 
 // keyOf returns the key of a metric, and its labels that are no part of it.
 func (s *Sample) keyOf(metric *dto.Metric) (key Key, other map[string]string) {

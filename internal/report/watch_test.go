@@ -186,19 +186,21 @@ func TestLosses(t *testing.T) {
 	w.Update(at(20), []*Sample{mustSample(t, "n", 20, lossy)}, nil)
 	v = w.View(all)
 	assert.False(t, v.Exact)
-	const why = "214 events were lost: the observer's ring buffer was full; double capture.ring_size in its configuration and restart it, or give it more CPU (and 1 other reason)"
-	assert.Equal(t, "not exact between 12:00:10 and 12:00:20, counts are too low: "+why, v.Sentence)
-	unpaired := "1 request or reply was left without the other: the observer did not get all bytes of the connection; see the lost events and the gaps"
+	const why = " by less than 0.1 %: since the start 214 events were lost: the observer's ring buffer was full; double capture.ring_size in its configuration and restart it, or give it more CPU (and 1 other reason)"
+	assert.Equal(t, "numbers were lost between 12:00:10 and 12:00:20, counts are too low"+why, v.Sentence)
+	unpaired := "1 request or reply (less than 0.1 % of the commands) was left without the other: the observer did not get all bytes of the connection; see the lost events and the gaps"
 	assert.Equal(t, unpaired, v.Losses[1].String())
-	w.Update(at(30), []*Sample{mustSample(t, "n", 30, lossy)}, nil)
+	w.Update(at(79), []*Sample{mustSample(t, "n", 79, lossy)}, nil)
+	assert.False(t, w.View(all).Exact, "a minute must pass without a loss")
+	w.Update(at(80), []*Sample{mustSample(t, "n", 80, lossy)}, nil)
 	v = w.View(all)
 	assert.True(t, v.Exact)
 	assert.True(t, v.Recent)
-	assert.Equal(t, "exact again since 12:00:20, not exact between 12:00:10 and 12:00:20, counts are too low: "+why, v.Sentence)
+	assert.Equal(t, "exact again since 12:00:20, not exact between 12:00:10 and 12:00:20, counts are too low"+why, v.Sentence)
 	w.Update(at(20+Recent.Seconds()), []*Sample{mustSample(t, "n", 20+Recent.Seconds(), lossy)}, nil)
 	v = w.View(all)
 	assert.False(t, v.Recent)
-	assert.Equal(t, "every number since 12:00:20 is exact; not exact between 12:00:10 and 12:00:20, counts are too low: "+why, v.Sentence)
+	assert.Equal(t, "every number since 12:00:20 is exact; not exact between 12:00:10 and 12:00:20, counts are too low"+why, v.Sentence)
 	require.Len(t, v.All, 2)
 	assert.Equal(t, unpaired, v.All[1].String())
 	assert.Equal(t, []time.Time{at(10), at(20)}, []time.Time{v.All[0].From, v.All[0].At})
@@ -208,7 +210,7 @@ func TestLosses(t *testing.T) {
 	more := lossy + `redis_observer_unanswered_commands_total{name="a",reason="client_closed"} 2` + "\n"
 	w.Update(at(400), []*Sample{mustSample(t, "n", 400, more)}, nil)
 	v = w.View(all)
-	assert.Equal(t, "not exact between 12:05:20 and 12:06:40: 2 commands were given up by the client", v.Sentence, "no count is too low")
+	assert.Equal(t, "numbers were lost between 12:05:20 and 12:06:40: since the start 2 commands (about 0.2 % of the commands) were given up by the client", v.Sentence, "no count is too low")
 	require.Len(t, v.All, 3)
 	assert.Equal(t, 214.0, v.All[0].Count)
 
@@ -216,7 +218,7 @@ func TestLosses(t *testing.T) {
 	much := strings.Replace(more, `reason="gap"} 1`, `reason="gap"} 5000`, 1)
 	much = strings.Replace(much, `reason="ring_full"} 214`, `reason="ring_full"} 220`, 1)
 	w.Update(at(410), []*Sample{mustSample(t, "n", 410, much)}, nil)
-	assert.Contains(t, w.View(all).Sentence, "6 events were lost: the observer's ring buffer was full; double")
+	assert.Contains(t, w.View(all).Sentence, "by about 81 %: since the start 220 events were lost: the observer's ring buffer was full; double")
 	v = w.View(all)
 	assert.Equal(t, []float64{220, 2, 5000}, []float64{v.All[0].Count, v.All[1].Count, v.All[2].Count})
 	assert.Equal(t, []time.Time{at(320), at(400)}, []time.Time{v.All[1].From, v.All[1].At})
@@ -224,8 +226,43 @@ func TestLosses(t *testing.T) {
 	// What was lost before the first scrape is said too: nobody knows when it was.
 	var second Watch
 	second.Update(at(30), []*Sample{mustSample(t, "n", 30, lossy)}, nil)
-	second.Update(at(40), []*Sample{mustSample(t, "n", 40, lossy)}, nil)
-	assert.Equal(t, "exact again since 12:00:30, not exact between 12:00:00 and 12:00:30, counts are too low: "+why, second.View(all).Sentence)
+	second.Update(at(90), []*Sample{mustSample(t, "n", 90, lossy)}, nil)
+	assert.Equal(t, "exact again since 12:00:30, not exact between 12:00:00 and 12:00:30, counts are too low"+why, second.View(all).Sentence)
+}
+
+// An observer says itself when something was lost: whoever looks when is told the same.
+func TestTimesOfLosses(t *testing.T) {
+	said := func(counter, reason string, begin, end float64) string {
+		of := `redis_observer_last_loss_timestamp_seconds{counter="` + counter + `",reason="` + reason + `",edge="`
+		return of + `begin"} ` + startText(at(begin)) + "\n" + of + `end"} ` + startText(at(end)) + "\n"
+	}
+	lossy := later + "redis_observer_capture_events_total 1800\n" + said("capture_lost_events", "ring_full", 11, 15) + said("gaps", "missing", 11, 17) +
+		`redis_observer_gaps_total{reason="missing",effect="broken"} 3` + "\n"
+	lossy = strings.Replace(lossy, `{reason="ring_full"} 0`, `{reason="ring_full"} 200`, 1)
+	const want = "numbers were lost between 12:00:11 and 12:00:17, counts are too low: since the start 200 events (about 10 % of all) were lost: "
+	var often, once Watch
+	for _, after := range []float64{12, 14, 30} {
+		often.Update(at(after), []*Sample{mustSample(t, "n", after, lossy)}, nil)
+	}
+	once.Update(at(30), []*Sample{mustSample(t, "n", 30, lossy)}, nil)
+	assert.Contains(t, often.View(all).Sentence, want)
+	assert.Equal(t, often.View(all).Sentence, once.View(all).Sentence)
+
+	// What is harmless does not make numbers wrong.
+	harmless := later + said("unpaired_commands", "mid_stream", 12, 12) + `redis_observer_unpaired_commands_total{name="a",reason="mid_stream"} 2` + "\n"
+	var quiet Watch
+	quiet.Update(at(30), []*Sample{mustSample(t, "n", 30, harmless)}, nil)
+	v := quiet.View(all)
+	assert.True(t, v.Exact)
+	assert.False(t, v.Recent)
+	assert.Equal(t, "every number since 12:00:12 is exact; harmless, at 12:00:12: 2 requests or replies (about 0.2 % of the commands) were left without the other: the connection is older than the observer", v.Sentence)
+	both := strings.Replace(lossy+harmless[len(later):], `reason="mid_stream"} 2`, `reason="mid_stream"} 2000`, 1)
+	quiet.Update(at(31), []*Sample{mustSample(t, "n", 31, both)}, nil)
+	v = quiet.View(all)
+	assert.Contains(t, v.Sentence, want)
+	require.Len(t, v.All, 3)
+	assert.True(t, v.All[2].Harmless, "it comes last, however much it is")
+	assert.Len(t, v.Losses, 2)
 }
 
 // The time of commands that wait says nothing about the server.

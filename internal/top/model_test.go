@@ -211,12 +211,12 @@ func TestFewCommands(t *testing.T) {
 // Losses, errors, an exhausted pool and a silent node are red, also an address without a name and a failed lookup.
 func TestRed(t *testing.T) {
 	text := mustModel(t, 120, 20).text()
-	for _, want := range []string{"Not exact between 12:00:10 and 12:00:20, counts are too low: 214 events were lost", "node-3:9479 does not answer", "2/0", "3.0"} {
+	for _, want := range []string{"Numbers were lost between 12:00:10 and 12:00:20, counts are too low: since the start 214 events were lost", "node-3:9479 does not answer", "2/0", "3.0"} {
 		assert.Contains(t, text, "\x1b[1;91m"+want)
 	}
 	assert.NotContains(t, text, "\x1b[1;91m0\x1b", "no errors are not red")
 	later := mustModel(t, 120, 20)
-	later.Update(scraped{noon(30), []*report.Sample{mustSample(t, "node-2:9479", "lossy.prom", 30)}, nil})
+	later.Update(scraped{noon(80), []*report.Sample{mustSample(t, "node-2:9479", "lossy.prom", 80)}, nil})
 	assert.Contains(t, later.text(), "\x1b[1;33mExact again since 12:00:20, not exact between", "not as if nothing had been")
 
 	m := mustModel(t, 130, 20)

@@ -182,7 +182,7 @@ func (s *Screen) Head(v report.View) string {
 		exact = yellow
 	}
 	sentence := strings.ToUpper(v.Sentence[:1]) + v.Sentence[1:] + "."
-	if len(v.Losses) > 0 {
+	if len(v.All) > 0 {
 		sentence += " x shows all."
 	}
 	told := strings.Split(s.wrap(printable(sentence)), "\n")
@@ -227,10 +227,7 @@ func (s *Screen) Exactness(v report.View) string {
 	}
 	lines := []string{bold.Styled(s.cut("What was lost since the start"))}
 	for _, loss := range v.All {
-		text := loss.Text
-		if !loss.From.IsZero() {
-			text += fmt.Sprintf(" (last between %s and %s)", report.Clock(loss.From), report.Clock(loss.At))
-		}
+		text := fmt.Sprintf("%s (last %s)", loss.Text, loss.When(report.Clock))
 		lines = append(lines, strings.Split(s.wrap(printable(text)), "\n")...)
 		lines = append(lines, s.indented("means: "+loss.Effect)...)
 		if loss.Remedy != "" {
