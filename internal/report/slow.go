@@ -34,7 +34,8 @@ type SlowGroup struct {
 	Last    time.Time `json:"last"`
 	Mean    float64   `json:"mean"` // duration of the slow ones, in seconds
 	Longest float64   `json:"longest"`
-	Share   float64   `json:"share"` // of the time in which servers had slow commands, 0 to 1, in the minutes since Slow.Since; what waited behind another has none of it
+	Share   float64   `json:"share"`                   // of the time in which servers had slow commands, 0 to 1, in the minutes since Slow.Since; what waited behind another has little of it
+	Behind  string    `json:"waited_behind,omitempty"` // command of the same server for which these waited most of their time, not of this group
 }
 
 // SlowCommand is one exchange: a command, or several equal ones of one call that were answered at once.
@@ -74,6 +75,42 @@ func (g *SlowGroup) Most() time.Duration { return seconds(g.Longest) }
 
 // Percent returns the share of the time in which servers had slow commands.
 func (g *SlowGroup) Percent() string { return fmt.Sprintf("%.0f%%", 100*g.Share) }
+
+// minCause is the least share of a further cause.
+const minCause = 0.05
+
+// Verdict says which of the groups, in their order, is slow at a time, whose it is and since when; ""
+// if none was in the last minutes. A clock prints the times.
+func Verdict(groups []SlowGroup, now time.Time, clock func(time.Time) string) string {
+	var first *SlowGroup
+	others := 0
+	for i := range groups {
+		switch g := &groups[i]; {
+		case g.Behind != "" || now.Sub(g.Last) > Recent:
+		case first == nil:
+			first = g
+		case g.Share >= minCause:
+			others++
+		}
+	}
+	if first == nil {
+		return ""
+	}
+	words := []string{first.Node, first.Name, first.Command}
+	if who := first.Who(); who != "" {
+		heading, of := Whose([]string{who})
+		words = append(words, "of "+heading, of[0])
+	}
+	text := "Slow: " + strings.Join(slices.DeleteFunc(words, func(word string) bool { return word == "" }), " ") + " since "
+	if first.First.Local().Format(time.DateOnly) != now.Local().Format(time.DateOnly) {
+		text += first.First.Local().Format(time.DateOnly) + " "
+	}
+	text += clock(first.First)
+	if others > 0 {
+		text += fmt.Sprintf(", and %s", plural(others, "other cause", "other causes"))
+	}
+	return text + ". To do: send it less often, or with less to do each time."
+}
 
 // SortGroups orders groups of several observers as each of them does.
 func SortGroups(groups []SlowGroup) {

@@ -27,6 +27,8 @@ type group struct {
 	first, last time.Time     // when the requests were sent, or received
 	sum         time.Duration // of the durations
 	longest     time.Duration
+	waited      time.Duration // of the durations, that it waited behind other groups
+	behind      *group        // the last one of those
 
 	held [Window + 1]struct { // by minute
 		number int64
@@ -73,13 +75,16 @@ func serverOf(e *Entry) server {
 type span struct {
 	from, to int64 // in nanoseconds
 
+	holder *group // whose command added the most
+	held   int64  // what it added
+
 	start, end int64    // of the command that was added last
 	gain       int64    // what it added
 	sharers    []*group // the groups of the commands of its call that were answered with it: nobody knows which one it was
 }
 
-// charge charges a command of a group with its part of the span.
-func (s *span) charge(g *group, number, start, end int64) {
+// charge charges a command of a group with its part of the span, several equal ones that count as one.
+func (s *span) charge(g *group, number, start, end int64, count uint32) {
 	if start == s.start && end == s.end {
 		s.share(g, number)
 		return
@@ -87,12 +92,18 @@ func (s *span) charge(g *group, number, start, end int64) {
 	s.start, s.end, s.gain, s.sharers = start, end, 0, append(s.sharers[:0], g)
 	switch {
 	case start >= s.to || end <= s.from:
-		s.from, s.to, s.gain = start, end, end-start
+		s.from, s.to, s.gain, s.holder, s.held = start, end, end-start, nil, 0
 	default:
 		s.gain = max(s.from-start, 0) + max(end-s.to, 0)
 		s.from, s.to = min(s.from, start), max(s.to, end)
 	}
 	g.hold(number, time.Duration(s.gain))
+	if waited := end - start - s.gain; waited > 0 && s.holder != nil && s.holder != g {
+		g.waited, g.behind = g.waited+time.Duration(waited)*time.Duration(count), s.holder
+	}
+	if s.gain > s.held {
+		s.holder, s.held = g, s.gain
+	}
 }
 
 // share takes a part of the last gain from the groups that have it, for one more.
@@ -112,7 +123,7 @@ func (s *span) share(g *group, number int64) {
 func (l *Log) sum(e *Entry, number int64) {
 	g := l.groupOf(e)
 	if g.count > 0 && !l.options.Endless && e.When.Sub(g.last) > Window*time.Minute {
-		g.count, g.sum, g.longest = 0, 0, 0
+		g.count, g.sum, g.longest, g.waited, g.behind = 0, 0, 0, 0, nil
 	}
 	if g.count == 0 {
 		g.first, g.last = e.When, e.When
@@ -135,7 +146,7 @@ func (l *Log) sum(e *Entry, number int64) {
 		l.spans[of] = s
 	}
 	start := e.When.UnixNano()
-	s.charge(g, number, start, start+e.Duration)
+	s.charge(g, number, start, start+e.Duration, e.Count)
 }
 
 // groupOf returns the group of an exchange. A new one takes the place of the one that was slow
@@ -178,6 +189,9 @@ func (l *Log) view(now time.Time, last int64) []report.SlowGroup {
 			Name: name, Labels: labels, Command: g.name, Process: g.process, Count: g.count, First: g.first, Last: g.last,
 			Mean: (g.sum / time.Duration(g.count)).Seconds(), Longest: g.longest.Seconds(), Share: g.heldSince(last).Seconds(),
 		})
+		if g.behind != nil && g.waited > g.sum/2 {
+			list[len(list)-1].Behind = g.behind.name
+		}
 		total += list[len(list)-1].Share
 	}
 	for i := range list {

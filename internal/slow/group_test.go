@@ -47,6 +47,7 @@ func TestCauseIsFirst(t *testing.T) {
 	}, eval)
 	assert.Greater(t, eval.Share, 0.95, "of its commands the server was busy with")
 	assert.EqualValues(t, 5000, get.Count, "beyond the size of the list")
+	assert.Equal(t, "eval", get.Behind)
 	assert.InDelta(t, 1, eval.Share+get.Share, 1e-9)
 }
 
@@ -73,6 +74,15 @@ func TestSpans(t *testing.T) {
 	other.Endpoints.RemotePort = 1
 	l.Add(other)
 	assert.Equal(t, "hgetall 42, eval 25, get 17, set 17, ", names(l.View(noon.Add(time.Minute))))
+	for _, g := range l.View(noon.Add(time.Minute)).Groups {
+		assert.Empty(t, g.Behind, "%s waited for no other, or for less than half", g.Command)
+	}
+	behind := by("hget", "", 10*ms, 50*ms+1)
+	behind.Endpoints.RemotePort = 1
+	l.Add(behind)
+	for _, g := range l.View(noon.Add(time.Minute)).Groups {
+		assert.Equal(t, map[bool]string{true: "hgetall"}[g.Command == "hget"], g.Behind, "of the same server")
+	}
 
 	l = newLog(3)
 	one, two := by("eval", "", 0, 50*ms), by("get", "", 10*ms, 60*ms)
