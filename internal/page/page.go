@@ -112,6 +112,9 @@ func whoseOf(rows []report.Line, slow *report.Slow) whose {
 // Told says whether the numbers are exact, with the marks of times.
 func (s *shown) Told() string { return s.Tell(mark) }
 
+// Verdict says what is slow, with the marks of times; "" for nothing.
+func (s *shown) Verdict() string { return report.Verdict(s.Slow.Groups, s.Time, mark) }
+
 // SlowTold says what the slow commands are, with the marks of times.
 func (s *shown) SlowTold() string { return s.Slow.Tell(mark) }
 
@@ -137,11 +140,12 @@ func (s *shown) MarshalJSON() ([]byte, error) {
 		Rate      float64          `json:"rate"`
 		Errors    float64          `json:"errors"`
 		Whole     bool             `json:"whole"`
+		Verdict   string           `json:"verdict"`
 		SlowTold  string           `json:"slow_told"`
 		Slow      report.Slow      `json:"slow"`
 		Addresses report.Addresses `json:"addresses"`
 		Whose     whose            `json:"whose"`
-	}{v, s.Hidden, s.Rate, s.Errors, s.Whole, s.SlowTold(), s.Slow, s.Addresses, s.Whose})
+	}{v, s.Hidden, s.Rate, s.Errors, s.Whole, s.Verdict(), s.SlowTold(), s.Slow, s.Addresses, s.Whose})
 }
 
 // look returns what there is to show. It ends the interval anew if the view is old enough.

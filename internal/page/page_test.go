@@ -262,7 +262,7 @@ func TestSlow(t *testing.T) {
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
 	v = report.Slow{Threshold: 10 * time.Millisecond, Size: 2, Seen: 5, Since: noon, Groups: []report.SlowGroup{
 		{Name: "cache", Command: "keys", Labels: "process_executable_name=report", Process: "report", Count: 281, First: noon, Last: noon.Add(time.Minute), Mean: 0.02, Longest: 0.43, Share: 0.97},
-		{Name: "<b>", Command: "get", Process: "web", Count: 4, First: noon.Add(-24 * time.Hour), Last: noon, Mean: 0.02, Longest: 0.24, Share: 0.03},
+		{Name: "<b>", Command: "get", Process: "web", Count: 4, First: noon.Add(-24 * time.Hour), Last: noon, Mean: 0.02, Longest: 0.24, Share: 0.03, Behind: "keys"},
 	}, Commands: []report.SlowCommand{
 		{Name: "cache", Command: "keys", Seconds: 0.25, Outcome: "success", Count: 1, Position: 1, Length: 4, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379", Role: "client"},
 		{Name: "<b>", Command: "get", Seconds: 0.24, Outcome: "error", Prefix: "WRONGTYPE", Count: 3, Position: 2, Length: 4, RequestBytes: 60, ResponseBytes: 15, Process: "web"},
@@ -271,12 +271,20 @@ func TestSlow(t *testing.T) {
 	assert.Contains(t, body, `<td class="text">cache</td><td class="text">keys</td><td class="text whose"></td><td>250.00ms</td><td class="text">success</td><td class="wide">1/4</td><td class="wide">-/-</td><td class="text wide">10.0.0.2:6379</td><td class="text wide">10.0.0.1:40000</td>`)
 	assert.Contains(t, body, `<td class="text">&lt;b&gt;</td><td class="text">get</td><td class="text whose">web</td><td>240.00ms</td><td class="text bad">error WRONGTYPE</td><td class="wide">2-4/4</td><td class="wide">60/15</td>`)
 	assert.Regexp(t, `5 commands took 10ms or longer since <time datetime="\S+Z">12:00:00</time>; the slowest 4 are shown, in 2 rows`, body)
-	assert.Regexp(t, `<td class="text">cache</td><td class="text">keys</td><td class="text whose">report</td><td>281</td><td><time datetime="\S+Z">12:00:00</time></td><td class="wide"><time datetime="\S+Z">12:01:00</time></td><td class="wide">430.00ms</td><td class="wide">20.00ms</td><td class="wide">97%</td>`, body)
+	assert.Regexp(t, `<td class="text">cache</td><td class="text">keys</td><td class="text whose">report</td><td>281</td><td><time datetime="\S+Z">12:00:00</time></td><td class="wide"><time datetime="\S+Z">12:01:00</time></td><td class="wide">430.00ms</td><td class="wide">20.00ms</td><td>97%</td><td class="text"></td>`, body)
 	assert.Regexp(t, `<td class="text">&lt;b&gt;</td><td class="text">get</td><td class="text whose">web</td><td>4</td><td><time datetime="\S+Z">2026-02-28 12:00:00</time></td>`, body)
 	assert.Contains(t, body, `<th scope="col" class="text whose">Process</th>`, "the name of the only label")
 	assert.Less(t, strings.Index(body, ">281<"), strings.Index(body, `id="commands"`), "at first look")
 	assert.Less(t, strings.Index(body, `id="commands"`), strings.Index(body, "250.00ms"))
 	assert.NotRegexp(t, `id="slow"[^>]* hidden>`, body)
+	assert.Contains(t, body, `<td>3%</td><td class="text">keys</td>`)
+	assert.Contains(t, body, `<p id="verdict" role="status" class="slow" hidden></p>`, "it is over")
+	for i := range v.Groups {
+		v.Groups[i].Last = time.Now()
+	}
+	_, body = get(t, h.ServeHTTP)
+	assert.Regexp(t, `class="slow">Slow: cache keys of process report since [-\d ]*<time datetime="\S+Z">12:00:00</time>\. To do: `, body)
+	assert.Less(t, strings.Index(body, `id="verdict"`), strings.Index(body, `id="exact"`))
 
 	_, body = get(t, h.ServeSlow)
 	var read report.Slow

@@ -25,6 +25,10 @@ import (
 func serve(first, second string) http.Handler {
 	texts := []string{first, second}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			http.NotFound(w, r)
+			return
+		}
 		if user, password, _ := r.BasicAuth(); user+password != "" && user+password != "mesecret" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return

@@ -45,7 +45,10 @@ func NewModel(scraper Scraper, interval time.Duration, screen Screen) *Model {
 // ask asks for the details that are shown.
 func (m *Model) ask() tea.Cmd {
 	shows := m.screen.Shows
-	if shows == Commands || shows == Exactness || m.asking[shows] {
+	if shows != AllAddresses {
+		shows = SlowCommands // the head says what is slow, too
+	}
+	if m.asking[shows] {
 		return nil
 	}
 	m.asking[shows] = true
@@ -235,11 +238,15 @@ func (m *Model) View() tea.View {
 	return view
 }
 
+// lowTerminal is the number of lines below which a terminal is low.
+const lowTerminal = 16
+
 func (m *Model) text() string {
 	if m.help {
 		return m.helpText()
 	}
-	head, foot := m.screen.Head(m.view), m.foot()
+	m.screen.Low = m.height > 0 && m.height < lowTerminal
+	head, foot := m.screen.Head(m.view, m.slow.Groups), m.foot()
 	if m.height > 0 {
 		m.screen.Height = max(m.height-strings.Count(head, "\n")-3, 2)
 	}

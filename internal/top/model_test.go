@@ -188,15 +188,19 @@ func TestSlowRows(t *testing.T) {
 	}
 	v := report.View{Seconds: 2, Sentence: "x", Lines: []report.Line{row("get", time.Millisecond, 0.9), row("keys", 11*time.Millisecond, 0.01), row("eval", 20*time.Millisecond, 0.09)}}
 	s := NewScreen()
-	assert.Contains(t, s.Head(v), "Slow: orders-db eval report, half take 20.00ms or more, and 1 other row (s: since when).")
+	assert.Contains(t, s.Head(v, nil), "Slow: orders-db eval report, half take 20.00ms or more, and 1 other row (s: since when).")
 	assert.Contains(t, s.Table(v), "\x1b[1;33m20.00ms")
 	assert.NotContains(t, s.Table(v), "\x1b[1;33m1.00ms")
+	v.Time = noon(20)
+	groups := []report.SlowGroup{{Name: "orders-db", Command: "eval", Process: "report", First: noon(0), Last: noon(20), Share: 0.9}}
+	v.Exact, v.Recent = false, true
+	assert.Regexp(t, `(?s)Slow: orders-db eval of process report since 12:00:00\. .*X\.`, s.Head(v, groups), "from the sums, where there are any; before the losses")
 	v.Lines = v.Lines[:1]
-	assert.NotContains(t, s.Head(v), "Slow:")
+	assert.NotContains(t, s.Head(v, nil), "Slow:")
 	waits := row("blpop", time.Second, 0)
 	waits.Waits = true
 	v.Lines = []report.Line{waits}
-	assert.NotContains(t, s.Head(v), "Slow:")
+	assert.NotContains(t, s.Head(v, nil), "Slow:")
 }
 
 // Quantiles of few commands are marked.
@@ -255,5 +259,5 @@ func TestControlCharacters(t *testing.T) {
 	v := report.View{Seconds: 1, Sentence: "x", Lines: []report.Line{{Key: report.Key{Name: "a\x1b[2Jb\n", Command: "get"}, Rate: 1}}}
 	assert.Contains(t, s.Table(v), "a?[2Jb?")
 	v.Sentence = "lost: \x1b]0;x\a"
-	assert.Contains(t, s.Head(v), "Lost: ?]0;x?.")
+	assert.Contains(t, s.Head(v, nil), "Lost: ?]0;x?.")
 }

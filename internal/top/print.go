@@ -20,14 +20,15 @@ func PrintOnce(ctx context.Context, w io.Writer, scraper Scraper, interval time.
 	if err != nil {
 		return err
 	}
+	slow := scraper.Slow(ctx)
 	table := screen.Table(view)
 	switch screen.Shows {
 	case SlowCommands:
-		table = screen.Slow(scraper.Slow(ctx))
+		table = screen.Slow(slow)
 	case AllAddresses:
 		table = screen.Addresses(scraper.Addresses(ctx))
 	}
-	if _, err := fmt.Fprintf(w, "%s\n\n%s\n", screen.Head(view), table); err != nil {
+	if _, err := fmt.Fprintf(w, "%s\n\n%s\n", screen.Head(view, slow.Groups), table); err != nil {
 		return fmt.Errorf("write table: %w", err)
 	}
 	return answered(view)

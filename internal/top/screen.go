@@ -53,7 +53,7 @@ var columns = []column{
 		bad: func(l report.Line) bool { return l.Errors > 0 },
 	},
 	{title: "TIME", rank: 4, text: share, compare: compareBy(func(l report.Line) float64 { return l.Share })},
-	{title: "P50", slow: true, rank: 5, text: duration(func(l report.Line) time.Duration { return l.P50 }), compare: compareBy(func(l report.Line) time.Duration { return l.P50 })},
+	{title: "P50", slow: true, rank: 2, text: duration(func(l report.Line) time.Duration { return l.P50 }), compare: compareBy(func(l report.Line) time.Duration { return l.P50 })},
 	{title: "P90", slow: true, rank: 7, text: duration(func(l report.Line) time.Duration { return l.P90 }), compare: compareBy(func(l report.Line) time.Duration { return l.P90 })},
 	{title: "P99", slow: true, text: duration(func(l report.Line) time.Duration { return l.P99 }), compare: compareBy(func(l report.Line) time.Duration { return l.P99 })},
 	{title: "MAX", rank: 6, text: highest, compare: compareBy(func(l report.Line) time.Duration { return time.Duration(uint64(l.Max) >> 1) })}, // -1 is above all
@@ -117,6 +117,7 @@ type Screen struct {
 	By     report.By
 
 	Shows Kind
+	Low   bool // the terminal is low: sentences are short
 }
 
 // Kind is what a Screen shows.
@@ -145,12 +146,12 @@ func NewScreen() Screen {
 	return Screen{By: report.By{Name: true, Labels: true, Command: true}, Order: columnOf("TIME")}
 }
 
-// maxTold is how many lines say whether the numbers are exact.
+// maxTold is how many lines a sentence has.
 const maxTold = 3
 
-// Head returns the lines above the table: the sum, whether it is exact, and the observers that do
-// not answer.
-func (s *Screen) Head(v report.View) string {
+// Head returns the lines above the table: the sum, what is slow, whether it is exact, and the
+// observers that do not answer.
+func (s *Screen) Head(v report.View, slow []report.SlowGroup) string {
 	var rate, failing float64
 	for _, line := range v.Lines {
 		rate, failing = rate+line.Rate, failing+line.Errors
@@ -174,6 +175,13 @@ func (s *Screen) Head(v report.View) string {
 	lines := []string{
 		s.cut(fmt.Sprintf("redis-observer %s  %s  %s (%s)", report.Clock(v.Time), sum, plural(running, "node"), printable(strings.Join(backends, ", ")))),
 	}
+	verdict := report.Verdict(slow, v.Time, report.Clock)
+	if verdict == "" {
+		verdict = slowest(v.Lines)
+	}
+	if verdict != "" {
+		lines = append(lines, yellow.Styled(s.few(verdict, maxTold-1)))
+	}
 	exact := plainText
 	switch {
 	case !v.Exact:
@@ -185,16 +193,21 @@ func (s *Screen) Head(v report.View) string {
 	if len(v.All) > 0 {
 		sentence += " x shows all."
 	}
-	told := strings.Split(s.wrap(printable(sentence)), "\n")
-	if len(told) > maxTold {
-		told = told[:maxTold]
-		told[maxTold-1] = ansi.Truncate(told[maxTold-1], max(s.Width-1, 0), "") + "…"
-	}
-	lines = append(lines, exact.Styled(strings.Join(told, "\n")))
-	if slow := slowest(v.Lines); slow != "" {
-		lines = append(lines, yellow.Styled(s.cut(printable(slow))))
-	}
+	lines = append(lines, exact.Styled(s.few(sentence, maxTold)))
 	return strings.Join(append(lines, failed...), "\n")
+}
+
+// few breaks a sentence into so many lines at most, one less on a low terminal.
+func (s *Screen) few(sentence string, most int) string {
+	if s.Low {
+		most--
+	}
+	told := strings.Split(s.wrap(printable(sentence)), "\n")
+	if len(told) > most {
+		told = told[:most]
+		told[most-1] = ansi.Truncate(told[most-1], max(s.Width-1, 0), "") + "…"
+	}
+	return strings.Join(told, "\n")
 }
 
 // slowest says which of the slow rows takes the most time, "" if there is none.

@@ -46,10 +46,11 @@ var groupFields = []field[report.SlowGroup]{
 	{title: whose, rank: 1, text: func(g *report.SlowGroup) string { return g.Who() }},
 	{title: "SLOW", right: true, text: func(g *report.SlowGroup) string { return fmt.Sprint(g.Count) }},
 	{title: "SINCE", right: true, text: func(g *report.SlowGroup) string { return g.Since() }},
-	{title: "LAST", right: true, rank: 2, text: func(g *report.SlowGroup) string { return report.Clock(g.Last) }},
-	{title: "LONGEST", right: true, rank: 3, text: func(g *report.SlowGroup) string { return report.Short(g.Most()) }},
-	{title: "MEAN", right: true, rank: 6, text: func(g *report.SlowGroup) string { return report.Short(g.Typical()) }},
-	{title: "SHARE", right: true, rank: 5, text: func(g *report.SlowGroup) string { return g.Percent() }},
+	{title: "LAST", right: true, rank: 7, text: func(g *report.SlowGroup) string { return report.Clock(g.Last) }},
+	{title: "LONGEST", right: true, rank: 6, text: func(g *report.SlowGroup) string { return report.Short(g.Most()) }},
+	{title: "MEAN", right: true, rank: 5, text: func(g *report.SlowGroup) string { return report.Short(g.Typical()) }},
+	{title: "SHARE", right: true, rank: 2, text: func(g *report.SlowGroup) string { return g.Percent() }},
+	{title: "BEHIND", rank: 3, text: func(g *report.SlowGroup) string { return g.Behind }},
 }
 
 // slowFields are the columns of slow commands, in their order.
@@ -67,8 +68,9 @@ var slowFields = []field[report.SlowCommand]{
 	{title: "OWN END", rank: 7, text: func(c *report.SlowCommand) string { return c.Local }},
 }
 
-// remedy says what to do about slow commands.
-const remedy = "First row: the likely cause. Send it less often, or with less to do each time."
+// remedy says what the sums mean, and what to do about slow commands.
+const remedy = "SHARE: of the time in which servers had slow commands. BEHIND: those waited most of their time behind this command at " +
+	"their server, so it is the cause and they are not. Send the cause less often, or with less to do each time."
 
 // Slow returns the tables of slow commands, below what each observer says of them: their sums, which
 // take up to half of the room, and the single ones, for which a low terminal has none.
@@ -81,7 +83,11 @@ func (s *Screen) Slow(all Slow) string {
 		if room > 0 && room < 8 {
 			return strings.Join(append(lines, sums.draw(s, s.Offset, room)...), "\n")
 		}
-		lines = append(append(lines, sums.draw(s, 0, room/2)...), faint.Styled(s.cut(remedy)), "")
+		lines = append(lines, sums.draw(s, 0, room/2)...)
+		lines = append(append(lines, strings.Split(faint.Styled(s.few(remedy, maxTold)), "\n")...), "")
+		if s.Height > 0 && s.Height < len(lines)+2 {
+			return strings.Join(lines[:min(len(lines)-1, s.Height)], "\n")
+		}
 	}
 	return strings.Join(append(lines, single.draw(s, s.Offset, s.left(lines))...), "\n")
 }

@@ -139,7 +139,7 @@ func live(observer *kit.Observer, width int) func() (string, error) {
 		view := followed.View(table.By)
 		var text strings.Builder
 		writer := colorprofile.Writer{Forward: &text, Profile: colorprofile.Env(os.Environ())}
-		_, err = fmt.Fprintf(&writer, "%s\n\n%s\n", table.Head(view), table.Table(view))
+		_, err = fmt.Fprintf(&writer, "%s\n\n%s\n", table.Head(view, nil), table.Table(view))
 		return text.String(), err
 	}
 }
