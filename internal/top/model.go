@@ -145,7 +145,7 @@ var keys = []struct {
 	{[]string{"left", "<"}, "order by the column to the left; right and > by the one to the right", func(m *Model) tea.Cmd { return m.order(-1) }},
 	{[]string{"right", ">"}, "", func(m *Model) tea.Cmd { return m.order(1) }},
 	{[]string{"r"}, "reverse the order", func(m *Model) tea.Cmd { m.screen.Up = !m.screen.Up; return nil }},
-	{[]string{"/"}, "show only rows that contain a text: type it, end with Enter, remove it with Esc", func(m *Model) tea.Cmd { m.filtering = true; return nil }},
+	{[]string{"/"}, "show only rows that contain a text; Enter ends it, Esc removes it", func(m *Model) tea.Cmd { m.filtering = true; return nil }},
 	{[]string{"a"}, "rows by name, label and command", func(m *Model) tea.Cmd { return m.group(report.By{Name: true, Labels: true, Command: true}) }},
 	{[]string{"n"}, "rows by name", func(m *Model) tea.Cmd { return m.group(report.By{Name: true}) }},
 	{[]string{"l"}, "rows by name and label", func(m *Model) tea.Cmd { return m.group(report.By{Name: true, Labels: true}) }},
@@ -157,7 +157,7 @@ var keys = []struct {
 	}},
 	{[]string{"s"}, "slow commands, and back", func(m *Model) tea.Cmd { return m.show(SlowCommands) }},
 	{[]string{"u"}, "addresses without a name, names with their addresses, and back", func(m *Model) tea.Cmd { return m.show(AllAddresses) }},
-	{[]string{"x"}, "whether numbers are exact: all that was lost, what it means, what to do; and back", func(m *Model) tea.Cmd { return m.show(Exactness) }},
+	{[]string{"x"}, "whether numbers are exact: what was lost, what to do; and back", func(m *Model) tea.Cmd { return m.show(Exactness) }},
 	{[]string{"space", "p"}, "pause and go on", func(m *Model) tea.Cmd { m.paused = !m.paused; return m.group(m.screen.By) }},
 	{[]string{"up", "k"}, "scroll up; down, j and the page keys scroll too", func(m *Model) tea.Cmd { return m.scroll(-1) }},
 	{[]string{"down", "j"}, "", func(m *Model) tea.Cmd { return m.scroll(1) }},
@@ -248,7 +248,7 @@ func (m *Model) text() string {
 	m.screen.Low = m.height > 0 && m.height < lowTerminal
 	head, foot := m.screen.Head(m.view, m.slow.Groups), m.foot()
 	if m.height > 0 {
-		m.screen.Height = max(m.height-strings.Count(head, "\n")-3, 2)
+		m.screen.Height = max(m.height-strings.Count(head+foot, "\n")-3, 2)
 	}
 	table := m.screen.Table(m.view)
 	switch m.screen.Shows {
@@ -273,23 +273,19 @@ func (m *Model) foot() string {
 	if m.screen.Filter != "" {
 		text = "filter: " + m.screen.Filter + " (Esc removes it)  " + text
 	}
-	return faint.Styled(m.screen.cut(text))
+	return faint.Styled(m.screen.wrap(text))
 }
 
 func (m *Model) helpText() string {
 	lines := []string{bold.Styled("Keys")} // without a blank line, so that all are seen on a low terminal
 	for _, k := range keys {
 		if k.text != "" {
-			lines = append(lines, m.screen.cut(pad(strings.Join(k.keys, " "), 12)+k.text))
+			lines = append(lines, m.screen.wrap(pad(strings.Join(k.keys, " "), 12)+k.text))
 		}
 	}
-	for _, text := range []string{
-		"TIME: share of the time of all commands but those that wait (BLPOP). P50, P90, P99: so many percent",
-		"took at most so long, estimated; ~ of fewer than 20 commands. MAX: all took at most so long. Yellow:",
-		"P50 of 10 ms or more. IN USE/AVAIL: open connections with a command under way/without one.",
-	} {
-		lines = append(lines, m.screen.cut(text))
-	}
+	lines = append(lines, m.screen.wrap("TIME: share of the time of all commands but those that wait (BLPOP). P50, P90, P99: so many percent took at most so long, "+
+		"estimated; ~ of fewer than 20 commands. MAX: all took at most so long. Yellow: P50 of 10 ms or more. IN USE/AVAIL: open connections with a "+
+		"command under way/without one."))
 	return strings.Join(lines, "\n")
 }
 

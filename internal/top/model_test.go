@@ -203,6 +203,29 @@ func TestSlowRows(t *testing.T) {
 	assert.NotContains(t, s.Head(v, nil), "Slow:")
 }
 
+// Rows that are cut are said, and help is whole on a terminal of 80 columns and 24 lines.
+func TestNothingIsCutSilently(t *testing.T) {
+	s := NewScreen()
+	s.Height = 4
+	v := report.View{Seconds: 2, Sentence: "x"}
+	for _, command := range []string{"a", "b", "c"} {
+		v.Lines = append(v.Lines, report.Line{Key: report.Key{Name: "n", Command: command}, Count: 1})
+	}
+	assert.NotContains(t, s.Table(v), "below", "all fit")
+	s.Height = 3
+	assert.Regexp(t, `n +a .*\n.*2 more below`, s.Table(v))
+	s.Offset = 1
+	assert.NotContains(t, s.Table(v), "below", "the last two")
+	rows := sheet[report.SlowGroup]{fields: groupFields, items: make([]report.SlowGroup, 5)}
+	assert.Contains(t, strings.Join(rows.draw(&s, 0, 4), "\n"), "3 more below")
+	assert.Len(t, rows.draw(&s, 0, 4), 4)
+
+	m := mustModel(t, 80, 24)
+	press(m, "?")
+	assert.LessOrEqual(t, strings.Count(m.text(), "\n"), 23)
+	assert.NotContains(t, m.text(), "…")
+}
+
 // Quantiles of few commands are marked.
 func TestFewCommands(t *testing.T) {
 	s := NewScreen()

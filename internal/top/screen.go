@@ -290,7 +290,7 @@ func (s *Screen) Table(v report.View) string {
 	first := min(max(s.Offset, 0), len(rows))
 	last := len(rows)
 	if s.Height > 0 {
-		last = min(last, first+max(s.Height-1, 0))
+		last = lastRow(first, last, s.Height-1)
 	}
 	lines := []string{s.line(shown, widths, func(i int) (string, ansi.Style) { return titles[i], bold })}
 	for r := first; r < last; r++ {
@@ -304,11 +304,29 @@ func (s *Screen) Table(v report.View) string {
 			return cells[r][i], style
 		}))
 	}
+	if last < len(rows) && last-first < s.Height-1 {
+		lines = append(lines, s.below(len(rows)-last))
+	}
 	if len(rows) == 0 {
 		lines = append(lines, faint.Styled(s.cut(s.nothing(v))))
 	}
 	return strings.Join(lines, "\n")
 }
+
+// lastRow returns the last row that is shown from a first one on, if there is room for some lines: one
+// of them says how many are below, unless it is the only one.
+func lastRow(first, rows, room int) int {
+	switch {
+	case rows-first <= room:
+		return rows
+	case room > 1:
+		return first + room - 1
+	}
+	return first + max(room, 0)
+}
+
+// below says how many rows are below those that are shown.
+func (s *Screen) below(n int) string { return faint.Styled(s.cut(fmt.Sprintf("%d more below", n))) }
 
 func (s *Screen) nothing(v report.View) string {
 	switch {

@@ -77,7 +77,7 @@ func (h *sheet[T]) draw(s *Screen, first, most int) []string {
 	first = min(max(first, 0), len(rows))
 	last := len(rows)
 	if most > 0 {
-		last = min(last, first+max(most-1, 1))
+		last = lastRow(first, last, max(most-1, 1))
 	}
 	for r := first; r < last; r++ {
 		lines = append(lines, h.line(s, shown, widths, func(i int) (string, ansi.Style) {
@@ -86,6 +86,9 @@ func (h *sheet[T]) draw(s *Screen, first, most int) []string {
 			}
 			return rows[r][i], plainText
 		}))
+	}
+	if last < len(rows) && last-first < most-1 {
+		lines = append(lines, s.below(len(rows)-last))
 	}
 	return lines
 }
