@@ -194,6 +194,7 @@ func TestSlowRows(t *testing.T) {
 	v.Time = noon(20)
 	groups := []report.SlowGroup{{Name: "orders-db", Command: "eval", Process: "report", First: noon(0), Last: noon(20), Share: 0.9}}
 	v.Exact, v.Recent = false, true
+	groups[0].Node, v.Observers = "n:1", make([]report.Node, 1)
 	assert.Regexp(t, `(?s)Slow: orders-db eval of process report since 12:00:00\. .*X\.`, s.Head(v, groups), "from the sums, where there are any; before the losses")
 	v.Lines = v.Lines[:1]
 	assert.NotContains(t, s.Head(v, nil), "Slow:")

@@ -175,6 +175,12 @@ func (s *Screen) Head(v report.View, slow []report.SlowGroup) string {
 	lines := []string{
 		s.cut(fmt.Sprintf("redis-observer %s  %s  %s (%s)", report.Clock(v.Time), sum, plural(running, "node"), printable(strings.Join(backends, ", ")))),
 	}
+	if len(v.Observers) == 1 { // its address says nothing
+		slow = slices.Clone(slow)
+		for i := range slow {
+			slow[i].Node = ""
+		}
+	}
 	verdict := report.Verdict(slow, v.Time, report.Clock)
 	if verdict == "" {
 		verdict = slowest(v.Lines)
