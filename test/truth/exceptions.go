@@ -59,7 +59,7 @@ var (
 	nullWithin = except("null-within",
 		"null of something else than a key: a field, member, index or entry that is not there, each of those asked of one missing key, a key of another type in MGET")
 	nullUncounted = except("null-uncounted",
-		"null of a command that looks its key up without counting (all that write, MEMORY USAGE, OBJECT of Redis 6.0), of a condition that did not hold, of a wait in vain")
+		"null of a command that looks its key up without counting (all that write, MEMORY USAGE, OBJECT of Redis 6.0), of a condition that did not hold, of a wait in vain, of a function that returns nothing")
 	missWithoutNull = except("miss-without-null",
 		"a command that reads a missing key answers a number, an empty collection or string, or an error, and not null")
 	missTwice = except("miss-twice",

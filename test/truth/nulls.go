@@ -28,7 +28,7 @@ func (a *admin) lookups() (l lookups, err error) {
 var plainReads = []string{"dump", "get", "getdel", "getex", "getset"}
 
 // uncountedNulls are the commands of the libraries' rows whose nulls are those of the exception nullUncounted.
-var uncountedNulls = []string{"blpop", "exec", "lpop", "rpop", "set", "spop"}
+var uncountedNulls = []string{"blpop", "exec", "fcall", "lpop", "set", "spop"}
 
 // nullDifference is what differs between the keys that a server missed, or found, and the replies that were null, or were not.
 type nullDifference struct {

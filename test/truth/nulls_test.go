@@ -48,6 +48,15 @@ func TestCompareNulls(t *testing.T) {
 	}
 }
 
+func TestCompareBytes(t *testing.T) {
+	server := traffic{requests: 10, replies: 20}
+	assert.Empty(t, compareBytes(server, traffic{10, 20}, span{}))
+	assert.Len(t, compareBytes(server, traffic{9, 19}, span{}), 2)
+	assert.Empty(t, compareBytes(server, traffic{10, 19}, span{0, 5}), "the rest was not read")
+	assert.Len(t, compareBytes(server, traffic{10, 21}, span{0, 5}), 1, "nobody reads what was not written")
+	assert.Len(t, compareBytes(server, traffic{9, 20}, span{0, 5}), 1)
+}
+
 func TestNullsIn(t *testing.T) {
 	stream := bufio.NewReader(strings.NewReader("$-1\r\n*-1\r\n_\r\n$3\r\nnil\r\n*0\r\n*4\r\n$-1\r\n_\r\n$0\r\n\r\n*1\r\n$-1\r\n"))
 	var replies []resp.Reply

@@ -67,8 +67,12 @@ func (s *server) since(redisVersion, valkeyVersion float64) bool {
 // countsErrors: INFO commandstats has failed and rejected calls.
 func (s *server) countsErrors() bool { return s.since(6.2, 0) }
 
-// countsBytes: INFO stats counts the payload of clients as the observer does. The others have not been compared yet.
-func (s *server) countsBytes() bool { return s.product == redis && s.version == 7.0 && !s.threaded() }
+// oldBenchmark: redis-benchmark may end before it has read all replies.
+func (s *server) oldBenchmark() bool { return !s.since(6.2, 0) }
+
+// forgetsWritten: now and then it does not count what an I/O thread wrote to a client: 9 bytes of 57 million at the end of
+// redis-benchmark, 473 of 111,000 in raw-crowd, both times by both observers alike, with all requests and commands equal.
+func (s *server) forgetsWritten() bool { return s.product == valkey && s.threaded() }
 
 // hasDualChannels: the data set and the changes to it may take a connection each on their way to a replica.
 func (s *server) hasDualChannels() bool { return s.product == valkey }
