@@ -216,8 +216,9 @@ static __always_inline void put_endpoints(struct event *e, struct sock *sk, __u8
 
 /*
  * The kind of event by which the listing reports a connection in a state; 0 if the connection is
- * not established yet or has ended. Half-closed connections are reported too, so that a connection
- * that is not reported has ended.
+ * not established yet or has ended. Half-closed connections are reported too, and those that are
+ * reset but still held, because a process may read what came before: a connection that is not
+ * reported has ended.
  */
 static __always_inline __u8 listed_as(__u8 state)
 {
@@ -225,7 +226,7 @@ static __always_inline __u8 listed_as(__u8 state)
 		return EVENT_EXISTING;
 	if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
 		return EVENT_HALF_CLOSED;
-	if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
+	if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSE)
 		return EVENT_PEER_CLOSED;
 	return 0;
 }

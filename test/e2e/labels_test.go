@@ -3,6 +3,8 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -200,6 +202,44 @@ func TestLabelsOfOlderConnections(t *testing.T) {
 	require.NoError(t, err)
 	s := o.mustSee("its command", func(s snapshot) bool { return s.commands("default")["echo"] == 1 })
 	assert.Equal(t, 1, s.sum("redis_commands_total", "command=echo", "systemd_unit=older.service", "process_executable_name=redis-cli"))
+}
+
+// A connection that the client has reset is in no table of the kernel, but the server still holds it,
+// and reads what came before when it gets to it. A listing meanwhile, for ends that are missing, does
+// not take it for gone: what is read later still is of the server's executable.
+func TestLabelsOfResetConnections(t *testing.T) {
+	t.Parallel()
+	RequireProbes(t, "packets do not show who has a connection")
+	listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(mustPort(t)))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	o := mustObserver(t, fmt.Sprintf("ports: []\nendpoints: [{name: here, role: server, addresses: ['*:%d']}]\n", listener.Addr().(*net.TCPAddr).Port)+withLabels)
+	client, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	server, err := listener.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	ask := func(n int) {
+		_, err := client.Write(repeat(n, "PING"))
+		require.NoError(t, err)
+	}
+	read := func(n int) {
+		_, err := io.ReadFull(server, make([]byte, len(repeat(n, "PING"))))
+		require.NoError(t, err)
+	}
+	ask(1)
+	read(1)
+	_, err = server.Write([]byte("+PONG\r\n"))
+	require.NoError(t, err)
+	ask(3)
+	require.NoError(t, client.(*net.TCPConn).SetLinger(0))
+	require.NoError(t, client.Close())
+	read(1)
+	time.Sleep(7 * time.Second) // the close is missing after two to four: all are listed
+	read(2)
+	require.NoError(t, server.Close())
+	s := o.mustSee("the commands", func(s snapshot) bool { return s.commands("here")["ping"] == 4 })
+	assert.Equal(t, 4, s.sum("redis_commands_total", "command=ping", "process_executable_name=e2e.test"))
 }
 
 // workload is a container in a pod.
