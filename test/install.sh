@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for the tests and generators.
-#   install.sh redis|clang|kernels|arm64|places|nat|release|terminal|browser
+#   install.sh redis|clang|kernels|arm64|places|nat|release|terminal|browser|suites
 set -euo pipefail
 
 packages() {
@@ -14,7 +14,8 @@ packages() {
 	terminal) have tmux || echo tmux ;;
 	release) for program in runc lintian rpm; do have "$program" || echo "$program"; done ;;
 	browser) have chromium || echo chromium fonts-dejavu-core ;;
-	*) echo "install.sh: unknown: $1 (redis, clang, kernels, arm64, places, nat, release, terminal or browser)" >&2 && exit 2 ;;
+	suites) have tclsh8.6 python3 cc make openssl && [ -e /usr/include/openssl/ssl.h ] || echo tcl8.6 python3 gcc libc6-dev make openssl libssl-dev ;;
+	*) echo "install.sh: unknown: $1 (redis, clang, kernels, arm64, places, nat, release, terminal, browser or suites)" >&2 && exit 2 ;;
 	esac
 }
 
