@@ -52,7 +52,7 @@ test: ## install what the tests need; run unit and end-to-end tests with the rac
 	set -o pipefail; REDIS_OBSERVER_TEST_REQUIRE=$(REQUIRE) $(GO) test $(TESTFLAGS) -timeout 20m -p $$(($$(nproc) + 1)) -parallel $$(($$(nproc) + 2)) $(TEST) | $(GO) run ./test/summary
 
 # Packages whose tests need neither root, nor the network beyond loopback, nor other programs.
-UNIT := ./bpf/... ./cmd/... ./internal/... ./test/bench ./test/kit/... ./test/layers ./test/summary ./test/truth
+UNIT := ./bpf/... ./cmd/... ./internal/... ./test/bench ./test/kit/... ./test/layers ./test/suites ./test/summary ./test/truth
 .PHONY: unit
 unit: ## run the unit tests: neither root nor network needed; prints the tests that skip for want of a privilege
 	set -o pipefail; $(GO) test $(TESTFLAGS) -timeout 10m $(UNIT) | $(GO) run ./test/summary
@@ -153,6 +153,15 @@ soak: build ## run load, kills, churn and reloads for SOAK_TIME: nothing may gro
 test-neighbours: build ## run a well-behaved client beside each hostile one; its counts must be exact (as root)
 	./test/install.sh redis
 	$(GO) run ./test/neighbours -observer $(BINARY) $(NEIGHBOURS)
+
+# Choose by SUITES='-only go-redis', '-short'.
+.PHONY: test-suites
+test-suites: build ## run test suites of clients and of Redis over TLS, without and beside observers: same outcomes (as root)
+	./test/install.sh redis
+	./test/install.sh nat
+	./test/install.sh suites
+	./test/suites/fetch.sh .cache/suites hiredis redis-py go-redis redis
+	$(GO) run -pgo=off ./test/suites -observer $(BINARY) $(SUITES)
 
 .PHONY: deploy-check
 deploy-check: ## check container, manifests, chart, unit, dashboard, alerts and a small fleet, with a real Prometheus (as root)
