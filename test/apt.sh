@@ -16,3 +16,19 @@ apt_for() {
 		-o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
 		-o Acquire::Retries=5 "$@"
 }
+
+# unpack_into FOLDER ARCHITECTURE SUITE PATTERN PACKAGE... unpacks the packages, and of those that they depend on the ones whose
+# names match. It fails without fresh lists: old ones, or none, would leave a folder without the packages.
+unpack_into() {
+	folder=$1 architecture=$2 suite=$3 pattern=$4
+	shift 4
+	apt_for "$suite" "$architecture" -o APT::Update::Error-Mode=any update >&2
+	addresses=$(apt_for "$suite" "$architecture" install --print-uris --yes --no-install-recommends "$@" | sed -n "s/^'\([^']*\)' .*/\1/p" |
+		grep -E "/($pattern|$(echo "$*" | tr ' ' '|'))_[^/]*\.deb\$") || { echo "$suite has no packages $*" >&2 && return 1; }
+	for address in $addresses; do
+		echo "fetching ${address##*/}" >&2
+		/usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$address" "$folder/package.deb" >/dev/null
+		dpkg-deb -x "$folder/package.deb" "$folder"
+		rm "$folder/package.deb"
+	done
+}

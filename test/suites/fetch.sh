@@ -20,19 +20,6 @@ source_of() {
 	rm source.tar
 }
 
-# packages_of SUITE PATTERN PACKAGE... unpacks the packages, and of those that they depend on the ones that match, into root.
-packages_of() {
-	suite=$1 pattern=$2
-	shift 2
-	apt_for "$suite" "$architecture" update >/dev/null
-	apt_for "$suite" "$architecture" install --print-uris --yes --no-install-recommends "$@" | sed -n "s/^'\([^']*\)' .*/\1/p" |
-		grep -E "/($pattern|$(echo "$*" | tr ' ' '|'))_[^/]*\.deb\$" | while read -r address; do
-		/usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$address" package.deb >/dev/null
-		dpkg-deb -x package.deb root
-		rm package.deb
-	done
-}
-
 for wanted in "$@"; do
 	[ -d "$cache/$wanted" ] && continue
 	echo "fetching the test suite $wanted" >&2
@@ -41,7 +28,8 @@ for wanted in "$@"; do
 	case $wanted in
 	redis)
 		source_of bookworm redis
-		packages_of bookworm none tcl-tls
+		mkdir root
+		unpack_into root "$architecture" bookworm none tcl-tls
 		mkdir tests/tls
 		openssl genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048 -out tests/tls/redis.dh # its script takes up to a minute for that
 		./utils/gen-test-certs.sh 2>/dev/null >&2
@@ -49,7 +37,8 @@ for wanted in "$@"; do
 		;;
 	redis-py)
 		source_of forky python-redis
-		packages_of trixie 'python3-(exceptiongroup|iniconfig|packaging|pluggy)' \
+		mkdir root
+		unpack_into root "$architecture" trixie 'python3-(exceptiongroup|iniconfig|packaging|pluggy)' \
 			python3-pytest python3-pytest-asyncio python3-pytest-timeout python3-mock python3-jwt
 		;;
 	hiredis)

@@ -77,7 +77,7 @@ func (p *place) end() (err error) {
 // watch starts an observer for each end, and has them attach to the TLS library of servers and clients.
 func (p *place) watch(ctx context.Context) (watchers, error) {
 	var w watchers
-	for i, role := range []string{"client", "server"} {
+	for i, role := range roles {
 		o, err := kit.StartObserver(kit.ObserverOptions{
 			Program: p.observer, Port: observerPort + i,
 			Configuration: fmt.Sprintf("ports: []\ncapture:\n  ring_size: 64MiB\nendpoints:\n"+
