@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -33,7 +32,7 @@ const (
 var text string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"rate": rate, "duration": duration, "quantile": quantile, "percent": percent, "most": most, "stamp": stamp, "told": told, "when": func(l report.Loss) template.HTML { return told(l.When(mark)) }, "title": title, "clock": report.Clock,
+	"rate": rate, "duration": duration, "quantile": quantile, "percent": percent, "most": most, "stamp": stamp, "told": told, "when": func(l report.Loss) template.HTML { return told(l.When(mark)) }, "title": report.Capital, "clock": report.Clock,
 }).Parse(text))
 
 // Handler serves the page and its data.
@@ -302,14 +301,6 @@ func percent(l report.Line) string {
 		return "waits"
 	}
 	return fmt.Sprintf("%.1f%%", 100*l.Share)
-}
-
-// title begins a text with a capital letter.
-func title(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 // marks are the times in sentences: the script shows them in the zone of the browser.

@@ -63,3 +63,11 @@ func clockOf(t, other time.Time) string {
 	}
 	return t.Local().Format(time.DateTime)
 }
+
+// Capital returns a sentence that begins with a capital letter.
+func Capital(sentence string) string {
+	if sentence == "" {
+		return ""
+	}
+	return strings.ToUpper(sentence[:1]) + sentence[1:]
+}

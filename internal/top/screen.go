@@ -195,7 +195,7 @@ func (s *Screen) Head(v report.View, slow []report.SlowGroup) string {
 	case v.Recent:
 		exact = yellow
 	}
-	sentence := strings.ToUpper(v.Sentence[:1]) + v.Sentence[1:] + "."
+	sentence := report.Capital(v.Sentence) + "."
 	if len(v.All) > 0 {
 		sentence += " x shows all."
 	}
