@@ -107,9 +107,7 @@ func (b *bench) watched(ctx context.Context, w watcher, l load, n int) (o outcom
 	if err != nil {
 		return o, err
 	}
-	if running != nil {
-		defer func() { err = errors.Join(err, running.Stop()) }()
-	}
+	defer func() { err = errors.Join(err, running.stop()) }()
 	o = outcome{Watcher: w.name()}
 	before, err := b.redis.read(ctx)
 	if err != nil {
@@ -129,35 +127,33 @@ func (b *bench) watched(ctx context.Context, w watcher, l load, n int) (o outcom
 	return o, w.account(&o, running, sent)
 }
 
-// timed runs a load and returns the CPU time that a process used for it.
-func timed(ctx context.Context, p process, l load, n int) (s speed, used time.Duration, err error) {
-	if p == nil {
-		s, err = l.run(ctx, n)
-		return s, 0, err
-	}
-	before, err := cpu(p.PID())
+// timed runs a load and returns the CPU time that processes used for it.
+func timed(ctx context.Context, running processes, l load, n int) (s speed, used time.Duration, err error) {
+	before, err := running.cpu()
 	if err != nil {
 		return s, 0, err
 	}
 	if s, err = l.run(ctx, n); err != nil {
 		return s, 0, err
 	}
-	if err = settle(p.PID()); err != nil {
+	if err = running.settle(); err != nil {
 		return s, 0, err
 	}
-	after, err := cpu(p.PID())
+	after, err := running.cpu()
 	return s, after - before, err
 }
 
-// account adds what the observer saw. The process is the observer that start returned.
-func (w observing) account(o *outcome, p process, sent ledger) error {
-	seen, err := p.(*kit.Observer).Scrape()
-	if err != nil {
-		return err
+// account adds what the observers saw. The processes are those that start returned.
+func (w observing) account(o *outcome, running processes, sent ledger) error {
+	for _, p := range running {
+		seen, err := p.(*kit.Observer).Scrape()
+		if err != nil {
+			return err
+		}
+		o.Seen += seen.Sum("redis_commands_total") / float64(len(running))
+		o.Copied += seen.Sum("redis_observer_capture_bytes_total")
+		o.Faults = append(o.Faults, faults(sent.calls, seen)...)
 	}
-	o.Seen = seen.Sum("redis_commands_total")
-	o.Copied = seen.Sum("redis_observer_capture_bytes_total")
-	o.Faults = faults(sent.calls, seen)
 	return nil
 }
 

@@ -49,7 +49,7 @@ func installed(peers []peer) []watcher {
 
 func (p peer) name() string { return p.label }
 
-func (p peer) start(ctx context.Context) (process, error) {
+func (p peer) start(ctx context.Context) (processes, error) {
 	nowhere, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (p peer) start(ctx context.Context) (process, error) {
 	if err := settle(running.PID()); err != nil {
 		return nil, errors.Join(err, running.Stop())
 	}
-	return running, nil
+	return processes{running}, nil
 }
 
 // runningPeer is a peer at work.
@@ -85,4 +85,4 @@ func (p runningPeer) Stop() error {
 }
 
 // account leaves open what a peer saw: it writes where nobody reads, which is all that it is asked for here.
-func (peer) account(*outcome, process, ledger) error { return nil }
+func (peer) account(*outcome, processes, ledger) error { return nil }

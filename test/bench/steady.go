@@ -86,9 +86,7 @@ func (m steady) run(ctx context.Context, b *bench, w watcher, commands int) (r s
 	if err != nil {
 		return r, err
 	}
-	if running != nil {
-		defer func() { err = errors.Join(err, running.Stop()) }()
-	}
+	defer func() { err = errors.Join(err, running.stop()) }()
 	r.Watcher = w.name()
 	before, err := b.redis.read(ctx)
 	if err != nil {
@@ -99,7 +97,7 @@ func (m steady) run(ctx context.Context, b *bench, w watcher, commands int) (r s
 		return r, err
 	}
 	defer func() { err = errors.Join(err, client.close()) }()
-	if err := rest(running); err != nil {
+	if err := running.settle(); err != nil {
 		return r, err
 	}
 	server, own, switches, err := b.used(running)
@@ -109,7 +107,7 @@ func (m steady) run(ctx context.Context, b *bench, w watcher, commands int) (r s
 	if r.Client, err = client.run(); err != nil {
 		return r, err
 	}
-	if err := rest(running); err != nil {
+	if err := running.settle(); err != nil {
 		return r, err
 	}
 	server2, own2, switches2, err := b.used(running)
@@ -121,34 +119,28 @@ func (m steady) run(ctx context.Context, b *bench, w watcher, commands int) (r s
 	if err != nil {
 		return r, err
 	}
-	if _, is := w.(observing); is {
-		seen, err := running.(*kit.Observer).Scrape()
+	var saw outcome
+	err = w.account(&saw, running, after.since(before))
+	r.Faults = saw.Faults
+	return r, err
+}
+
+// used returns what redis-server and a watcher used so far.
+func (b *bench) used(running processes) (server, own time.Duration, switches float64, err error) {
+	if server, err = cpu(b.redis.PID()); err != nil {
+		return server, 0, 0, err
+	}
+	if own, err = running.cpu(); err != nil {
+		return server, 0, 0, err
+	}
+	for _, p := range running {
+		n, err := contextSwitches(p.PID())
 		if err != nil {
-			return r, err
+			return server, own, 0, err
 		}
-		r.Faults = faults(after.since(before).calls, seen)
+		switches += n
 	}
-	return r, nil
-}
-
-// rest waits until a watcher, which may be nil, has nothing to do.
-func rest(w process) error {
-	if w == nil {
-		return nil
-	}
-	return settle(w.PID())
-}
-
-// used returns what redis-server and a watcher, which may be nil, used so far.
-func (b *bench) used(w process) (server, own time.Duration, switches float64, err error) {
-	if server, err = cpu(b.redis.PID()); err != nil || w == nil {
-		return server, 0, 0, err
-	}
-	if own, err = cpu(w.PID()); err != nil {
-		return server, 0, 0, err
-	}
-	switches, err = contextSwitches(w.PID())
-	return server, own, switches, err
+	return server, own, switches, nil
 }
 
 // contextSwitches returns how often the threads of a process gave up a CPU.
@@ -324,10 +316,10 @@ const empty = "empty"
 // emptyPrograms does nothing on the tracepoints that the tracepoint backend uses.
 type emptyPrograms struct{}
 
-func (emptyPrograms) name() string                            { return empty }
-func (emptyPrograms) account(*outcome, process, ledger) error { return nil }
+func (emptyPrograms) name() string                              { return empty }
+func (emptyPrograms) account(*outcome, processes, ledger) error { return nil }
 
-func (emptyPrograms) start(context.Context) (process, error) {
+func (emptyPrograms) start(context.Context) (processes, error) {
 	var e attachedEmpty
 	for _, tracepoint := range []string{"tcp_sendmsg_locked", "sock_send_length", "sock_recv_length"} {
 		n, err := attachNothing(tracepoint)
@@ -336,7 +328,7 @@ func (emptyPrograms) start(context.Context) (process, error) {
 		}
 		e = append(e, n)
 	}
-	return e, nil
+	return processes{e}, nil
 }
 
 // attachedEmpty are empty programs at work, in this process.

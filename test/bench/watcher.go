@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
+	"time"
 
 	"github.com/redis-observer/redis-observer/test/kit"
 )
@@ -15,21 +17,54 @@ type process interface {
 
 var _ process = (*kit.Observer)(nil)
 
+// processes are those of a watcher.
+type processes []process
+
+// cpu returns the CPU time that they used so far.
+func (all processes) cpu() (sum time.Duration, err error) {
+	for _, p := range all {
+		used, err := cpu(p.PID())
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
+// settle waits until they have read all that is left.
+func (all processes) settle() error {
+	for _, p := range all {
+		if err := settle(p.PID()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (all processes) stop() error {
+	var errs []error
+	for _, p := range all {
+		errs = append(errs, p.Stop())
+	}
+	return errors.Join(errs...)
+}
+
 // watcher is what looks on while a load runs.
 type watcher interface {
 	name() string
-	// start returns when it watches, with its process; nil if it has none.
-	start(ctx context.Context) (process, error)
+	// start returns when it watches, with its processes.
+	start(ctx context.Context) (processes, error)
 	// account adds what it saw to the outcome of a run, when it has come to rest.
-	account(o *outcome, p process, sent ledger) error
+	account(o *outcome, running processes, sent ledger) error
 }
 
 // none is the absence of a watcher.
 type none struct{}
 
-func (none) name() string                                  { return "" }
-func (none) start(context.Context) (process, error)        { return nil, nil }
-func (none) account(_ *outcome, _ process, _ ledger) error { return nil }
+func (none) name() string                              { return "" }
+func (none) start(context.Context) (processes, error)  { return nil, nil }
+func (none) account(*outcome, processes, ledger) error { return nil }
 
 // The names of the observers.
 const (
@@ -51,6 +86,10 @@ func (b *bench) observers(role, address string) []watcher {
 
 func (w observing) name() string { return w.label }
 
-func (w observing) start(context.Context) (process, error) {
-	return attach(w.build, w.role, w.address, w.more)
+func (w observing) start(context.Context) (processes, error) {
+	o, err := attach(w.build, w.role, w.address, w.more)
+	if err != nil {
+		return nil, err
+	}
+	return processes{o}, nil
 }
