@@ -27,6 +27,7 @@ type load interface {
 type speed struct {
 	rate float64       // operations per second
 	p99  time.Duration // of one operation
+	cpu  time.Duration // of the client, with connecting and closing; 0 if that is not known
 }
 
 // size returns how many operations take about as long as a run should.
@@ -88,7 +89,9 @@ func (l benchmark) runAt(ctx context.Context, n int, server ...string) (speed, e
 	if err != nil {
 		return speed{}, fmt.Errorf("redis-benchmark: %w: %s", err, stderr.String())
 	}
-	return parseCSV(output)
+	s, err := parseCSV(output)
+	s.cpu = command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	return s, err
 }
 
 // overPath is a load by redis-benchmark over the Unix socket of Redis.

@@ -43,8 +43,10 @@ type outcome struct {
 	Watcher string        `json:"watcher"` // "" without one
 	Rate    float64       `json:"rate"`    // operations per second
 	P99     time.Duration `json:"p99_ns"`
-	CPU     time.Duration `json:"cpu_ns"` // of the watcher
-	Sent    float64       `json:"sent"`   // commands, as Redis counted them
+	CPU     time.Duration `json:"cpu_ns"`              // of the watcher
+	Client  time.Duration `json:"client_ns,omitempty"` // CPU time of redis-benchmark
+	Server  time.Duration `json:"server_ns"`           // and of redis-server
+	Sent    float64       `json:"sent"`                // commands, as Redis counted them
 	Seen    float64       `json:"seen"`
 	Passed  float64       `json:"passed_bytes"`
 	Copied  float64       `json:"copied_bytes"`
@@ -113,11 +115,19 @@ func (b *bench) watched(ctx context.Context, w watcher, l load, n int) (o outcom
 	if err != nil {
 		return o, err
 	}
+	server, err := cpu(b.redis.PID())
+	if err != nil {
+		return o, err
+	}
 	s, used, err := timed(ctx, running, l, n)
 	if err != nil {
 		return o, err
 	}
-	o.Rate, o.P99, o.CPU = s.rate, s.p99, used
+	o.Rate, o.P99, o.CPU, o.Client = s.rate, s.p99, used, s.cpu
+	if o.Server, err = cpu(b.redis.PID()); err != nil {
+		return o, err
+	}
+	o.Server -= server
 	after, err := b.redis.read(ctx)
 	if err != nil {
 		return o, err

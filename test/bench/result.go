@@ -25,9 +25,11 @@ const (
 	resident       = "resident MiB"
 	scrapeTime     = "scrape ms"
 
+	// CPU times of redis-server and of the client, divided by those without a watcher in the same round, which has as many commands.
+	serverCPU = "server CPU"
+	clientCPU = "client CPU"
+
 	// Of steady loads, ratios to the run without a watcher in the same round.
-	serverCPU      = "server CPU"
-	clientCPU      = "client CPU"
 	clientSwitches = "client switches"
 	p50Ratio       = "p50 ratio"
 	p999Ratio      = "p99.9 ratio"
@@ -100,6 +102,10 @@ func compare(name, watcher string, requests int, rounds [][]outcome, i int) resu
 		r.add(beyondNoise, 1-median(kept)-noise(off))
 	} else {
 		r.add(cpuPerMillion, series(func(_, on outcome) float64 { return on.CPU.Seconds() / on.Sent * 1e6 })...)
+		r.add(serverCPU, series(func(off, on outcome) float64 { return float64(on.Server) / float64(off.Server) })...)
+	}
+	if rounds[0][i].Client > 0 {
+		r.add(clientCPU, series(func(off, on outcome) float64 { return float64(on.Client) / float64(off.Client) })...)
 	}
 	for n, round := range rounds {
 		r.Runs = append(r.Runs, round[0], round[i])

@@ -37,6 +37,27 @@ func TestDifferences(t *testing.T) {
 	assert.Len(t, differences(map[string]float64{"get": 2, "set": 1}, map[string]float64{"get": 1, "del": 1}), 3)
 }
 
+// CPU times of the two ends are compared where they are known: no server that is measured takes part in what Redis does not count.
+func TestCompareCPU(t *testing.T) {
+	off := outcome{Rate: 1, P99: 1, Client: 100, Server: 200, Sent: 10, Passed: 1}
+	on := off
+	on.Client, on.Server = 125, 210
+	ratios := func(off, on outcome) map[string]float64 {
+		found := map[string]float64{}
+		for _, m := range compare("get-p1", theObserver, 10, [][]outcome{{off, on}}, 1).Metrics {
+			if m.Name == clientCPU || m.Name == serverCPU {
+				found[m.Name] = m.Median
+			}
+		}
+		return found
+	}
+	assert.Equal(t, map[string]float64{clientCPU: 1.25, serverCPU: 1.05}, ratios(off, on))
+	off.Sent, on.Sent = 0, 0
+	assert.Equal(t, map[string]float64{clientCPU: 1.25}, ratios(off, on))
+	off.Client, on.Client = 0, 0
+	assert.Empty(t, ratios(off, on))
+}
+
 func TestJudge(t *testing.T) {
 	tests := []struct {
 		name, watcher, metric string
