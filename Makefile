@@ -206,8 +206,8 @@ fuzz: ## run each fuzzer for FUZZ_TIME
 
 # Choose cases by BENCH='-cases get -pairs 9'. PEERS=1 compares with tcpdump, tshark and MONITOR too.
 .PHONY: bench
-bench: build ## measure the cost of observing (as root, about 35 minutes; see docs/performance.md)
-	./test/install.sh redis
+bench: build ## measure the cost of observing (as root, about 40 minutes; see docs/performance.md)
+	./test/install.sh bench
 	$(GO) run ./test/bench -json build/bench.json $(BENCH) $(BINARY)
 
 .PHONY: bench-replay

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for the tests and generators.
-#   install.sh redis|clang|kernels|arm64|places|nat|release|terminal|browser|suites
+#   install.sh redis|bench|clang|kernels|arm64|places|nat|release|terminal|browser|suites
 set -euo pipefail
 
 packages() {
 	case $1 in
 	redis) have redis-server redis-cli redis-benchmark || echo redis-server redis-tools ;;
+	bench) have redis-server redis-benchmark openssl || echo redis-server redis-tools openssl ;;
 	clang) have clang-14 clang-format-14 llvm-strip-14 shellcheck || echo clang-14 clang-format-14 llvm-14 shellcheck ;;
 	kernels) have qemu-system-x86_64 busybox cpio zstd || echo qemu-system-x86 busybox-static cpio zstd ;;
 	arm64) have qemu-system-aarch64 || echo qemu-system-arm ;;
@@ -15,7 +16,7 @@ packages() {
 	release) for program in runc lintian rpm; do have "$program" || echo "$program"; done ;;
 	browser) have chromium || echo chromium fonts-dejavu-core ;;
 	suites) have tclsh8.6 python3 cc make openssl && [ -e /usr/include/openssl/ssl.h ] || echo tcl8.6 python3 gcc libc6-dev make openssl libssl-dev ;;
-	*) echo "install.sh: unknown: $1 (redis, clang, kernels, arm64, places, nat, release, terminal, browser or suites)" >&2 && exit 2 ;;
+	*) echo "install.sh: unknown: $1 (redis, bench, clang, kernels, arm64, places, nat, release, terminal, browser or suites)" >&2 && exit 2 ;;
 	esac
 }
 

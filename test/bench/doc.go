@@ -9,6 +9,6 @@
 //
 // cases.go holds the table of cases, bar.go the table of limits. A missed limit is not a failure: the exit status is 1
 // only if something cannot be measured, if the observer's counts differ from those of Redis, or if it lost anything.
-// It needs root, redis-server and redis-benchmark 6.2 or later; the ports are 26500 to 26503 on 127.0.0.1.
+// It needs root, redis-server and redis-benchmark 6.2 or later with TLS, and openssl; the ports are 26500 to 26506 on 127.0.0.1.
 // The observer inherits the environment: REDIS_OBSERVER_CAPTURE_BACKEND=kprobe measures another backend.
 package main

@@ -14,14 +14,20 @@ import (
 // counted nothing yet.
 func attach(build, role, address, more string) (*kit.Observer, error) {
 	o, err := kit.StartObserver(kit.ObserverOptions{
-		Program: build, Port: metricsPort,
+		Program: build, Port: metricsPorts[role],
 		Configuration: fmt.Sprintf("ports: []\nendpoints: [{name: bench, addresses: ['%s'], role: %s}]\nlog: {level: warn}\n%s\n", address, role, more),
 		Prepare:       func(command *exec.Cmd) { command.SysProcAttr = diesWithBench() },
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := settle(o.PID()); err != nil {
+	if address == tcpAddress(tlsPort) {
+		err = attachLibrary(o)
+	}
+	if err == nil {
+		err = settle(o.PID())
+	}
+	if err != nil {
 		return nil, errors.Join(err, o.Stop())
 	}
 	return o, nil

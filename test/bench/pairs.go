@@ -18,12 +18,16 @@ type paired struct {
 	peers  bool   // compare with other programs too
 	kernel bool   // measure the time of the probes in runs of their own
 	path   bool   // observe the Unix socket of Redis, not its port
+	tls    bool   // observe its port for TLS
 }
 
 // address returns the address to observe.
 func (p paired) address(b *bench) string {
-	if p.path {
+	switch {
+	case p.path:
 		return "unix:" + b.redis.Socket
+	case p.tls:
+		return tcpAddress(tlsPort)
 	}
 	return tcpAddress(redisPort)
 }

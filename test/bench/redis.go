@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"time"
 
@@ -14,10 +15,14 @@ import (
 
 const (
 	redisPort   = 26500
-	metricsPort = 26501
 	otherPort   = 26502 // where nobody listens
 	pingPort    = 26503 // of the ping-pong that is not Redis
+	tlsPort     = 26504
+	foreignPort = 26505 // of a server with TLS that is not observed
 )
+
+// metricsPorts are those of observers, by role.
+var metricsPorts = map[string]int{"client": 26501, "server": 26506}
 
 // redis is the server that the loads use, and a client that no observer sees: on its Unix socket while a port is observed, and else
 // on its port.
@@ -28,17 +33,31 @@ type redis struct {
 }
 
 func startRedis() (*redis, error) {
-	command := exec.Command("redis-server")
-	command.SysProcAttr = diesWithBench()
-	server, err := kit.StartServer(command, redisPort, "--maxclients", "11000", "--tcp-backlog", "4096")
+	server, err := startServer(redisPort, tlsPort, "--maxclients", "11000", "--tcp-backlog", "4096")
 	if err != nil {
-		return nil, fmt.Errorf("%w (is redis-server installed and port %d free?)", err, redisPort)
+		return nil, fmt.Errorf("%w (is redis-server with TLS installed, and are ports %d and %d free?)", err, redisPort, tlsPort)
 	}
 	// One connection, so that no command of a new one gets between two readings.
 	connect := func(network, address string) *client.Client {
 		return client.NewClient(&client.Options{Network: network, Addr: address, PoolSize: 1, DisableIdentity: true, ReadTimeout: 30 * time.Second})
 	}
 	return &redis{server, connect("unix", server.Socket), connect("tcp", fmt.Sprintf("127.0.0.1:%d", redisPort))}, nil
+}
+
+// startServer starts a redis-server that listens for TCP, unless that port is 0, and for TLS.
+func startServer(port, tlsPort int, arguments ...string) (*kit.Redis, error) {
+	folder, err := os.MkdirTemp("", "bench-certificate")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder) // the server has read it when it answers
+	certificate, err := kit.NewCertificate(folder)
+	if err != nil {
+		return nil, err
+	}
+	command := exec.Command("redis-server")
+	command.SysProcAttr = diesWithBench()
+	return kit.StartServer(command, port, append(certificate.ServerOptions(tlsPort), arguments...)...)
 }
 
 func (r *redis) stop() error { return errors.Join(r.client.Close(), r.byPort.Close(), r.Stop()) }

@@ -73,6 +73,12 @@ func TestJudge(t *testing.T) {
 		{name: "get-p1-server", metric: throughputKept, value: 0.94, bar: "≥ 0.93", met: true},
 		{name: "get-p1", watcher: "tcpdump", metric: throughputKept, value: 0.9},
 		{name: "set-1mb", metric: copied, value: 2, bar: "< 2"},
+		{name: "tls-get-p1", metric: clientCPU, value: 1.25, bar: "≤ 1.25", met: true},
+		{name: "tls-get-p16", metric: clientCPU, value: 1.09, bar: "≤ 1.08"},
+		{name: "tls-get-p1", metric: serverCPU, value: 2},
+		{name: "tls-get-p1-server", metric: serverCPU, value: 1.26, bar: "≤ 1.25"},
+		{name: "tls-get-p16-server", metric: clientCPU, value: 2},
+		{name: "tls-get-p16-both", metric: serverCPU, value: 1.08, bar: "≤ 1.08", met: true},
 		{name: "idle", metric: lost, value: 0, quick: true, bar: "≤ 0", met: true},
 		{name: "get-p100", metric: seen, value: 100, faults: []string{"one run of seven"}, bar: "≥ 100"},
 	}

@@ -72,7 +72,10 @@ const (
 	theOther    = "other" // another build, or more configuration
 )
 
-// observing is an observer at one end of the connections. Each run has a new one, whose counters begin at 0.
+// atBothEnds is the role of two observers, one at each end: one observer counts an address at one end only.
+const atBothEnds = "both"
+
+// observing is an observer at one end of the connections, or one at each. Each run has new ones, whose counters begin at 0.
 type observing struct{ label, build, role, address, more string }
 
 // observers returns the watchers that every case has: none, the observer, and the one it is compared with.
@@ -86,10 +89,17 @@ func (b *bench) observers(role, address string) []watcher {
 
 func (w observing) name() string { return w.label }
 
-func (w observing) start(context.Context) (processes, error) {
-	o, err := attach(w.build, w.role, w.address, w.more)
-	if err != nil {
-		return nil, err
+func (w observing) start(context.Context) (running processes, err error) {
+	roles := []string{w.role}
+	if w.role == atBothEnds {
+		roles = []string{"client", "server"}
 	}
-	return processes{o}, nil
+	for _, role := range roles {
+		o, err := attach(w.build, role, w.address, w.more)
+		if err != nil {
+			return nil, errors.Join(err, running.stop())
+		}
+		running = append(running, o)
+	}
+	return running, nil
 }
