@@ -29,7 +29,6 @@ var metricsPorts = map[string]int{"client": 26501, "server": 26506}
 type redis struct {
 	*kit.Redis
 	client *client.Client
-	byPort *client.Client
 }
 
 func startRedis() (*redis, error) {
@@ -37,11 +36,12 @@ func startRedis() (*redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (is redis-server with TLS installed, and are ports %d and %d free?)", err, redisPort, tlsPort)
 	}
-	// One connection, so that no command of a new one gets between two readings.
-	connect := func(network, address string) *client.Client {
-		return client.NewClient(&client.Options{Network: network, Addr: address, PoolSize: 1, DisableIdentity: true, ReadTimeout: 30 * time.Second})
-	}
-	return &redis{server, connect("unix", server.Socket), connect("tcp", fmt.Sprintf("127.0.0.1:%d", redisPort))}, nil
+	return &redis{server, connect("unix", server.Socket)}, nil
+}
+
+// connect makes a client with one connection, so that no command of a new one gets between two readings.
+func connect(network, address string) *client.Client {
+	return client.NewClient(&client.Options{Network: network, Addr: address, PoolSize: 1, DisableIdentity: true, ReadTimeout: 30 * time.Second})
 }
 
 // startServer starts a redis-server that listens for TCP, unless that port is 0, and for TLS.
@@ -60,15 +60,19 @@ func startServer(port, tlsPort int, arguments ...string) (*kit.Redis, error) {
 	return kit.StartServer(command, port, append(certificate.ServerOptions(tlsPort), arguments...)...)
 }
 
-func (r *redis) stop() error { return errors.Join(r.client.Close(), r.byPort.Close(), r.Stop()) }
+func (r *redis) stop() error { return errors.Join(r.client.Close(), r.Stop()) }
 
 // controlBeside makes the client one that no observer of the path sees, or of the port. The returned function undoes it.
 func (r *redis) controlBeside(path bool) (undo func()) {
 	if !path {
 		return func() {}
 	}
-	r.client, r.byPort = r.byPort, r.client
-	return func() { r.client, r.byPort = r.byPort, r.client }
+	before := r.client
+	r.client = connect("tcp", tcpAddress(redisPort))
+	return func() {
+		_ = r.client.Close() // else the observer of a later case sees a connection that is not the load's
+		r.client = before
+	}
 }
 
 // ledger is what Redis counted: calls by command, in the observer's spelling, and the bytes of all connections.
