@@ -36,6 +36,8 @@ demo: build ## observe real traffic for ten seconds (as root; otherwise recorded
 TEST ?= -race ./test/e2e ./...
 # Without the profile of the main package, tests share what the compiler made of other packages. make lint vets.
 TESTFLAGS := -json -pgo=off -vet=off -count=1
+# How long a program with the race detector waits at its end for races of what still runs: a second each if nothing is said.
+export GORACE := atexit_sleep_ms=100
 # 1: no test may skip; packets: no test that needs only CAP_NET_RAW may skip.
 REQUIRE ?= $(CI)
 TCPDUMP := ./test/unpack.sh tcpdump usr/bin tcpdump libpcap0.8

@@ -50,7 +50,8 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the observer:", err)
 		return 1
 	}
-	if err := os.Setenv("GORACE", "halt_on_error=1"); err != nil { // of the observers
+	// Of the observers. A tenth of a second for what still runs when main returns; one second for each end would be minutes of waiting.
+	if err := os.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=100"); err != nil {
 		fmt.Fprintln(os.Stderr, "set GORACE:", err)
 		return 1
 	}
