@@ -24,7 +24,7 @@ $(BINARY):
 
 .PHONY: man
 man: ## write the manual pages to build/man (SOURCE_DATE_EPOCH sets their date)
-	$(GO) run -tags man -ldflags "$(LDFLAGS)" ./cmd/redis-observer man build/man
+	CGO_ENABLED=0 $(GO) run -trimpath -tags man -ldflags "$(LDFLAGS)" ./cmd/redis-observer man build/man
 
 .PHONY: demo
 demo: build ## observe real traffic for ten seconds (as root; otherwise recorded traffic)

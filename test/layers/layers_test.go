@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -89,6 +90,7 @@ func goCommand(t *testing.T, arguments ...string) []string {
 	t.Helper()
 	command := exec.Command("go", arguments...)
 	command.Dir = "../.."
+	command.Env = append(os.Environ(), "CGO_ENABLED=0") // as in the Makefile
 	out, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' })

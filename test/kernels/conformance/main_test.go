@@ -116,7 +116,7 @@ func mustObserverBinary(t *testing.T) string {
 		return given
 	}
 	path := filepath.Join(t.TempDir(), "redis-observer")
-	build := exec.Command("go", "build", "-trimpath", "-o", path, "github.com/redis-observer/redis-observer/cmd/redis-observer")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "github.com/redis-observer/redis-observer/cmd/redis-observer")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	output, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", output)
