@@ -413,7 +413,7 @@ func TestLabelsOfContainerNames(t *testing.T) {
 	}
 	r := mustRedis(t)
 	const script = `mount -t tmpfs none /var/lib && cp -r "$0"/* /var/lib && chmod 755 "${3%/*}" && chmod 644 "$3" && exec "$@"`
-	o := mustPreparedObserver(t, mustStatic(t), observing(r.Port)+"metrics: {labels: [container_name]}\n", func(c *exec.Cmd) {
+	o := mustPreparedObserver(t, shippedBinary, observing(r.Port)+"metrics: {labels: [container_name]}\n", func(c *exec.Cmd) {
 		in := exec.Command("/bin/sh", append([]string{"-c", script, files}, c.Args...)...)
 		c.Path, c.Args = in.Path, in.Args
 		c.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}

@@ -36,7 +36,7 @@ func TestBodyIsForgottenWithItsConnection(t *testing.T) {
 	const rounds, connections, pipeline = 100, 4, 120
 	port := mustListen(t, acknowledge)
 	address := (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}).String()
-	o := mustObserverOf(t, plainBinary, observing(port))
+	o := mustObserverOf(t, shippedBinary, observing(port))
 	announcement := append([]byte("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n"), bytes.Repeat([]byte("x"), 4096)...)
 	for range rounds {
 		// One of eight sockets has an offset that lies in the body of the one before.

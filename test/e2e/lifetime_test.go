@@ -74,7 +74,7 @@ func TestSignalsAtAnyMoment(t *testing.T) {
 				o.tb = t
 				for round := i; round < rounds; round += lifetimes {
 					// Half of the rounds are for each binary, whatever their number.
-					o.Options.Program = []string{plainBinary, raceBinary}[round/lifetimes%2]
+					o.Options.Program = []string{shippedBinary, raceBinary}[round/lifetimes%2]
 					testLifetime(o, syscall.SIGTERM)
 					testLifetime(o, syscall.SIGHUP)
 				}

@@ -8,16 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// The observer under test: with the race detector if the tests are, as it is shipped but with cgo, where the test is about keeping up,
-// and as it is shipped, for mustStatic.
-var raceBinary, plainBinary, staticBinary string
+// The observer under test: with the race detector if the tests are, and as it is shipped, where the test is about keeping up or about
+// privileges, which a program with cgo cannot drop.
+var raceBinary, shippedBinary string
 
 // builtVariable has the path of the observer that was built, in a run of this program by one of its tests.
 const builtVariable = "REDIS_OBSERVER_TEST_BUILT"
@@ -43,10 +42,13 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	raceBinary, plainBinary = filepath.Join(dir, "redis-observer-race"), filepath.Join(dir, "redis-observer")
-	staticBinary = filepath.Join(dir, "redis-observer-static")
-	// -trimpath and -pgo as in the Makefile, so that the cache has what `make build` and the tests compiled.
-	if err := errors.Join(build(raceBinary, nil, append(raceFlags, "-pgo=off")...), build(plainBinary, nil, "-trimpath")); err != nil {
+	raceBinary, shippedBinary = filepath.Join(dir, "redis-observer-race"), filepath.Join(dir, "redis-observer")
+	// Flags and variables as in the Makefile, so that the cache has what `make build` and the tests compiled.
+	err = errors.Join(
+		build(raceBinary, nil, append(raceFlags, "-pgo=off", "-ldflags=-s -w")...),
+		build(shippedBinary, []string{"CGO_ENABLED=0"}, "-trimpath", "-ldflags=-s -w"),
+	)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "build the observer:", err)
 		return 1
 	}
@@ -63,15 +65,6 @@ func build(path string, variables []string, flags ...string) error {
 	command.Env = append(os.Environ(), variables...)
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	return command.Run()
-}
-
-var buildStatic = sync.OnceValue(func() error { return build(staticBinary, []string{"CGO_ENABLED=0"}, "-trimpath") })
-
-// mustStatic returns the observer as it is shipped: one built with cgo cannot drop its privileges.
-func mustStatic(tb testing.TB) string {
-	tb.Helper()
-	require.NoError(tb, buildStatic())
-	return staticBinary
 }
 
 const firstPort, lastPort = 25000, 25999

@@ -35,7 +35,7 @@ func TestWorstStateInTheShippedMemory(t *testing.T) {
 	bad, crowded, good := mustPort(t), mustPort(t), mustPort(t)
 	configuration := fmt.Sprintf("ports: [%d, %d]\ndefault_name: bad\nendpoints: [{name: good, addresses: [\"*:%d\"]}]\n", bad, crowded, good)
 	o, err := kit.StartObserver(kit.ObserverOptions{
-		Program: plainBinary, Port: mustPort(t), Configuration: configuration, MemoryLimit: shippedMemory,
+		Program: shippedBinary, Port: mustPort(t), Configuration: configuration, MemoryLimit: shippedMemory,
 	})
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 		skip(t, fmt.Sprintf("no memory cgroup: %v", err))

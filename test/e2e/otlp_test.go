@@ -30,7 +30,7 @@ func TestExport(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			r, collector := mustRedis(t), otlptest.Start(t, protocol == "grpc", "", nil)
-			o := mustObserverOf(t, mustStatic(t), exporting(r.Port, collector, protocol, "prometheus"))
+			o := mustObserverOf(t, shippedBinary, exporting(r.Port, collector, protocol, "prometheus"))
 			c := mustDial(t, r.Address())
 			sent := 0
 			ask := func(n int) {

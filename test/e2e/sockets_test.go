@@ -43,7 +43,7 @@ func mustEnds(tb testing.TB, ports int) *ends {
 		for _, port := range e.ports {
 			config += fmt.Sprintf("  - {name: port-%[1]d, addresses: ['%[2]s:%[1]d', '[::1]:%[1]d'], role: %[3]s}\n", port, socketAddress, role)
 		}
-		e.observers[role] = mustObserverOf(tb, plainBinary, config)
+		e.observers[role] = mustObserverOf(tb, shippedBinary, config)
 	}
 	return e
 }

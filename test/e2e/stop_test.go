@@ -80,7 +80,7 @@ func TestFloodOfWhatIsNotWanted(t *testing.T) {
 			if test.others != "" {
 				config = observing(r.Port) + "endpoints:\n" + fmt.Sprintf(test.others, port)
 			}
-			o := mustObserverOf(t, plainBinary, config)
+			o := mustObserverOf(t, shippedBinary, config)
 			neighbour := mustDial(t, listener.Addr().String())
 			neighbour.mustSend(test.hello)
 			flooding.Go(func() {
@@ -131,7 +131,7 @@ func TestNextConnectionIsNotStopped(t *testing.T) {
 		discard(conn)
 	})
 	address := fmt.Sprintf("127.0.0.1:%d", port)
-	o := mustObserverOf(t, plainBinary, observing(port))
+	o := mustObserverOf(t, shippedBinary, observing(port))
 	greeting, data := record(0x16, 300), record(0x17, 300)
 	for round := range rounds {
 		encrypted := mustDialMany(t, atOnce, address)
@@ -180,7 +180,7 @@ endpoints:
   - {name: elsewhere, addresses: ["127.0.0.2:%[1]d"], role: %[3]s}
 `, r.Port, counted, elsewhere)
 	}
-	o := mustObserverOf(t, plainBinary, named("server", "client"))
+	o := mustObserverOf(t, shippedBinary, named("server", "client"))
 	c := mustDial(t, r.Address())
 	ping := func(n int) {
 		for range n {
@@ -216,7 +216,7 @@ func TestGreatCallsLeaveRoomForOthers(t *testing.T) {
 	RequireProbes(t, "a socket of packets receives all that passes")
 	r := mustRedis(t)
 	port := mustListen(t, discard)
-	o := mustObserverOf(t, plainBinary, observing(r.Port, port))
+	o := mustObserverOf(t, shippedBinary, observing(r.Port, port))
 	chunk := repeat(2000, "SET", "key", "value")
 	var end atomic.Bool
 	var flooding sync.WaitGroup

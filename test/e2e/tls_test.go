@@ -66,11 +66,10 @@ func child(t *testing.T, parent int) (pid int, status string) {
 // after the end of the process that attaches. That process keeps what it needs, and no more.
 func TestEncrypted(t *testing.T) {
 	RequireProbes(t, "packets are encrypted")
-	static := mustStatic(t)
 	for _, role := range []string{"client", "server"} {
 		t.Run(role, func(t *testing.T) {
 			r := mustTLSRedis(t)
-			o := mustObserverOf(t, static, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: %s, addresses: [\"*:%d\"]}]\n", role, r.tlsPort))
+			o := mustObserverOf(t, shippedBinary, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: %s, addresses: [\"*:%d\"]}]\n", role, r.tlsPort))
 			assert.Zero(t, o.mustScrape().sum("redis_observer_tls_libraries"), "nothing is attached before there is a TLS connection")
 			for o.mustScrape().sum("redis_observer_tls_libraries") == 0 {
 				r.mustRun("redis-benchmark", "-t", "set", "-n", "1000", "-c", "1")

@@ -161,11 +161,11 @@ func TestTopAttaches(t *testing.T) {
 func TestTopLeavesNoObserver(t *testing.T) {
 	t.Parallel()
 	RequireObserver(t)
-	static := mustStatic(t) // a change of user clears the parent-death signal
+	// As it is shipped, because a change of user clears the parent-death signal.
 	for _, signal := range []syscall.Signal{syscall.SIGHUP, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
-			command := exec.Command(static, "top", "--attach", "--ports", fmt.Sprint(mustPort(t)), "--interval", "100ms", "--output", "json")
+			command := exec.Command(shippedBinary, "top", "--attach", "--ports", fmt.Sprint(mustPort(t)), "--interval", "100ms", "--output", "json")
 			output, err := command.StdoutPipe()
 			require.NoError(t, err)
 			require.NoError(t, command.Start())

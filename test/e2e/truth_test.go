@@ -40,8 +40,8 @@ func TestBenchmarkIsCountedExactly(t *testing.T) {
 		name, binary, config string
 		requests, pipeline   int
 	}{
-		{"P=1", plainBinary, "", 20000, 1},
-		{"P=16", plainBinary, "", 20000, 16},
+		{"P=1", shippedBinary, "", 20000, 1},
+		{"P=16", shippedBinary, "", 20000, 16},
 		{"P=1 race", raceBinary, roomy, 5000, 1},
 		{"P=16 race", raceBinary, roomy, 10000, 16},
 	} {

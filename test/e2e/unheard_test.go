@@ -105,7 +105,7 @@ func TestRepliesOfNoCall(t *testing.T) {
 	for way, receive := range receiving {
 		t.Run(way, func(t *testing.T) {
 			r := mustRedis(t)
-			o := mustObserverOf(t, plainBinary, observing(r.Port))
+			o := mustObserverOf(t, shippedBinary, observing(r.Port))
 			fd := r.mustSocket(t)
 			m := mustMapping(t, fd)
 			began := time.Now()

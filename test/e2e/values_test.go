@@ -34,7 +34,7 @@ func TestLongValuesAreNotCopied(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s/%d×%d", end.name, test.pipeline, test.size), func(t *testing.T) {
 				r := mustRedis(t)
-				o := mustObserverOf(t, plainBinary, end.config(r))
+				o := mustObserverOf(t, shippedBinary, end.config(r))
 				c := mustDial(t, r.Address())
 				c.mustDo("SET", "key", strings.Repeat("*1\r\n$4\r\nPING\r\n", test.size/14))
 				before := o.mustSee("the value", func(s snapshot) bool { return s.commands("default")["set"] == 1 })
@@ -64,7 +64,7 @@ func TestLongValuesAreNotCopied(t *testing.T) {
 // Where reads end, and what is in arrays, makes no difference to what is counted.
 func TestLongElements(t *testing.T) {
 	r := mustRedis(t)
-	o := mustObserverOf(t, plainBinary, observing(r.Port))
+	o := mustObserverOf(t, shippedBinary, observing(r.Port))
 	c := mustDial(t, r.Address())
 	sent := counts{}
 	for size := 5000; size < 9100; size += 71 { // the header of an element comes to lie anywhere in a read of 4,096 bytes
@@ -91,7 +91,7 @@ func vector(tb testing.TB, c *client, pieces ...[]byte) {
 // Whatever the pieces of a list are, what is passed over is bodies and nothing else.
 func TestBodiesInLists(t *testing.T) {
 	r := mustRedis(t)
-	o := mustObserverOf(t, plainBinary, observing(r.Port))
+	o := mustObserverOf(t, shippedBinary, observing(r.Port))
 	body := bytes.Repeat([]byte("*1\r\n$4\r\nPING\r\n"), 1000)
 	set := bytes.Join([][]byte{fmt.Appendf(nil, "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$%d\r\n", len(body)), body, []byte("\r\n")}, nil)
 	ping := repeat(1, "PING")
