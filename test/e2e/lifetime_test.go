@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // signalRounds is how often a signal comes at a random moment: REDIS_OBSERVER_TEST_SIGNALS, which `make test-lifetimes` sets to 500.
@@ -47,6 +49,20 @@ func mustOpenFiles(tb testing.TB, n uint64) {
 	}
 }
 
+// mustPrepare returns an observer that is not started.
+func mustPrepare(tb testing.TB, config string) *observer {
+	tb.Helper()
+	prepared, err := kit.NewObserver(kit.ObserverOptions{Port: mustPort(tb), Configuration: config})
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		if prepared.Process != nil {
+			assert.NoError(tb, prepared.Process.Stop(syscall.SIGKILL)) // if it runs: then the test has failed
+		}
+		assert.NoError(tb, prepared.Clean())
+	})
+	return &observer{tb, prepared}
+}
+
 // mustLaunch starts the observer and waits until it says something, not until it is ready.
 func (o *observer) mustLaunch(word string) {
 	o.tb.Helper()
@@ -67,11 +83,9 @@ func TestSignalsAtAnyMoment(t *testing.T) {
 	rounds := signalRounds(t)
 	t.Run("at once", func(t *testing.T) { // it ends when all of them have
 		for i := range lifetimes {
-			o := mustObserver(t, observing(mustPort(t)))
-			require.Equal(t, 0, o.mustStop(syscall.SIGTERM))
 			t.Run(strconv.Itoa(i), func(t *testing.T) {
 				t.Parallel()
-				o.tb = t
+				o := mustPrepare(t, observing(mustPort(t)))
 				for round := i; round < rounds; round += lifetimes {
 					// Half of the rounds are for each binary, whatever their number.
 					o.Options.Program = []string{shippedBinary, raceBinary}[round/lifetimes%2]
