@@ -68,6 +68,7 @@ func TestEncrypted(t *testing.T) {
 	RequireProbes(t, "packets are encrypted")
 	for _, role := range []string{"client", "server"} {
 		t.Run(role, func(t *testing.T) {
+			t.Parallel() // with the other role only
 			r := mustTLSRedis(t)
 			o := mustObserverOf(t, shippedBinary, fmt.Sprintf("ports: []\nendpoints: [{name: default, role: %s, addresses: [\"*:%d\"]}]\n", role, r.tlsPort))
 			assert.Zero(t, o.mustScrape().sum("redis_observer_tls_libraries"), "nothing is attached before there is a TLS connection")
@@ -118,6 +119,7 @@ func TestEncryptedInMemory(t *testing.T) {
 	RequireProbes(t, "packets are encrypted")
 	for _, program := range [][]string{{"node", "testdata/memory.mjs"}, {"python3", "testdata/memory.py"}} {
 		t.Run(program[0], func(t *testing.T) {
+			t.Parallel() // with the other program only
 			if _, err := exec.LookPath(program[0]); err != nil {
 				skip(t, "needs "+program[0]+": apt-get install nodejs python3")
 			}
