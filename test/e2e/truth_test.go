@@ -34,7 +34,8 @@ func assertTruth(tb testing.TB, o *observer, r *redis, name string, before count
 	return s
 }
 
-// The observer as it is shipped keeps up with the configuration's defaults; the one with the race detector needs more room.
+// The observer as it is shipped keeps up with the configuration's defaults. The one with the race detector cannot: it has room for all that
+// it has not read yet, so its two loads may run at once, and how long they are does not matter.
 func TestBenchmarkIsCountedExactly(t *testing.T) {
 	for _, test := range []struct {
 		name, binary, config string
@@ -43,9 +44,12 @@ func TestBenchmarkIsCountedExactly(t *testing.T) {
 		{"P=1", shippedBinary, "", 20000, 1},
 		{"P=16", shippedBinary, "", 20000, 16},
 		{"P=1 race", raceBinary, roomy, 5000, 1},
-		{"P=16 race", raceBinary, roomy, 10000, 16},
+		{"P=16 race", raceBinary, roomy, 5000, 16},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if test.config == roomy {
+				t.Parallel()
+			}
 			r := mustRedis(t)
 			o := mustObserverOf(t, test.binary, observing(r.Port)+test.config)
 			r.mustResetStats()
