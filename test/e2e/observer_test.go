@@ -103,15 +103,11 @@ func (o *observer) mustScrape() snapshot {
 // mustSee scrapes until something holds, and returns the next scrape: families of one are not read at the same moment.
 func (o *observer) mustSee(what string, holds func(snapshot) bool) snapshot {
 	o.tb.Helper()
-	for deadline := time.Now().Add(settled); ; time.Sleep(20 * time.Millisecond) {
-		s := o.mustScrape()
-		if holds(s) {
-			return o.mustScrape()
-		}
-		if time.Now().After(deadline) {
-			require.FailNow(o.tb, "not seen: "+what, "%s", s)
-		}
+	var s snapshot
+	if !kit.Wait(settled, func() bool { s = o.mustScrape(); return holds(s) }) {
+		require.FailNow(o.tb, "not seen: "+what, "%s", s)
 	}
+	return o.mustScrape()
 }
 
 var residentSize = regexp.MustCompile(`RssAnon:\s+(\d+) kB`)
