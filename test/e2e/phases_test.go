@@ -124,8 +124,12 @@ func mustPing(t *testing.T, listener net.Listener, n int, lateServer, slowServer
 func TestPhases(t *testing.T) {
 	t.Parallel()
 	RequireProbes(t, "packets do not show when a program reads them")
-	const late = 5 * time.Millisecond
-	for _, test := range []struct {
+	listener := mustListener(t)
+	defer listener.Close()
+	o := mustObserveEnds(t, listener.Addr().(*net.TCPAddr).Port)
+	const n, late = 200, 5 * time.Millisecond
+	var before [2]snapshot // of the client and of the server, at the end of the last subtest
+	for i, test := range []struct {
 		name                               string
 		lateServer, slowServer, lateClient time.Duration
 	}{
@@ -135,13 +139,8 @@ func TestPhases(t *testing.T) {
 		{"the client reads late", 0, 0, late},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			listener := mustListener(t)
-			defer listener.Close()
-			o := mustObserveEnds(t, listener.Addr().(*net.TCPAddr).Port)
-			const n = 200
 			done := mustPing(t, listener, n, test.lateServer, test.slowServer, test.lateClient)
-			client, server := o.mustSee(n)
+			client, server := o.mustSee((i + 1) * n)
 			assertExact(t, client)
 			assertExact(t, server)
 
@@ -152,10 +151,11 @@ func TestPhases(t *testing.T) {
 				wait.plus(p.answer.before, p.answer.after, p.get.before, p.get.after)
 				duration.plus(p.ask.before, p.ask.after, p.get.before, p.get.after)
 			}
-			mean := func(s snapshot, family string, labels ...string) time.Duration {
+			mean := func(s, before snapshot, family string, labels ...string) time.Duration {
 				labels = append(labels, "name=default")
-				require.Equal(t, n, s.value(family, labels...), "%s:\n%s", family, s)
-				return time.Duration(s[series(family+"_sum", labels...)] * float64(time.Second) / n)
+				require.Equal(t, n, s.value(family, labels...)-before.value(family, labels...), "%s:\n%s", family, s)
+				sum := series(family+"_sum", labels...)
+				return time.Duration((s[sum] - before[sum]) * float64(time.Second) / n)
 			}
 			within := func(what string, got time.Duration, truth span) {
 				t.Logf("%s: %s, must be between %s and %s", what, got, truth.least/n, truth.most/n)
@@ -163,11 +163,12 @@ func TestPhases(t *testing.T) {
 				assert.LessOrEqual(t, got, truth.most/n+time.Microsecond, what)
 			}
 			parts := []time.Duration{
-				mean(server, "redis_command_server_queue_seconds"),
-				mean(server, "redis_command_duration_seconds", "command=ping"),
-				mean(client, "redis_command_client_wait_seconds"),
+				mean(server, before[1], "redis_command_server_queue_seconds"),
+				mean(server, before[1], "redis_command_duration_seconds", "command=ping"),
+				mean(client, before[0], "redis_command_client_wait_seconds"),
 			}
-			whole := mean(client, "redis_command_duration_seconds", "command=ping")
+			whole := mean(client, before[0], "redis_command_duration_seconds", "command=ping")
+			before = [2]snapshot{client, server}
 			within("lay at the server", parts[0], queue)
 			within("the server took", parts[1], own)
 			within("lay at the client", parts[2], wait)
