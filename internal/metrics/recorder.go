@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
@@ -73,7 +74,7 @@ func newRecorder(options Options, registry *prometheus.Registry) *Recorder {
 			Help: "Time of the last successful read of the configuration.",
 		}),
 	}
-	r.losses.noted = map[lossCounter]*lossTimes{}
+	r.losses.noted = map[lossCounter]*lossNote{}
 	r.series.Store(&[]*identitySeries{})
 	r.scrape = r.newScrape()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -158,6 +159,26 @@ func (r *Recorder) find(id identity.ID) *identitySeries {
 		return all[slot]
 	}
 	return nil
+}
+
+// Commands returns how many commands of an identity have completed, 0 once it has ended.
+func (r *Recorder) Commands(id identity.ID, c command.ID) uint64 {
+	who := r.find(id)
+	if who == nil {
+		return 0
+	}
+	series := who.commands[c].Load()
+	if series == nil {
+		return 0
+	}
+	n := 0.0
+	for _, counter := range []prometheus.Counter{series.success, series.failure} {
+		var value dto.Metric
+		if err := counter.Write(&value); err == nil { // it never fails
+			n += value.GetCounter().GetValue()
+		}
+	}
+	return uint64(n)
 }
 
 // Recorded reports whether anything was recorded under an identity.

@@ -273,6 +273,19 @@ func TestEnd(t *testing.T) {
 	}
 }
 
+// Commands counts what redis_commands_total does.
+func TestCommands(t *testing.T) {
+	r := newPedantic(testOptions())
+	assert.Zero(t, r.Commands(0, command.Get))
+	for _, outcome := range []session.Outcome{session.Success, session.Error, session.Silent, session.Unanswered, session.Unpaired} {
+		r.Record(&session.Exchange{Command: command.Get, Outcome: outcome, Count: 2})
+	}
+	assert.EqualValues(t, 8, r.Commands(0, command.Get))
+	assert.Zero(t, r.Commands(0, command.Mget))
+	r.End(0)
+	assert.Zero(t, r.Commands(0, command.Get))
+}
+
 // Commands with equal labels, like OBJECT ENCODING and OBJECT FREQ in the names of redis-py, share
 // series.
 func TestRecordSharedLabel(t *testing.T) {

@@ -84,7 +84,7 @@ var watchedDescs = []*prometheus.Desc{
 	connectionsDesc, trackedDesc, evictedDesc, lostDesc, gapsDesc, gapBytesDesc,
 	tlsSearchingDesc, tlsLibrariesDesc, tlsLooksDesc, tlsPassedOverDesc,
 	heldOverflowDesc, unsolicitedDesc, protocolErrorsDesc, unexecutedDesc, ignoredDesc, lookupFailuresDesc, watchFailuresDesc, podWatchFailuresDesc, logDroppedDesc,
-	lastLossDesc,
+	lossEpisodesDesc, lastLossDesc, lastLossCountDesc, lastLossRatioDesc,
 	labelSetsDesc, labelOverflowDesc, labelUnknownDesc,
 	exportsDesc, lastExportDesc,
 }
@@ -126,7 +126,7 @@ func (w *watched) Collect(out chan<- prometheus.Metric) {
 		stats := w.Capture()
 		collectCapture(out, stats)
 		if w.Now != nil {
-			w.losses.note(w.Now(), stats.Lost, &tracker)
+			w.losses.note(w.Now(), stats, &tracker)
 			w.losses.collect(out)
 		}
 	}

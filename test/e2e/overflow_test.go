@@ -34,6 +34,10 @@ func TestRingOverflow(t *testing.T) {
 		at := s.value("redis_observer_last_loss_timestamp_seconds", "counter=capture_lost_events", "reason=ring_full", edge)
 		assert.WithinRange(t, time.Unix(int64(at), 0), flood.Truncate(time.Second), seen, edge)
 	}
+	assert.Positive(t, s.value("redis_observer_loss_episodes_total"))
+	share := s[series("redis_observer_last_loss_ratio", "reason=ring_full")]
+	assert.Positive(t, share)
+	assert.LessOrEqual(t, share, 1.0)
 	for _, command := range []string{"set", "get"} {
 		assert.LessOrEqual(t, counted[command], truth[command], command)
 	}
