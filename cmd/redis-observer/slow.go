@@ -18,7 +18,7 @@ func (s *stages) keepSlow(c *config.Config, all bool) {
 	s.slowFrom, s.style = c.SlowCommands.Threshold, c.Metrics.Style()
 	s.slow = slow.New(slow.Options{
 		Size: c.SlowCommands.Size, Threshold: c.SlowCommands.Threshold, Labels: s.counted.Registry().Labels(),
-		Start: time.Now(), Endless: all, Address: s.unixAddress,
+		Start: time.Now(), Endless: all, Address: s.unixAddress, Total: s.recorder.Commands,
 	})
 }
 

@@ -12,8 +12,9 @@ import (
 	"github.com/redis-observer/redis-observer/internal/event"
 )
 
-// lossPause is for how long nothing is lost at the end of an episode of losses.
-const lossPause = time.Minute
+// LossPause is for how long nothing must have been lost until an episode of losses has ended. Package
+// report has the same pause.
+const LossPause = time.Minute
 
 var (
 	lossEpisodesDesc  = desc("loss_episodes_total", "Episodes in which something was lost, but what is harmless. An episode ends by a minute without a loss.")
@@ -110,7 +111,7 @@ func (l *losses) grown(now time.Time, family, reason string, count, read uint64)
 	if HarmlessLoss(family, reason) {
 		in = &l.harmless
 	}
-	if in.number == 0 || now.Sub(in.end) > lossPause {
+	if in.number == 0 || now.Sub(in.end) > LossPause {
 		in.number++
 	}
 	in.end = now

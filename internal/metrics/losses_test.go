@@ -65,10 +65,10 @@ func TestLossTimes(t *testing.T) {
 	l.note(time.Second)
 	assert.Equal(t, [3]float64{1001, 1001, 5}, l.of(t, "capture_lost_events", "ring_full"))
 	l.capture.Lost["ring_full"] = 6
-	l.note(lossPause - time.Second)
+	l.note(LossPause - time.Second)
 	assert.Equal(t, [3]float64{1001, 1061, 6}, l.of(t, "capture_lost_events", "ring_full"), "a minute without a loss is not over")
 	l.capture.Lost["ring_full"] = 8
-	l.note(lossPause + time.Second)
+	l.note(LossPause + time.Second)
 	assert.Equal(t, [3]float64{1122, 1122, 2}, l.of(t, "capture_lost_events", "ring_full"), "after a pause it begins anew")
 	l.capture.Lost["ring_full"] = 9
 	l.now = l.now.Add(time.Second)
@@ -148,7 +148,7 @@ func TestAllLossesAreNoted(t *testing.T) {
 	} {
 		before := l.episodes(t)
 		one.grow()
-		l.note(2 * lossPause)
+		l.note(2 * LossPause)
 		at := float64(l.now.Unix())
 		assert.Equal(t, [3]float64{at, at, 1}, l.of(t, one.counter, one.reason), one.counter)
 		assert.Equal(t, HarmlessLoss(one.counter, one.reason), l.episodes(t) == before, one.counter)

@@ -32,7 +32,7 @@ const (
 var text string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"rate": rate, "duration": duration, "quantile": quantile, "percent": percent, "most": most, "stamp": stamp, "told": told, "when": func(l report.Loss) template.HTML { return told(l.When(mark)) }, "title": report.Capital, "clock": report.Clock,
+	"rate": rate, "duration": duration, "quantile": quantile, "percent": percent, "most": most, "stamp": stamp, "told": told, "title": report.Capital, "full": report.Full, "clock": report.Clock,
 }).Parse(text))
 
 // Handler serves the page and its data.
@@ -109,13 +109,19 @@ func whoseOf(rows []report.Line, slow *report.Slow) whose {
 }
 
 // Told says whether the numbers are exact, with the marks of times.
-func (s *shown) Told() string { return s.Tell(mark) }
+func (s *shown) Told() string { return report.Full(s.Tell(mark)) }
+
+// Lost returns what was lost since the start, with the marks of times.
+func (s *shown) Lost() []report.Section { return s.List(mark) }
 
 // Verdict says what is slow, with the marks of times; "" for nothing.
 func (s *shown) Verdict() string { return report.Verdict(s.Slow.Groups, s.Time, mark) }
 
+// Remedy says what to do about a cause.
+func (s *shown) Remedy() string { return report.SlowRemedy }
+
 // SlowTold says what the slow commands are, with the marks of times.
-func (s *shown) SlowTold() string { return s.Slow.Tell(mark) }
+func (s *shown) SlowTold() string { return report.Full(s.Slow.Tell(mark)) }
 
 // Class is that of a page with this column: hidden if no cell has anything, and broken into lines if
 // the cells have several labels.
@@ -139,12 +145,13 @@ func (s *shown) MarshalJSON() ([]byte, error) {
 		Rate      float64          `json:"rate"`
 		Errors    float64          `json:"errors"`
 		Whole     bool             `json:"whole"`
+		Lost      []report.Section `json:"lost"`
 		Verdict   string           `json:"verdict"`
 		SlowTold  string           `json:"slow_told"`
 		Slow      report.Slow      `json:"slow"`
 		Addresses report.Addresses `json:"addresses"`
 		Whose     whose            `json:"whose"`
-	}{v, s.Hidden, s.Rate, s.Errors, s.Whole, s.Verdict(), s.SlowTold(), s.Slow, s.Addresses, s.Whose})
+	}{v, s.Hidden, s.Rate, s.Errors, s.Whole, s.Lost(), s.Verdict(), s.SlowTold(), s.Slow, s.Addresses, s.Whose})
 }
 
 // look returns what there is to show. It ends the interval anew if the view is old enough.

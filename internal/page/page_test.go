@@ -60,13 +60,13 @@ func TestPage(t *testing.T) {
 	m := newMetrics()
 	h := New(m.Gather, noSlow, noAddresses)
 	_, body := get(t, h.ServeHTTP)
-	assert.Contains(t, body, "waiting for the end of the first interval")
+	assert.Contains(t, body, "Waiting for the end of the first interval")
 	m.use("cache", "get", 99)
 	m.use(`<script>alert("x")</script>`, "set", 1)
 	age(h)
 	header, body := get(t, h.ServeHTTP)
 	assert.Contains(t, body, `<td class="text">cache</td>`)
-	assert.Contains(t, body, `is exact</p>`)
+	assert.Contains(t, body, `is exact.</p>`)
 	assert.NotContains(t, body, "<script>alert", "a name is text")
 	assert.Contains(t, body, `<noscript><meta http-equiv="refresh"`)
 	assert.Equal(t, "no-store", header.Get("Cache-Control"))
@@ -75,7 +75,7 @@ func TestPage(t *testing.T) {
 	age(h)
 	_, body = get(t, h.ServeHTTP)
 	const at = `<time datetime="[^"]+Z">\d\d:\d\d:\d\d</time>`
-	assert.Regexp(t, `class="exact bad">numbers were lost (at|between `+at+` and) `+at+`, counts are too low: since the start 214 events were lost: the observer&#39;s ring buffer was full; double capture.ring_size`, body)
+	assert.Regexp(t, `class="exact bad">Numbers are being lost now, since `+at+`, counts are too low: 214 events were lost: the observer&#39;s ring buffer was full; double capture.ring_size`, body)
 }
 
 // What was lost stays in sight, with the time, the meaning and the remedy of each, without JavaScript too.
@@ -88,14 +88,22 @@ func TestLosses(t *testing.T) {
 	m.lost.WithLabelValues("no_storage").Add(3)
 	age(h)
 	get(t, h.ServeHTTP)
-	_, err := h.look(time.Now().Add(report.Quiet))
+	const clock = `<time datetime="\S+Z">\d\d:\d\d:\d\d</time>`
+	_, err := h.look(time.Now().Add(report.Quiet / 2))
 	require.NoError(t, err)
 	_, body = get(t, h.ServeHTTP)
-	assert.Regexp(t, `class="exact warn">exact again since <time datetime="\S+Z">\d\d:\d\d:\d\d</time>, not exact (at|between) `, body)
+	assert.Regexp(t, `class="exact warn">Numbers were lost (at|between `+clock+` and) `+clock+` \(none for \d+ s\), counts`, body, "not as if it went on")
+	_, err = h.look(time.Now().Add(report.Quiet))
+	require.NoError(t, err)
+	_, body = get(t, h.ServeHTTP)
+	assert.Regexp(t, `class="exact warn">Exact again since `+clock+`; numbers were lost (at|between) `, body)
 	assert.Regexp(t, `<details id="losses">`, body)
-	assert.Regexp(t, `<li>214 events were lost: [^<]*, last (between <time [^<]*</time> and|at) <time datetime="\S+Z">\d\d:\d\d:\d\d</time>\.<br>It means: counts are too low by the commands in them; [^<]*<br>To do: double capture.ring_size [^<]*</li>\n<li>3 events`, body)
+	assert.Contains(t, body, `<p>Lost last (2 reasons)</p>`)
+	assert.Regexp(t, `<li>214 events were lost: [^<]*; last (between `+clock+` and|at) `+clock+`\.<br>It means, [^<]*: counts are too low by the commands in them; [^<]*<br>To do: double capture.ring_size [^<]*</li>\n<li>3 events[^<]*<time[^\n]*</time>\.<br>To do: give the host`, body)
 	_, data := get(t, h.ServeData)
-	assert.Regexp(t, `"sentence":"exact again since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ, not exact`, data)
+	assert.Regexp(t, `"sentence":"Exact again since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ; numbers`, data)
+	assert.Regexp(t, `"lost":\[{"title":"Lost last \(2 reasons\)","entries":\[{"text":"214 events were lost: [^"]*; last `, data)
+	assert.Contains(t, data, `"losing":false`)
 	assert.Contains(t, data, `"recent":true`)
 	assert.Contains(t, data, `"effect":"counts are too low by the commands in them`)
 }
@@ -252,7 +260,7 @@ func TestSlow(t *testing.T) {
 	v := report.Slow{Reason: "none are kept"}
 	h := New(newMetrics().Gather, func() report.Slow { return v }, noAddresses)
 	_, body := get(t, h.ServeHTTP)
-	assert.Contains(t, body, `class="faint">none are kept</p>`)
+	assert.Contains(t, body, `class="faint">None are kept.</p>`)
 	assert.Regexp(t, `id="slow"[^>]* hidden>`, body)
 	recorder := httptest.NewRecorder()
 	h.ServeSlow(recorder, httptest.NewRequest(http.MethodGet, "/slow", nil))
@@ -261,7 +269,7 @@ func TestSlow(t *testing.T) {
 
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
 	v = report.Slow{Threshold: 10 * time.Millisecond, Size: 2, Seen: 5, Since: noon, Groups: []report.SlowGroup{
-		{Name: "cache", Command: "keys", Labels: "process_executable_name=report", Process: "report", Count: 281, First: noon, Last: noon.Add(time.Minute), Mean: 0.02, Longest: 0.43, Share: 0.97},
+		{Name: "cache", Command: "keys", Labels: "process_executable_name=report", Process: "report", Count: 281, Of: 290, First: noon, Last: noon.Add(time.Minute), Mean: 0.02, Longest: 0.43, Share: 0.97},
 		{Name: "<b>", Command: "get", Process: "web", Count: 4, First: noon.Add(-24 * time.Hour), Last: noon, Mean: 0.02, Longest: 0.24, Share: 0.03, Behind: "keys"},
 	}, Commands: []report.SlowCommand{
 		{Name: "cache", Command: "keys", Seconds: 0.25, Outcome: "success", Count: 1, Position: 1, Length: 4, Local: "10.0.0.1:40000", Peer: "10.0.0.2:6379", Role: "client"},
@@ -271,19 +279,18 @@ func TestSlow(t *testing.T) {
 	assert.Contains(t, body, `<td class="text">cache</td><td class="text">keys</td><td class="text whose"></td><td>250.00ms</td><td class="text">success</td><td class="wide">1/4</td><td class="wide">-/-</td><td class="text wide">10.0.0.2:6379</td><td class="text wide">10.0.0.1:40000</td>`)
 	assert.Contains(t, body, `<td class="text">&lt;b&gt;</td><td class="text">get</td><td class="text whose">web</td><td>240.00ms</td><td class="text bad">error WRONGTYPE</td><td class="wide">2-4/4</td><td class="wide">60/15</td>`)
 	assert.Regexp(t, `5 commands took 10ms or longer since <time datetime="\S+Z">12:00:00</time>; the slowest 4 are shown, in 2 rows`, body)
-	assert.Regexp(t, `<td class="text">cache</td><td class="text">keys</td><td class="text whose">report</td><td>281</td><td><time datetime="\S+Z">12:00:00</time></td><td class="wide"><time datetime="\S+Z">12:01:00</time></td><td class="wide">430.00ms</td><td class="wide">20.00ms</td><td>97%</td><td class="text"></td>`, body)
+	assert.Regexp(t, `<td class="text">cache</td><td class="text">keys</td><td class="text whose">report</td><td>281 of 290</td><td><time datetime="\S+Z">12:00:00</time></td><td class="wide"><time datetime="\S+Z">12:01:00</time></td><td class="wide">430.00ms</td><td class="wide">20.00ms</td><td>97%</td><td class="text"></td>`, body)
 	assert.Regexp(t, `<td class="text">&lt;b&gt;</td><td class="text">get</td><td class="text whose">web</td><td>4</td><td><time datetime="\S+Z">2026-02-28 12:00:00</time></td>`, body)
 	assert.Contains(t, body, `<th scope="col" class="text whose">Process</th>`, "the name of the only label")
-	assert.Less(t, strings.Index(body, ">281<"), strings.Index(body, `id="commands"`), "at first look")
+	assert.Less(t, strings.Index(body, ">281 of"), strings.Index(body, `id="commands"`), "at first look")
 	assert.Less(t, strings.Index(body, `id="commands"`), strings.Index(body, "250.00ms"))
 	assert.NotRegexp(t, `id="slow"[^>]* hidden>`, body)
 	assert.Contains(t, body, `<td>3%</td><td class="text">keys</td>`)
 	assert.Contains(t, body, `<p id="verdict" role="status" class="slow" hidden></p>`, "it is over")
-	for i := range v.Groups {
-		v.Groups[i].Last = time.Now()
-	}
+	v.Groups[0].Cause = true
 	_, body = get(t, h.ServeHTTP)
 	assert.Regexp(t, `class="slow">Slow: cache keys of process report since [-\d ]*<time datetime="\S+Z">12:00:00</time>\. To do: `, body)
+	assert.Contains(t, body, `<td>97%</td><td class="text">cause</td>`)
 	assert.Less(t, strings.Index(body, `id="verdict"`), strings.Index(body, `id="exact"`))
 
 	_, body = get(t, h.ServeSlow)
@@ -312,7 +319,7 @@ func TestAddresses(t *testing.T) {
 	v := report.Addresses{Reason: "addresses are not served: open"}
 	h := New(newMetrics().Gather, noSlow, func() report.Addresses { return v })
 	_, body := get(t, h.ServeHTTP)
-	assert.Contains(t, body, `class="faint">addresses are not served: open</p>`)
+	assert.Contains(t, body, `class="faint">Addresses are not served: open.</p>`)
 	assert.Regexp(t, `id="unnamed"[^>]* hidden>`, body)
 	assert.Regexp(t, `id="named" hidden>`, body)
 	recorder := httptest.NewRecorder()

@@ -23,13 +23,14 @@ import (
 
 // harmless are the counters of the observer itself that count nothing that was lost.
 var harmless = []string{
-	"capture_events", "capture_bytes", "connections", "error_replies", "gap_bytes", "host_lookup_failures", "log_lines_dropped", "protocol_errors",
+	"capture_events", "capture_bytes", "connections", "error_replies", "gap_bytes", "host_lookup_failures", "log_lines_dropped", "loss_episodes", "protocol_errors",
 	"silent_commands", "tls_passed_over", "tls_processes", "unexecuted_commands", "unsolicited_replies",
 }
 
 // Each counter that the observer exports is one of a loss or a harmless one, and each reason of a
 // loss has words.
 func TestAllLossesHaveWords(t *testing.T) {
+	assert.Equal(t, metrics.LossPause, Quiet, "episodes end when numbers are exact again")
 	identities := identity.NewRegistry("name")
 	id := identities.Intern("a")
 	packets, err := packet.OpenReplay(packet.ReplayOptions{Files: []string{"-"}, Stdin: bytes.NewReader(capturetest.New().Pcap())})
@@ -51,6 +52,7 @@ func TestAllLossesHaveWords(t *testing.T) {
 		Tracker:        func() correlate.Stats { return correlate.Stats{} },
 		LookupFailures: func() map[string]uint64 { return map[string]uint64{"host": 1} },
 		LogDropped:     func() uint64 { return 0 },
+		Now:            time.Now,
 	})
 	for _, x := range []session.Exchange{ // of the other reasons a series begins at 0
 		{Outcome: session.Error}, {Outcome: session.Silent}, {Outcome: session.Unanswered, Reason: session.ClientClosed},
@@ -77,8 +79,11 @@ func TestAllLossesHaveWords(t *testing.T) {
 				labels[label.GetName()] = label.GetValue()
 			}
 			c, loses := causeOf(family.GetName(), labels)
-			if _, found := words[c]; loses && c.reason != "" && c.family != "unanswered_commands" {
+			if loses {
+				known, found := words[c]
 				assert.True(t, found, "%v has no words", c)
+				assert.NotEmpty(t, known.remedy, "%v: what to do", c)
+				assert.Equal(t, metrics.HarmlessLoss(c.family, c.reason), c.harmless(), "what makes no episode is harmless: %v", c)
 			}
 		}
 	}

@@ -35,12 +35,10 @@ type Sample struct {
 	pools    map[Key]Pool
 	losses   map[cause]float64
 	spans    map[cause]span // when each was lost last, if the observer says it
+	episodes float64        // in which something was lost; 0 if the observer does not say it
 	events   float64        // read by the backend
 	total    float64        // commands
 }
-
-// span is a time in which something was lost.
-type span struct{ from, to time.Time }
 
 // tally holds the counters of one command.
 type tally struct {
@@ -85,7 +83,7 @@ func (s *Sample) add(family string, metric *dto.Metric) {
 	case "redis_observer_capture_events_total":
 		s.events = metric.GetCounter().GetValue()
 	case "redis_observer_last_loss_timestamp_seconds":
-		c, at := cause{other["counter"], other["reason"]}, time.Unix(int64(metric.GetGauge().GetValue()), 0)
+		c, at := cause{other["counter"], other["reason"]}, time.UnixMilli(int64(math.Round(metric.GetGauge().GetValue()*1e3)))
 		in := s.spans[c]
 		if other["edge"] == "begin" {
 			in.from = at
@@ -93,6 +91,18 @@ func (s *Sample) add(family string, metric *dto.Metric) {
 			in.to = at
 		}
 		s.spans[c] = in
+	case "redis_observer_last_loss_count":
+		c := cause{other["counter"], other["reason"]}
+		in := s.spans[c]
+		in.count = metric.GetGauge().GetValue()
+		s.spans[c] = in
+	case "redis_observer_last_loss_ratio":
+		c := cause{"capture_lost_events", other["reason"]}
+		in := s.spans[c]
+		in.ratio = metric.GetGauge().GetValue()
+		s.spans[c] = in
+	case "redis_observer_loss_episodes_total":
+		s.episodes = metric.GetCounter().GetValue()
 	case "redis_observer_capture_info":
 		s.Backend = other["backend"]
 	case "redis_observer_build_info":

@@ -30,12 +30,14 @@ type SlowGroup struct {
 	Command string    `json:"command"`
 	Process string    `json:"process,omitempty"` // executable of the observed end, where a label needs it
 	Count   uint64    `json:"count"`
-	First   time.Time `json:"first"` // when the request was sent; at the server's end, received
+	Of      uint64    `json:"of,omitempty"` // all commands of the same time, name, command and labels; 0 if that is not known
+	First   time.Time `json:"first"`        // when the request was sent; at the server's end, received
 	Last    time.Time `json:"last"`
 	Mean    float64   `json:"mean"` // duration of the slow ones, in seconds
 	Longest float64   `json:"longest"`
 	Share   float64   `json:"share"`                   // of the time in which servers had slow commands, 0 to 1, in the minutes since Slow.Since; what waited behind another has little of it
 	Behind  string    `json:"waited_behind,omitempty"` // command of the same server for which these waited most of their time, not of this group
+	Cause   bool      `json:"cause,omitempty"`         // others are slow because of it, or it is slow by itself; MarkCauses has the rule
 }
 
 // SlowCommand is one exchange: a command, or several equal ones of one call that were answered at once.
@@ -76,20 +78,51 @@ func (g *SlowGroup) Most() time.Duration { return seconds(g.Longest) }
 // Percent returns the share of the time in which servers had slow commands.
 func (g *SlowGroup) Percent() string { return fmt.Sprintf("%.0f%%", 100*g.Share) }
 
+// Slow returns how many were slow, and of how many if that is known: "503 of 510".
+func (g *SlowGroup) Slow() string {
+	if g.Of == 0 {
+		return fmt.Sprint(g.Count)
+	}
+	return fmt.Sprintf("%d of %d", g.Count, g.Of)
+}
+
+// Waited returns the command behind which it waited, or that it is a cause.
+func (g *SlowGroup) Waited() string {
+	if g.Cause {
+		return "cause"
+	}
+	return g.Behind
+}
+
 // minCause is the least share of a further cause.
 const minCause = 0.05
 
-// Verdict says which of the groups, in their order, is slow at a time, whose it is and since when; ""
-// if none was in the last minutes. A clock prints the times.
+// SlowRemedy is what to do about a cause, beside a table.
+const SlowRemedy = "To do: send the cause less often, or with less to do each time (SLOWLOG GET on the server shows the arguments)."
+
+// MarkCauses marks which of the groups of one observer, in their order, are causes at a time: those
+// that waited behind nothing and were slow in the last minutes, the first of them, and others with
+// some share.
+func MarkCauses(groups []SlowGroup, now time.Time) {
+	found := false
+	for i := range groups {
+		g := &groups[i]
+		g.Cause = g.Behind == "" && now.Sub(g.Last) <= Recent && (!found || g.Share >= minCause)
+		found = found || g.Cause
+	}
+}
+
+// Verdict says which of the groups, in their order, is slow at a time, whose it is and since when: the
+// first cause; "" if there is none. A clock prints the times.
 func Verdict(groups []SlowGroup, now time.Time, clock func(time.Time) string) string {
 	var first *SlowGroup
 	others := 0
 	for i := range groups {
 		switch g := &groups[i]; {
-		case g.Behind != "" || now.Sub(g.Last) > Recent:
+		case !g.Cause:
 		case first == nil:
 			first = g
-		case g.Share >= minCause:
+		default:
 			others++
 		}
 	}
@@ -101,11 +134,7 @@ func Verdict(groups []SlowGroup, now time.Time, clock func(time.Time) string) st
 		heading, of := Whose([]string{who})
 		words = append(words, "of "+heading, of[0])
 	}
-	text := "Slow: " + strings.Join(slices.DeleteFunc(words, func(word string) bool { return word == "" }), " ") + " since "
-	if first.First.Local().Format(time.DateOnly) != now.Local().Format(time.DateOnly) {
-		text += first.First.Local().Format(time.DateOnly) + " "
-	}
-	text += clock(first.First)
+	text := "Slow: " + strings.Join(slices.DeleteFunc(words, func(word string) bool { return word == "" }), " ") + " since " + dated(clock, now)(first.First)
 	if others > 0 {
 		text += fmt.Sprintf(", and %s", plural(others, "other cause", "other causes"))
 	}

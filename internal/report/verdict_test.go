@@ -17,8 +17,26 @@ func TestVerdict(t *testing.T) {
 		{Name: "jobs-db", Command: "sort", First: at(20), Last: now, Share: 0.06},
 		{Name: "jobs-db", Command: "lrange", First: at(20), Last: now, Share: 0.04},
 	}
+	assert.Empty(t, Verdict(groups, now, Clock))
+	MarkCauses(groups, now)
 	assert.Equal(t, "Slow: orders-db eval of process report since 12:00:10, and 1 other cause. To do: send it less often, or with less to do each time.", Verdict(groups, now, Clock))
+	var marks []string
+	for i := range groups {
+		marks = append(marks, groups[i].Waited())
+	}
+	assert.Equal(t, []string{"", "eval", "cause", "cause", ""}, marks, "as many as the sentence counts")
+	MarkCauses(groups[:2], now)
 	assert.Empty(t, Verdict(groups[:2], now, Clock))
-	yesterday := []SlowGroup{{Node: "n:1", Name: "a", Command: "get", Labels: "pod=p, app=web", First: at(-86400), Last: now}}
+	few := groups[4:]
+	MarkCauses(few, now)
+	assert.True(t, few[0].Cause, "the first, whatever its share")
+	yesterday := []SlowGroup{{Node: "n:1", Name: "a", Command: "get", Labels: "pod=p, app=web", First: at(-86400), Last: now, Cause: true}}
 	assert.Contains(t, Verdict(yesterday, now, Clock), "Slow: n:1 a get of labels pod=p, app=web since "+start.Add(-24*time.Hour).Format(time.DateTime)+". To do")
+}
+
+func TestSlowOf(t *testing.T) {
+	g := SlowGroup{Count: 503}
+	assert.Equal(t, "503", g.Slow())
+	g.Of = 510
+	assert.Equal(t, "503 of 510", g.Slow())
 }

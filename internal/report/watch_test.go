@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -186,83 +187,166 @@ func TestLosses(t *testing.T) {
 	w.Update(at(20), []*Sample{mustSample(t, "n", 20, lossy)}, nil)
 	v = w.View(all)
 	assert.False(t, v.Exact)
-	const why = " by less than 0.1 %: since the start 214 events were lost: the observer's ring buffer was full; double capture.ring_size in its configuration and restart it, or give it more CPU (and 1 other reason)"
-	assert.Equal(t, "numbers were lost between 12:00:10 and 12:00:20, counts are too low"+why, v.Sentence)
-	unpaired := "1 request or reply (less than 0.1 % of the commands) was left without the other: the observer did not get all bytes of the connection; see the lost events and the gaps"
-	assert.Equal(t, unpaired, v.Losses[1].String())
+	const why = ", counts are too low: 214 events were lost: the observer's ring buffer was full; double capture.ring_size in its configuration and restart it, or give it more CPU (and 1 other reason)"
+	assert.Equal(t, "numbers are being lost now, since 12:00:10"+why, v.Sentence)
+	assert.Equal(t, "1 request or reply was left without the other: the observer did not get all bytes of the connection; nothing else: it follows from the lost events or the gaps", v.Losses[1].String())
 	w.Update(at(79), []*Sample{mustSample(t, "n", 79, lossy)}, nil)
-	assert.False(t, w.View(all).Exact, "a minute must pass without a loss")
+	v = w.View(all)
+	assert.False(t, v.Exact, "a minute must pass without a loss")
+	assert.Equal(t, "numbers were lost between 12:00:10 and 12:00:20 (none for 59 s)"+why, v.Sentence)
 	w.Update(at(80), []*Sample{mustSample(t, "n", 80, lossy)}, nil)
 	v = w.View(all)
 	assert.True(t, v.Exact)
 	assert.True(t, v.Recent)
-	assert.Equal(t, "exact again since 12:00:20, not exact between 12:00:10 and 12:00:20, counts are too low"+why, v.Sentence)
+	assert.Equal(t, "exact again since 12:00:20; numbers were lost between 12:00:10 and 12:00:20"+why, v.Sentence)
 	w.Update(at(20+Recent.Seconds()), []*Sample{mustSample(t, "n", 20+Recent.Seconds(), lossy)}, nil)
 	v = w.View(all)
 	assert.False(t, v.Recent)
-	assert.Equal(t, "every number since 12:00:20 is exact; not exact between 12:00:10 and 12:00:20, counts are too low"+why, v.Sentence)
+	assert.Equal(t, "every number since 12:00:20 is exact; numbers were lost between 12:00:10 and 12:00:20"+why, v.Sentence)
 	require.Len(t, v.All, 2)
-	assert.Equal(t, unpaired, v.All[1].String())
+	assert.Contains(t, v.All[1].Text, "1 request or reply (less than 0.1 % of the commands) was left without the other")
 	assert.Equal(t, []time.Time{at(10), at(20)}, []time.Time{v.All[0].From, v.All[0].At})
 	assert.Contains(t, v.All[0].Effect, "counts are too low by the commands in them")
+	day := 24 * time.Hour.Seconds()
+	w.Update(at(day), []*Sample{mustSample(t, "n", day, lossy)}, nil)
+	assert.Contains(t, w.View(all).Sentence, "numbers were lost between 2026-03-01 12:00:10 and 2026-03-01 12:00:20, ", "yesterday")
 
-	// Another reason is the last one; the list has both.
+	// Another reason is the last one; the list has both, and more of a former one.
 	more := lossy + `redis_observer_unanswered_commands_total{name="a",reason="client_closed"} 2` + "\n"
-	w.Update(at(400), []*Sample{mustSample(t, "n", 400, more)}, nil)
+	w.Update(at(day+400), []*Sample{mustSample(t, "n", day+400, more)}, nil)
 	v = w.View(all)
-	assert.Equal(t, "numbers were lost between 12:05:20 and 12:06:40: since the start 2 commands (about 0.2 % of the commands) were given up by the client", v.Sentence, "no count is too low")
+	assert.Equal(t, "numbers are being lost now, since 12:00:00: 2 commands were given up by the client; nothing in the observer: find out why the client does not wait, such as a short timeout", v.Sentence, "no count is too low")
 	require.Len(t, v.All, 3)
 	assert.Equal(t, 214.0, v.All[0].Count)
-
-	// The reason comes first, and what follows from it after it, however much it is.
 	much := strings.Replace(more, `reason="gap"} 1`, `reason="gap"} 5000`, 1)
 	much = strings.Replace(much, `reason="ring_full"} 214`, `reason="ring_full"} 220`, 1)
-	w.Update(at(410), []*Sample{mustSample(t, "n", 410, much)}, nil)
-	assert.Contains(t, w.View(all).Sentence, "by about 81 %: since the start 220 events were lost: the observer's ring buffer was full; double")
+	w.Update(at(day+410), []*Sample{mustSample(t, "n", day+410, much)}, nil)
 	v = w.View(all)
+	assert.Contains(t, v.Sentence, "since 12:00:00, counts are too low: 6 events were lost: the observer's ring buffer was full; double", "the reason comes before what follows from it, however much it is")
 	assert.Equal(t, []float64{220, 2, 5000}, []float64{v.All[0].Count, v.All[1].Count, v.All[2].Count})
-	assert.Equal(t, []time.Time{at(320), at(400)}, []time.Time{v.All[1].From, v.All[1].At})
 
 	// What was lost before the first scrape is said too: nobody knows when it was.
 	var second Watch
 	second.Update(at(30), []*Sample{mustSample(t, "n", 30, lossy)}, nil)
 	second.Update(at(90), []*Sample{mustSample(t, "n", 90, lossy)}, nil)
-	assert.Equal(t, "exact again since 12:00:30, not exact between 12:00:00 and 12:00:30, counts are too low"+why, second.View(all).Sentence)
+	assert.Equal(t, "exact again since 12:00:30; numbers were lost between 12:00:00 and 12:00:30"+why, second.View(all).Sentence)
 }
 
-// An observer says itself when something was lost: whoever looks when is told the same.
+// lost returns what an observer says of a counter of losses: the last episode, and how much of the count was lost in it.
+func lost(c cause, total float64, begin, end, count float64) string {
+	labels := `counter="` + c.family + `",reason="` + c.reason + `"`
+	counter := `redis_observer_` + c.family + `_total{reason="` + c.reason + `"`
+	if c.family == "gaps" {
+		counter += `,effect="broken"`
+	}
+	return `redis_observer_last_loss_timestamp_seconds{` + labels + `,edge="begin"} ` + startText(at(begin)) + "\n" +
+		`redis_observer_last_loss_timestamp_seconds{` + labels + `,edge="end"} ` + startText(at(end)) + "\n" +
+		fmt.Sprintf("redis_observer_last_loss_count{%s} %g\n%s} %g\n", labels, count, counter, total)
+}
+
+func episodes(n int) string { return fmt.Sprintf("redis_observer_loss_episodes_total %d\n", n) }
+
+func ratio(r float64) string {
+	return fmt.Sprintf("redis_observer_last_loss_ratio{reason=\"no_storage\"} %g\n", r)
+}
+
+var (
+	storage   = cause{"capture_lost_events", "no_storage"}
+	missing   = cause{"gaps", "missing"}
+	truncated = cause{"gaps", "truncated"}
+	unpaired  = cause{"unpaired_commands", "gap"}
+	midStream = cause{"unpaired_commands", "mid_stream"}
+)
+
+// An observer says itself when something was lost: whoever looks when, and since when, is told the same.
 func TestTimesOfLosses(t *testing.T) {
-	said := func(counter, reason string, begin, end float64) string {
-		of := `redis_observer_last_loss_timestamp_seconds{counter="` + counter + `",reason="` + reason + `",edge="`
-		return of + `begin"} ` + startText(at(begin)) + "\n" + of + `end"} ` + startText(at(end)) + "\n"
-	}
-	lossy := later + "redis_observer_capture_events_total 1800\n" + said("capture_lost_events", "ring_full", 11, 15) + said("gaps", "missing", 11, 17) +
-		`redis_observer_gaps_total{reason="missing",effect="broken"} 3` + "\n"
-	lossy = strings.Replace(lossy, `{reason="ring_full"} 0`, `{reason="ring_full"} 200`, 1)
-	const want = "numbers were lost between 12:00:11 and 12:00:17, counts are too low: since the start 200 events (about 10 % of all) were lost: "
+	text := later + episodes(3) + lost(storage, 500, 108, 110, 30) + ratio(0.25) + lost(missing, 7, 109, 112, 2) + lost(unpaired, 9, 42, 44, 9)
+	const want = "numbers were lost 3 times, last between 12:01:48 and 12:01:52 (none for 18 s), counts are too low: " +
+		"30 events (about 25 % of all at that time) were lost: the kernel had no memory for a call; give the host more memory (and 1 other reason)"
 	var often, once Watch
-	for _, after := range []float64{12, 14, 30} {
-		often.Update(at(after), []*Sample{mustSample(t, "n", after, lossy)}, nil)
+	for _, after := range []float64{112, 114, 116, 118, 130} {
+		often.Update(at(after), []*Sample{mustSample(t, "n", after, text)}, nil)
+		if after < 116 {
+			assert.Contains(t, often.View(all).Sentence, "numbers are being lost now, since 12:01:48 and 2 times before, counts are too low: 30 events")
+			assert.True(t, often.View(all).Losing)
+		}
 	}
-	once.Update(at(30), []*Sample{mustSample(t, "n", 30, lossy)}, nil)
-	assert.Contains(t, often.View(all).Sentence, want)
-	assert.Equal(t, often.View(all).Sentence, once.View(all).Sentence)
+	once.Update(at(130), []*Sample{mustSample(t, "n", 130, text)}, nil)
+	v := once.View(all)
+	assert.Equal(t, want, v.Sentence)
+	assert.Equal(t, want, often.View(all).Sentence)
+	assert.False(t, v.Losing)
+	assert.Equal(t, 3, v.Episodes)
+	assert.Equal(t, "30 of them last between 12:01:48 and 12:01:50", v.All[0].When(Clock))
+	once.Update(at(172), []*Sample{mustSample(t, "n", 172, text)}, nil)
+	assert.Contains(t, once.View(all).Sentence, "exact again since 12:01:52; numbers were lost 3 times, last between 12:01:48 and 12:01:52, counts are too low: 30 events (about 25 %")
 
 	// What is harmless does not make numbers wrong.
-	harmless := later + said("unpaired_commands", "mid_stream", 12, 12) + `redis_observer_unpaired_commands_total{name="a",reason="mid_stream"} 2` + "\n"
+	harmless := later + episodes(0) + lost(midStream, 2, 12, 12, 2)
 	var quiet Watch
 	quiet.Update(at(30), []*Sample{mustSample(t, "n", 30, harmless)}, nil)
-	v := quiet.View(all)
+	v = quiet.View(all)
 	assert.True(t, v.Exact)
 	assert.False(t, v.Recent)
 	assert.Equal(t, "every number since 12:00:12 is exact; harmless, at 12:00:12: 2 requests or replies (about 0.2 % of the commands) were left without the other: the connection is older than the observer", v.Sentence)
-	both := strings.Replace(lossy+harmless[len(later):], `reason="mid_stream"} 2`, `reason="mid_stream"} 2000`, 1)
-	quiet.Update(at(31), []*Sample{mustSample(t, "n", 31, both)}, nil)
+	quiet.Update(at(130), []*Sample{mustSample(t, "n", 130, text+lost(midStream, 2000, 12, 111, 2))}, nil)
 	v = quiet.View(all)
-	assert.Contains(t, v.Sentence, want)
-	require.Len(t, v.All, 3)
-	assert.True(t, v.All[2].Harmless, "it comes last, however much it is")
+	assert.Equal(t, want, v.Sentence)
+	require.Len(t, v.All, 4)
+	assert.True(t, v.All[3].Harmless, "it comes last, however much it is")
 	assert.Len(t, v.Losses, 2)
+}
+
+// Spans without a pause are one episode, also those of several observers. Which of them they are is said.
+func TestEpisodesOfSeveral(t *testing.T) {
+	none := later + episodes(0)
+	one := later + episodes(2) + lost(storage, 30, 100, 110, 20) + ratio(0.5) + lost(unpaired, 1, 110, 160, 1) + lost(truncated, 4, 10, 20, 4)
+	two := later + episodes(1) + lost(storage, 40, 220, 230, 40) + ratio(0.2)
+	sentence := func(m, n string) string {
+		var w Watch
+		w.Update(at(240), []*Sample{mustSample(t, "m", 240, m), mustSample(t, "n", 240, n)}, nil)
+		return w.View(all).Sentence
+	}
+	assert.Contains(t, sentence(none, one), "exact again", "after 80 s")
+	assert.Contains(t, sentence(none, one), "numbers were lost on n 2 times, last between 12:01:40 and 12:02:40, counts are too low: 20 events (about 50 % of all at that time)")
+	assert.Contains(t, sentence(one, two), "numbers were lost on 2 of 2 nodes 3 times, last between 12:01:40 and 12:03:50 (none for 10 s), counts are too low: 60 events (about 25 % of all at that time)", "60 s is no pause")
+	later := strings.ReplaceAll(two, startText(at(220)), startText(at(221)))
+	assert.Contains(t, sentence(one, later), "last between 12:03:41 and 12:03:50 (none for 10 s), counts are too low: 40 events (about 20 %")
+	old := strings.ReplaceAll(one, episodes(2), "")
+	assert.Contains(t, sentence(old, two), "numbers were lost on 2 of 2 nodes between", "one does not say how often")
+}
+
+// The list has the reasons that the sentence counts, and then the others; what to do of each, and the same meaning once.
+func TestList(t *testing.T) {
+	text := later + episodes(3) + lost(storage, 500, 108, 110, 30) + ratio(0.25) + lost(missing, 7, 109, 112, 2) + lost(unpaired, 9, 110, 112, 9) +
+		lost(truncated, 5, 42, 44, 5) + lost(midStream, 2, 12, 12, 2)
+	var w Watch
+	w.Update(at(130), []*Sample{mustSample(t, "n", 130, text)}, nil)
+	v := w.View(all)
+	assert.Contains(t, v.Sentence, "(and 2 other reasons)")
+	list := v.List(Clock)
+	require.Len(t, list, 3)
+	assert.Equal(t, []string{"Lost last (3 reasons)", "Lost before that (1 reason)", "Harmless (1 reason)"}, []string{list[0].Title, list[1].Title, list[2].Title})
+	events, gaps := list[0].Entries[0], list[0].Entries[1]
+	assert.Equal(t, Entry{
+		Text:   "500 events were lost: the kernel had no memory for a call; 30 of them last between 12:01:48 and 12:01:50.",
+		Effect: "It means, as for those below that say nothing else: counts are too low by the commands in them; durations are those of the commands that were seen whole.",
+		Remedy: "To do: give the host more memory.",
+	}, events)
+	assert.Equal(t, Entry{
+		Text:   "7 gaps were found in the data of connections: nothing told the observer of the bytes; 2 of them last between 12:01:49 and 12:01:52.",
+		Remedy: "To do: nothing else: it follows from what was lost above.",
+	}, gaps)
+	assert.Contains(t, list[0].Entries[2].Effect, "It means: counts are too low by the commands among them")
+
+	alone := later + episodes(1) + lost(missing, 7, 109, 112, 7)
+	w.Update(at(130), []*Sample{mustSample(t, "n", 130, alone)}, nil)
+	v = w.View(all)
+	assert.Contains(t, v.List(Clock)[0].Entries[0].Remedy, "see https://github.com/redis-observer/redis-observer/blob/main/docs/kernels.md", "no event was lost")
+	early := later + episodes(1) + lost(storage, 1, 10, 20, 1) + lost(missing, 7, 109, 112, 7)
+	w.Update(at(130), []*Sample{mustSample(t, "n", 130, early)}, nil)
+	v = w.View(all)
+	assert.Contains(t, v.List(Clock)[0].Entries[0].Remedy, "kernels.md", "long before")
 }
 
 // The time of commands that wait says nothing about the server.

@@ -64,6 +64,19 @@ func clockOf(t, other time.Time) string {
 	return t.Local().Format(time.DateTime)
 }
 
+// dated returns a clock that says the day too, unless it is that of now.
+func dated(clock func(time.Time) string, now time.Time) func(time.Time) string {
+	return func(t time.Time) string {
+		if day := t.Local().Format(time.DateOnly); day != now.Local().Format(time.DateOnly) {
+			return day + " " + clock(t)
+		}
+		return clock(t)
+	}
+}
+
+// Full returns a sentence with a capital letter and a full stop.
+func Full(sentence string) string { return Capital(sentence) + "." }
+
 // Capital returns a sentence that begins with a capital letter.
 func Capital(sentence string) string {
 	if sentence == "" {

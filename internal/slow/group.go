@@ -4,7 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/report"
 )
 
@@ -17,11 +19,17 @@ const (
 	maxSharers = 4   // groups that share a gain
 )
 
+// executable is the label of the process that has a connection.
+const executable = "process_executable_name"
+
 // group sums up the slow commands of one name, command, labels and process: those of a run, which
 // ends when none was slow for Window minutes.
 type group struct {
 	values        []string
 	name, process string
+	identity      identity.ID
+	command       command.ID
+	before        uint64 // commands of these, when the first one was slow
 
 	count       uint64
 	first, last time.Time     // when the requests were sent, or received
@@ -126,7 +134,10 @@ func (l *Log) sum(e *Entry, number int64) {
 		g.count, g.sum, g.longest, g.waited, g.behind = 0, 0, 0, 0, nil
 	}
 	if g.count == 0 {
-		g.first, g.last = e.When, e.When
+		g.first, g.last, g.identity, g.command = e.When, e.When, e.Identity, e.Command
+		if l.options.Total != nil {
+			g.before = l.options.Total(g.identity, g.command)
+		}
 	}
 	d := time.Duration(e.Duration)
 	g.count, g.sum, g.longest = g.count+uint64(e.Count), g.sum+d*time.Duration(e.Count), max(g.longest, d)
@@ -147,6 +158,19 @@ func (l *Log) sum(e *Entry, number int64) {
 	}
 	start := e.When.UnixNano()
 	s.charge(g, number, start, start+e.Duration, e.Count)
+}
+
+// of returns how many commands there were since the first slow one of a group, those included; 0 if that
+// is not known: the commands of several processes are counted together, unless a label separates them.
+func (l *Log) of(g *group) uint64 {
+	if l.options.Total == nil || g.process != "" && !slices.Contains(l.options.Labels, executable) {
+		return 0
+	}
+	total := l.options.Total(g.identity, g.command)
+	if total < g.before {
+		return 0 // the identity has ended
+	}
+	return max(total-g.before, g.count) // the last one may not be counted yet
 }
 
 // groupOf returns the group of an exchange. A new one takes the place of the one that was slow
@@ -186,7 +210,7 @@ func (l *Log) view(now time.Time, last int64) []report.SlowGroup {
 		}
 		name, labels := l.identity(g.values)
 		list = append(list, report.SlowGroup{
-			Name: name, Labels: labels, Command: g.name, Process: g.process, Count: g.count, First: g.first, Last: g.last,
+			Name: name, Labels: labels, Command: g.name, Process: g.process, Count: g.count, Of: l.of(g), First: g.first, Last: g.last,
 			Mean: (g.sum / time.Duration(g.count)).Seconds(), Longest: g.longest.Seconds(), Share: g.heldSince(last).Seconds(),
 		})
 		if g.behind != nil && g.waited > g.sum/2 {
@@ -200,5 +224,6 @@ func (l *Log) view(now time.Time, last int64) []report.SlowGroup {
 		}
 	}
 	report.SortGroups(list)
+	report.MarkCauses(list, now)
 	return list
 }

@@ -8,7 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/report"
 )
 
@@ -43,8 +45,9 @@ func TestCauseIsFirst(t *testing.T) {
 	require.Len(t, v.Groups, 2)
 	eval, get := v.Groups[0], v.Groups[1]
 	assert.Equal(t, report.SlowGroup{
-		Name: "cache", Labels: "pod=web-1", Command: "eval", Process: "report", Count: 100, First: noon, Last: noon.Add(99 * time.Second), Mean: 0.02, Longest: 0.02, Share: eval.Share,
+		Name: "cache", Labels: "pod=web-1", Command: "eval", Process: "report", Count: 100, First: noon, Last: noon.Add(99 * time.Second), Mean: 0.02, Longest: 0.02, Share: eval.Share, Cause: true,
 	}, eval)
+	assert.False(t, get.Cause)
 	assert.Greater(t, eval.Share, 0.95, "of its commands the server was busy with")
 	assert.EqualValues(t, 5000, get.Count, "beyond the size of the list")
 	assert.Equal(t, "eval", get.Behind)
@@ -133,6 +136,37 @@ func TestRuns(t *testing.T) {
 	assert.Len(t, l.View(noon.Add(82*time.Minute)).Groups, 1)
 	assert.Empty(t, l.View(noon.Add(84*time.Minute)).Groups)
 	assert.Empty(t, l.View(noon).Groups, "the clock went back")
+}
+
+// The number of all commands is that since the first slow one of the run, where it is that of the group.
+func TestOf(t *testing.T) {
+	for _, test := range []struct {
+		label, process string
+		known          bool
+	}{{"pod", "", true}, {"pod", "web", false}, {"process_executable_name", "web", true}} {
+		total := uint64(1000)
+		l := newLog(3)
+		l.options.Labels = []string{"name", test.label}
+		l.options.Total = func(identity.ID, command.ID) uint64 { return total }
+		of := func(want uint64, after time.Duration) {
+			t.Helper()
+			if !test.known {
+				want = 0
+			}
+			assert.Equal(t, want, l.View(noon.Add(after)).Groups[0].Of, test)
+		}
+		l.Add(by("keys", test.process, 0, 20*ms))
+		of(1, time.Second)
+		total += 8
+		l.Add(by("keys", test.process, time.Second, time.Second+20*ms))
+		total += 2
+		of(10, time.Minute)
+		l.Add(by("keys", test.process, 20*time.Minute, 20*time.Minute+20*ms))
+		total += 3
+		of(3, 20*time.Minute)
+		total = 1
+		of(0, 20*time.Minute) // the identity has ended
+	}
 }
 
 // A recording may have hours.

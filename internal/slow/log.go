@@ -6,8 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis-observer/redis-observer/internal/command"
 	"github.com/redis-observer/redis-observer/internal/correlate/session"
 	"github.com/redis-observer/redis-observer/internal/event"
+	"github.com/redis-observer/redis-observer/internal/identity"
 	"github.com/redis-observer/redis-observer/internal/report"
 )
 
@@ -33,6 +35,7 @@ type Options struct {
 	Start     time.Time                                        // of the log: nothing is known of the time before
 	Endless   bool                                             // the whole time is one minute, as for a replay
 	Address   func(e *event.Endpoints, role event.Role) string // of the server's end of a connection over a Unix socket
+	Total     func(identity.ID, command.ID) uint64             // all commands, without the one that is being added; nil if they are not counted
 }
 
 // Log keeps the slowest exchanges of the last minutes. The zero Log must not be used.

@@ -76,6 +76,6 @@ var placeFields = []field[place]{
 // Addresses returns the table of addresses, below what each observer says of them.
 func (s *Screen) Addresses(all Addresses) string {
 	lines := s.sentences(all.Sentences, 4)
-	h := sheet[place]{placeFields, len(all.Sentences) > 1, all.rows()}
+	h := sheet[place]{placeFields, len(all.Sentences) > 1, "", all.rows()}
 	return strings.Join(append(lines, h.draw(s, s.Offset, s.left(lines))...), "\n")
 }

@@ -221,11 +221,11 @@ func (m *Model) scroll(by int) tea.Cmd {
 	case Commands:
 		rows = len(m.screen.Rows(m.view))
 	case SlowCommands:
-		rows = len(m.slow.Commands)
+		rows = m.screen.slowRows(m.slow)
 	case AllAddresses:
 		rows = len(m.addresses.rows())
 	case Exactness:
-		rows = strings.Count(m.screen.Exactness(m.view), "\n") + m.screen.Offset + 1
+		rows = len(m.screen.lost(m.view)) - m.screen.Height + 1 // to the last page, not beyond it
 	}
 	m.screen.Offset = min(max(m.screen.Offset+by, 0), max(rows-1, 0))
 	return nil
@@ -238,8 +238,9 @@ func (m *Model) View() tea.View {
 	return view
 }
 
-// lowTerminal is the number of lines below which a terminal is low.
-const lowTerminal = 16
+// lowTerminal is the number of lines below which a terminal is low: the table needs them more than
+// whole sentences do, which the keys s and x show.
+const lowTerminal = 30
 
 func (m *Model) text() string {
 	if m.help {

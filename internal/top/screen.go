@@ -181,37 +181,38 @@ func (s *Screen) Head(v report.View, slow []report.SlowGroup) string {
 			slow[i].Node = ""
 		}
 	}
-	verdict := report.Verdict(slow, v.Time, report.Clock)
+	verdict, behind := report.Verdict(slow, v.Time, report.Clock), " s shows all."
 	if verdict == "" {
-		verdict = slowest(v.Lines)
+		verdict, behind = slowest(v.Lines), " s: since when."
 	}
 	if verdict != "" {
-		lines = append(lines, yellow.Styled(s.few(verdict, maxTold-1)))
+		lines = append(lines, yellow.Styled(s.few(verdict, behind, maxTold-1)))
 	}
 	exact := plainText
 	switch {
-	case !v.Exact:
+	case v.Losing:
 		exact = red
 	case v.Recent:
 		exact = yellow
 	}
-	sentence := report.Capital(v.Sentence) + "."
+	behind = ""
 	if len(v.All) > 0 {
-		sentence += " x shows all."
+		behind = " x shows all."
 	}
-	lines = append(lines, exact.Styled(s.few(sentence, maxTold)))
+	lines = append(lines, exact.Styled(s.few(report.Full(v.Sentence), behind, maxTold)))
 	return strings.Join(append(lines, failed...), "\n")
 }
 
-// few breaks a sentence into so many lines at most, one less on a low terminal.
-func (s *Screen) few(sentence string, most int) string {
+// few breaks a sentence into so many lines at most, one less on a low terminal. What is behind it is
+// never left out.
+func (s *Screen) few(sentence, behind string, most int) string {
 	if s.Low {
 		most--
 	}
-	told := strings.Split(s.wrap(printable(sentence)), "\n")
+	told := strings.Split(s.wrap(printable(sentence+behind)), "\n")
 	if len(told) > most {
-		told = told[:most]
-		told[most-1] = ansi.Truncate(told[most-1], max(s.Width-1, 0), "") + "…"
+		told = strings.Split(s.wrap(printable(sentence)), "\n")[:most]
+		told[most-1] = ansi.Truncate(told[most-1], max(s.Width-1-ansi.StringWidth(behind), 0), "") + "…" + behind
 	}
 	return strings.Join(told, "\n")
 }
@@ -236,29 +237,42 @@ func slowest(lines []report.Line) string {
 	if slow > 1 {
 		text += fmt.Sprintf(", and %s", plural(slow-1, "other row"))
 	}
-	return text + " (s: since when)."
+	return text + "."
 }
 
 // Exactness returns all that was lost since the start, with what it means and what to do.
 func (s *Screen) Exactness(v report.View) string {
+	lines := s.lost(v)
+	first, last := 0, len(lines)
+	if s.Height > 0 {
+		first = min(max(s.Offset, 0), max(last-s.Height, 0))
+		last = lastRow(first, last, s.Height)
+	}
+	shown := lines[first:last]
+	if last < len(lines) && last-first < s.Height {
+		shown = append(slices.Clip(shown), s.below(len(lines)-last, "lines"))
+	}
+	return strings.Join(shown, "\n")
+}
+
+// lost returns all lines of what was lost since the start.
+func (s *Screen) lost(v report.View) []string {
 	if len(v.All) == 0 {
-		return s.cut("Nothing was lost since the start: every number is exact.")
+		return []string{s.cut("Nothing was lost since the start: every number is exact.")}
 	}
 	lines := []string{bold.Styled(s.cut("What was lost since the start"))}
-	for _, loss := range v.All {
-		text := fmt.Sprintf("%s (last %s)", loss.Text, loss.When(report.Clock))
-		lines = append(lines, strings.Split(s.wrap(printable(text)), "\n")...)
-		lines = append(lines, s.indented("means: "+loss.Effect)...)
-		if loss.Remedy != "" {
-			lines = append(lines, s.indented("to do: "+loss.Remedy)...)
+	for _, section := range v.List(report.Clock) {
+		lines = append(lines, bold.Styled(s.cut(section.Title)))
+		for _, entry := range section.Entries {
+			lines = append(lines, strings.Split(s.wrap(printable(entry.Text)), "\n")...)
+			for _, text := range []string{entry.Effect, entry.Remedy} {
+				if text != "" {
+					lines = append(lines, s.indented(text)...)
+				}
+			}
 		}
 	}
-	first := min(max(s.Offset, 0), len(lines)-1)
-	last := len(lines)
-	if s.Height > 0 {
-		last = min(last, first+s.Height)
-	}
-	return strings.Join(lines[first:last], "\n")
+	return lines
 }
 
 // indented breaks a text into lines that begin with spaces.
@@ -311,7 +325,7 @@ func (s *Screen) Table(v report.View) string {
 		}))
 	}
 	if last < len(rows) && last-first < s.Height-1 {
-		lines = append(lines, s.below(len(rows)-last))
+		lines = append(lines, s.below(len(rows)-last, ""))
 	}
 	if len(rows) == 0 {
 		lines = append(lines, faint.Styled(s.cut(s.nothing(v))))
@@ -332,7 +346,9 @@ func lastRow(first, rows, room int) int {
 }
 
 // below says how many rows are below those that are shown.
-func (s *Screen) below(n int) string { return faint.Styled(s.cut(fmt.Sprintf("%d more below", n))) }
+func (s *Screen) below(n int, noun string) string {
+	return faint.Styled(s.cut(strings.Join(strings.Fields(fmt.Sprintf("%d more %s below", n, noun)), " ")))
+}
 
 func (s *Screen) nothing(v report.View) string {
 	switch {

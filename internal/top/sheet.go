@@ -28,8 +28,23 @@ const whose = "LABELS"
 // sheet is a table whose rows have an order of their own.
 type sheet[T any] struct {
 	fields []field[T]
-	nodes  bool // there is more than one observer
+	nodes  bool   // there is more than one observer
+	noun   string // of the rows; "" where there is no other table beside it
 	items  []T
+}
+
+// matching returns the cells of the rows that pass the filter, and which of them are bad.
+func (h *sheet[T]) matching(s *Screen) (rows [][]string, bad [][]bool) {
+	for i := range h.items {
+		row, marks := make([]string, len(h.fields)), make([]bool, len(h.fields))
+		for f, of := range h.fields {
+			row[f], marks[f] = printable(of.text(&h.items[i])), of.bad != nil && of.bad(&h.items[i])
+		}
+		if strings.Contains(strings.ToLower(strings.Join(row, " ")), strings.ToLower(s.Filter)) {
+			rows, bad = append(rows, row), append(bad, marks)
+		}
+	}
+	return rows, bad
 }
 
 // sentences returns what each observer says, by its name, and a blank line. On a low terminal it
@@ -56,17 +71,7 @@ func (s *Screen) left(lines []string) int {
 // draw returns the lines of a sheet from a row on, most at most with its head; 0 without limit.
 func (h *sheet[T]) draw(s *Screen, first, most int) []string {
 	titles := make([]string, len(h.fields))
-	var rows [][]string
-	var bad [][]bool
-	for i := range h.items {
-		row, marks := make([]string, len(h.fields)), make([]bool, len(h.fields))
-		for f, of := range h.fields {
-			row[f], marks[f] = printable(of.text(&h.items[i])), of.bad != nil && of.bad(&h.items[i])
-		}
-		if strings.Contains(strings.ToLower(strings.Join(row, " ")), strings.ToLower(s.Filter)) {
-			rows, bad = append(rows, row), append(bad, marks)
-		}
-	}
+	rows, bad := h.matching(s)
 	for f, of := range h.fields {
 		if titles[f] = of.title; of.title == whose {
 			titles[f] = shorten(rows, f)
@@ -88,7 +93,7 @@ func (h *sheet[T]) draw(s *Screen, first, most int) []string {
 		}))
 	}
 	if last < len(rows) && last-first < most-1 {
-		lines = append(lines, s.below(len(rows)-last))
+		lines = append(lines, s.below(len(rows)-last, h.noun))
 	}
 	return lines
 }

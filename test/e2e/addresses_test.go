@@ -79,7 +79,7 @@ func TestAddressesAreGuarded(t *testing.T) {
 	o := mustPreparedObserver(t, raceBinary, fmt.Sprintf("ports:\n  - %d\nendpoints:\n  - name: sessions\n    addresses:\n      - 127.0.0.9:%[1]d\n", r.Port), openToAll(t))
 	mustDial(t, fmt.Sprint("127.0.0.1:", r.Port)).mustDo("PING")
 	o.assertCommands("default", counts{"ping": 1})
-	const why = "addresses are not served: anybody who reaches the endpoint could read it (set basic_auth_users"
+	const why = "are not served: anybody who reaches the endpoint could read it (set basic_auth_users"
 	for path, status := range map[string]int{"/addresses": http.StatusNotFound, "/": http.StatusOK, "/live.json": http.StatusOK} {
 		response, err := http.Get(o.URL(path))
 		require.NoError(t, err)

@@ -48,7 +48,7 @@ func TestPage(t *testing.T) {
 	assert.Contains(t, document, `<button type="button">Name</button>`, "the script has run")
 	assert.Regexp(t, `<td class="text">sessions</td><td class="text">get</td><td class="text whose"></td><td class="">[1-9]`, document)
 	assert.Regexp(t, `<td class="text">lpush</td><td class="text whose"></td><td class="">[1-9][\d.]*</td><td class="bad">[1-9]`, document, "its errors are marked")
-	assert.Regexp(t, `class="exact">every number since \d\d:\d\d:\d\d is exact`, document)
+	assert.Regexp(t, `class="exact">Every number since \d\d:\d\d:\d\d is exact`, document)
 	until := regexp.MustCompile(`<caption id="caption">(?:The last|Since the start of the observer,) \d+ seconds, until (\d\d:\d\d:\d\d)\.`).FindStringSubmatch(document)
 	require.NotNil(t, until, document)
 	there, err := time.LoadLocation(zone)
@@ -60,5 +60,17 @@ func TestPage(t *testing.T) {
 	assert.NotContains(t, document, "secret")
 	assert.Contains(t, document, `role="alert"></span>`, "each request was answered")
 	assert.NotContains(t, log, "Content Security Policy")
+	assert.NotContains(t, log, "Uncaught")
+}
+
+// What was lost stands in the page with the time, its meaning and what to do, as the script draws it.
+func TestPageOfLosses(t *testing.T) {
+	server := mustRedis(t)
+	o := mustObserver(t, observing(server.Port)+"capture: {ring_size: 64KiB, flush_interval: 1s}\n")
+	output, err := benchmark(server, "set,get", 30000, 8, "-d", "180").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	document, log := mustBrowse(t, o.URL("/"))
+	assert.Regexp(t, `class="exact (bad|warn)">Numbers (are being|were) lost .*, counts are too low( by about [\d.]+ %)?: [1-9]\d* events? `, document)
+	assert.Regexp(t, `<div id="loss-list"><p>Lost last \(\d+ reasons?\)</p><ul><li>[1-9]\d* events? [^<]*; [^<]*last (at|between) \d\d:\d\d:\d\d[^<]*\.<br>It means[^<]*\.<br>To do: double capture.ring_size`, document)
 	assert.NotContains(t, log, "Uncaught")
 }
