@@ -238,6 +238,8 @@ func TestNothingIsCutSilently(t *testing.T) {
 		m.scroll(10)
 	}
 	assert.Regexp(t, `To do: nothing: its commands count from its first idle moment on\.\n\? help`, ansi.Strip(m.text()), "to the end, not beyond it")
+	m.Update(tea.WindowSizeMsg{Width: 80, Height: 60})
+	assert.Contains(t, m.text(), "What was lost since the start", "from the begin on, where there is room")
 
 	m = mustModel(t, 80, 24)
 	press(m, "?")
