@@ -37,6 +37,7 @@ type Model struct {
 
 // NewModel returns a Model that scrapes at an interval.
 func NewModel(scraper Scraper, interval time.Duration, screen Screen) *Model {
+	screen.Keys = true
 	m := &Model{scraper: scraper, interval: interval, screen: screen}
 	m.view = m.watch.View(screen.By)
 	return m

@@ -189,6 +189,8 @@ func TestSlowRows(t *testing.T) {
 	}
 	v := report.View{Seconds: 2, Sentence: "x", Lines: []report.Line{row("get", time.Millisecond, 0.9), row("keys", 11*time.Millisecond, 0.01), row("eval", 20*time.Millisecond, 0.09)}}
 	s := NewScreen()
+	assert.Contains(t, s.Head(v, nil), "Slow: orders-db eval report, half take 20.00ms or more, and 1 other row.\x1b", "no keys where there is no keyboard")
+	s.Keys = true
 	assert.Contains(t, s.Head(v, nil), "Slow: orders-db eval report, half take 20.00ms or more, and 1 other row. s: since when.")
 	assert.Contains(t, s.Table(v), "\x1b[1;33m20.00ms")
 	assert.NotContains(t, s.Table(v), "\x1b[1;33m1.00ms")

@@ -117,6 +117,7 @@ type Screen struct {
 	By     report.By
 
 	Shows Kind
+	Keys  bool // there is a keyboard: sentences say which key shows more
 	Low   bool // the terminal is low: sentences are short
 }
 
@@ -203,9 +204,12 @@ func (s *Screen) Head(v report.View, slow []report.SlowGroup) string {
 	return strings.Join(append(lines, failed...), "\n")
 }
 
-// few breaks a sentence into so many lines at most, one less on a low terminal. What is behind it is
+// few breaks a sentence into so many lines at most, one less on a low terminal. The key behind it is
 // never left out.
 func (s *Screen) few(sentence, behind string, most int) string {
+	if !s.Keys {
+		behind = ""
+	}
 	if s.Low {
 		most--
 	}
