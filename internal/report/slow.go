@@ -94,20 +94,25 @@ func (g *SlowGroup) Waited() string {
 	return g.Behind
 }
 
-// minCause is the least share of a further cause.
-const minCause = 0.05
+const (
+	minCause = 0.05 // the least share of a further cause
+	// rarely is of how many commands at most one is slow where something else than the command makes it
+	// slow, such as a machine that does not run for a moment.
+	rarely = 1000
+)
 
 // SlowRemedy is what to do about a cause, beside a table.
 const SlowRemedy = "To do: send the cause less often, or with less to do each time (SLOWLOG GET on the server shows the arguments)."
 
 // MarkCauses marks which of the groups of one observer, in their order, are causes at a time: those
-// that waited behind nothing and were slow in the last minutes, the first of them, and others with
-// some share.
+// that waited behind nothing and were slow in the last minutes: the first of them, and others with
+// some share whose commands are slow more than rarely.
 func MarkCauses(groups []SlowGroup, now time.Time) {
 	found := false
 	for i := range groups {
 		g := &groups[i]
-		g.Cause = g.Behind == "" && now.Sub(g.Last) <= Recent && (!found || g.Share >= minCause)
+		further := g.Share >= minCause && g.Count*rarely >= g.Of
+		g.Cause = g.Behind == "" && now.Sub(g.Last) <= Recent && (!found || further)
 		found = found || g.Cause
 	}
 }

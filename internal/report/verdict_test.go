@@ -30,6 +30,9 @@ func TestVerdict(t *testing.T) {
 	few := groups[4:]
 	MarkCauses(few, now)
 	assert.True(t, few[0].Cause, "the first, whatever its share")
+	rare := []SlowGroup{{Last: now, Count: 1, Of: 9000, Share: 0.5}, {Last: now, Count: 6, Of: 280_528, Share: 0.2}, {Last: now, Count: 6, Of: 6000, Share: 0.1}}
+	MarkCauses(rare, now)
+	assert.Equal(t, []bool{true, false, true}, []bool{rare[0].Cause, rare[1].Cause, rare[2].Cause})
 	yesterday := []SlowGroup{{Node: "n:1", Name: "a", Command: "get", Labels: "pod=p, app=web", First: at(-86400), Last: now, Cause: true}}
 	assert.Contains(t, Verdict(yesterday, now, Clock), "Slow: n:1 a get of labels pod=p, app=web since "+start.Add(-24*time.Hour).Format(time.DateTime)+". To do")
 }
