@@ -118,7 +118,6 @@ func TestPipelinedConnectionInMidStream(t *testing.T) {
 func TestEndOnSignalUnderLoad(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
-			t.Parallel() // with the other signal only
 			r := mustRedis(t)
 			o := mustObserver(t, observing(r.Port)+roomy)
 			l := mustLoad(t, r, 8)
