@@ -67,7 +67,7 @@ type SlowCommand struct {
 func (g *SlowGroup) Who() string { return who(g.Labels, g.Process) }
 
 // Since returns the time of the first of them, with its day if that is not the day of the last.
-func (g *SlowGroup) Since() string { return clockOf(g.First, g.Last) }
+func (g *SlowGroup) Since() string { return dated(Clock, g.Last)(g.First) }
 
 // Typical returns the mean duration.
 func (g *SlowGroup) Typical() time.Duration { return seconds(g.Mean) }

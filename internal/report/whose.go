@@ -56,14 +56,6 @@ func who(labels, process string) string {
 // Clock returns a time of day of the local zone: "15:04:05".
 func Clock(t time.Time) string { return t.Local().Format("15:04:05") }
 
-// clockOf returns a time of day with its day, unless that is the one of another time.
-func clockOf(t, other time.Time) string {
-	if t.Local().Format(time.DateOnly) == other.Local().Format(time.DateOnly) {
-		return Clock(t)
-	}
-	return t.Local().Format(time.DateTime)
-}
-
 // dated returns a clock that says the day too, unless it is that of now.
 func dated(clock func(time.Time) string, now time.Time) func(time.Time) string {
 	return func(t time.Time) string {
