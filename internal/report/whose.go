@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// executable is the label of the process that has a connection.
-const executable = "process_executable_name"
+// Executable is the label of the process that has a connection.
+const Executable = "process_executable_name"
 
 // headings are those of columns that have one label, where the label is long.
 var headings = map[string]string{
-	executable: "process", "systemd_unit": "unit", "container_id": "container", "container_name": "container", "client_address": "client",
+	Executable: "process", "systemd_unit": "unit", "container_id": "container", "container_name": "container", "client_address": "client",
 	"k8s_namespace_name": "namespace", "k8s_pod_name": "pod", "k8s_container_name": "container", "k8s_owner_name": "owner",
 }
 
@@ -43,7 +43,7 @@ func Whose(labels []string) (heading string, cells []string) {
 
 // who returns the labels of an identity, and the executable of the process unless it is among them.
 func who(labels, process string) string {
-	switch own := executable + "=" + process; {
+	switch own := Executable + "=" + process; {
 	case process == "" || strings.Contains(labels, own):
 		return labels
 	case labels == "":

@@ -19,9 +19,6 @@ const (
 	maxSharers = 4   // groups that share a gain
 )
 
-// executable is the label of the process that has a connection.
-const executable = "process_executable_name"
-
 // group sums up the slow commands of one name, command, labels and process: those of a run, which
 // ends when none was slow for Window minutes.
 type group struct {
@@ -163,7 +160,7 @@ func (l *Log) sum(e *Entry, number int64) {
 // of returns how many commands there were since the first slow one of a group, those included; 0 if that
 // is not known: the commands of several processes are counted together, unless a label separates them.
 func (l *Log) of(g *group) uint64 {
-	if l.options.Total == nil || g.process != "" && !slices.Contains(l.options.Labels, executable) {
+	if l.options.Total == nil || g.process != "" && !slices.Contains(l.options.Labels, report.Executable) {
 		return 0
 	}
 	total := l.options.Total(g.identity, g.command)
