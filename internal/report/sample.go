@@ -34,10 +34,10 @@ type Sample struct {
 	commands map[Key]*tally
 	pools    map[Key]Pool
 	losses   map[cause]float64
-	spans    map[cause]span // when each was lost last, if the observer says it
-	episodes float64        // in which something was lost; 0 if the observer does not say it
-	events   float64        // read by the backend
-	total    float64        // commands
+	spans    map[cause]*span // when each was lost last, if the observer says it
+	episodes float64         // in which something was lost; 0 if the observer does not say it
+	events   float64         // read by the backend
+	total    float64         // commands
 }
 
 // tally holds the counters of one command.
@@ -52,7 +52,7 @@ type bucket struct{ bound, count float64 }
 
 // NewSample returns the sample of a scrape of an observer that finished at a time.
 func NewSample(node string, at time.Time, families []*dto.MetricFamily) *Sample {
-	s := &Sample{Node: node, At: at, commands: map[Key]*tally{}, pools: map[Key]Pool{}, losses: map[cause]float64{}, spans: map[cause]span{}}
+	s := &Sample{Node: node, At: at, commands: map[Key]*tally{}, pools: map[Key]Pool{}, losses: map[cause]float64{}, spans: map[cause]*span{}}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
 			s.add(family.GetName(), metric)
@@ -83,24 +83,16 @@ func (s *Sample) add(family string, metric *dto.Metric) {
 	case "redis_observer_capture_events_total":
 		s.events = metric.GetCounter().GetValue()
 	case "redis_observer_last_loss_timestamp_seconds":
-		c, at := cause{other["counter"], other["reason"]}, time.UnixMilli(int64(math.Round(metric.GetGauge().GetValue()*1e3)))
-		in := s.spans[c]
+		in, at := s.span(other["counter"], other["reason"]), time.UnixMilli(int64(math.Round(metric.GetGauge().GetValue()*1e3)))
 		if other["edge"] == "begin" {
 			in.from = at
 		} else {
 			in.to = at
 		}
-		s.spans[c] = in
 	case "redis_observer_last_loss_count":
-		c := cause{other["counter"], other["reason"]}
-		in := s.spans[c]
-		in.count = metric.GetGauge().GetValue()
-		s.spans[c] = in
+		s.span(other["counter"], other["reason"]).count = metric.GetGauge().GetValue()
 	case "redis_observer_last_loss_ratio":
-		c := cause{"capture_lost_events", other["reason"]}
-		in := s.spans[c]
-		in.ratio = metric.GetGauge().GetValue()
-		s.spans[c] = in
+		s.span("capture_lost_events", other["reason"]).ratio = metric.GetGauge().GetValue()
 	case "redis_observer_loss_episodes_total":
 		s.episodes = metric.GetCounter().GetValue()
 	case "redis_observer_capture_info":
@@ -146,6 +138,15 @@ func (s *Sample) tally(key Key) *tally {
 		s.commands[key] = new(tally)
 	}
 	return s.commands[key]
+}
+
+// span returns when a counter grew last, for more to be said of it.
+func (s *Sample) span(family, reason string) *span {
+	c := cause{family, reason}
+	if s.spans[c] == nil {
+		s.spans[c] = new(span)
+	}
+	return s.spans[c]
 }
 
 // restarted reports whether the observer of before is not that of s.

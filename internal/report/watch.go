@@ -68,8 +68,10 @@ func (w *Watch) note(before, sample *Sample) {
 	}
 	for c, count := range sample.losses {
 		of := nodeCause{sample.Node, c}
-		in, said := sample.spans[c]
-		if grown := count - before.losses[c]; !said && grown > 0 {
+		var in span
+		if said := sample.spans[c]; said != nil {
+			in = *said
+		} else if grown := count - before.losses[c]; grown > 0 {
 			in = span{from: from, to: sample.At, count: grown}
 			if events := sample.events - before.events; c.family == "capture_lost_events" && events > 0 {
 				in.ratio = grown / (grown + events)
