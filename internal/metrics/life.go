@@ -56,41 +56,34 @@ func (r *Recorder) Live(l correlate.Life) {
 	}
 }
 
-// life returns the series of connections. The first call creates all of them at 0, so that rate()
-// includes the first of each; concurrent ones create equal series.
+// life returns the series of connections.
 func (s *identitySeries) life() *lifeSeries {
-	if found := s.lives.Load(); found != nil {
-		return found
-	}
-	f := s.recorder.families
-	added := &lifeSeries{opened: f.opened.WithLabelValues(s.values...)}
-	for by := correlate.ByClient; int(by) < len(closers); by++ {
-		added.closed[by] = f.closed.WithLabelValues(with(s.values, closers[by])...)
-	}
-	s.lives.Store(added)
-	return added
+	return lazily(&s.lives, func() *lifeSeries {
+		f := s.recorder.families
+		added := &lifeSeries{opened: f.opened.WithLabelValues(s.values...)}
+		for by := correlate.ByClient; int(by) < len(closers); by++ {
+			added.closed[by] = f.closed.WithLabelValues(with(s.values, closers[by])...)
+		}
+		return added
+	})
 }
 
 // handshake returns the series of TLS handshakes, which connections without TLS do not have.
 func (s *identitySeries) handshake() observer {
-	if found := s.handshakes.Load(); found != nil {
-		return *found
-	}
-	added := s.recorder.families.handshakes.of(s, "", "")
-	s.handshakes.Store(&added)
-	return added
+	return *lazily(&s.handshakes, func() *observer {
+		added := s.recorder.families.handshakes.of(s, "", "")
+		return &added
+	})
 }
 
-// connect returns the series of attempts to connect, as life does those of connections.
+// connect returns the series of attempts to connect.
 func (s *identitySeries) connect() *connectSeries {
-	if found := s.connects.Load(); found != nil {
-		return found
-	}
-	f := s.recorder.families
-	added := &connectSeries{duration: f.connects.of(s, "", "")}
-	for failure, reason := range connectFailures {
-		added.failed[failure] = f.failed.WithLabelValues(with(s.values, reason)...)
-	}
-	s.connects.Store(added)
-	return added
+	return lazily(&s.connects, func() *connectSeries {
+		f := s.recorder.families
+		added := &connectSeries{duration: f.connects.of(s, "", "")}
+		for failure, reason := range connectFailures {
+			added.failed[failure] = f.failed.WithLabelValues(with(s.values, reason)...)
+		}
+		return added
+	})
 }

@@ -29,6 +29,17 @@ type identitySeries struct {
 	waits      [2]atomic.Pointer[waitSeries] // by event.Role
 }
 
+// lazily returns series of an identity. The first call creates all of them at 0, so that rate()
+// includes the first of each; concurrent ones create equal series.
+func lazily[T any](series *atomic.Pointer[T], create func() *T) *T {
+	if found := series.Load(); found != nil {
+		return found
+	}
+	added := create()
+	series.Store(added)
+	return added
+}
+
 func newIdentitySeries(r *Recorder, id identity.ID, values []string) *identitySeries {
 	reason := func(i uint8) string { return session.Reason(i).String() }
 	s := &identitySeries{

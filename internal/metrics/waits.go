@@ -31,17 +31,14 @@ func (r *Recorder) Waited(w correlate.Wait) {
 	series.time.observe(w.Time, w.Count)
 }
 
-// waitsOf returns the series of waits at an end. The first call creates those of all reasons at 0, so
-// that rate() includes the first of each; concurrent ones create equal series.
+// waitsOf returns the series of waits at an end.
 func (s *identitySeries) waitsOf(role event.Role) *waitSeries {
-	if found := s.waits[role].Load(); found != nil {
-		return found
-	}
-	f := s.recorder.families
-	added := &waitSeries{time: f.waits[role].of(s, "", "")}
-	for i := correlate.NoArrival; i < correlate.UnknownWaits; i++ {
-		added.unknown[i] = f.unknownWaits.WithLabelValues(with(s.values, unknownWaits[i])...)
-	}
-	s.waits[role].Store(added)
-	return added
+	return lazily(&s.waits[role], func() *waitSeries {
+		f := s.recorder.families
+		added := &waitSeries{time: f.waits[role].of(s, "", "")}
+		for i := correlate.NoArrival; i < correlate.UnknownWaits; i++ {
+			added.unknown[i] = f.unknownWaits.WithLabelValues(with(s.values, unknownWaits[i])...)
+		}
+		return added
+	})
 }
