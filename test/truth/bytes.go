@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -35,25 +36,11 @@ func (m *metered) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// byteDifference is a direction whose bytes differ.
-type byteDifference struct {
-	direction        string
-	server, observer int
-}
-
-func (d byteDifference) String() string {
-	return fmt.Sprintf("bytes of %s: server %d, observer %d", d.direction, d.server, d.observer)
-}
-
 // compareBytes returns which directions differ. The server may have counted so many more bytes of replies.
-func compareBytes(server, observer traffic, more span) (differences []fmt.Stringer) {
-	if server.requests != observer.requests {
-		differences = append(differences, byteDifference{"requests", server.requests, observer.requests})
-	}
-	if !more.holds(server.replies - observer.replies) {
-		differences = append(differences, byteDifference{"replies", server.replies, observer.replies})
-	}
-	return differences
+func compareBytes(server, observer traffic, more span) []fmt.Stringer {
+	return slices.Concat(
+		compareCounts("bytes of requests", server.requests, observer.requests, span{}),
+		compareCounts("bytes of replies", server.replies, observer.replies, more))
 }
 
 // traffic returns the payload that the server counted, without that of this connection. INFO has its own request, and not its

@@ -45,20 +45,9 @@ func parseErrorStats(info string) (classes, error) {
 // classOf returns the label of a prefix.
 func classOf(prefix string) string { return table.LookupPrefix([]byte(prefix + " ")).String() }
 
-// classDifference is a prefix whose counts differ.
-type classDifference struct {
-	prefix           string
-	server, observer int
-	allowed          span
-}
-
-func (d classDifference) String() string {
-	return fmt.Sprintf("error prefix %s: server %d, observer %d (the server may count %d to %d more)", d.prefix, d.server, d.observer, d.allowed.low, d.allowed.high)
-}
-
 // compareClasses returns which prefixes differ. An exception says by how much the errors of a command may differ, and not with
 // which prefix: so each may by as much as all together.
-func compareClasses(server, observer classes, allowed []allowance) (differences []classDifference) {
+func compareClasses(server, observer classes, allowed []allowance) (differences []fmt.Stringer) {
 	all := span{}
 	for _, a := range allowed {
 		all = span{all.low + min(0, a.errors.low), all.high + max(0, a.errors.high)}
@@ -66,9 +55,7 @@ func compareClasses(server, observer classes, allowed []allowance) (differences 
 	prefixes := maps.Clone(server)
 	maps.Copy(prefixes, observer)
 	for _, prefix := range slices.Sorted(maps.Keys(prefixes)) {
-		if d := (classDifference{prefix, server[prefix], observer[prefix], all}); !all.holds(d.server - d.observer) {
-			differences = append(differences, d)
-		}
+		differences = append(differences, compareCounts("error prefix "+prefix, server[prefix], observer[prefix], all)...)
 	}
 	return differences
 }

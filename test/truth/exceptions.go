@@ -83,6 +83,27 @@ type span struct{ low, high int }
 
 func (s span) holds(n int) bool { return s.low <= n && n <= s.high }
 
+func (s span) plus(t span) span { return span{s.low + t.low, s.high + t.high} }
+
+// countDifference is a count of something else than commands that differs by more than is allowed.
+type countDifference struct {
+	what             string
+	server, observer int
+	allowed          span
+}
+
+func (d countDifference) String() string {
+	return fmt.Sprintf("%s: server %d, observer %d (the server may count %d to %d more)", d.what, d.server, d.observer, d.allowed.low, d.allowed.high)
+}
+
+// compareCounts returns the difference of two counts of something, or nothing.
+func compareCounts(what string, server, observer int, allowed span) []fmt.Stringer {
+	if allowed.holds(server - observer) {
+		return nil
+	}
+	return []fmt.Stringer{countDifference{what, server, observer, allowed}}
+}
+
 // allowance is one use of an exception: the command, and by how much the server's counts may exceed the observer's.
 type allowance struct {
 	exception exception
@@ -98,8 +119,7 @@ func spans(allowed []allowance, label string) (total, errors span) {
 		if a.label != label {
 			continue
 		}
-		total = span{total.low + a.total.low, total.high + a.total.high}
-		errors = span{errors.low + a.errors.low, errors.high + a.errors.high}
+		total, errors = total.plus(a.total), errors.plus(a.errors)
 	}
 	return total, errors
 }

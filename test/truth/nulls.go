@@ -30,29 +30,15 @@ var plainReads = []string{"dump", "get", "getdel", "getex", "getset"}
 // uncountedNulls are the commands of the libraries' rows whose nulls are those of the exception nullUncounted.
 var uncountedNulls = []string{"blpop", "exec", "fcall", "lpop", "set", "spop"}
 
-// nullDifference is what differs between the keys that a server missed, or found, and the replies that were null, or were not.
-type nullDifference struct {
-	what             string
-	server, observer int
-	allowed          span
-}
-
-func (d nullDifference) String() string {
-	return fmt.Sprintf("%s: server %d, observer %d (the server may count %d to %d more)", d.what, d.server, d.observer, d.allowed.low, d.allowed.high)
-}
-
 // compareNulls compares the keys that were missed with the nulls. byCommand is nil where it is not known who missed how many:
 // then all are compared together.
 func compareNulls(all lookups, byCommand map[string]lookups, seen sighting, allowed []allowance) (differences []fmt.Stringer) {
 	compare := func(what string, server, observer int, s span) {
-		if !s.holds(server - observer) {
-			differences = append(differences, nullDifference{what, server, observer, s})
-		}
+		differences = append(differences, compareCounts(what, server, observer, s)...)
 	}
 	more := map[string]span{}
 	for _, a := range allowed {
-		s := more[a.label]
-		more[a.label] = span{s.low + a.misses.low, s.high + a.misses.high}
+		more[a.label] = more[a.label].plus(a.misses)
 	}
 	if byCommand == nil {
 		nulls, surplus := 0, span{}
@@ -62,7 +48,7 @@ func compareNulls(all lookups, byCommand map[string]lookups, seen sighting, allo
 			}
 		}
 		for _, s := range more {
-			surplus = span{surplus.low + s.low, surplus.high + s.high}
+			surplus = surplus.plus(s)
 		}
 		compare("keys missed, and nulls", all.misses, nulls, surplus)
 		return differences

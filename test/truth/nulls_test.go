@@ -41,7 +41,7 @@ func TestCompareNulls(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
 			for _, d := range compareNulls(test.all, test.byCommand, test.seen, test.allowed) {
-				got = append(got, d.(nullDifference).what)
+				got = append(got, d.(countDifference).what)
 			}
 			assert.Equal(t, test.want, got)
 		})

@@ -233,9 +233,7 @@ func (r *round) judge(result *result, o *observer, before sighting) error {
 	if !r.server.countsErrors() {
 		return nil
 	}
-	for _, d := range compareClasses(failed, seen.classes, allowed) {
-		result.differences = append(result.differences, d)
-	}
+	result.differences = append(result.differences, compareClasses(failed, seen.classes, allowed)...)
 	result.losses = seen.losses
 	result.pool = now.pool
 	return nil
