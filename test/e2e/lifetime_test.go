@@ -11,8 +11,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // signalRounds is how often a signal comes at a random moment: REDIS_OBSERVER_TEST_SIGNALS, which `make test-lifetimes` sets to 500.
@@ -47,20 +45,6 @@ func mustOpenFiles(tb testing.TB, n uint64) {
 		require.NoError(tb, err)
 		tb.Cleanup(func() { _ = file.Close() })
 	}
-}
-
-// mustPrepare returns an observer that is not started.
-func mustPrepare(tb testing.TB, config string) *observer {
-	tb.Helper()
-	prepared, err := kit.NewObserver(kit.ObserverOptions{Port: mustPort(tb), Configuration: config})
-	require.NoError(tb, err)
-	tb.Cleanup(func() {
-		if prepared.Process != nil {
-			assert.NoError(tb, prepared.Process.Stop(syscall.SIGKILL)) // if it runs: then the test has failed
-		}
-		assert.NoError(tb, prepared.Clean())
-	})
-	return &observer{tb, prepared}
 }
 
 // mustLaunch starts the observer and waits until it says something, not until it is ready.

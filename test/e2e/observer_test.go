@@ -46,8 +46,26 @@ func mustPreparedObserver(tb testing.TB, binary, config string, prepare func(*ex
 	RequireObserver(tb)
 	started, err := kit.StartObserver(kit.ObserverOptions{Program: binary, Port: mustPort(tb), Configuration: config, Prepare: prepare})
 	require.NoError(tb, err)
+	return cleanly(tb, started)
+}
+
+// mustPrepare returns an observer that is not started.
+func mustPrepare(tb testing.TB, config string) *observer {
+	tb.Helper()
+	RequireObserver(tb)
+	prepared, err := kit.NewObserver(kit.ObserverOptions{Port: mustPort(tb), Configuration: config})
+	require.NoError(tb, err)
+	return cleanly(tb, prepared)
+}
+
+// cleanly requires a good end of an observer when the test ends, of the last start if there were several.
+func cleanly(tb testing.TB, started *kit.Observer) *observer {
 	o := &observer{tb, started}
 	tb.Cleanup(func() {
+		if o.Process == nil {
+			assert.NoError(tb, o.Clean())
+			return
+		}
 		if o.Running() {
 			assert.Equal(tb, 0, o.mustStop(syscall.SIGTERM), "exit status")
 		}
