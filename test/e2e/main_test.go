@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // The observer under test: with the race detector if the tests are, and as it is shipped, where the test is about keeping up or about
@@ -43,13 +46,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	raceBinary, shippedBinary = filepath.Join(dir, "redis-observer-race"), filepath.Join(dir, "redis-observer")
-	// Flags and variables as in the Makefile, so that the cache has what `make build` and the tests compiled.
-	err = errors.Join(
-		build(raceBinary, nil, append(raceFlags, "-pgo=off", "-ldflags=-s -w")...),
-		build(shippedBinary, []string{"CGO_ENABLED=0"}, "-trimpath", "-ldflags=-s -w"),
-	)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "build the observer:", err)
+	if err := errors.Join(buildLikeTests(raceBinary), kit.BuildObserver(shippedBinary)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	// Of the observers. A tenth of a second for what still runs when main returns; one second for each end would be minutes of waiting.
@@ -60,11 +58,13 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-func build(path string, variables []string, flags ...string) error {
-	command := exec.Command("go", append([]string{"build", "-o", path}, append(flags, "../../cmd/redis-observer")...)...)
-	command.Env = append(os.Environ(), variables...)
-	command.Stdout, command.Stderr = os.Stderr, os.Stderr
-	return command.Run()
+// buildLikeTests compiles the observer with the flags of the tests, so that the cache has most of it.
+func buildLikeTests(path string) error {
+	command := exec.Command("go", slices.Concat([]string{"build", "-o", path}, raceFlags, []string{"-pgo=off", "-ldflags=-s -w", "../../cmd/redis-observer"})...)
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the observer: %w\n%s", err, output)
+	}
+	return nil
 }
 
 const firstPort, lastPort = 25000, 25999

@@ -33,6 +33,16 @@ type Observer struct {
 	client   http.Client
 }
 
+// BuildObserver compiles the observer as `make build` does, but for its version: the cache has it then.
+func BuildObserver(path string) error {
+	command := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "github.com/redis-observer/redis-observer/cmd/redis-observer")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the observer: %w\n%s", err, output)
+	}
+	return nil
+}
+
 // NewObserver writes the configuration file and starts nothing. Stop removes the file.
 func NewObserver(options ObserverOptions) (*Observer, error) {
 	folder, err := os.MkdirTemp("", "kit-observer")

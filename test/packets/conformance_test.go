@@ -29,7 +29,7 @@ func TestSameNumbers(t *testing.T) {
 	}
 	dir := t.TempDir()
 	observer := filepath.Join(dir, "redis-observer")
-	mustRun(t, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", observer, "../../cmd/redis-observer") // as make build
+	require.NoError(t, kit.BuildObserver(observer))
 	configuration := fmt.Sprintf("ports: []\nendpoints: [{name: cache, addresses: [\"%s:%d\"]}, {name: sessions, addresses: [\"%s:%d\"]}]\ncapture: {ring_size: 64MiB}\n",
 		cacheAt, redisPort, sessionsAt, redisPort)
 	file := filepath.Join(dir, "traffic.pcap")

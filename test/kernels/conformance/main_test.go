@@ -3,7 +3,6 @@ package conformance
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-observer/redis-observer/test/kit"
 )
 
 // TestBackends prints one line for each backend, which ../matrix reads.
@@ -116,10 +117,7 @@ func mustObserverBinary(t *testing.T) string {
 		return given
 	}
 	path := filepath.Join(t.TempDir(), "redis-observer")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "github.com/redis-observer/redis-observer/cmd/redis-observer")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
+	require.NoError(t, kit.BuildObserver(path))
 	return path
 }
 
