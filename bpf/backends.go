@@ -24,9 +24,9 @@ type backend struct {
 	furtherUnix []further
 	// unixByAddress says that the programs keep the state of Unix sockets by address.
 	unixByAddress bool
-	// tls are the programs for the socket calls of TLS connections; none if the backend cannot
-	// read them.
-	tls []hook
+	// tls are the programs for the socket calls of TLS connections, with which hooks continue; none if the
+	// backend cannot read them.
+	tls []string
 	// missing returns an error if the kernel evidently lacks a requirement of the backend.
 	missing func() error
 	// preempted says that a preemptible kernel can preempt the programs, which is not so for
@@ -70,10 +70,7 @@ var backends = []backend{
 			{"unix_stream_sendpage", []hook{{observerProgFentryUnixSentpage, attachLate(ebpf.AttachTraceFExit)}, {observerProgFentryUnixSendpage, attachLate(ebpf.AttachTraceFEntry)}}},
 		},
 		unixByAddress: true,
-		tls: []hook{
-			{observerProgFentryTlsReceived, attachTracing},
-			{observerProgFentryTlsSent, attachTracing},
-		},
+		tls: []string{observerProgFentryTlsReceived, observerProgFentryTlsSent},
 		missing:   func() error { return missingFunctions("tcp_sendmsg_locked", "tcp_recvmsg") },
 		preempted: true,
 	},
@@ -88,10 +85,7 @@ var backends = []backend{
 			{observerProgTracepointUnixReceived, attachLate(ebpf.AttachTraceRawTp)},
 			{observerProgTracepointUnixSent, attachLate(ebpf.AttachTraceRawTp)},
 		},
-		tls: []hook{
-			{observerProgTracepointTlsReceived, attachTracing},
-			{observerProgTracepointTlsSent, attachTracing},
-		},
+		tls: []string{observerProgTracepointTlsReceived, observerProgTracepointTlsSent},
 		missing:   func() error { return missingTracepoints("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length") },
 		preempted: true, // measured on 7.2, but never on 6.18
 	},

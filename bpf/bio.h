@@ -53,8 +53,11 @@ struct {
 /* Set as soon as a BIO of an object was written to. */
 __u32 bios_seen = 0;
 
-/* The lengths of records with an alert: of TLS 1.3, and of TLS 1.2 by its ciphers. */
-enum { TLS_ALERT_LENGTH = 19, TLS_ALERT_LENGTH_GCM = 26, TLS_ALERT_LENGTH_CHACHA = 18 };
+/*
+ * The lengths of records with an alert: of TLS 1.3, and of TLS 1.2 by its ciphers; and the longest one. Block ciphers take
+ * 16 bytes, a MAC of at most 48, and padding.
+ */
+enum { TLS_ALERT_LENGTH = 19, TLS_ALERT_LENGTH_GCM = 26, TLS_ALERT_LENGTH_CHACHA = 18, TLS_LONGEST_ALERT = 128 };
 
 /* The types of records that are told apart. */
 enum { TLS_ALERT_RECORD = 0x15, TLS_APPLICATION_DATA = 0x17 };

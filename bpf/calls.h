@@ -70,6 +70,8 @@ static __always_inline void send_started(struct sock *sk, struct msghdr *msg, bo
 
 	if (select_tcp(sk, direct) == ROLE_NONE && !opens_fast(sk, msg, direct))
 		return;
+	if (stopped(sk, STOP_SENT)) /* its end finds out whether it still is */
+		return;
 	state = current_calls();
 	if (!state)
 		return;
@@ -202,11 +204,12 @@ static __always_inline void submit_inline(struct sock *sk, __u8 role, struct cur
 static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struct cursor *cursor, __u32 result,
 				     bool direct)
 {
-	__u32 seq = (tcp ? received_offset(sk, direct) : MPTCP_FIELD(sk, bytes_consumed)) - result;
+	__u32 seq;
 
-	report_owner(sk, role, bpf_ktime_get_ns(), direct);
+	report_owner(sk, role, 0, direct);
 	if (stopped(sk, STOP_RECEIVED))
 		return;
+	seq = (tcp ? received_offset(sk, direct) : MPTCP_FIELD(sk, bytes_consumed)) - result;
 	if (result >= LONG_CALL && within_elided_value(address_of(sk), SCRATCH_RECEIVE, seq, result))
 		return;
 	if (tcp && FIELD(direct, sk, __sk_common.skc_state) == TCP_SYN_RECV)
@@ -392,16 +395,13 @@ static __always_inline bool find_sent_by_mptcp(struct sock *sk, struct task_call
 	return result > 0;
 }
 
-/* The end of a send, where the socket layer is probed. */
-static __always_inline void send_returned(struct sock *sk, int result)
+/* The end of a send on an observed socket, where the socket layer is probed. */
+static __always_inline void send_returned(struct sock *sk, __u8 role, int result)
 {
-	__u8 role = select_socket(sk, true);
 	struct task_calls *state;
 	struct call *call;
 	bool began;
 
-	if (role == ROLE_NONE)
-		return;
 	state = current_calls();
 	if (!state)
 		return;
@@ -412,6 +412,10 @@ static __always_inline void send_returned(struct sock *sk, int result)
 			call->sk = 0;
 		if (result <= 0)
 			return;
+		if (!began && stopped(sk, STOP_SENT)) {
+			report_owner(sk, role, 0, true);
+			return;
+		}
 		if (!began || result > (__s64)call->length || call->cursor.memory == MEMORY_NONE)
 			if (!find_sent(sk, role, state, began, result))
 				return;
@@ -419,6 +423,24 @@ static __always_inline void send_returned(struct sock *sk, int result)
 		return;
 	}
 	sent(sk, role, state, result, true);
+}
+
+/* The end of a receive on an observed socket, where the socket layer is probed. */
+static __always_inline void receive_returned(struct sock *sk, __u8 role, int result, int flags)
+{
+	struct cursor cursor = {};
+	bool tcp = is_tcp(sk, true);
+
+	if (!tcp && (!reads_mptcp || sk->sk_protocol != IPPROTO_MPTCP))
+		return;
+	if (result > 0 && receive_already_reported(sk, tcp))
+		return;
+	cursor_of_syscall(&cursor, result, false);
+	if (result <= 0)
+		return;
+	if (flags & MSG_TRUNC)
+		cursor.memory = MEMORY_NONE;
+	received(sk, role, tcp, &cursor, result, true);
 }
 
 /* The start of a call on an MPTCP socket, where the function itself is probed. */

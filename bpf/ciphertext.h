@@ -42,17 +42,68 @@ static __always_inline __u8 record_moved(bool sending)
 	return address && !bpf_probe_read_user(head, 3, (void *)address) && is_record(head) ? head[0] : 0;
 }
 
-/* Reports the process of a TLS connection whose library is not probed, now and then. */
-static __always_inline void moved_outside(struct sock *sk, __u8 role, bool sending, bool direct)
-{
-	__u64 now = bpf_ktime_get_ns();
-	__u32 tgid = current_tgid();
-	struct tls_user *known = bpf_map_lookup_elem(&tls_users, &tgid);
-	struct tls_user fresh = {};
+/*
+ * Sockets that are not bound, one word for each slot: the tag of the socket, then how many sends it had of which none began
+ * with a record. A connection with PLAIN_SENDS of them is plain, and its calls are not looked at any more. TLS_SENDS: one
+ * did. That of a TLS connection does not if it sends the rest of an earlier write.
+ */
+enum { PLAIN_SENDS = 64, TLS_SENDS = 1 << 30 };
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} tls_plain SEC(".maps");
 
-	if ((known && now - known->event.time < TLS_REPORT_PAUSE) || !record_moved(sending))
+static __always_inline __u64 *plain_sends(struct sock *sk)
+{
+	__u32 slot = slot_of(low_address_of(sk));
+
+	return bpf_map_lookup_elem(&tls_plain, &slot);
+}
+
+/* True if a connection is plain. */
+static __always_inline bool is_plain(struct sock *sk)
+{
+	__u64 *word = plain_sends(sk);
+	__u32 sends = word ? *word : 0;
+
+	return word && sends >= PLAIN_SENDS && sends < TLS_SENDS && *word >> 32 == tag_of(address_of(sk));
+}
+
+/* Counts a send of a socket that is not bound. record: it begins with one. */
+static __always_inline void count_plain(struct sock *sk, bool record)
+{
+	__u64 *word = plain_sends(sk), tag = tag_of(address_of(sk));
+
+	if (!word)
 		return;
-	put_connection(&fresh.event, sk, role, direct);
+	if (*word >> 32 != tag)
+		*word = tag << 32;
+	if (record)
+		*word = tag << 32 | TLS_SENDS;
+	else if ((__u32)*word < PLAIN_SENDS)
+		++*word;
+}
+
+/* Reports the process of a TLS connection whose library is not probed, now and then. bound: that of this one was. */
+static __always_inline void moved_outside(struct sock *sk, bool bound, bool sending, bool direct)
+{
+	bool record = record_moved(sending);
+	__u32 tgid = current_tgid();
+	struct tls_user fresh = {};
+	struct tls_user *known;
+	__u64 now;
+
+	if (sending && !bound)
+		count_plain(sk, record);
+	if (!record)
+		return;
+	now = bpf_ktime_get_ns();
+	known = bpf_map_lookup_elem(&tls_users, &tgid);
+	if (known && now - known->event.time < TLS_REPORT_PAUSE)
+		return;
+	put_connection(&fresh.event, sk, select_tcp(sk, direct), direct);
 	fresh.event.kind = EVENT_TLS_USER;
 	fresh.event.time = now;
 	fresh.event.seq = tgid;
@@ -73,12 +124,12 @@ static __always_inline bool plaintext_is_whole(__u64 sk, __u32 attachment)
 }
 
 /* Adds a socket whose plaintext begins here. */
-static __always_inline struct tls_conn *add_tls_conn(struct sock *sk, __u8 role, __u16 attachment, bool direct)
+static __always_inline struct tls_conn *add_tls_conn(struct sock *sk, __u16 attachment, bool direct)
 {
 	struct tls_conn fresh = {};
 	__u64 key = address_of(sk);
 
-	put_connection(&fresh.head, sk, role, direct);
+	put_connection(&fresh.head, sk, select_tcp(sk, direct), direct);
 	fresh.head.flags = FLAG_PLAINTEXT;
 	if (plaintext_is_whole(key, attachment))
 		fresh.head.flags |= FLAG_WHOLE;
@@ -188,31 +239,38 @@ static __always_inline __u32 ciphertext_offset(struct sock *sk, bool sending, bo
 	return sending ? TCP_FIELD(sk, write_seq) : received_offset(sk, direct);
 }
 
+/* True if n bytes at an address are the rest of a record with an alert, whose header is in front of them. */
+static __always_inline bool is_rest_of_alert(__u64 address, __s32 n)
+{
+	__u8 head[8] = {};
+
+	return !bpf_probe_read_user(head, TLS_RECORD_HEADER, (void *)address - TLS_RECORD_HEADER) && is_record(head) &&
+	       (head[3] << 8 | head[4]) == n && (head[0] == TLS_ALERT_RECORD || is_alert(head, TLS_ALERT_LENGTH));
+}
+
 /*
  * Notes whether n bytes that a bound socket has received end with an alert. OpenSSL receives the header of a
- * record alone, unless it reads ahead.
+ * record alone, unless it reads ahead, and the rest into the memory behind it.
  */
 static __always_inline void find_alert(struct tls_conn *conn, __s32 n)
 {
 	static const __u8 lengths[] = {TLS_ALERT_LENGTH, TLS_ALERT_LENGTH_GCM, TLS_ALERT_LENGTH_CHACHA};
-	__u64 address = syscall_memory(false);
+	bool rest = conn->headed;
 	__u8 head[8] = {};
-	bool body = conn->headed;
+	__u64 address;
 	__u32 i;
 
-	conn->alerted = body && n == conn->body;
+	conn->alerted = false;
 	conn->headed = n == TLS_RECORD_HEADER;
-	conn->body = 0;
+	if (conn->headed || (rest && n > TLS_LONGEST_ALERT))
+		return;
+	address = syscall_memory(false);
 	if (!address)
 		return;
-	if (conn->headed) {
-		if (!bpf_probe_read_user(head, TLS_RECORD_HEADER, (void *)address) && is_record(head) &&
-		    (head[0] == TLS_ALERT_RECORD || is_alert(head, TLS_ALERT_LENGTH)))
-			conn->body = head[3] << 8 | head[4];
+	if (rest) {
+		conn->alerted = is_rest_of_alert(address, n);
 		return;
 	}
-	if (body)
-		return;
 	for (i = 0; i < sizeof(lengths); i++) {
 		if (n < TLS_RECORD_HEADER + lengths[i])
 			continue;
@@ -233,6 +291,8 @@ static __always_inline void sent_outside(struct tls_conn *conn, struct sock *sk,
 	__u32 end = ciphertext_offset(sk, true, direct);
 	struct tls_record record;
 
+	if (conn->edge[TLS_SENT] == end) /* another attachment has seen this call */
+		return;
 	if (!address || !read_record(&record, address, n))
 		return;
 	if (!record.plaintext && conn->edge[TLS_SENT] == end - n)
@@ -268,7 +328,7 @@ static __always_inline void set_input(struct tls_conn *conn, __u64 ssl, __u16 co
  * Binds a socket by the ciphertext that it has sent, if a library wrote it to a BIO. n is the length
  * of the send. Returns false if none did, or the library itself sends it in a call.
  */
-static __always_inline bool bind_by_ciphertext(struct sock *sk, __u8 role, __s32 n, struct tls_call *call, bool direct)
+static __always_inline bool bind_by_ciphertext(struct sock *sk, __s32 n, struct tls_call *call, bool direct)
 {
 	struct tls_bio_key key = {.tgid = current_tgid(), .kind = TLS_BY_BIO};
 	struct tls_mark mark = {};
@@ -285,7 +345,7 @@ static __always_inline bool bind_by_ciphertext(struct sock *sk, __u8 role, __s32
 		return false;
 	conn = tls_conn_of(address);
 	if (!conn) {
-		conn = add_tls_conn(sk, role, bio->attachment, direct);
+		conn = add_tls_conn(sk, bio->attachment, direct);
 		if (!conn)
 			return true;
 	} else if (conn->offset[TLS_SENT] || conn->offset[TLS_RECEIVED]) { /* it was bound before */
@@ -301,16 +361,18 @@ static __always_inline bool bind_by_ciphertext(struct sock *sk, __u8 role, __s32
 }
 
 /* The end of a socket call for a connection that is bound by a BIO. */
-static __always_inline void moved_by_application(struct tls_conn *conn, struct sock *sk, __u8 role, __u32 direction,
-						 __s32 n, struct tls_call *call, bool direct)
+static __always_inline void moved_by_application(struct tls_conn *conn, struct sock *sk, __u32 direction, __s32 n,
+						 struct tls_call *call, bool direct)
 {
 	bool same_process = conn->tgid == current_tgid();
 	__s32 hole = n;
 
+	if (direction == TLS_RECEIVED)
+		find_alert(conn, n);
 	if (same_process)
 		hole = direction == TLS_SENT ? ciphertext_offset(sk, true, direct) - conn->edge[TLS_SENT] : 0;
 	if (hole > 0) {
-		if (direction == TLS_SENT && bind_by_ciphertext(sk, role, n, call, direct)) /* another object */
+		if (direction == TLS_SENT && bind_by_ciphertext(sk, n, call, direct)) /* another object */
 			return;
 		add_hole(conn, direction, hole);
 		if (same_process)
@@ -353,25 +415,25 @@ static __always_inline void plaintext_sent(struct tls_conn *conn, struct tls_cal
  * The end of a socket call within a call of a library, or of Go. writing: the socket call sends, and the call of the
  * library writes plaintext.
  */
-static __always_inline void moved_by_library(struct sock *sk, __u8 role, __u32 direction, __s32 n,
+static __always_inline void moved_by_library(struct tls_conn *conn, struct sock *sk, __u32 direction, __s32 n,
 					     struct tls_call *call, bool same_direction, bool writing, bool direct)
 {
 	bool sending = direction == TLS_SENT;
-	__u64 key = address_of(sk);
-	struct tls_conn *conn = tls_conn_of(key);
 	__u32 end = ciphertext_offset(sk, sending, direct);
+	__u64 key;
 	bool fresh;
 	__s32 hole;
 
 	if (!conn || !is_bound(conn, call->ssl, call->attachment)) {
 		if (!same_direction) /* a callback may use another connection, whose library is in no call then */
 			return;
+		key = address_of(sk);
 		if (!record_moved(sending)) {
 			bpf_map_delete_elem(&tls_opened, &key); /* the first records were not seen */
 			return;
 		}
 		if (!conn) {
-			conn = add_tls_conn(sk, role, call->attachment, direct);
+			conn = add_tls_conn(sk, call->attachment, direct);
 			if (!conn)
 				return;
 			conn->edge[direction & 1] = end - n;
@@ -386,24 +448,28 @@ static __always_inline void moved_by_library(struct sock *sk, __u8 role, __u32 d
 		add_hole(conn, direction, hole);
 	fresh = conn->edge[direction & 1] != end; /* else another attachment has seen this call */
 	conn->edge[direction & 1] = end;
-	call->sk = key;
-	stop_ciphertext(key);
-	if (writing && fresh)
+	call->sk = conn->head.conn;
+	stop_ciphertext(conn->head.conn);
+	if (!fresh)
+		return;
+	if (!sending)
+		find_alert(conn, n);
+	else if (writing)
 		plaintext_sent(conn, call, n);
 }
 
-/* The end of a socket call that moved n bytes. */
+/* The end of a call on an observed socket that moved n bytes. */
 static __always_inline void ciphertext_moved(struct sock *sk, __u32 direction, __s32 n, bool direct)
 {
 	const struct pt_regs *regs = task_registers(bpf_get_current_task_btf());
-	__u8 role = select_tcp(sk, direct);
 	bool sending = direction == TLS_SENT, same_direction = true, writing = false;
 	struct tls_task *task;
 	struct tls_call *call;
 	struct tls_conn *conn;
 	struct go_call *go;
+	bool bound;
 
-	if (role == ROLE_NONE || n <= 0)
+	if (!is_tcp(sk, direct) || is_plain(sk))
 		return;
 	task = tls_task(false);
 	call = task ? tls_call_around(task, syscall_stack(regs)) : (void *)0;
@@ -417,33 +483,35 @@ static __always_inline void ciphertext_moved(struct sock *sk, __u32 direction, _
 			writing = sending && go->direction == TLS_SENT;
 		}
 	}
-	conn = tls_conn_of(address_of(sk));
-	if (!sending && conn && conn->ssl)
-		find_alert(conn, n);
-	if (sending && !call && conn && conn->ssl)
+	conn = tls_conn_of_socket(sk);
+	bound = conn && conn->ssl;
+	if (sending && !call && bound)
 		sent_outside(conn, sk, n, direct);
-	if (conn && conn->ssl && conn->bio) {
-		moved_by_application(conn, sk, role, direction, n, call, direct);
+	if (bound && conn->bio) {
+		moved_by_application(conn, sk, direction, n, call, direct);
 		return;
 	}
-	if (sending && !(conn && conn->ssl) && bind_by_ciphertext(sk, role, n, call, direct))
+	if (sending && !bound && bind_by_ciphertext(sk, n, call, direct))
 		return;
 	if (call)
-		moved_by_library(sk, role, direction, n, call, same_direction, writing, direct);
+		moved_by_library(conn, sk, direction, n, call, same_direction, writing, direct);
 	else
-		moved_outside(sk, role, sending, direct);
+		moved_outside(sk, bound, sending, direct);
 }
 
 /* Forgets a socket, because a connection begins or ends on it. */
-static __always_inline void forget_tls(__u64 sk)
+static __always_inline void forget_tls(struct sock *sk, __u64 key)
 {
-	struct tls_conn *conn = tls_conn_of(sk);
+	struct tls_conn *conn = tls_conn_of(key);
+	__u64 *plain = plain_sends(sk);
 
+	if (plain)
+		*plain = 0;
 	if (!conn)
 		return;
 	if (conn->ssl)
-		forget_object(conn, sk);
-	bpf_map_delete_elem(&tls_conns, &sk);
+		forget_object(conn, key);
+	bpf_map_delete_elem(&tls_conns, &key);
 }
 
 #endif

@@ -216,6 +216,18 @@ __u32 unix_version = 0;
  */
 __u32 unix_listed = 0;
 
+/*
+ * The programs for the ciphertext of TLS connections, one for each duplicate. Those of the socket calls end with them,
+ * for observed sockets only, so that all others pay nothing for TLS. Empty until a TLS connection was seen. Each
+ * map has programs of one function of the kernel.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1); /* the loader sets it */
+	__type(key, __u32);
+	__type(value, __u32);
+} tls_sent SEC(".maps"), tls_received SEC(".maps");
+
 /* Constants: the loader sets them before it loads the programs. */
 const volatile __u32 max_bytes = 65536; /* payload copied of one call */
 /*
@@ -237,6 +249,7 @@ const volatile bool unix_listed_by_network = true; /* the kernel has iter/unix (
  * where other programs can preempt them.
  */
 const volatile __u32 unix_scratch = 0;
+const volatile bool reads_tls = false;	     /* tls_sent and tls_received may have programs */
 const volatile bool report_owners = false;   /* report cgroups and executables (owner.h) */
 const volatile bool report_arrivals = false; /* note and report when bytes became readable (phases.h) */
 const volatile bool reads_mptcp = false;     /* backend and kernel can read MPTCP streams */
@@ -260,6 +273,16 @@ enum consumer {
 	CONSUMER_LONG_WAIT,  /* what is in the ring buffer has to wake it; per-CPU rings can wait */
 };
 __u32 consumer_state = CONSUMER_READING;
+
+/*
+ * Continues with the program for ciphertext of this duplicate, if there is one, and does not return then. The context
+ * must be that of a call on an observed socket that moved bytes.
+ */
+#define CONTINUE_WITH(ctx, programs)                                                                                   \
+	({                                                                                                             \
+		if (reads_tls)                                                                                         \
+			bpf_tail_call(ctx, &programs, duplicate);                                                      \
+	})
 
 /* The observed ports, one bit each. The loader changes them while the probes run. */
 __u8 client_ports[8192] = {};

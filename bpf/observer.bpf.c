@@ -44,7 +44,11 @@ int BPF_PROG(fentry_send, struct sock *sk, struct msghdr *msg)
 SEC("fexit/tcp_sendmsg_locked")
 int BPF_PROG(fentry_sent, struct sock *sk, struct msghdr *msg, unsigned long size, int result)
 {
+	if (select_tcp(sk, true) == ROLE_NONE)
+		return 0;
 	send_ended(sk, result, true);
+	if (result > 0)
+		CONTINUE_WITH(ctx, tls_sent);
 	return 0;
 }
 
@@ -64,15 +68,23 @@ int BPF_PROG(fentry_receive, struct sock *sk, struct msghdr *msg)
 SEC("fexit/tcp_recvmsg")
 int BPF_PROG(fentry_received, struct sock *sk)
 {
-	__u64 result;
+	__u64 flags, result;
 
-	if (recvmsg_parameters == 6)
+	if (recvmsg_parameters == 6) {
+		flags = CONTEXT_WORD(ctx, 4);
 		result = CONTEXT_WORD(ctx, 6);
-	else if (recvmsg_parameters == 5)
+	} else if (recvmsg_parameters == 5) {
+		flags = CONTEXT_WORD(ctx, 3);
 		result = CONTEXT_WORD(ctx, 5);
-	else
+	} else {
+		flags = CONTEXT_WORD(ctx, 3);
 		result = CONTEXT_WORD(ctx, 4);
+	}
+	if (select_tcp(sk, true) == ROLE_NONE)
+		return 0;
 	receive_ended(sk, result, true);
+	if ((__s32)result > 0 && !(flags & NOT_A_READ))
+		CONTINUE_WITH(ctx, tls_received);
 	return 0;
 }
 
@@ -206,7 +218,13 @@ int BPF_PROG(tracepoint_send, struct sock *sk, struct msghdr *msg)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(tracepoint_sent, struct sock *sk, int result)
 {
-	send_returned(sk, result);
+	__u8 role = select_socket(sk, true);
+
+	if (role == ROLE_NONE)
+		return 0;
+	send_returned(sk, role, result);
+	if (result > 0)
+		CONTINUE_WITH(ctx, tls_sent);
 	return 0;
 }
 
@@ -214,22 +232,12 @@ SEC("tp_btf/sock_recv_length")
 int BPF_PROG(tracepoint_received, struct sock *sk, int result, int flags)
 {
 	__u8 role = select_socket(sk, true);
-	struct cursor cursor = {};
-	bool tcp;
 
 	if (role == ROLE_NONE || flags & NOT_A_READ)
 		return 0;
-	tcp = is_tcp(sk, true);
-	if (!tcp && (!reads_mptcp || sk->sk_protocol != IPPROTO_MPTCP))
-		return 0;
-	if (result > 0 && receive_already_reported(sk, tcp))
-		return 0;
-	cursor_of_syscall(&cursor, result, false);
-	if (result <= 0)
-		return 0;
-	if (flags & MSG_TRUNC)
-		cursor.memory = MEMORY_NONE;
-	received(sk, role, tcp, &cursor, result, true);
+	receive_returned(sk, role, result, flags);
+	if (result > 0)
+		CONTINUE_WITH(ctx, tls_received);
 	return 0;
 }
 
@@ -685,6 +693,7 @@ int tls_point(struct pt_regs *ctx)
 	return 0;
 }
 
+/* The programs of the socket calls continue with these (CONTINUE_WITH). */
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(tracepoint_tls_sent, struct sock *sk, int result)
 {
@@ -693,10 +702,9 @@ int BPF_PROG(tracepoint_tls_sent, struct sock *sk, int result)
 }
 
 SEC("tp_btf/sock_recv_length")
-int BPF_PROG(tracepoint_tls_received, struct sock *sk, int result, int flags)
+int BPF_PROG(tracepoint_tls_received, struct sock *sk, int result)
 {
-	if (!(flags & NOT_A_READ))
-		ciphertext_moved(sk, TLS_RECEIVED, result, true);
+	ciphertext_moved(sk, TLS_RECEIVED, result, true);
 	return 0;
 }
 
@@ -710,20 +718,15 @@ int BPF_PROG(fentry_tls_sent, struct sock *sk, struct msghdr *msg, unsigned long
 SEC("fexit/tcp_recvmsg")
 int BPF_PROG(fentry_tls_received, struct sock *sk)
 {
-	__u64 flags, result;
+	__u64 result;
 
-	if (recvmsg_parameters == 6) {
-		flags = CONTEXT_WORD(ctx, 4);
+	if (recvmsg_parameters == 6)
 		result = CONTEXT_WORD(ctx, 6);
-	} else if (recvmsg_parameters == 5) {
-		flags = CONTEXT_WORD(ctx, 3);
+	else if (recvmsg_parameters == 5)
 		result = CONTEXT_WORD(ctx, 5);
-	} else {
-		flags = CONTEXT_WORD(ctx, 3);
+	else
 		result = CONTEXT_WORD(ctx, 4);
-	}
-	if (!(flags & NOT_A_READ))
-		ciphertext_moved(sk, TLS_RECEIVED, result, true);
+	ciphertext_moved(sk, TLS_RECEIVED, result, true);
 	return 0;
 }
 
@@ -735,7 +738,7 @@ int BPF_PROG(tls_state, struct sock *sk, int from, int to)
 	if (to != TCP_ESTABLISHED || select_tcp(sk, true) == ROLE_NONE)
 		return 0;
 	key = address_of(sk);
-	forget_tls(key);
+	forget_tls(sk, key);
 	bpf_map_update_elem(&tls_opened, &key, &now, BPF_ANY);
 	return 0;
 }
@@ -746,7 +749,7 @@ int BPF_PROG(tls_end, struct sock *sk)
 {
 	__u64 key = address_of(sk);
 
-	forget_tls(key);
+	forget_tls(sk, key);
 	bpf_map_delete_elem(&tls_opened, &key);
 	return 0;
 }

@@ -157,7 +157,7 @@ type observerGoCall struct {
 		Sk         uint64
 		Attachment uint16
 		Silent     bool
-		Pad        uint8
+		Whole      bool
 		Moved      uint32
 		Length     uint32
 		Ahead      uint32
@@ -331,10 +331,9 @@ type observerTlsConn struct {
 	Tgid         uint32
 	Consumed     uint32
 	Attachment   uint16
-	Body         uint16
 	Headed       bool
 	Alerted      bool
-	Pad          [2]uint8
+	Pad          [4]uint8
 	Edge         [2]uint32
 	Hole         [2]uint32
 	Offset       [2]uint32
@@ -410,7 +409,7 @@ type observerTlsTask struct {
 		Sk         uint64
 		Attachment uint16
 		Silent     bool
-		Pad        uint8
+		Whole      bool
 		Moved      uint32
 		Length     uint32
 		Ahead      uint32
@@ -427,7 +426,7 @@ type observerTlsTask struct {
 		Sk         uint64
 		Attachment uint16
 		Silent     bool
-		Pad        uint8
+		Whole      bool
 		Moved      uint32
 		Length     uint32
 		Ahead      uint32
@@ -509,6 +508,9 @@ const (
 	observerMapTlsObjects              = "tls_objects"
 	observerMapTlsOpened               = "tls_opened"
 	observerMapTlsPending              = "tls_pending"
+	observerMapTlsPlain                = "tls_plain"
+	observerMapTlsReceived             = "tls_received"
+	observerMapTlsSent                 = "tls_sent"
 	observerMapTlsStops                = "tls_stops"
 	observerMapTlsTasks                = "tls_tasks"
 	observerMapTlsUsers                = "tls_users"
@@ -589,6 +591,7 @@ const (
 	observerVarOwnNetwork              = "own_network"
 	observerVarPercpuRingSize          = "percpu_ring_size"
 	observerVarReadsMptcp              = "reads_mptcp"
+	observerVarReadsTls                = "reads_tls"
 	observerVarRecvmsgParameters       = "recvmsg_parameters"
 	observerVarReportArrivals          = "report_arrivals"
 	observerVarReportOwners            = "report_owners"
@@ -750,6 +753,9 @@ type observerMapSpecs struct {
 	TlsObjects    *ebpf.MapSpec `ebpf:"tls_objects"`
 	TlsOpened     *ebpf.MapSpec `ebpf:"tls_opened"`
 	TlsPending    *ebpf.MapSpec `ebpf:"tls_pending"`
+	TlsPlain      *ebpf.MapSpec `ebpf:"tls_plain"`
+	TlsReceived   *ebpf.MapSpec `ebpf:"tls_received"`
+	TlsSent       *ebpf.MapSpec `ebpf:"tls_sent"`
 	TlsStops      *ebpf.MapSpec `ebpf:"tls_stops"`
 	TlsTasks      *ebpf.MapSpec `ebpf:"tls_tasks"`
 	TlsUsers      *ebpf.MapSpec `ebpf:"tls_users"`
@@ -774,6 +780,7 @@ type observerVariableSpecs struct {
 	OwnNetwork            *ebpf.VariableSpec `ebpf:"own_network"`
 	PercpuRingSize        *ebpf.VariableSpec `ebpf:"percpu_ring_size"`
 	ReadsMptcp            *ebpf.VariableSpec `ebpf:"reads_mptcp"`
+	ReadsTls              *ebpf.VariableSpec `ebpf:"reads_tls"`
 	RecvmsgParameters     *ebpf.VariableSpec `ebpf:"recvmsg_parameters"`
 	ReportArrivals        *ebpf.VariableSpec `ebpf:"report_arrivals"`
 	ReportOwners          *ebpf.VariableSpec `ebpf:"report_owners"`
@@ -845,6 +852,9 @@ type observerMaps struct {
 	TlsObjects    *ebpf.Map `ebpf:"tls_objects"`
 	TlsOpened     *ebpf.Map `ebpf:"tls_opened"`
 	TlsPending    *ebpf.Map `ebpf:"tls_pending"`
+	TlsPlain      *ebpf.Map `ebpf:"tls_plain"`
+	TlsReceived   *ebpf.Map `ebpf:"tls_received"`
+	TlsSent       *ebpf.Map `ebpf:"tls_sent"`
 	TlsStops      *ebpf.Map `ebpf:"tls_stops"`
 	TlsTasks      *ebpf.Map `ebpf:"tls_tasks"`
 	TlsUsers      *ebpf.Map `ebpf:"tls_users"`
@@ -878,6 +888,9 @@ func (m *observerMaps) Close() error {
 		m.TlsObjects,
 		m.TlsOpened,
 		m.TlsPending,
+		m.TlsPlain,
+		m.TlsReceived,
+		m.TlsSent,
 		m.TlsStops,
 		m.TlsTasks,
 		m.TlsUsers,
@@ -903,6 +916,7 @@ type observerVariables struct {
 	OwnNetwork            *ebpf.Variable `ebpf:"own_network"`
 	PercpuRingSize        *ebpf.Variable `ebpf:"percpu_ring_size"`
 	ReadsMptcp            *ebpf.Variable `ebpf:"reads_mptcp"`
+	ReadsTls              *ebpf.Variable `ebpf:"reads_tls"`
 	RecvmsgParameters     *ebpf.Variable `ebpf:"recvmsg_parameters"`
 	ReportArrivals        *ebpf.Variable `ebpf:"report_arrivals"`
 	ReportOwners          *ebpf.Variable `ebpf:"report_owners"`

@@ -218,6 +218,9 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 	if err := prepareTLS(spec, options.TLS, preemptibleHere()); err != nil {
 		return nil, err
 	}
+	for _, name := range continuations {
+		spec.Maps[name].MaxEntries = socketDuplicates
+	}
 	recvmsg, err := kernelFunction("tcp_recvmsg")
 	if err != nil {
 		return nil, err
@@ -233,6 +236,7 @@ func (b *backend) object(options Options, socketDuplicates uint32) (*ebpf.Collec
 		observerVarFillMark:            uint64(options.RingSize / 4),
 		observerVarPercpuRingSize:      uint64(ringSize),
 		observerVarOwnNetwork:          network,
+		observerVarReadsTls:            b.tlsLimit(options.TLS) == nil,
 		observerVarReportOwners:        options.Owners,
 		observerVarReportArrivals:      options.Arrivals,
 		observerVarUnixScratch:         unixScratch,

@@ -238,11 +238,11 @@ static __always_inline void submit_owner(struct sock *sk, __u8 role, struct unix
 	bpf_ringbuf_submit(e, wakeup_flags());
 }
 
-/* Reports the owner of a connection, unless a call did before. time is that of the call. */
+/* Reports the owner of a connection, unless a call did before. time is that of the call, 0 if it ends now. */
 static __always_inline void report_owner(struct sock *sk, __u8 role, __u64 time, bool direct)
 {
 	if (report_owners && is_first_call(sk))
-		submit_owner(sk, role, 0, time - 1, direct);
+		submit_owner(sk, role, 0, (time ? time : bpf_ktime_get_ns()) - 1, direct);
 }
 
 #endif

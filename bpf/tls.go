@@ -49,14 +49,16 @@ var tlsMaps = map[string]uint32{
 	observerMapGoCalls:     tlsConnections,
 	observerMapTlsAttached: tlsAttachments,
 	observerMapTlsStops:    0,
+	observerMapTlsPlain:    0,
 }
 
 // tlsEndMaps are those of them that the program which reports the ends of connections uses too.
 var tlsEndMaps = []string{observerMapTlsConns, observerMapTlsStops}
 
-// tlsTaps are the taps of TLS: the socket calls, the life of the sockets, and the program for the
-// points of libraries, which is attached to one library at a time (AttachPoints). A kernel may be
-// able to observe TCP but not these, so a failure to load them is kept until they are needed.
+// tlsTaps are the taps of TLS: the socket calls, whose programs those of TCP continue with
+// (continuations); the life of the sockets; and the program for the points of libraries, which is attached to one
+// library at a time (AttachPoints). A kernel may be able to observe TCP but not these, so a failure
+// to load them is kept until they are needed.
 type tlsTaps struct {
 	calls, life, points *tap
 	err                 error // why they could not be loaded; matches ErrNoTLS
@@ -65,7 +67,7 @@ type tlsTaps struct {
 // tlsLibraries are the attachments that are in use.
 type tlsLibraries struct {
 	lock     sync.Mutex
-	watching []*attached // the taps of the socket calls and of the life; nil until they are needed
+	watching bool // the taps of the socket calls and of the life are attached
 	used     map[uint16]bool
 	next     uint16
 }
@@ -84,19 +86,29 @@ func (t *tlsTaps) load(b *backend, on bool, object *ebpf.CollectionSpec, shared 
 }
 
 func (t *tlsTaps) tryLoad(b *backend, on bool, object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, types *btf.Cache) error {
-	if !on {
-		return errTLSOff
+	if err := b.tlsLimit(on); err != nil {
+		return err
 	}
-	if len(b.tls) == 0 {
-		return errors.New("it has no programs for them")
+	t.calls = &tap{duplicates: b.duplicates()}
+	for _, program := range b.tls {
+		t.calls.hooks = append(t.calls.hooks, hook{program: program})
 	}
-	if errors.Is(features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetAttachCookie), ebpf.ErrNotSupported) {
-		return errNoCookie
-	}
-	t.calls = &tap{hooks: b.tls, duplicates: b.duplicates()}
 	t.life = &tap{hooks: tlsLifeHooks, duplicates: lifeDuplicates()}
 	t.points = &tap{hooks: []hook{{program: observerProgTlsPoint}}, duplicates: 1}
 	return t.loaded().load(object, shared, types)
+}
+
+// tlsLimit returns why the backend evidently cannot read TLS connections here; nil if it may. on: they are to be read.
+func (b *backend) tlsLimit(on bool) error {
+	switch {
+	case !on:
+		return errTLSOff
+	case len(b.tls) == 0:
+		return errors.New("it has no programs for them")
+	case errors.Is(features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetAttachCookie), ebpf.ErrNotSupported):
+		return errNoCookie
+	}
+	return nil
 }
 
 // loaded returns the taps, none if they could not be loaded.
@@ -163,21 +175,39 @@ func (p *Probes) WatchTLS() error {
 	}
 	p.libraries.lock.Lock()
 	defer p.libraries.lock.Unlock()
-	if p.libraries.watching != nil {
+	if p.libraries.watching {
 		return nil
 	}
-	var watching []*attached
-	for _, t := range []*tap{o.tls.life, o.tls.calls} {
-		a, err := p.attach(t)
-		if err != nil {
-			for _, a := range watching {
-				err = errors.Join(err, p.detach(a))
-			}
-			return fmt.Errorf("watch TLS connections: %w", err)
+	life, err := p.attach(o.tls.life)
+	if err == nil {
+		if err = o.tls.continueCalls(o.shared.Maps); err != nil {
+			err = errors.Join(err, p.detach(life))
 		}
-		watching = append(watching, a)
 	}
-	p.libraries.watching = watching
+	if err != nil {
+		return fmt.Errorf("watch TLS connections: %w", err)
+	}
+	p.libraries.watching = true
+	return nil
+}
+
+// continuations are the maps by which the programs of the socket calls continue with those for ciphertext, by program.
+var continuations = map[string]string{
+	observerProgFentryTlsSent:         observerMapTlsSent,
+	observerProgFentryTlsReceived:     observerMapTlsReceived,
+	observerProgTracepointTlsSent:     observerMapTlsSent,
+	observerProgTracepointTlsReceived: observerMapTlsReceived,
+}
+
+// continueCalls makes the programs of the socket calls continue with those for ciphertext, until the maps are closed.
+func (t *tlsTaps) continueCalls(shared map[string]*ebpf.Map) error {
+	for duplicate, loaded := range t.calls.loaded {
+		for name, program := range loaded.Programs {
+			if err := shared[continuations[name]].Put(uint32(duplicate), program); err != nil {
+				return fmt.Errorf("continue with %s: %w", name, err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -31,14 +31,14 @@ struct tls_call {
 	__u64 stack;	  /* the stack pointer at the entry of the function, by which its end is recognised */
 	__u64 buffer;	  /* the plaintext */
 	__u64 out;	  /* where the function stores the number of bytes, unless it returns that */
-	__u64 time;	  /* of the start, CLOCK_MONOTONIC in ns */
+	__u64 time;	  /* of the start of a call that writes, CLOCK_MONOTONIC in ns */
 	__u64 sk;	  /* the socket, if a socket call of this call has proven it; else 0 */
 	__u16 attachment; /* of the library (tls_attached) */
 	bool silent;	  /* the call transfers no plaintext, or the same again */
-	__u8 pad;
-	__u32 moved;  /* ciphertext that was written so far, but for records whose plaintext was submitted */
-	__u32 length; /* of the plaintext, if the call writes */
-	__u32 ahead;  /* of that: what was submitted before the end */
+	bool whole;	  /* all that it writes was submitted, and the socket has nothing to settle for it at its end */
+	__u32 moved;	  /* ciphertext that was written so far, but for records whose plaintext was submitted */
+	__u32 length;	  /* of the plaintext, if the call writes */
+	__u32 ahead;	  /* of that: what was submitted before the end */
 	__u32 pad2;
 };
 
@@ -76,10 +76,9 @@ struct tls_conn {
 	__u32 tgid;	   /* the process of the object */
 	__u32 consumed;	   /* what had been read from that BIO at the end of the latest call that reads */
 	__u16 attachment;  /* the library of the object */
-	__u16 body;	   /* the length of a record whose header was received alone; 0 for none */
-	bool headed;	   /* such a header was received last */
+	bool headed;	   /* the header of a record was received last, alone */
 	bool alerted;	   /* what was received last ends with an alert, or with a record of two bytes */
-	__u8 pad[2];
+	__u8 pad[4];
 	__u32 edge[TLS_DIRECTIONS];   /* ciphertext: the TCP offset behind the latest call */
 	__u32 hole[TLS_DIRECTIONS];   /* ciphertext that passed outside of the calls since the latest plaintext */
 	__u32 offset[TLS_DIRECTIONS]; /* plaintext so far */
@@ -239,6 +238,14 @@ static __always_inline struct tls_conn *tls_conn_of(__u64 sk)
 	return bpf_map_lookup_elem(&tls_conns, &sk);
 }
 
+/* The same of a typed pointer, which may be a key as it is: address_of() is a call of the kernel. */
+static __always_inline struct tls_conn *tls_conn_of_socket(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	return bpf_map_lookup_elem(&tls_conns, &key);
+}
+
 /* Notes that n bytes of ciphertext passed whose plaintext no probe saw. */
 static __always_inline void add_hole(struct tls_conn *conn, __u32 direction, __u32 n)
 {
@@ -307,10 +314,12 @@ static __always_inline void tls_started(__u32 direction, __u64 ssl, __u64 stack,
 	call->stack = stack;
 	call->buffer = buffer;
 	call->out = out;
-	call->time = bpf_ktime_get_ns();
+	if (direction == TLS_SENT) /* a receive has the time of its end */
+		call->time = bpf_ktime_get_ns();
 	call->sk = 0;
 	call->attachment = attachment;
 	call->silent = silent;
+	call->whole = false;
 	call->moved = 0;
 	call->length = length;
 	call->ahead = 0;
@@ -376,7 +385,7 @@ static __always_inline void submit_last_hole(struct tls_conn *conn, __u32 direct
  */
 static __always_inline void end_plaintext(struct sock *sk)
 {
-	struct tls_conn *conn = tls_conn_of(address_of(sk));
+	struct tls_conn *conn = tls_conn_of_socket(sk);
 	__u32 end;
 	__s32 beyond;
 
@@ -596,6 +605,8 @@ static __always_inline void record_sent(struct tls_conn *conn, struct tls_call *
 	call->ahead += n;
 	if (call->ahead < call->length)
 		write_goes_on(conn, call);
+	else
+		call->whole = !conn->retried && !call->moved;
 }
 
 /* Submits what is left of the n bytes of plaintext that a call has sent. */
@@ -615,8 +626,11 @@ static __always_inline void submit_rest(struct tls_conn *conn, struct tls_call *
  */
 static __always_inline void tls_transferred(struct tls_call *call, __u32 direction, __u64 ssl, __u32 n, bool hold)
 {
-	struct tls_conn *conn = conn_of_call(call, ssl);
+	struct tls_conn *conn;
 
+	if (call->whole && n == call->length)
+		return;
+	conn = conn_of_call(call, ssl);
 	if (!conn) {
 		if (n && hold && !call->ahead)
 			hold_plaintext(call, direction, ssl, n);

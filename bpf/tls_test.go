@@ -313,6 +313,49 @@ func TestPlaintextOfEachSocket(t *testing.T) {
 	}
 }
 
+// A connection of which no send began with a TLS record, and there were many, is not looked at any more, until another one has
+// its socket. One with TLS is, also when its library is not probed.
+func TestPlainConnectionsAreToldApart(t *testing.T) {
+	p := mustOpenTLS(t)
+	plain := func() (n int) {
+		var word uint64
+		table := p.owned.shared.Maps[observerMapTlsPlain]
+		for slot := range table.MaxEntries() {
+			require.NoError(t, table.Lookup(slot, &word))
+			if sends := uint32(word); sends >= 64 && sends < 1<<30 {
+				n++
+			}
+		}
+		return n
+	}
+	talk := func(conn net.Conn, rounds int) {
+		for range rounds {
+			_, err := conn.Write([]byte("PING\r\n"))
+			require.NoError(t, err)
+			_, err = io.ReadFull(conn, make([]byte, 6))
+			require.NoError(t, err)
+		}
+	}
+	address := func(e *echoes) string { return fmt.Sprintf("127.0.0.1:%d", e.port) }
+
+	secret, err := tls.Dial("tcp4", address(p.secret), &tls.Config{InsecureSkipVerify: true})
+	require.NoError(t, err)
+	defer secret.Close()
+	open, err := net.Dial("tcp4", address(p.open))
+	require.NoError(t, err)
+	defer open.Close()
+
+	talk(secret, 200)
+	talk(open, 63)
+	assert.Zero(t, plain())
+	talk(open, 1)
+	assert.Equal(t, 1, plain())
+	require.NoError(t, open.Close())
+	assert.Eventually(t, func() bool { return plain() == 0 }, 5*time.Second, 10*time.Millisecond, "after the end of the connection")
+	require.NoError(t, secret.Close())
+	p.mustEnd()
+}
+
 // assertWhole compares the plaintext of a connection with what the server got and sent back. The
 // last 30 bytes may be unread at either end.
 func (p *plaintext) assertWhole(t *testing.T, got string) {
