@@ -45,6 +45,8 @@ func cases() []benchCase {
 		{"tls-get-p16-server", paired{load: overTLS{small("get", 16, 50)}, role: "server", tls: true}},
 		{"tls-get-p1-both", paired{load: overTLS{small("get", 1, 50)}, role: atBothEnds, tls: true}},
 		{"tls-get-p16-both", paired{load: overTLS{small("get", 16, 50)}, role: atBothEnds, tls: true}},
+		{"get-p1-beside-tls", paired{load: small("get", 1, 50), role: "client", beside: true, kernel: true}},
+		{"get-p16-beside-tls", paired{load: small("get", 16, 50), role: "client", beside: true, kernel: true}},
 		{"unrelated-tls", paired{load: foreignTLS{small("get", 1, 50)}, role: "client", tls: true}},
 		{"steady-100", steady{rate: 100, role: "client"}},
 		{"steady-1000", steady{rate: 1000, role: "client"}},

@@ -73,7 +73,7 @@ func (b *bench) crowded(ctx context.Context, name string, connections int, measu
 	if b.quick {
 		connections /= 20
 	}
-	o, err := attach(b.observer, "client", tcpAddress(redisPort), "")
+	o, err := attach(b.observer, "client", "", tcpAddress(redisPort))
 	if err != nil {
 		return nil, err
 	}

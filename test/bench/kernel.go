@@ -27,7 +27,7 @@ func (p paired) probes(ctx context.Context, b *bench, of observing, n int, r *re
 		return err
 	}
 	defer func() { err = errors.Join(err, restore()) }()
-	observed, calls, err := p.probed(ctx, of, n, p.address(b))
+	observed, calls, err := p.probed(ctx, of, n, p.addresses(b)...)
 	if err != nil {
 		return err
 	}
@@ -80,8 +80,8 @@ func (n nothing) end() (work, error) {
 }
 
 // probed returns what the probes took during one run of the load, and the calls that were observed.
-func (p paired) probed(ctx context.Context, of observing, n int, address string) (took work, calls float64, err error) {
-	o, err := attach(of.build, p.role, address, of.more)
+func (p paired) probed(ctx context.Context, of observing, n int, addresses ...string) (took work, calls float64, err error) {
+	o, err := attach(of.build, p.role, of.more, addresses...)
 	if err != nil {
 		return took, 0, err
 	}

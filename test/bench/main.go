@@ -114,7 +114,7 @@ func parse(args []string) (options, error) {
 
 // preheat attaches the observer once, so that what is wrong with it shows before anything is measured.
 func (b *bench) preheat() error {
-	o, err := attach(b.observer, "client", tcpAddress(redisPort), b.with)
+	o, err := attach(b.observer, "client", b.with, tcpAddress(redisPort))
 	if err != nil {
 		return err
 	}

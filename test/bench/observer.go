@@ -10,18 +10,18 @@ import (
 	"github.com/redis-observer/redis-observer/test/kit"
 )
 
-// attach starts a build of the observer for one end of the connections to an address, with more lines of configuration. It has
+// attach starts a build of the observer for one end of the connections to addresses, with more lines of configuration. It has
 // counted nothing yet.
-func attach(build, role, address, more string) (*kit.Observer, error) {
+func attach(build, role, more string, addresses ...string) (*kit.Observer, error) {
 	o, err := kit.StartObserver(kit.ObserverOptions{
 		Program: build, Port: metricsPorts[role],
-		Configuration: fmt.Sprintf("ports: []\nendpoints: [{name: bench, addresses: ['%s'], role: %s}]\nlog: {level: warn}\n%s\n", address, role, more),
+		Configuration: fmt.Sprintf("ports: []\nendpoints: [{name: bench, addresses: ['%s'], role: %s}]\nlog: {level: warn}\n%s\n", strings.Join(addresses, "', '"), role, more),
 		Prepare:       func(command *exec.Cmd) { command.SysProcAttr = diesWithBench() },
 	})
 	if err != nil {
 		return nil, err
 	}
-	if address == tcpAddress(tlsPort) {
+	if slices.Contains(addresses, tcpAddress(tlsPort)) {
 		err = attachLibrary(o)
 	}
 	if err == nil {

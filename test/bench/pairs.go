@@ -19,17 +19,20 @@ type paired struct {
 	kernel bool   // measure the time of the probes in runs of their own
 	path   bool   // observe the Unix socket of Redis, not its port
 	tls    bool   // observe its port for TLS
+	beside bool   // observe that one too
 }
 
-// address returns the address to observe.
-func (p paired) address(b *bench) string {
+// addresses returns what to observe.
+func (p paired) addresses(b *bench) []string {
 	switch {
 	case p.path:
-		return "unix:" + b.redis.Socket
+		return []string{"unix:" + b.redis.Socket}
 	case p.tls:
-		return tcpAddress(tlsPort)
+		return []string{tcpAddress(tlsPort)}
+	case p.beside:
+		return []string{tcpAddress(redisPort), tcpAddress(tlsPort)}
 	}
-	return tcpAddress(redisPort)
+	return []string{tcpAddress(redisPort)}
 }
 
 // other returns an address of the same kind that the load does not use.
@@ -66,7 +69,7 @@ func (p paired) measure(ctx context.Context, b *bench, name string) ([]result, e
 	if err != nil {
 		return nil, err
 	}
-	watchers := b.observers(p.role, p.address(b))
+	watchers := b.observers(p.role, p.addresses(b)...)
 	if p.peers && b.peers {
 		watchers = append(watchers, installed(peers)...)
 	}

@@ -28,15 +28,28 @@ var metricsPorts = map[string]int{"client": 26501, "server": 26506}
 // on its port.
 type redis struct {
 	*kit.Redis
-	client *client.Client
+	client  *client.Client
+	library string // the folder of its TLS library
 }
 
-func startRedis() (*redis, error) {
-	server, err := startServer(redisPort, tlsPort, "--maxclients", "11000", "--tcp-backlog", "4096")
+func startRedis() (r *redis, err error) {
+	library, err := os.MkdirTemp("", "bench-library")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(library))
+		}
+	}()
+	if err := copyLibrary("redis-server", library); err != nil {
+		return nil, err
+	}
+	server, err := startServer(library, redisPort, tlsPort, "--maxclients", "11000", "--tcp-backlog", "4096")
 	if err != nil {
 		return nil, fmt.Errorf("%w (is redis-server with TLS installed, and are ports %d and %d free?)", err, redisPort, tlsPort)
 	}
-	return &redis{server, connect("unix", server.Socket)}, nil
+	return &redis{server, connect("unix", server.Socket), library}, nil
 }
 
 // connect makes a client with one connection, so that no command of a new one gets between two readings.
@@ -44,8 +57,9 @@ func connect(network, address string) *client.Client {
 	return client.NewClient(&client.Options{Network: network, Addr: address, PoolSize: 1, DisableIdentity: true, ReadTimeout: 30 * time.Second})
 }
 
-// startServer starts a redis-server that listens for TCP, unless that port is 0, and for TLS.
-func startServer(port, tlsPort int, arguments ...string) (*kit.Redis, error) {
+// startServer starts a redis-server that listens for TCP, unless that port is 0, and for TLS. It looks for libraries in a folder first,
+// unless that is "".
+func startServer(libraries string, port, tlsPort int, arguments ...string) (*kit.Redis, error) {
 	folder, err := os.MkdirTemp("", "bench-certificate")
 	if err != nil {
 		return nil, err
@@ -57,10 +71,15 @@ func startServer(port, tlsPort int, arguments ...string) (*kit.Redis, error) {
 	}
 	command := exec.Command("redis-server")
 	command.SysProcAttr = diesWithBench()
+	if libraries != "" {
+		command.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries)
+	}
 	return kit.StartServer(command, port, append(certificate.ServerOptions(tlsPort), arguments...)...)
 }
 
-func (r *redis) stop() error { return errors.Join(r.client.Close(), r.Stop()) }
+func (r *redis) stop() error {
+	return errors.Join(r.client.Close(), r.Stop(), os.RemoveAll(r.library))
+}
 
 // controlBeside makes the client one that no observer of the path sees, or of the port. The returned function undoes it.
 func (r *redis) controlBeside(path bool) (undo func()) {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"syscall"
 	"time"
@@ -25,7 +28,7 @@ type foreignTLS struct{ benchmark }
 func (foreignTLS) prepare(context.Context, *bench) error { return nil }
 
 func (l foreignTLS) run(ctx context.Context, n int) (s speed, err error) {
-	server, err := startServer(0, foreignPort)
+	server, err := startServer("", 0, foreignPort)
 	if err != nil {
 		return s, fmt.Errorf("%w (is port %d free?)", err, foreignPort)
 	}
@@ -38,8 +41,33 @@ func tlsServer(port int) []string {
 	return []string{"-h", "127.0.0.1", "-p", strconv.Itoa(port), "--tls", "--insecure"}
 }
 
-// attachLibrary waits until an observer of the TLS port has attached the library of redis-server and redis-benchmark, so that it reads new
-// connections from their first byte. Handshakes of another program with this library are enough for that, so no command is counted.
+// copyLibrary copies the TLS library of a program into a folder. All processes that have mapped a file pass its probes, whoever is
+// observed: with a copy of its own, an end of connections is measured alone.
+func copyLibrary(program, folder string) error {
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return err
+	}
+	list, err := exec.Command("ldd", path).Output()
+	if err != nil {
+		return fmt.Errorf("list the libraries of %s: %w", path, err)
+	}
+	library := tlsLibrary.FindSubmatch(list)
+	if library == nil {
+		return fmt.Errorf("%s uses no libssl: %s", path, list)
+	}
+	data, err := os.ReadFile(string(library[1]))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, filepath.Base(string(library[1]))), data, 0o700)
+}
+
+// tlsLibrary matches the line of ldd for OpenSSL's library.
+var tlsLibrary = regexp.MustCompile(`=> (\S*/libssl\.so\S*)`)
+
+// attachLibrary waits until an observer of the TLS port has attached the library of the end that it observes, so that it reads new
+// connections from their first byte. redis-benchmark has that of openssl. Handshakes send no command, so none is counted.
 func attachLibrary(o *kit.Observer) error {
 	const (
 		attempts = 60
@@ -61,5 +89,5 @@ func attachLibrary(o *kit.Observer) error {
 			return err
 		}
 	}
-	return errors.New("the TLS library of redis-server and openssl has not been attached")
+	return errors.New("no TLS library of redis-server or openssl has been attached")
 }

@@ -76,13 +76,16 @@ const (
 const atBothEnds = "both"
 
 // observing is an observer at one end of the connections, or one at each. Each run has new ones, whose counters begin at 0.
-type observing struct{ label, build, role, address, more string }
+type observing struct {
+	label, build, role, more string
+	addresses                []string
+}
 
 // observers returns the watchers that every case has: none, the observer, and the one it is compared with.
-func (b *bench) observers(role, address string) []watcher {
-	all := []watcher{none{}, observing{label: theObserver, build: b.observer, role: role, address: address}}
+func (b *bench) observers(role string, addresses ...string) []watcher {
+	all := []watcher{none{}, observing{label: theObserver, build: b.observer, role: role, addresses: addresses}}
 	if b.against != "" || b.with != "" {
-		all = append(all, observing{theOther, cmp.Or(b.against, b.observer), role, address, b.with})
+		all = append(all, observing{theOther, cmp.Or(b.against, b.observer), role, b.with, addresses})
 	}
 	return all
 }
@@ -95,7 +98,7 @@ func (w observing) start(context.Context) (running processes, err error) {
 		roles = []string{"client", "server"}
 	}
 	for _, role := range roles {
-		o, err := attach(w.build, role, w.address, w.more)
+		o, err := attach(w.build, role, w.more, w.addresses...)
 		if err != nil {
 			return nil, errors.Join(err, running.stop())
 		}
