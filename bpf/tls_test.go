@@ -35,7 +35,7 @@ type echoes struct {
 	got     map[uint16][]*strings.Builder
 }
 
-// mustServe starts an echo server by TLS, or in the clear if the configuration is nil.
+// mustServe starts an echo server by TLS, or in the clear if the configuration is nil. It closes a connection behind QUIT.
 func mustServe(t *testing.T, config *tls.Config) *echoes {
 	t.Helper()
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -75,7 +75,7 @@ func (e *echoes) serve(conn net.Conn, config *tls.Config) {
 				return
 			}
 		}
-		if err != nil {
+		if err != nil || string(buffer[:n]) == "QUIT" {
 			return
 		}
 	}
@@ -99,6 +99,7 @@ type plaintext struct {
 	unseen  [2][]int // where in the text gaps of that reason are
 	strange int      // events that do not follow from those before
 	ended   bool     // nothing is sent any more
+	alerts  int      // by which the other end said that it sends no more
 	late    int      // events of what is sent behind that
 }
 
@@ -137,6 +138,10 @@ func (d *decrypted) note(event *Event, payload []byte) {
 	case HalfClosed, Closed:
 		if len(list) > 0 {
 			list[len(list)-1].ended = true
+		}
+	case Ending:
+		if event.Flags&Left == 0 {
+			list[len(list)-1].alerts++
 		}
 	case Sent, Received, SentGap, ReceivedGap:
 		if event.Flags&Plaintext == 0 {
@@ -354,6 +359,38 @@ func TestPlainConnectionsAreToldApart(t *testing.T) {
 	assert.Eventually(t, func() bool { return plain() == 0 }, 5*time.Second, 10*time.Millisecond, "after the end of the connection")
 	require.NoError(t, secret.Close())
 	p.mustEnd()
+}
+
+// The alert of the other end is noticed, and once, also where the programs have duplicates that all pass each call.
+func TestAlertIsNoticed(t *testing.T) {
+	const script = `
+import socket, ssl, sys
+context = ssl._create_unverified_context()
+s = context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1]))))
+s.sendall(b"QUIT")
+assert s.recv(100) == b"QUIT"
+assert s.recv(100) == b""
+s.close()
+`
+	for _, preemptible := range []bool{false, true} {
+		t.Run(fmt.Sprintf("preemptible=%t", preemptible), func(t *testing.T) {
+			before := preemptibleHere
+			preemptibleHere = func() bool { return preemptible }
+			defer func() { preemptibleHere = before }()
+			p := mustOpenTLS(t)
+			detach := p.mustAttach()
+			output, err := exec.Command("python3", "-c", script, fmt.Sprint(p.secret.port)).CombinedOutput()
+			require.NoError(t, err, "%s", output)
+			detach()
+			p.mustEnd()
+			require.Len(t, p.conns, 1)
+			for _, connections := range p.conns {
+				require.Len(t, connections, 1)
+				connections[0].assertWhole(t, "QUIT")
+				assert.Equal(t, 1, connections[0].alerts)
+			}
+		})
+	}
 }
 
 // assertWhole compares the plaintext of a connection with what the server got and sent back. The
