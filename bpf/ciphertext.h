@@ -82,7 +82,7 @@ static __always_inline void count_plain(struct sock *sk, bool record)
 		*word = tag << 32;
 	if (record)
 		*word = tag << 32 | TLS_SENDS;
-	else if ((__u32)*word < PLAIN_SENDS)
+	else if (!duplicate && (__u32)*word < PLAIN_SENDS) /* all duplicates pass each send */
 		++*word;
 }
 

@@ -288,7 +288,9 @@ func (p *tlsProbes) mustEnd() {
 
 // Of each of many connections that one thread uses in turn, or one inside a call for the other, the
 // probes report exactly what passed, and as that of this connection.
-func TestPlaintextOfEachSocket(t *testing.T) {
+func TestPlaintextOfEachSocket(t *testing.T) { withDuplicates(t, testPlaintextOfEachSocket) }
+
+func testPlaintextOfEachSocket(t *testing.T) {
 	for _, name := range []string{"testdata/tls.py", "testdata/nested.py"} {
 		t.Run(name, func(t *testing.T) {
 			p := mustOpenTLS(t)
@@ -320,7 +322,9 @@ func TestPlaintextOfEachSocket(t *testing.T) {
 
 // A connection of which no send began with a TLS record, and there were many, is not looked at any more, until another one has
 // its socket. One with TLS is, also when its library is not probed.
-func TestPlainConnectionsAreToldApart(t *testing.T) {
+func TestPlainConnectionsAreToldApart(t *testing.T) { withDuplicates(t, testPlainConnections) }
+
+func testPlainConnections(t *testing.T) {
 	p := mustOpenTLS(t)
 	plain := func() (n int) {
 		var word uint64
@@ -372,24 +376,29 @@ assert s.recv(100) == b"QUIT"
 assert s.recv(100) == b""
 s.close()
 `
+	withDuplicates(t, func(t *testing.T) {
+		p := mustOpenTLS(t)
+		detach := p.mustAttach()
+		output, err := exec.Command("python3", "-c", script, fmt.Sprint(p.secret.port)).CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		detach()
+		p.mustEnd()
+		require.Len(t, p.conns, 1)
+		for _, connections := range p.conns {
+			require.Len(t, connections, 1)
+			connections[0].assertWhole(t, "QUIT")
+			assert.Equal(t, 1, connections[0].alerts)
+		}
+	})
+}
+
+// withDuplicates runs a test without duplicates of the programs of calls, and with those of a preemptible kernel.
+func withDuplicates(t *testing.T, test func(t *testing.T)) {
+	before := preemptibleHere
+	defer func() { preemptibleHere = before }()
 	for _, preemptible := range []bool{false, true} {
-		t.Run(fmt.Sprintf("preemptible=%t", preemptible), func(t *testing.T) {
-			before := preemptibleHere
-			preemptibleHere = func() bool { return preemptible }
-			defer func() { preemptibleHere = before }()
-			p := mustOpenTLS(t)
-			detach := p.mustAttach()
-			output, err := exec.Command("python3", "-c", script, fmt.Sprint(p.secret.port)).CombinedOutput()
-			require.NoError(t, err, "%s", output)
-			detach()
-			p.mustEnd()
-			require.Len(t, p.conns, 1)
-			for _, connections := range p.conns {
-				require.Len(t, connections, 1)
-				connections[0].assertWhole(t, "QUIT")
-				assert.Equal(t, 1, connections[0].alerts)
-			}
-		})
+		preemptibleHere = func() bool { return preemptible }
+		t.Run(fmt.Sprintf("preemptible=%t", preemptible), test)
 	}
 }
 
