@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -64,7 +65,7 @@ func preemptible(root fs.FS, release, version string) bool {
 	if strings.Contains(version, "PREEMPT_RT") {
 		return true
 	}
-	for _, model := range []string{modelInUse(root), modelOfBoot(root), modelOfBuild(root, release)} {
+	for _, model := range []string{modelInUse(root), modelOfBoot(root, release), modelOfBuild(root, release)} {
 		if model != "" {
 			return model == "full" || model == "lazy"
 		}
@@ -81,16 +82,29 @@ func modelInUse(root fs.FS) string {
 	return model
 }
 
-// modelOfBoot returns the model on the kernel's command line.
-func modelOfBoot(root fs.FS) string {
+// modelOfBoot returns the model on the kernel's command line. A kernel ignores one that it does not
+// have.
+func modelOfBoot(root fs.FS, release string) string {
 	text, _ := fs.ReadFile(root, "proc/cmdline")
 	model := ""
 	for parameter := range strings.FieldsSeq(string(text)) {
-		if value, found := strings.CutPrefix(parameter, "preempt="); found {
+		if value, found := strings.CutPrefix(parameter, "preempt="); found && hasModel(release, value) {
 			model = value
 		}
 	}
 	return model
+}
+
+// hasModel reports whether a kernel still has a model. On x86 and arm64, none and voluntary went with
+// 7.0 (7dadeaa6e851 "sched: Further restrict the preemption modes"), and nothing but the scheduler's
+// file, which need not be readable, says so.
+func hasModel(release, model string) bool {
+	if model != "none" && model != "voluntary" {
+		return true
+	}
+	major, _, _ := strings.Cut(release, ".")
+	version, err := strconv.Atoi(major)
+	return err == nil && version < 7
 }
 
 var builtModel = regexp.MustCompile(`^CONFIG_PREEMPT(_NONE|_VOLUNTARY|_LAZY|)=y$`)

@@ -25,7 +25,7 @@ func TestPreemptible(t *testing.T) {
 		{"scheduler says voluntary", dynamic, file("sys/kernel/debug/sched/preempt", "none (voluntary) full\n"), false},
 		{"scheduler says lazy", dynamic, file("sys/kernel/debug/sched/preempt", "full (lazy)\n"), true},
 		{"command line says full", dynamic, file("proc/cmdline", "quiet preempt=none preempt=full\n"), true},
-		{"command line says none", dynamic, file("proc/cmdline", "preempt=none\n"), false},
+		{"command line says lazy", dynamic, file("proc/cmdline", "preempt=lazy\n"), true},
 		{"built for none", dynamic, file("boot/config-7.2", "# CONFIG_PREEMPT is not set\nCONFIG_PREEMPT_NONE=y\nCONFIG_PREEMPT_BUILD=y\n"), false},
 		{"built for full", dynamic, file("boot/config-7.2", "CONFIG_PREEMPT_BUILD=y\nCONFIG_PREEMPT=y\n"), true},
 		{"built-in configuration", dynamic, file("proc/config.gz", compressed(t, "CONFIG_PREEMPT_VOLUNTARY=y\n")), false},
@@ -33,6 +33,30 @@ func TestPreemptible(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.want, preemptible(test.root, "7.2", test.version)) })
+	}
+}
+
+// A kernel ignores a model on its command line that it does not have.
+func TestModelOfBoot(t *testing.T) {
+	tests := []struct {
+		release, parameters, want string
+	}{
+		{"6.1.0-49-cloud-amd64", "quiet preempt=none", "none"},
+		{"6.18.9", "preempt=voluntary", "voluntary"},
+		{"6.18.9", "preempt=lazy", "lazy"},
+		{"7.0.0-rc1", "preempt=none", ""},
+		{"7.2.12+deb14-cloud-amd64", "preempt=voluntary", ""},
+		{"7.2.12+deb14-cloud-amd64", "preempt=full preempt=none", "full"},
+		{"7.2.12+deb14-cloud-amd64", "preempt=full preempt=lazy", "lazy"},
+		{"10.1.0", "preempt=none", ""},
+		{"unknown", "preempt=none", ""},
+		{"7.2.12", "quiet", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.release+" "+test.parameters, func(t *testing.T) {
+			root := fstest.MapFS{"proc/cmdline": {Data: []byte(test.parameters + "\n")}}
+			assert.Equal(t, test.want, modelOfBoot(root, test.release))
+		})
 	}
 }
 
