@@ -15,6 +15,9 @@ import (
 type backend struct {
 	name  string
 	hooks []hook
+	// starts are the programs of hooks whose end makes up for a start that was missed, if the kernel
+	// lets programs read the registers.
+	starts []string
 	// further are optional programs for sockets that are not plain TCP. A kernel may lack their
 	// functions.
 	further []further
@@ -32,6 +35,9 @@ type backend struct {
 	// preempted says that a preemptible kernel can preempt the programs, which is not so for
 	// kprobes.
 	preempted bool
+	// latestFirst says that of programs at a hook the one that was attached last runs first, as in
+	// trampolines.
+	latestFirst bool
 }
 
 // further are the programs that probe one function of the kernel.
@@ -50,6 +56,7 @@ var backends = []backend{
 			{observerProgFentrySent, attachTracing},
 			{observerProgFentrySend, attachTracing},
 		},
+		starts: []string{observerProgFentryReceive, observerProgFentrySend},
 		further: []further{
 			{"mptcp_recvmsg", []hook{{observerProgFentryMptcpReceived, attachTracing}, {observerProgFentryMptcpReceive, attachTracing}}},
 			{"mptcp_sendmsg", []hook{{observerProgFentryMptcpSent, attachTracing}, {observerProgFentryMptcpSend, attachTracing}}},
@@ -70,9 +77,10 @@ var backends = []backend{
 			{"unix_stream_sendpage", []hook{{observerProgFentryUnixSentpage, attachLate(ebpf.AttachTraceFExit)}, {observerProgFentryUnixSendpage, attachLate(ebpf.AttachTraceFEntry)}}},
 		},
 		unixByAddress: true,
-		tls: []string{observerProgFentryTlsReceived, observerProgFentryTlsSent},
-		missing:   func() error { return missingFunctions("tcp_sendmsg_locked", "tcp_recvmsg") },
-		preempted: true,
+		tls:           []string{observerProgFentryTlsReceived, observerProgFentryTlsSent},
+		missing:       func() error { return missingFunctions("tcp_sendmsg_locked", "tcp_recvmsg") },
+		preempted:     true,
+		latestFirst:   true,
 	},
 	{
 		name: "tracepoint",
@@ -81,11 +89,12 @@ var backends = []backend{
 			{observerProgTracepointSent, attachTracing},
 			{observerProgTracepointSend, attachTracing},
 		},
+		starts: []string{observerProgTracepointSend},
 		unix: []hook{
 			{observerProgTracepointUnixReceived, attachLate(ebpf.AttachTraceRawTp)},
 			{observerProgTracepointUnixSent, attachLate(ebpf.AttachTraceRawTp)},
 		},
-		tls: []string{observerProgTracepointTlsReceived, observerProgTracepointTlsSent},
+		tls:       []string{observerProgTracepointTlsReceived, observerProgTracepointTlsSent},
 		missing:   func() error { return missingTracepoints("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length") },
 		preempted: true, // measured on 7.2, but never on 6.18
 	},
@@ -220,7 +229,14 @@ func find(kernel *btf.Spec, name string, result any, none error) error {
 }
 
 // socketTap returns the tap of the socket calls.
-func (b *backend) socketTap() *tap { return b.tap(b.hooks, b.further) }
+func (b *backend) socketTap() *tap {
+	t := b.tap(b.hooks, b.further)
+	t.latestFirst = b.latestFirst
+	if findsMissedStarts() {
+		t.starts = b.starts
+	}
+	return t
+}
 
 // unixTap returns the tap of the calls of Unix sockets.
 func (b *backend) unixTap() *tap { return b.tap(b.unix, b.furtherUnix) }

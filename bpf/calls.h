@@ -115,7 +115,127 @@ static __always_inline void sent(struct sock *sk, __u8 role, struct task_calls *
 		if (!payload)
 			return;
 	}
-	submit_call(sk, role, EVENT_SENT, call->time, call->seq, &call->cursor, payload, call->early, 0, 0, direct);
+	submit_call(sk, role, EVENT_SENT, call->time, call->seq, &call->cursor, payload,
+		    call->early || (duplicates > 1 && !is_tcp(sk, direct)), 0, 0, direct);
+}
+
+/*
+ * The message that recvmmsg or sendmmsg is at. They call the tracepoint once for each message of
+ * the vector, up to the last one or an error.
+ */
+static __always_inline __u64 current_message(__u64 vector, __u64 count, int result)
+{
+	struct task_calls *state = current_calls();
+	__u64 index;
+
+	if (!state)
+		return vector;
+	index = state->messages == vector && state->next_message < count ? state->next_message : 0;
+	state->messages = result < 0 || index + 1 >= count ? 0 : vector;
+	state->next_message = index + 1;
+	return vector + index * sizeof(struct mmsghdr);
+}
+
+/*
+ * Sets the cursor to the user memory of the current call, which the socket tracepoints do not pass.
+ */
+static __always_inline void cursor_of_syscall(struct cursor *c, int result, bool sending)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct pt_regs *regs = task_registers(task);
+	struct user_msghdr msg;
+	__u64 argument = syscall_argument_2(regs);
+
+	c->offset = 0;
+	c->base = argument;
+	c->segments = 0;
+	c->memory = MEMORY_NONE;
+	switch (syscall_shape(task, regs, sending)) {
+	case SYSCALL_BUFFER:
+		c->memory = MEMORY_USER;
+		return;
+	case SYSCALL_VECTOR:
+		c->memory = MEMORY_USER_IOV;
+		c->segments = syscall_argument_3(regs);
+		return;
+	case SYSCALL_MESSAGES:
+		argument = current_message(argument, syscall_argument_3(regs), result);
+		/* fall through */
+	case SYSCALL_MESSAGE:
+		c->memory = MEMORY_USER_IOV; /* without segments if the header cannot be read */
+		if (result <= 0 || bpf_probe_read_user(&msg, sizeof(msg), (void *)argument))
+			return;
+		c->base = (__u64)msg.msg_iov;
+		c->segments = msg.msg_iovlen;
+		return;
+	case SYSCALL_OTHER:
+		return;
+	}
+}
+
+/* True if BPF may redirect the bytes that are sent on a socket: it is in a sockmap. */
+static __always_inline bool in_sockmap(struct sock *sk)
+{
+	return (__u64)FIELD(true, sk, sk_user_data) & 4; /* SK_USER_DATA_PSOCK */
+}
+
+/*
+ * True if the end of a call can do without its start: the memory is that of the registers. Only
+ * where programs have duplicates all those of a start can be skipped.
+ */
+static __always_inline bool finds_missed_starts(void)
+{
+	return duplicates > 1 && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs);
+}
+
+/*
+ * True if this is the first attachment that runs at the end of a call whose start, as it seems, was
+ * missed: the end may have been reported already, which leaves no start either. One that has run
+ * before runs for another call now.
+ */
+static __always_inline bool first_at_end(struct call *call)
+{
+	__u8 this = 1 << duplicate, before = call->ended & this ? 0 : call->ended;
+
+	call->ended = before | this;
+	return !before;
+}
+
+/*
+ * Sets the cursor of a call of the current task whose start was missed; for a receive, with flags.
+ * Which message recvmmsg or sendmmsg is at is not known. A global function, as copy_step() is.
+ */
+__noinline int find_missed_memory(int result, __u32 flags, bool sending)
+{
+	struct task_calls *state;
+	struct task_struct *task;
+	struct cursor *c;
+
+	if (!finds_missed_starts())
+		return 0;
+	state = current_calls();
+	if (!state)
+		return 0;
+	c = sending ? &state->send.cursor : &state->receive.cursor;
+	task = bpf_get_current_task_btf();
+	if (flags & MSG_TRUNC || syscall_shape(task, task_registers(task), sending) == SYSCALL_MESSAGES)
+		c->memory = MEMORY_NONE;
+	else
+		cursor_of_syscall(c, result, sending);
+	if (sending)
+		state->send.urgent = syscall_send_flags(task_registers(task)) & MSG_OOB;
+	return 0;
+}
+
+/* Determines what the start of a send would have. Its time is late. */
+static __always_inline void find_missed_send(struct sock *sk, struct call *call, int result)
+{
+	call->seq = TCP_FIELD(sk, write_seq) - result;
+	call->time = bpf_ktime_get_ns();
+	call->early = FIELD(true, sk, __sk_common.skc_state) == TCP_SYN_SENT;
+	find_missed_memory(result, 0, true);
+	if (in_sockmap(sk) || stream_of(address_of(sk)))
+		call->cursor.memory = MEMORY_NONE;
 }
 
 /*
@@ -130,12 +250,19 @@ static __always_inline void send_ended(struct sock *sk, int result, bool direct)
 	if (direct && select_tcp(sk, direct) == ROLE_NONE)
 		return;
 	state = current_calls();
-	if (!state || !state->send.sk)
+	if (!state)
 		return;
 	if (!direct)
 		sk = (struct sock *)state->send.sk;
-	else if (!began_on(state->send.sk, sk))
+	if (!sk)
 		return;
+	if (!direct || began_on(state->send.sk, sk)) {
+		state->send.ended = 1 << duplicate;
+	} else {
+		if (!finds_missed_starts() || !first_at_end(&state->send) || result <= 0 || stopped(sk, STOP_SENT))
+			return;
+		find_missed_send(sk, &state->send, result);
+	}
 	state->send.sk = 0;
 	role = select_tcp(sk, direct);
 	if (result > 0 && role != ROLE_NONE)
@@ -221,24 +348,31 @@ static __always_inline void received(struct sock *sk, __u8 role, bool tcp, struc
 		if (!result)
 			return;
 	}
-	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), seq, cursor, result, false,
+	submit_call(sk, role, EVENT_RECEIVED, bpf_ktime_get_ns(), seq, cursor, result, duplicates > 1 && !tcp,
 		    tcp ? received_arrivals(sk, direct) : (void *)0, 0, direct);
 }
 
 /* The end of a receive that began in receive_started(); sk and direct as for send_ended(). */
-static __always_inline void receive_ended(struct sock *sk, int result, bool direct)
+static __always_inline void receive_ended(struct sock *sk, __u32 flags, int result, bool direct)
 {
 	struct task_calls *state;
 
 	if (direct && select_tcp(sk, direct) == ROLE_NONE)
 		return;
 	state = current_calls();
-	if (!state || !state->receive.sk)
+	if (!state)
 		return;
 	if (!direct)
 		sk = (struct sock *)state->receive.sk;
-	else if (!began_on(state->receive.sk, sk))
+	if (!sk)
 		return;
+	if (!direct || began_on(state->receive.sk, sk)) {
+		state->receive.ended = 1 << duplicate;
+	} else {
+		if (!finds_missed_starts() || !first_at_end(&state->receive) || result <= 0 || flags & NOT_A_READ)
+			return;
+		find_missed_memory(result, flags, false);
+	}
 	state->receive.sk = 0;
 	if (result > 0)
 		received(sk, select_tcp(sk, direct), true, &state->receive.cursor, result, direct);
@@ -284,66 +418,6 @@ static __always_inline bool receive_already_reported(struct sock *sk, bool tcp)
 }
 
 /*
- * The message that recvmmsg or sendmmsg is at. They call the tracepoint once for each message of
- * the vector, up to the last one or an error.
- */
-static __always_inline __u64 current_message(__u64 vector, __u64 count, int result)
-{
-	struct task_calls *state = current_calls();
-	__u64 index;
-
-	if (!state)
-		return vector;
-	index = state->messages == vector && state->next_message < count ? state->next_message : 0;
-	state->messages = result < 0 || index + 1 >= count ? 0 : vector;
-	state->next_message = index + 1;
-	return vector + index * sizeof(struct mmsghdr);
-}
-
-/*
- * Sets the cursor to the user memory of the current call, which the socket tracepoints do not pass.
- */
-static __always_inline void cursor_of_syscall(struct cursor *c, int result, bool sending)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	const struct pt_regs *regs = task_registers(task);
-	struct user_msghdr msg;
-	__u64 argument = syscall_argument_2(regs);
-
-	c->offset = 0;
-	c->base = argument;
-	c->segments = 0;
-	c->memory = MEMORY_NONE;
-	switch (syscall_shape(task, regs, sending)) {
-	case SYSCALL_BUFFER:
-		c->memory = MEMORY_USER;
-		return;
-	case SYSCALL_VECTOR:
-		c->memory = MEMORY_USER_IOV;
-		c->segments = syscall_argument_3(regs);
-		return;
-	case SYSCALL_MESSAGES:
-		argument = current_message(argument, syscall_argument_3(regs), result);
-		/* fall through */
-	case SYSCALL_MESSAGE:
-		c->memory = MEMORY_USER_IOV; /* without segments if the header cannot be read */
-		if (result <= 0 || bpf_probe_read_user(&msg, sizeof(msg), (void *)argument))
-			return;
-		c->base = (__u64)msg.msg_iov;
-		c->segments = msg.msg_iovlen;
-		return;
-	case SYSCALL_OTHER:
-		return;
-	}
-}
-
-/* True if BPF may redirect the bytes that are sent on a socket: it is in a sockmap. */
-static __always_inline bool in_sockmap(struct sock *sk)
-{
-	return (__u64)FIELD(true, sk, sk_user_data) & 4; /* SK_USER_DATA_PSOCK */
-}
-
-/*
  * Determines offset and memory of a send without a start, as with TCP Fast Open, whose payload may
  * be entirely in the SYN; with a start that did not cover all of it; or not in user memory. Returns
  * false if there is nothing to submit.
@@ -351,7 +425,7 @@ static __always_inline bool in_sockmap(struct sock *sk)
 static __always_inline bool find_sent(struct sock *sk, __u8 role, struct task_calls *state, bool began, int result)
 {
 	struct call *call = &state->send;
-	__u8 stream = stream_of(address_of(sk));
+	__u8 stream;
 
 	if (began) {
 		if (result > (__s64)call->length)
@@ -360,6 +434,9 @@ static __always_inline bool find_sent(struct sock *sk, __u8 role, struct task_ca
 		call->seq = TCP_FIELD(sk, write_seq) - result;
 		if (duplicates > 1 && state->sent_sk == (__u64)sk && state->sent_end == call->seq + result)
 			return false;
+	}
+	stream = stream_of(address_of(sk));
+	if (!began) {
 		call->time = bpf_ktime_get_ns();
 		call->early = FIELD(true, sk, __sk_common.skc_state) == TCP_SYN_SENT;
 		call->urgent = false;

@@ -367,9 +367,10 @@ enum cgroup_subsys_id {
 	memory_cgrp_id = 100,
 	pids_cgrp_id = 101,
 };
-/* Exists if the kernel has task storage (5.11). */
+/* Each exists if the kernel has the helper: since 5.11, and since 5.15. */
 enum bpf_func_id {
 	BPF_FUNC_task_storage_get = 156,
+	BPF_FUNC_task_pt_regs = 175,
 };
 
 #pragma clang attribute pop

@@ -378,9 +378,9 @@ static __always_inline struct scratch *scratch_for(__u32 which, __u8 kind, struc
 
 /*
  * Submits the payload of a call: n bytes at the cursor, from offset seq on of the stream given by
- * kind. early: the call began before its connection was established. Its payload goes to the ring
- * buffer, behind the event of the establishment, because its time alone would place it before that
- * event. arrived is what is known of when the bytes became readable, a constant NULL for others than
+ * kind. early: its payload goes to the ring buffer. The call began before its connection was
+ * established, and its time alone would place it before that event; or programs of TCP, which write
+ * to the per-CPU rings, can preempt this one. arrived is what is known of when the bytes became readable, a constant NULL for others than
  * those received by TCP. state is that of a Unix socket, a constant NULL for others.
  */
 static __always_inline void submit_call(struct sock *sk, __u8 role, __u8 kind, __u64 time, __u32 seq,

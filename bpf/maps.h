@@ -15,7 +15,7 @@ struct call {
 	bool early;   /* the connection was not open yet, so seq is not known */
 	__u8
 	    unix_duplicate; /* behind the duplicate that ran for the latest call on a Unix socket (unix.h); 0 if none */
-	__u8 pad;
+	__u8 ended;	    /* one bit for each duplicate that has run at the end of the latest call (calls.h) */
 	struct cursor cursor;
 };
 

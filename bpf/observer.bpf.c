@@ -82,7 +82,7 @@ int BPF_PROG(fentry_received, struct sock *sk)
 	}
 	if (select_tcp(sk, true) == ROLE_NONE)
 		return 0;
-	receive_ended(sk, result, true);
+	receive_ended(sk, flags, result, true);
 	if ((__s32)result > 0 && !(flags & NOT_A_READ))
 		CONTINUE_WITH(ctx, tls_received);
 	return 0;
@@ -118,7 +118,7 @@ int BPF_KPROBE(kprobe_receive, struct sock *sk, struct msghdr *msg)
 SEC("kretprobe/tcp_recvmsg")
 int BPF_KRETPROBE(kprobe_received, int result)
 {
-	receive_ended(0, result, false);
+	receive_ended(0, 0, result, false);
 	return 0;
 }
 

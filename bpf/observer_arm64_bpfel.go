@@ -268,7 +268,7 @@ type observerTaskCalls struct {
 		Urgent        bool
 		Early         bool
 		UnixDuplicate uint8
-		Pad           uint8
+		Ended         uint8
 		Cursor        struct {
 			_        structs.HostLayout
 			Base     uint64
@@ -286,7 +286,7 @@ type observerTaskCalls struct {
 		Urgent        bool
 		Early         bool
 		UnixDuplicate uint8
-		Pad           uint8
+		Ended         uint8
 		Cursor        struct {
 			_        structs.HostLayout
 			Base     uint64

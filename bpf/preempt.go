@@ -3,6 +3,7 @@ package bpf
 import (
 	"bufio"
 	"compress/gzip"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,6 +24,16 @@ import (
 // cannot be excluded: a program that disables preemption may be preempted as soon as it enables it
 // again, and counts as running until it ends.
 const duplicatesIfPreemptible = 6
+
+// startDuplicates is how often the programs of the start of a call are attached at most, where its
+// end makes up for a start that all of them missed (find_missed_send in calls.h).
+const startDuplicates = 3
+
+// findsMissedStarts reports whether this kernel lets programs read the registers of a task, which
+// the end of a call needs to do without its start (Linux 5.15).
+func findsMissedStarts() bool {
+	return !errors.Is(features.HaveProgramHelper(ebpf.Kprobe, asm.FnTaskPtRegs), ebpf.ErrNotSupported)
+}
 
 // lifeDuplicatesAlways and lifeDuplicatesIfPreemptible are how often the programs of the life of
 // connections are attached. Every kernel needs two: one for processes, and one for the softirqs

@@ -19,9 +19,13 @@ import (
 // and freed with the probes (owned.go). In between, a tap can be attached at any time, more than
 // once, and detached again.
 type tap struct {
-	hooks      []hook             // attached in this order
-	duplicates uint32             // how often each program is attached (preempt.go), at least once
-	loaded     []*ebpf.Collection // the programs of each duplicate
+	hooks      []hook   // attached in this order
+	duplicates uint32   // how often each program is attached (preempt.go), at least once
+	starts     []string // programs that are attached at most startDuplicates times
+	// latestFirst attaches the duplicates in reverse, so that the first one runs first: it alone writes to
+	// the per-CPU rings.
+	latestFirst bool
+	loaded      []*ebpf.Collection // the programs of each duplicate
 }
 
 // hook is a program and how it is attached.
@@ -41,7 +45,7 @@ func (t *tap) load(object *ebpf.CollectionSpec, shared map[string]*ebpf.Map, typ
 	shared = maps.Clone(shared)
 	delete(shared, constants)
 	for duplicate := range t.duplicates {
-		spec := withPrograms(object, t.has)
+		spec := withPrograms(object, func(name string) bool { return t.has(name, duplicate) })
 		if err := setConstants(spec, map[string]any{observerVarDuplicates: t.duplicates, observerVarDuplicate: duplicate}); err != nil {
 			return err
 		}
@@ -92,7 +96,11 @@ func (ts taps) close() {
 	}
 }
 
-func (t *tap) has(program string) bool {
+// has reports whether a program is part of a duplicate.
+func (t *tap) has(program string, duplicate uint32) bool {
+	if duplicate >= startDuplicates && slices.Contains(t.starts, program) {
+		return false
+	}
 	return slices.ContainsFunc(t.hooks, func(h hook) bool { return h.program == program })
 }
 
@@ -100,9 +108,16 @@ func (t *tap) has(program string) bool {
 // goroutine that holds a share of owned may call it.
 func (t *tap) attach() (*attached, error) {
 	a := new(attached)
-	for _, duplicate := range t.loaded {
+	for i := range t.loaded {
+		duplicate := i
+		if t.latestFirst {
+			duplicate = len(t.loaded) - 1 - i
+		}
 		for _, h := range t.hooks {
-			l, err := h.attach(duplicate.Programs[h.program])
+			if !t.has(h.program, uint32(duplicate)) {
+				continue
+			}
+			l, err := h.attach(t.loaded[duplicate].Programs[h.program])
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("attach %s: %w", h.program, err), a.detach())
 			}

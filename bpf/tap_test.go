@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -191,4 +192,17 @@ func TestTapAttachedLate(t *testing.T) {
 	assert.Equal(t, [2]uint32{sent, sent}, reading.of(busy).bytes)
 	assert.Zero(t, reading.of(busy).holes)
 	assert.Zero(t, lost["ring_full"])
+}
+
+// The end of a call makes up for a missed start, so a start has fewer duplicates than the rest.
+func TestStartDuplicates(t *testing.T) {
+	for _, b := range backends {
+		sockets := &tap{hooks: b.hooks, starts: b.starts}
+		for _, h := range b.hooks {
+			assert.True(t, sockets.has(h.program, startDuplicates-1), h.program)
+			assert.Equal(t, !slices.Contains(b.starts, h.program), sockets.has(h.program, startDuplicates), h.program)
+		}
+		assert.Less(t, len(b.starts), len(b.hooks), "the end of a call has all duplicates")
+		assert.False(t, sockets.has(observerProgConnectionState, 0))
+	}
 }
