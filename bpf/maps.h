@@ -146,7 +146,7 @@ struct unix_state {
 	__u64 generation;   /* when it was first seen, CLOCK_MONOTONIC in ns: no two sockets in a place have the same */
 	__u64 cookie;	    /* the kernel's number of the socket; 0 where states end with their sockets */
 	__u64 peer;	    /* the address of the other end, 0 if there was none */
-	__u64 peer_cookie;  /* likewise its number */
+	__u64 peer_cookie;  /* likewise its number; 0 also if it had none yet */
 	__u32 version;	    /* the unix_version for which the fields below hold */
 	__u32 path;	    /* the index of the path */
 	__u8 role;	    /* ROLE_NONE at an end that is not observed, and after the end was reported */

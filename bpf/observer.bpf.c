@@ -580,9 +580,9 @@ int unix_list(struct bpf_iter__unix *ctx)
 	if (!sk)
 		return 0;
 	if (unix_by_address)
-		list_unix_by_address((struct sock *)sk);
+		list_unix_socket((struct sock *)sk, UNIX_BY_ADDRESS);
 	else
-		list_unix_by_storage((struct sock *)sk);
+		list_unix_socket((struct sock *)sk, UNIX_BY_STORAGE);
 	return 0;
 }
 
@@ -591,20 +591,17 @@ SEC("iter/task_file")
 int unix_list_held(struct bpf_iter__task_file *ctx)
 {
 	struct file *file = ctx->file;
-	struct socket *socket;
 	struct sock *sk;
 
 	if (!file)
 		return 0;
-	if (unix_by_address) {
-		sk = socket_of_file(file);
-		if (sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
-			list_unix_by_address(sk);
+	sk = socket_of_file(file);
+	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
 		return 0;
-	}
-	socket = bpf_sock_from_file(file);
-	if (socket && socket->sk && socket->sk->__sk_common.skc_family == AF_UNIX)
-		list_unix_by_storage(socket->sk);
+	if (unix_by_address)
+		list_unix_socket(sk, UNIX_BY_ADDRESS);
+	else
+		list_unix_socket(sk, UNIX_BY_READING);
 	return 0;
 }
 

@@ -42,6 +42,13 @@ static __always_inline bool unix_dead(struct sock *sk)
 	return BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DEAD_BIT & 1;
 }
 
+/*
+ * How the state of a socket is found: by the storage of the socket and its number, as the tracepoints do; by its
+ * address, as fentry and kprobe do; or for the tracepoints by reading the number, where the kernel does not trust the pointer
+ * to the socket and lets it be used for nothing else.
+ */
+enum unix_way { UNIX_BY_STORAGE, UNIX_BY_ADDRESS, UNIX_BY_READING };
+
 /* The kernel's number of a socket, which no other socket has; 0 if it has none yet. */
 static __always_inline __u64 unix_cookie(struct sock *sk)
 {
@@ -103,25 +110,27 @@ static __always_inline void store_unix_verdict(struct sock *sk, __u32 verdict)
 }
 
 /* True if a socket is known not to be observed. */
-static __always_inline bool unix_is_foreign(struct sock *sk, bool by_address)
+static __always_inline bool unix_is_foreign(struct sock *sk, enum unix_way way)
 {
 	__u64 *word;
 
-	if (!by_address)
+	if (way == UNIX_BY_STORAGE)
 		return stored_unix_verdict(sk) == UNIX_FOREIGN;
+	if (way == UNIX_BY_READING)
+		return false;
 	word = unix_foreign_slot(sk);
 	return word && *word == unix_foreign_word(sk);
 }
 
 /* Notes that a socket is foreign. */
-static __always_inline void note_unix_foreign(struct sock *sk, bool by_address)
+static __always_inline void note_unix_foreign(struct sock *sk, enum unix_way way)
 {
 	__u64 *word;
 
-	if (!by_address) {
+	if (way == UNIX_BY_STORAGE)
 		store_unix_verdict(sk, UNIX_FOREIGN);
+	if (way != UNIX_BY_ADDRESS)
 		return;
-	}
 	word = unix_foreign_slot(sk);
 	if (word)
 		*word = unix_foreign_word(sk);
@@ -135,15 +144,30 @@ static __always_inline struct unix_state *unix_state_at(__u64 address, __u64 coo
 }
 
 /* The stored state of a socket; NULL if it has none. */
-static __always_inline struct unix_state *stored_unix_state(struct sock *sk, bool by_address)
+static __always_inline struct unix_state *stored_unix_state(struct sock *sk, enum unix_way way)
 {
-	return unix_state_at((__u64)sk, by_address ? 0 : sk->__sk_common.skc_cookie.counter);
+	__u64 cookie = 0;
+
+	if (way == UNIX_BY_STORAGE)
+		cookie = sk->__sk_common.skc_cookie.counter;
+	else if (way == UNIX_BY_READING)
+		cookie = unix_cookie(sk);
+	return unix_state_at((__u64)sk, cookie);
 }
 
-/* The stored state of the other end of a connection; NULL if it has none. */
+/*
+ * The stored state of the other end of a connection; NULL if it has none. That end may have had no number yet when this
+ * state was created; its own state has the number of this end then.
+ */
 static __always_inline struct unix_state *other_unix_state(struct unix_state *state)
 {
-	return state->peer ? unix_state_at(state->peer, state->peer_cookie) : (void *)0;
+	struct unix_state *other = state->peer ? bpf_map_lookup_elem(&unix_states, &state->peer) : (void *)0;
+
+	if (!other)
+		return 0;
+	if (!state->peer_cookie && state->cookie && other->peer_cookie == state->cookie)
+		state->peer_cookie = other->cookie;
+	return other->cookie == state->peer_cookie ? other : (void *)0;
 }
 
 /* Reports the end of a socket. */
@@ -169,18 +193,23 @@ static __always_inline void end_unix(struct sock *sk, struct unix_state *state)
 	state->role = ROLE_NONE;
 }
 
-/* Sets the cookies of both ends, and deletes the state of a socket that was here before. */
-static __always_inline void number_unix(struct sock *sk, struct unix_state *new)
+/*
+ * Sets the cookies of both ends: the own one before that of the other end is read, so that one of both states has that of
+ * the other.
+ */
+static __always_inline void number_unix(struct sock *sk, struct unix_state *state, enum unix_way way)
 {
-	struct unix_sock *this = bpf_skc_to_unix_sock(sk);
-	__u64 address = address_of(sk);
-	struct unix_state *old;
+	state->cookie = way == UNIX_BY_STORAGE ? bpf_get_socket_cookie(sk) : unix_cookie(sk);
+	state->peer_cookie = unix_cookie(unix_peer(sk));
+}
 
-	new->cookie = bpf_get_socket_cookie(sk);
-	if (this && this->peer)
-		new->peer_cookie = bpf_get_socket_cookie(this->peer);
-	old = bpf_map_lookup_elem(&unix_states, &address);
-	if (!old || old->cookie == new->cookie)
+/* Deletes the state of a socket that was here before. */
+static __always_inline void forget_former_unix(struct sock *sk, __u64 cookie)
+{
+	__u64 address = address_of(sk);
+	struct unix_state *old = bpf_map_lookup_elem(&unix_states, &address);
+
+	if (!old || old->cookie == cookie)
 		return;
 	end_unix(sk, old);
 	bpf_map_delete_elem(&unix_states, &address);
@@ -190,7 +219,7 @@ static __always_inline void number_unix(struct sock *sk, struct unix_state *new)
  * Creates the state of a socket. NULL if it needs none, because it is not connected, is a datagram
  * socket, or is foreign; or if there is no memory for it. Another thread may create it too.
  */
-static __always_inline struct unix_state *create_unix_state(struct sock *sk, bool by_address)
+static __always_inline struct unix_state *create_unix_state(struct sock *sk, enum unix_way way)
 {
 	__u16 type = BPF_CORE_READ(sk, sk_type);
 	struct unix_state new = {}, *state;
@@ -202,49 +231,53 @@ static __always_inline struct unix_state *create_unix_state(struct sock *sk, boo
 	new.begun = unix_listed != unix_version;
 	judge_unix(sk, &new);
 	if (new.role == ROLE_NONE && !new.peer_observed) {
-		note_unix_foreign(sk, by_address);
+		note_unix_foreign(sk, way);
 		return 0;
 	}
 	new.generation = bpf_ktime_get_ns();
 	new.version = unix_version;
 	new.sequenced = type == SOCK_SEQPACKET;
 	new.peer = address_of(unix_peer(sk));
-	if (!by_address)
-		number_unix(sk, &new);
+	if (way != UNIX_BY_ADDRESS) {
+		number_unix(sk, &new, way);
+		forget_former_unix(sk, new.cookie);
+	}
 	if (new.role != ROLE_NONE)
 		begin_generation(sk);
 	bpf_map_update_elem(&unix_states, &address, &new, BPF_NOEXIST);
 	state = bpf_map_lookup_elem(&unix_states, &address);
 	if (!state)
 		count_loss(LOST_NO_STORAGE);
-	else if (new.role == ROLE_NONE && !by_address)
+	else if (new.role == ROLE_NONE && way == UNIX_BY_STORAGE)
 		store_unix_verdict(sk, UNIX_OTHER_END);
 	return state;
 }
 
 /* The state of a Unix socket that is not known to be foreign; NULL if it needs none. */
-static __always_inline struct unix_state *judged_unix_state(struct sock *sk, bool by_address)
+static __always_inline struct unix_state *judged_unix_state(struct sock *sk, enum unix_way way)
 {
-	struct unix_state *state = stored_unix_state(sk, by_address);
+	struct unix_state *state = stored_unix_state(sk, way);
 
 	if (!state)
-		return create_unix_state(sk, by_address);
+		return create_unix_state(sk, way);
+	if (way == UNIX_BY_STORAGE && !state->cookie) /* it was found by reading, before it had a number */
+		number_unix(sk, state, way);
 	if (state->version == unix_version)
 		return state;
 	state->begun = true;
 	judge_unix(sk, state);
 	if (state->role != ROLE_NONE)
 		begin_generation(sk);
-	else if (!by_address)
+	else if (way == UNIX_BY_STORAGE)
 		store_unix_verdict(sk, state->peer_observed ? UNIX_OTHER_END : UNIX_FOREIGN);
 	state->version = unix_version;
 	return state;
 }
 
 /* The state of a Unix socket with a current verdict; NULL if it needs none. */
-static __always_inline struct unix_state *current_unix_state(struct sock *sk, bool by_address)
+static __always_inline struct unix_state *current_unix_state(struct sock *sk, enum unix_way way)
 {
-	return unix_is_foreign(sk, by_address) ? (void *)0 : judged_unix_state(sk, by_address);
+	return unix_is_foreign(sk, way) ? (void *)0 : judged_unix_state(sk, way);
 }
 
 /* True if one end of a connection is observed. */
@@ -256,7 +289,7 @@ static __always_inline bool unix_observed(struct unix_state *state)
 /* The state by address of a Unix socket if one of its ends is observed, else NULL. */
 static __always_inline struct unix_state *unix_state_of(struct sock *sk)
 {
-	struct unix_state *state = current_unix_state(sk, true);
+	struct unix_state *state = current_unix_state(sk, UNIX_BY_ADDRESS);
 
 	return state && unix_observed(state) ? state : (void *)0;
 }
@@ -267,10 +300,10 @@ static __always_inline struct unix_state *unix_state_of(struct sock *sk)
  */
 static __always_inline __u32 unix_unread(struct sock *sk, bool *known)
 {
-	struct unix_sock *this = bpf_skc_to_unix_sock(sk);
+	struct unix_sock *this = (struct unix_sock *)sk;
 
-	*known = this && bpf_core_field_exists(this->inq_len);
-	return *known ? this->inq_len : 0;
+	*known = bpf_core_field_exists(this->inq_len);
+	return *known ? BPF_CORE_READ(this, inq_len) : 0;
 }
 
 /*
@@ -564,9 +597,9 @@ static __always_inline void list_unix(struct sock *sk, struct unix_state *state,
 }
 
 /* True if the probes know a socket already. */
-static __always_inline bool unix_known(struct sock *sk, bool by_address)
+static __always_inline bool unix_known(struct sock *sk, enum unix_way way)
 {
-	struct unix_state *state = stored_unix_state(sk, by_address);
+	struct unix_state *state = stored_unix_state(sk, way);
 
 	return state && state->version == unix_version;
 }
@@ -608,22 +641,17 @@ static long pass_unix_state(void *map, __u64 *address, struct unix_state *state,
 	return 0;
 }
 
-static __always_inline void list_unix_by_address(struct sock *sk)
+/* Lists a socket. */
+static __always_inline void list_unix_socket(struct sock *sk, enum unix_way way)
 {
-	bool known = unix_known(sk, true);
-	struct unix_state *state = current_unix_state(sk, true);
+	bool known = unix_known(sk, way);
+	struct unix_state *state = current_unix_state(sk, way);
+	__u32 received;
 
-	if (state && state->role != ROLE_NONE)
-		list_unix(sk, state, state->received, known);
-}
-
-static __always_inline void list_unix_by_storage(struct sock *sk)
-{
-	bool known = unix_known(sk, false);
-	struct unix_state *state = current_unix_state(sk, false);
-
-	if (state && state->role != ROLE_NONE)
-		list_unix(sk, state, unix_received_offset(sk, state), known);
+	if (!state || state->role == ROLE_NONE)
+		return;
+	received = way == UNIX_BY_ADDRESS ? state->received : unix_received_offset(sk, state);
+	list_unix(sk, state, received, known);
 }
 
 /* -- calls whose start is probed: the states are by address -- */
@@ -681,7 +709,7 @@ static __always_inline void unix_returned(struct sock *sk, int result, bool send
 	struct task_calls *calls;
 	struct call *call;
 
-	if (sk && unix_is_foreign(sk, true))
+	if (sk && unix_is_foreign(sk, UNIX_BY_ADDRESS))
 		return;
 	calls = existing_calls();
 	if (!calls)
@@ -713,9 +741,9 @@ static __always_inline void unix_released(struct sock *sk)
 {
 	struct unix_state *state;
 
-	if (!sk || unix_is_foreign(sk, true))
+	if (!sk || unix_is_foreign(sk, UNIX_BY_ADDRESS))
 		return;
-	state = stored_unix_state(sk, true);
+	state = stored_unix_state(sk, UNIX_BY_ADDRESS);
 	if (state && state->version == unix_version)
 		end_unix(sk, state);
 }
@@ -725,7 +753,7 @@ static __always_inline void unix_shut_down(struct sock *sk, int how)
 {
 	struct unix_state *state;
 
-	if (how == SHUT_RD || unix_is_foreign(sk, true))
+	if (how == SHUT_RD || unix_is_foreign(sk, UNIX_BY_ADDRESS))
 		return;
 	state = unix_state_of(sk);
 	if (state && state->role != ROLE_NONE)
@@ -748,7 +776,7 @@ static __always_inline void unix_message_sent(struct sock *sk)
 {
 	struct unix_state *state;
 
-	if (unix_is_foreign(sk, true))
+	if (unix_is_foreign(sk, UNIX_BY_ADDRESS))
 		return;
 	state = unix_state_of(sk);
 	if (state && state->role != ROLE_NONE)
@@ -804,7 +832,7 @@ static __always_inline void unix_call_ended(struct sock *sk, int result, bool se
 	verdict = stored_unix_verdict(sk);
 	if (verdict == UNIX_FOREIGN || (verdict == UNIX_OTHER_END && !sending && result > 0))
 		return;
-	state = judged_unix_state(sk, false);
+	state = judged_unix_state(sk, UNIX_BY_STORAGE);
 	if (!state || !unix_observed(state) || unix_already_run(sending))
 		return;
 	if (state->role != ROLE_NONE)
