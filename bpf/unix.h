@@ -136,23 +136,22 @@ static __always_inline void note_unix_foreign(struct sock *sk, enum unix_way way
 		*word = unix_foreign_word(sk);
 }
 
-static __always_inline struct unix_state *unix_state_at(__u64 address, __u64 cookie)
-{
-	struct unix_state *state = bpf_map_lookup_elem(&unix_states, &address);
-
-	return state && state->cookie == cookie ? state : (void *)0;
-}
-
-/* The stored state of a socket; NULL if it has none. */
+/*
+ * The stored state of a socket; NULL if it has none. A state that was created by reading may have no number, and its socket may
+ * have got one since; then both ends must be where they were.
+ */
 static __always_inline struct unix_state *stored_unix_state(struct sock *sk, enum unix_way way)
 {
-	__u64 cookie = 0;
+	__u64 address = (__u64)sk;
+	struct unix_state *state = bpf_map_lookup_elem(&unix_states, &address);
 
+	if (!state || way == UNIX_BY_ADDRESS)
+		return state;
+	if (!state->cookie)
+		return state->peer == address_of(unix_peer(sk)) ? state : (void *)0;
 	if (way == UNIX_BY_STORAGE)
-		cookie = sk->__sk_common.skc_cookie.counter;
-	else if (way == UNIX_BY_READING)
-		cookie = unix_cookie(sk);
-	return unix_state_at((__u64)sk, cookie);
+		return state->cookie == sk->__sk_common.skc_cookie.counter ? state : (void *)0;
+	return state->cookie == unix_cookie(sk) ? state : (void *)0;
 }
 
 /*
@@ -209,7 +208,7 @@ static __always_inline void forget_former_unix(struct sock *sk, __u64 cookie)
 	__u64 address = address_of(sk);
 	struct unix_state *old = bpf_map_lookup_elem(&unix_states, &address);
 
-	if (!old || old->cookie == cookie)
+	if (!old || (old->cookie && old->cookie == cookie))
 		return;
 	end_unix(sk, old);
 	bpf_map_delete_elem(&unix_states, &address);
@@ -610,7 +609,9 @@ static __always_inline bool unix_known(struct sock *sk, enum unix_way way)
  */
 static __always_inline bool unix_was_freed(struct sock *sk, struct unix_state *state)
 {
-	return unix_cookie(sk) != state->cookie || !BPF_CORE_READ(sk, __sk_common.skc_refcnt.refs.counter);
+	if (state->cookie ? unix_cookie(sk) != state->cookie : address_of(unix_peer(sk)) != state->peer)
+		return true;
+	return !BPF_CORE_READ(sk, __sk_common.skc_refcnt.refs.counter);
 }
 
 /*
