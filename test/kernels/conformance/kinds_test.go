@@ -88,7 +88,10 @@ func testStreamOf(t *testing.T, o *observer, servers []*redisServer, kind string
 				client := mustFile(t, family, protocol)
 				accepted := make(chan int, 1)
 				go func() {
-					fd, _, err := unix.Accept(listener)
+					fd, err := uninterrupted(func() (int, error) {
+						fd, _, err := unix.Accept(listener)
+						return fd, err
+					})
 					assert.NoError(t, err)
 					accepted <- fd
 				}()
@@ -115,15 +118,25 @@ func mustFile(t *testing.T, family, protocol int) int {
 	return fd
 }
 
+// uninterrupted repeats a call that a signal interrupted. Go's runtime sends itself signals, and the kernel does not
+// restart calls on sockets with a limit of time.
+func uninterrupted(call func() (int, error)) (int, error) {
+	for {
+		if n, err := call(); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
 // mustPass sends a message from one socket and receives it at another.
 func mustPass(t *testing.T, from, to int, message []byte) {
 	t.Helper()
-	n, err := unix.Write(from, message)
+	n, err := uninterrupted(func() (int, error) { return unix.Write(from, message) })
 	require.NoError(t, err)
 	require.Len(t, message, n)
 	var heard []byte
 	for buffer := make([]byte, len(message)); len(heard) < len(message); {
-		n, err := unix.Read(to, buffer)
+		n, err := uninterrupted(func() (int, error) { return unix.Read(to, buffer) })
 		require.NoError(t, err)
 		require.Positive(t, n)
 		heard = slices.Concat(heard, buffer[:n])
