@@ -202,13 +202,13 @@ static __always_inline void number_unix(struct sock *sk, struct unix_state *stat
 	state->peer_cookie = unix_cookie(unix_peer(sk));
 }
 
-/* Deletes the state of a socket that was here before. */
-static __always_inline void forget_former_unix(struct sock *sk, __u64 cookie)
+/* Deletes the state of a socket that was here before. This one has its number. */
+static __always_inline void forget_former_unix(struct sock *sk, enum unix_way way)
 {
 	__u64 address = address_of(sk);
 	struct unix_state *old = bpf_map_lookup_elem(&unix_states, &address);
 
-	if (!old || (old->cookie && old->cookie == cookie))
+	if (!old || stored_unix_state(sk, way))
 		return;
 	end_unix(sk, old);
 	bpf_map_delete_elem(&unix_states, &address);
@@ -239,7 +239,7 @@ static __always_inline struct unix_state *create_unix_state(struct sock *sk, enu
 	new.peer = address_of(unix_peer(sk));
 	if (way != UNIX_BY_ADDRESS) {
 		number_unix(sk, &new, way);
-		forget_former_unix(sk, new.cookie);
+		forget_former_unix(sk, way);
 	}
 	if (new.role != ROLE_NONE)
 		begin_generation(sk);
